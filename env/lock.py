@@ -1,0 +1,78 @@
+"""Resolve env/*.in into hash-locked requirements: `make lock` (needs `uv` on PATH, metadata only, seconds).
+
+One resolution of everything keeps the files consistent; each layer then holds only what the layers it builds on do
+not. CUDA packages carry no marker that a CPU-only machine could use, so they get a file of their own.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ENV = Path(__file__).parent
+LAYERS = ("light", "base", "upstream", "slurm", "browser", "dev")
+# The CPU wheel of the same torch release, for Python 3.11 on x86_64: its hash is accepted beside the index's.
+TORCH_CPU_HASH = "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
+CUDA = re.compile(r"^(nvidia-(?!ml-py)|cuda-|triton)")
+
+
+def compile_requirements(source: Path, constraints: Path | None, target: Path) -> None:
+    """Write the universal, hashed resolution of `source` to `target`, without host names."""
+    command = [
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--generate-hashes",
+    ]
+    command += ["--no-header", "--no-emit-index-url", "--no-annotate", str(source), "-o", str(target)]
+    if constraints:
+        command += ["-c", str(constraints)]
+    subprocess.run(command, check=True)
+
+
+def entries(lock: Path) -> dict[str, str]:
+    """Map each requirement line (name, version, marker) to its whole entry with hashes."""
+    found, current = {}, ""
+    for line in lock.read_text().splitlines():
+        if line and not line[0].isspace():
+            current = line
+            found[current] = line
+        elif current:
+            found[current] += "\n" + line
+    return found
+
+
+def with_cpu_hash(entry: str) -> str:
+    """Let torch's entry accept the CPU wheel too."""
+    return f"{entry} \\\n    --hash={TORCH_CPU_HASH}" if entry.startswith("torch==") else entry
+
+
+def main() -> int:
+    """Rewrite every lock file; print what each holds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        everything = Path(scratch) / "everything.in"
+        everything.write_text("".join(f"-r {ENV / layer}.in\n" for layer in LAYERS))
+        pins = Path(scratch) / "everything.lock"
+        compile_requirements(everything, None, pins)
+        locked: dict[str, dict[str, str]] = {}
+        for layer in LAYERS:
+            compile_requirements(ENV / f"{layer}.in", pins, Path(scratch) / layer)
+            locked[layer] = entries(Path(scratch) / layer)
+    cuda = {key: entry for key, entry in locked["base"].items() if CUDA.match(key)}
+    files = {"cuda": cuda, "light": locked["light"]}
+    files["base"] = {k: with_cpu_hash(e) for k, e in locked["base"].items() if k not in cuda}
+    for layer in LAYERS[2:]:
+        files[layer] = {k: e for k, e in locked[layer].items() if k not in locked["base"]}
+    for name, content in files.items():
+        (ENV / f"{name}.lock").write_text("".join(f"{entry}\n" for entry in content.values()))
+        print(f"env/{name}.lock: {len(content)} packages", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

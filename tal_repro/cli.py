@@ -1,0 +1,56 @@
+"""Every verb of `tal-repro`, in the order of the path of data. Commands are imported when they are called, not before."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from tal_repro import __version__
+from tal_repro.errors import InputError
+
+# verb -> (module in tal_repro.commands, attribute, one line for --help)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "verify": ("verify", "verify", "Give a verdict on every number of the paper."),
+    "forecast": ("forecast", "forecast", "Predict mAP at more data from a few (train %, mAP) points."),
+    "figure": ("figure", "figure", "Draw a figure of the paper from published numbers and your runs."),
+    "table": ("table", "table", "Print a table of the paper as CSV, Markdown or LaTeX."),
+    "data": ("data", "data", "Make, check, pack or fetch a data set."),
+    "subset": ("subset", "subset", "Draw the training units of a run."),
+    "evaluate": ("evaluate", "evaluate", "Compute the mAP of anybody's detections."),
+    "models": ("models", "models", "List the models, check one, or start a new one."),
+    "macs": ("macs", "macs", "Count multiply-accumulate operations of a model."),
+}
+
+
+class LazyVerbs(click.Group):
+    """A group that imports a command's module only when that command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module, attribute, _ = VERBS[name]
+        command: click.Command = getattr(importlib.import_module(f"tal_repro.commands.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, line) for verb, (_, _, line) in VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Reproduce, check and extend the study of data- and compute-efficiency of four temporal action localizers."""

@@ -1,0 +1,43 @@
+"""The four detectors: one pyramid detector with three encoders, one set predictor. Recipes in, nn.Modules out.
+
+`build` and `load_upstream_state` import torch when called, so that listing models needs none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tal_repro.models import recipes
+from tal_repro.models.registry import MODELS, model_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tal_repro.models.interface import Localizer
+
+__all__ = ["MODELS", "build", "load_upstream_state", "model_entry"]
+
+
+def build(name: str, **overrides: Any) -> Localizer:
+    """Build the model `name` at its THUMOS14 recipe with fields replaced (`feature_dim=2048, num_classes=20, ...`).
+
+    Raises InputError for an unknown model or hyper-parameter.
+    """
+    recipe = recipes.with_overrides(model_entry(name).recipe, overrides)
+    if isinstance(recipe, recipes.TadtrRecipe):
+        from tal_repro.models.tadtr import TadTR
+
+        return TadTR(recipe)
+    from tal_repro.models.pyramid import PyramidDetector
+
+    return PyramidDetector(name, recipe)
+
+
+def load_upstream_state(model: Localizer, state: Mapping[str, Any]) -> None:
+    """Load an upstream checkpoint's weights (plain, EMA or DataParallel) into `model`, strictly.
+
+    Raises InputError naming a missing, surplus or mis-shaped key.
+    """
+    from tal_repro.models.upstream_weights import load
+
+    load(model, state)

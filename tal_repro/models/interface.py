@@ -1,0 +1,42 @@
+"""The contract of all models: features in; raw outputs, losses and decoded segments out, all in feature units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tal_repro.models.recipes import Recipe
+
+
+class Target(TypedDict):
+    """Ground truth of one sample: `segments [N, 2]` (feature steps, start < end), `labels [N]` (long)."""
+
+    segments: Tensor
+    labels: Tensor
+
+
+class Candidates(NamedTuple):
+    """Decoded detections of one sample, before NMS: `segments [M, 2]` in feature steps, `scores [M]`, `labels [M]`."""
+
+    segments: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+@runtime_checkable
+class Localizer(Protocol):
+    """What engines, benchmarks and MAC counts may call. Implementations are `nn.Module`s."""
+
+    name: str
+    recipe: Recipe
+
+    def __call__(self, features: Tensor, lengths: Tensor) -> Any:
+        """Map features [B, C, T] (float) and lengths [B] (long) to raw outputs; ValueError on a bad shape or NaN."""
+
+    def loss(self, outputs: Any, targets: list[Target]) -> dict[str, Tensor]:
+        """Return named losses and their weighted sum under `total`."""
+
+    def decode(self, outputs: Any, lengths: Tensor) -> list[Candidates]:
+        """Return each sample's candidate detections, in upstream's order, before NMS."""

@@ -1,0 +1,52 @@
+"""The models of the study, by name: one line each. Needs no torch; builders are imported when called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tal_repro.errors import InputError
+from tal_repro.models import recipes
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """What the kit knows of a model before anything is built."""
+
+    name: str
+    title: str
+    recipe: recipes.Recipe
+    feature_stride_frames: int  # frames per feature step
+    unit: str  # what a training unit is: "video" or "slice"
+    repository: str  # owner/name of the authors' code
+    commit: str
+    submodule: str  # folder under third_party/
+    licence: str
+    paper: str
+
+
+ENTRIES = (
+    ModelEntry(
+        "tadtr", "TadTR", recipes.TADTR, 8, "slice", "xlliu7/TadTR",
+        "983ae14bcec8d764c5fc916700f1a5dade403b92", "TadTR", "Apache-2.0", "Liu et al., TIP 2022",
+    ),
+    ModelEntry(
+        "actionformer", "ActionFormer", recipes.ACTIONFORMER, 4, "video", "happyharrycn/actionformer_release",
+        "b91ef518e70330b94f5d116f07fe51bcd4c59844", "ActionFormer", "MIT", "Zhang et al., ECCV 2022",
+    ),
+    ModelEntry(
+        "tridet", "TriDet", recipes.TRIDET, 4, "video", "dingfengshi/TriDet",
+        "cbbee1c5e9a9a7cf8248d6c2536d847f5281b1f1", "TriDet", "none at this commit", "Shi et al., CVPR 2023",
+    ),
+    ModelEntry(
+        "temporalmaxer", "TemporalMaxer", recipes.TEMPORALMAXER, 4, "video", "TuanTNG/TemporalMaxer",
+        "4030cdfc8b5f3670b7ebf9f89436c2a0997581bd", "TemporalMaxer", "none", "Tang et al., 2023",
+    ),
+)  # fmt: skip
+MODELS = {entry.name: entry for entry in ENTRIES}
+
+
+def model_entry(name: str) -> ModelEntry:
+    """Return the entry of `name`; raise InputError naming the known models."""
+    if name not in MODELS:
+        raise InputError(f"unknown model {name!r}", remedy=f"use one of: {', '.join(MODELS)}")
+    return MODELS[name]
