@@ -1,4 +1,4 @@
-"""Every verb of `tal-repro`, in the order of the path of data. Commands are imported when they are called, not before."""
+"""Every verb of `tal-repro`, in the order of the path of data. A command is imported when it is called, not before."""
 
 from __future__ import annotations
 

@@ -8,9 +8,7 @@ from os import PathLike
 class InputError(ValueError):
     """Say what is wrong with an input, where (file, line, field), and what to do about it."""
 
-    def __init__(
-        self, what: str, where: str | PathLike[str] | None = None, remedy: str | None = None
-    ) -> None:
+    def __init__(self, what: str, where: str | PathLike[str] | None = None, remedy: str | None = None) -> None:
         self.what, self.where, self.remedy = what, None if where is None else str(where), remedy
         super().__init__(str(self))
 

@@ -1,0 +1,142 @@
+"""What defines a run. A study plans RunSpecs, a worker obeys one, and its hash names the run's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from tal_repro.errors import InputError
+
+Experiment = Literal["baseline", "data_sweep", "ablation", "macs", "inference", "trace", "released"]
+Engine = Literal["native", "upstream"]
+Unit = Literal["video", "slice"]
+Policy = Literal["uniform", "all-classes", "stratified", "nested", "published"]
+Precision = Literal["fp32", "bf16"]
+DeviceKind = Literal["cpu", "cuda"]
+
+EXPERIMENTS: tuple[str, ...] = get_args(Experiment)
+# Experiments whose runs measure time: they always have the device alone.
+TIMING_EXPERIMENTS = ("baseline", "inference", "trace")
+RUN_ID_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The declared data set: planning needs no data; a worker verifies the full fingerprint when it starts."""
+
+    name: str
+    version: str
+    annotation_hash: str  # sha256 of the canonical annotations, "" while it is not known
+    synthetic: bool
+
+
+@dataclass(frozen=True)
+class SubsetSpec:
+    """The training units of a run: `percent` of all videos or slices, drawn under `policy` with `seed`."""
+
+    unit: Unit = "video"
+    policy: Policy = "uniform"
+    percent: float = 100.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that defines one run's result, and nothing else (no paths, device index, or worker counts)."""
+
+    experiment: Experiment
+    model: str
+    engine: Engine
+    engine_version: str  # native: raised whenever results change; upstream: commit and patch hash
+    recipe: Mapping[str, Any]  # fully resolved hyper-parameters, JSON values only
+    data: DataSpec | None = None  # None where an experiment needs no data (macs, inference)
+    subset: SubsetSpec | None = None
+    seed: int = 0
+    feature_lengths: tuple[int, ...] = ()  # macs, inference
+    precision: Precision = "fp32"
+    device_kind: DeviceKind = "cpu"
+    threads: int = 1
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of the experiment: repetitions, include, ...
+
+    @property
+    def run_id(self) -> str:
+        """Name the run: the first 16 hex digits of the SHA-256 of its canonical JSON."""
+        return hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()[:RUN_ID_DIGITS]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        plain: dict[str, Any] = json.loads(canonical_json(dataclasses.asdict(self)))
+        return plain
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any], where: str = "spec") -> RunSpec:
+        """Rebuild a spec from `to_json`'s values; raise InputError naming the field that does not fit."""
+        values = dict(raw)
+        _reject_unknown(values, cls, where)
+        try:
+            for name, kind in (("data", DataSpec), ("subset", SubsetSpec)):
+                if values.get(name) is not None:
+                    _reject_unknown(values[name], kind, f"{where}.{name}")
+                    values[name] = kind(**values[name])
+            values["feature_lengths"] = tuple(int(length) for length in values.get("feature_lengths", ()))
+            spec = cls(**values)
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"not a run specification ({error})", where) from None
+        spec.check(where)
+        return spec
+
+    def check(self, where: str = "spec") -> None:
+        """Raise InputError for a value outside its allowed set."""
+        allowed: list[tuple[str, Any, tuple[Any, ...]]] = [
+            ("experiment", self.experiment, EXPERIMENTS),
+            ("engine", self.engine, get_args(Engine)),
+            ("precision", self.precision, get_args(Precision)),
+            ("device_kind", self.device_kind, get_args(DeviceKind)),
+        ]
+        if self.subset is not None:
+            allowed += [("subset.unit", self.subset.unit, get_args(Unit))]
+            allowed += [("subset.policy", self.subset.policy, get_args(Policy))]
+            check_percent(self.subset.percent, f"{where}.subset.percent")
+        for name, value, choices in allowed:
+            if value not in choices:
+                raise InputError(f"{name} = {value!r}", where, f"use one of: {', '.join(map(str, choices))}")
+        if self.threads < 1:
+            raise InputError(f"threads = {self.threads}", where, "use 1 or more")
+
+
+def check_percent(percent: float, where: str) -> None:
+    """Raise InputError unless 0 < percent <= 100."""
+    if not isinstance(percent, int | float) or isinstance(percent, bool) or not 0 < percent <= 100:
+        raise InputError(f"percentage {percent!r}", where, "use a number above 0 and at most 100")
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise to the one text that is hashed: sorted keys, no spaces, whole floats as integers, no NaN."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Reduce mappings, sequences and numbers to their JSON form (10.0 and 10 are the same percentage)."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise InputError(f"a {type(value).__name__} cannot be part of a run specification")
+
+
+def _reject_unknown(values: Any, kind: type[Any], where: str) -> None:
+    if not isinstance(values, Mapping):
+        raise InputError("expected an object", where)
+    known = {field.name for field in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(f"unknown key {unknown[0]!r}", where, f"known keys: {', '.join(sorted(known))}")
