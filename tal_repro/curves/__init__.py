@@ -1,0 +1,11 @@
+"""Learning curves: families, fits that say what they do not know, forecasts. Knows nothing of TAL.
+
+>>> from tal_repro.curves import FAMILIES, fit, forecast
+>>> fit("5pl", [10, 20, 40, 60, 80, 100], [3.5, 24.7, 46.9, 59.3, 62.7, 66.3]).identified
+False
+"""
+
+from tal_repro.curves.families import FAMILIES, Family
+from tal_repro.curves.fit import Fit, HeldOut, fit
+
+__all__ = ["FAMILIES", "Family", "Fit", "HeldOut", "fit"]

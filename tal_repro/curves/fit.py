@@ -1,0 +1,307 @@
+"""Fit one family to (train percentage, value) points: what figures, claims and the forecast call.
+
+A `Fit` says as much about what it does not know as about what it found: whether its parameters are
+identified, how many degrees of freedom are left, and what it misses on points it has not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from tal_repro.curves import varpro
+from tal_repro.curves.families import Array, Family, get_family
+from tal_repro.curves.weighting import PRIOR_DOF, soft_l1_weights, weights_from_runs
+from tal_repro.errors import InputError
+
+Weights = Literal["none", "se2", "soft-l1"]
+STARTS = 6  # polished starts per fit; the grid that ranks them is fixed per family
+X_DIGITS = 12  # x / x0 is rounded to so many decimals: a change of unit then changes no bit of the fit
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Error on points a fit had not seen: fitted to the first j, tested on the next, for every j > k.
+
+    `rmse` is None where no such split exists; `text` then says "not available (n, k)".
+    """
+
+    rmse: float | None
+    predictions: int
+    n: int
+    k: int
+
+    @property
+    def text(self) -> str:
+        """Return the error with its number of predictions, or why there is none."""
+        if self.rmse is None:
+            return f"not available (n = {self.n}, k = {self.k})"
+        return f"{self.rmse:.3f} ({self.predictions} one-step predictions)"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted curve. Percentages in the unit of the points; y, rss and intervals in the unit of y."""
+
+    family: Family
+    params: dict[str, float]
+    x: Array
+    y: Array
+    weights: Array
+    theta: Array
+    beta: Array
+    x0: float
+    t_last: float
+    cost: float
+    converged: bool
+    weights_kind: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return len(self.x)
+
+    @property
+    def k(self) -> int:
+        """Number of fitted parameters."""
+        return self.family.k
+
+    @property
+    def dof(self) -> int:
+        """Degrees of freedom left, n - k."""
+        return self.n - self.k
+
+    def predict(self, x: float | Iterable[float]) -> Array:
+        """Return the curve at percentages x as an array [len(x)], never beyond double precision."""
+        t = np.log(_positive(x) / self.x0)
+        value = evaluate(self.family, t, self.theta[None], self.beta[None], np.array([self.t_last]))
+        return value[0]
+
+    @property
+    def residuals(self) -> Array:
+        """Return y minus the curve at the points, in the unit of y."""
+        return self.y - self.predict(self.x)
+
+    @property
+    def rss(self) -> float:
+        """Return the unweighted sum of squared residuals in the unit of y."""
+        return float((self.residuals**2).sum())
+
+    @property
+    def r2(self) -> float:
+        """Return the unweighted R2 in the unit of y; meaningless without `dof` and `held_out` beside it."""
+        total = float(((self.y - self.y.mean()) ** 2).sum())
+        if total <= 0.0:
+            return 1.0 if self.rss <= 0.0 else 0.0
+        return 1.0 - self.rss / total
+
+    @property
+    def aicc(self) -> float | None:
+        """Return the corrected Akaike criterion (k + 1 with the variance), None if n <= k + 2."""
+        count, free = self.k + 1, self.n - self.k - 2
+        if free <= 0:
+            return None
+        floor = 1e-24 * max(float((self.y**2).sum()), 1e-300)
+        log_likelihood = self.n * np.log(max(self.rss, floor) / self.n)
+        return float(log_likelihood + 2 * count + 2 * count * (count + 1) / free)
+
+    @property
+    def aicc_text(self) -> str:
+        """Return AICc with one decimal, or why there is none."""
+        return f"not available (n = {self.n}, k = {self.k})" if self.aicc is None else f"{self.aicc:.1f}"
+
+    @cached_property
+    def unidentified(self) -> tuple[str, ...]:
+        """Return the reasons why the parameters are not identified; empty when they are."""
+        from tal_repro.curves.identify import reasons
+
+        return reasons(self)
+
+    @property
+    def identified(self) -> bool:
+        """Say whether the points determine every parameter."""
+        return not self.unidentified
+
+    @cached_property
+    def covariance(self) -> Array | None:
+        """Return the covariance [k, k] of `params` (in their order), None if not identified."""
+        from tal_repro.curves.identify import covariance
+
+        return covariance(self) if self.identified else None
+
+    def interval(self, x: float | Iterable[float], level: float = 0.8) -> tuple[Array, Array] | None:
+        """Return (low, high), arrays [len(x)], of the curve's mean at `level`.
+
+        By the delta method where the parameters are identified, else by profiling the prediction.
+        None when no degree of freedom is left to estimate the noise.
+        """
+        from tal_repro.curves.identify import interval
+
+        return interval(self, _positive(x), level)
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """Return the rolling one-step error on points the fit had not seen."""
+        from tal_repro.curves.backtest import one_step_error
+
+        return one_step_error(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything a caption or a JSON file should say about the fit."""
+        covariance = self.covariance
+        return {
+            "family": self.family.name,
+            "formula": self.family.formula,
+            "params": self.params,
+            "identified": self.identified,
+            "unidentified": list(self.unidentified),
+            "covariance": None if covariance is None else covariance.tolist(),
+            "n": self.n,
+            "k": self.k,
+            "dof": self.dof,
+            "r2": self.r2,
+            "aicc": self.aicc,
+            "held_out_rmse": self.held_out.rmse,
+            "held_out": self.held_out.text,
+            "options": self.options,
+        }
+
+
+def evaluate(family: Family, t: Array, theta: Array, beta: Array, t_last: Array) -> Array:
+    """Return the curves [B, n] at t [n] for a batch of theta [B, q] and beta [B, m]."""
+    offset, columns = family.basis(t, theta, t_last)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = np.einsum("bnm,bm->bn", columns, beta)
+        value = value if offset is None else value + offset
+        value = np.exp2(np.clip(value, -1000.0, 1000.0)) if family.log2_space else value
+    return np.asarray(np.nan_to_num(value, nan=0.0, posinf=1e300, neginf=-1e300))
+
+
+def fit(
+    family: str,
+    x_percent: Sequence[float] | Array,
+    y: Sequence[float] | Array,
+    sigma: Sequence[float] | Array | None = None,
+    n: Sequence[int] | Array | int | None = None,
+    weights: Weights = "none",
+    starts: int = STARTS,
+) -> Fit:
+    """Fit `family` (a name in FAMILIES) to points by variable projection from deterministic starts.
+
+    `sigma` is the sample standard deviation over runs at each point and `n` the number of runs, both
+    needed by weights="se2" (1/se^2 with variances shrunken towards their pool). The order of the
+    points does not matter. Raises InputError for fewer than k + 1 points or unusable values.
+    """
+    chosen = get_family(family)
+    x, values, order = _ordered(x_percent, y)
+    _check(chosen, x, values, weights)
+    x0 = float(x[0])
+    t = np.log(np.round(x / x0, X_DIGITS))
+    target = np.log2(values) if chosen.log2_space else values
+    w = _weights(chosen, weights, values, sigma, n, order, x)
+    batch = varpro.make_batch(chosen, t, target, w)
+    solution = varpro.solve(batch, starts)
+    if weights == "soft-l1":
+        batch, solution = soft_l1_weights(batch, solution)
+    theta, beta, t_last = solution.theta[0], solution.beta[0], float(batch.t_last[0])
+    params = dict(zip(chosen.parameters, chosen.natural(theta, beta, x0, t_last), strict=True))
+    params |= _constants(chosen, x0)
+    return Fit(
+        chosen,
+        params,
+        x,
+        values,
+        batch.weights[0].copy(),
+        theta,
+        beta,
+        x0,
+        t_last,
+        float(solution.cost[0]),
+        bool(solution.converged[0]),
+        weights,
+        _options(chosen, starts, x0, theta, t_last, weights),
+    )
+
+
+def _options(family: Family, starts: int, x0: float, theta: Array, t_last: float, weights: str) -> dict[str, Any]:
+    """Return what is needed to repeat the search: grid, polish settings, the optimum inside its box."""
+    return {
+        "optimizer": "variable projection, projected Levenberg-Marquardt, central differences",
+        "start_grid": {axis.name: axis.starts for axis in family.axes},
+        "polished_starts": starts if family.axes else 0,
+        "max_iterations": varpro.MAX_ITERATIONS,
+        "cost_tolerance": varpro.COST_TOLERANCE,
+        "difference_step": varpro.STEP,
+        "weights": weights,
+        "shrinkage_dof": PRIOR_DOF if weights == "se2" else None,
+        "x0": x0,
+        "theta": {axis.name: float(value) for axis, value in zip(family.axes, theta, strict=True)},
+        "box": {axis.name: list(axis.box(t_last)) for axis in family.axes},
+    }
+
+
+def _constants(family: Family, x0: float) -> dict[str, float]:
+    """Return scales that the formula needs and that are set by the points, not fitted."""
+    scale = {"ilog2": x0, "expp3": x0}
+    return {name: scale[family.name] for name in family.constants}
+
+
+def _positive(x: float | Iterable[float]) -> Array:
+    values = np.atleast_1d(np.asarray(x if np.isscalar(x) else list(x), dtype=float))  # type: ignore[arg-type]
+    if not (np.isfinite(values) & (values > 0)).all():
+        raise InputError("a percentage to predict at is not a positive number", remedy="give x > 0")
+    return values
+
+
+def _ordered(x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array, Array]:
+    x, y = np.asarray(x, dtype=float).ravel(), np.asarray(y, dtype=float).ravel()
+    if len(x) != len(y):
+        raise InputError(f"{len(x)} percentages but {len(y)} values", remedy="give one value for each")
+    order = np.lexsort((y, x))
+    return x[order], y[order], order
+
+
+def _check(family: Family, x: Array, y: Array, weights: str) -> None:
+    if weights not in get_args(Weights):
+        raise InputError(f"no weights {weights!r}", remedy=f"choose one of: {', '.join(get_args(Weights))}")
+    if len(x) and not (np.isfinite(x).all() and np.isfinite(y).all() and x[0] > 0):
+        raise InputError("a point is not finite or its percentage is not positive", remedy="drop or correct it")
+    distinct = len(np.unique(x))
+    if len(x) < family.k + 1 or distinct < min(family.k, 2):
+        raise InputError(
+            f"{family.name} has {family.k} parameters and needs at least {family.k + 1} points; "
+            f"there are {len(x)} (at {distinct} percentages)",
+            remedy="add points or choose a family with fewer parameters",
+        )
+    if family.log2_space and (y <= 0).any():
+        raise InputError(
+            f"{family.name} fits log2(y) and a value is {y.min():g}",
+            remedy="use exponential-linear, or drop points at or below 0",
+        )
+
+
+def _weights(
+    family: Family,
+    kind: str,
+    y: Array,
+    sigma: Sequence[float] | Array | None,
+    n: Sequence[int] | Array | int | None,
+    order: Array,
+    x: Array,
+) -> Array:
+    if kind == "se2":
+        weights = weights_from_runs(sigma, n, order)
+        weights = weights * (y * np.log(2.0)) ** 2 if family.log2_space else weights
+    else:
+        weights = np.ones(len(y))
+    if family.last_point_only:
+        weights = np.where(x == x[-1], weights, 0.0)
+    return weights

@@ -1,0 +1,210 @@
+"""What the points determine: rank, bounds, profiles, covariance and intervals of a `Fit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tal_repro.curves import varpro
+from tal_repro.curves.families import Array, linear_box
+
+if TYPE_CHECKING:
+    from tal_repro.curves.fit import Fit
+
+RANK_TOLERANCE = 1e-6  # of the largest singular value, columns scaled to length one
+PROFILE_LEVEL = 0.8
+PROFILE_POINTS = 10  # per side of each nonlinear parameter
+
+
+def reasons(fit: Fit) -> tuple[str, ...]:
+    """Return why the parameters of `fit` are not identified (empty: they are)."""
+    found = [*_at_bounds(fit), *_rank_deficit(fit)]
+    if fit.dof < 1:
+        found.append("no degree of freedom is left")
+    elif not found:
+        found += _open_profiles(fit)
+    return tuple(found)
+
+
+def _at_bounds(fit: Fit) -> list[str]:
+    found = []
+    for axis, value in zip(fit.family.axes, fit.theta, strict=True):
+        low, high = axis.box(fit.t_last)
+        if min(value - low, high - value) < 1e-5 * (high - low):
+            found.append(f"{axis.name} is at its bound ({value:.4g})")
+    low_beta, high_beta = linear_box(fit.family)
+    span = 1e-9 * (np.abs(fit.beta) + 1.0)
+    for index in np.flatnonzero((fit.beta - low_beta < span) | (high_beta - fit.beta < span)):
+        found.append(f"linear parameter {index + 1} is at its bound ({fit.beta[index]:.4g})")
+    return found
+
+
+def _curve(fit: Fit, t: Array, inner: Array) -> Array:
+    """Return the curve in the space of the fit at t [n] for inner = theta then beta, [B, q + m]."""
+    q = len(fit.theta)
+    offset, columns = fit.family.basis(t, inner[:, :q], np.full(len(inner), fit.t_last))
+    value = np.einsum("bnm,bm->bn", columns, inner[:, q:])
+    return np.asarray(value if offset is None else value + offset)
+
+
+def _design(fit: Fit, x: Array) -> Array:
+    """Return d curve / d (theta, beta) [len(x), k] in the space of the fit."""
+    inner = np.concatenate([fit.theta, fit.beta])
+    step = 1e-6 * np.maximum(np.abs(inner), 1.0)
+    shifts = np.diag(step)
+    t = np.log(x / fit.x0)
+    ahead, behind = _curve(fit, t, inner + shifts), _curve(fit, t, inner - shifts)
+    return np.asarray((ahead - behind).T / (2 * step))
+
+
+def _weighted_design(fit: Fit) -> Array:
+    return _design(fit, fit.x) * np.sqrt(fit.weights)[:, None]
+
+
+def _rank_deficit(fit: Fit) -> list[str]:
+    design = _weighted_design(fit)
+    length = np.sqrt((design**2).sum(axis=0))
+    # A column is compared with what the curve itself spans, so that a dead parameter is not revived.
+    dead = length <= RANK_TOLERANCE * np.sqrt((fit.weights * fit.y**2).sum() + 1e-300) * 1e-3
+    scaled = design / np.where(length > 0, length, 1.0)
+    scaled[:, dead] = 0.0
+    singular = np.linalg.svd(scaled, compute_uv=False)
+    rank = int((singular > RANK_TOLERANCE * singular[0]).sum())
+    if rank < fit.k:
+        return [f"the Jacobian has rank {rank} of {fit.k}"]
+    return []
+
+
+def noise_variance(fit: Fit) -> float | None:
+    """Return the residual variance in weighted units, None without a degree of freedom."""
+    if fit.dof < 1:
+        return None
+    variance = fit.cost / fit.dof
+    # With 1/se^2 the noise is known; residuals may raise it (the family does not fit) but not lower it.
+    return max(variance, 1.0) if fit.weights_kind == "se2" else variance
+
+
+def _threshold(fit: Fit, level: float) -> float | None:
+    """Return the largest weighted cost that is compatible with the points at `level` (F test)."""
+    from scipy.special import fdtri
+
+    variance = noise_variance(fit)
+    if variance is None:
+        return None
+    return float(fit.cost + variance * fdtri(1, fit.dof, level) + 1e-12 * (fit.weights * fit.y**2).sum())
+
+
+def _profile(fit: Fit) -> tuple[Array, varpro.Solution]:
+    """Fix each nonlinear parameter along its box, fit the others; return the fixed axis [P] and the fits."""
+    target = np.log2(fit.y) if fit.family.log2_space else fit.y
+    low, high = np.array([axis.box(fit.t_last) for axis in fit.family.axes]).T
+    # Dense near the optimum, reaching the bounds.
+    fractions = np.geomspace(0.002, 1.0, PROFILE_POINTS)
+    held, starts = [], []
+    for axis in range(len(fit.theta)):
+        for bound in (low[axis], high[axis]):
+            for fraction in fractions:
+                start = fit.theta.copy()
+                start[axis] += fraction * (bound - start[axis])
+                held.append(axis)
+                starts.append(start)
+    theta, axes = np.array(starts), np.array(held)
+    size = len(theta)
+    t = np.log(fit.x / fit.x0)
+    y, w = np.tile(target, (size, 1)), np.tile(fit.weights, (size, 1))
+    batch = varpro.make_batch(fit.family, t, y, w, np.full(size, fit.t_last))
+    rows = np.arange(size)
+    batch.low[rows, axes] = batch.high[rows, axes] = theta[rows, axes]
+    return axes, varpro.polish(batch, theta, 60)
+
+
+def _open_profiles(fit: Fit) -> list[str]:
+    threshold = _threshold(fit, PROFILE_LEVEL)
+    if threshold is None or not len(fit.theta):
+        return []
+    _, solution = _profile(fit)
+    costs = solution.cost.reshape(len(fit.theta), 2, PROFILE_POINTS)
+    return [
+        f"the profile of {axis.name} does not close towards its {side} bound"
+        for axis, sides in zip(fit.family.axes, costs, strict=True)
+        for side, cost in zip(("lower", "upper"), sides, strict=True)
+        if cost.max() < threshold
+    ]
+
+
+def _inner_covariance(fit: Fit) -> Array | None:
+    variance = noise_variance(fit)
+    if variance is None:
+        return None
+    design = _weighted_design(fit)
+    length = np.sqrt((design**2).sum(axis=0))
+    length = np.where(length > 0, length, 1.0)
+    inverse = np.linalg.pinv(design / length)
+    return np.asarray(variance * (inverse @ inverse.T) / np.outer(length, length))
+
+
+def covariance(fit: Fit) -> Array | None:
+    """Return the covariance of the parameters of the printed formula, in the order of the family."""
+    inner_covariance = _inner_covariance(fit)
+    if inner_covariance is None:
+        return None
+    inner, q = np.concatenate([fit.theta, fit.beta]), len(fit.theta)
+    step = 1e-6 * np.maximum(np.abs(inner), 1.0)
+
+    def natural(point: Array) -> Array:
+        return np.array(fit.family.natural(point[:q], point[q:], fit.x0, fit.t_last))
+
+    columns = [
+        (natural(inner + np.eye(len(inner))[i] * step[i]) - natural(inner - np.eye(len(inner))[i] * step[i]))
+        / (2 * step[i])
+        for i in range(len(inner))
+    ]
+    jacobian = np.array(columns).T
+    return np.asarray(jacobian @ inner_covariance @ jacobian.T)
+
+
+def interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array] | None:
+    """Return (low, high) of the curve's mean at x; None when the noise cannot be estimated."""
+    if fit.dof < 1 or fit.family.last_point_only:
+        return None  # one point says nothing about its own noise
+    low, high = _delta_interval(fit, x, level) if fit.identified else _profile_interval(fit, x, level)
+    if fit.family.log2_space:
+        return np.exp2(np.clip(low, -1000, 1000)), np.exp2(np.clip(high, -1000, 1000))
+    return low, high
+
+
+def _delta_interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array]:
+    from scipy.special import stdtrit
+
+    inner_covariance, design = _inner_covariance(fit), _design(fit, x)
+    spread = np.sqrt(np.maximum(np.einsum("nk,kl,nl->n", design, inner_covariance, design), 0.0))
+    inner = np.concatenate([fit.theta, fit.beta])
+    centre = _curve(fit, np.log(x / fit.x0), inner[None])[0]
+    reach = float(stdtrit(fit.dof, 0.5 + level / 2)) * spread
+    return centre - reach, centre + reach
+
+
+def _profile_interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array]:
+    """Return the range of predictions over every fit that the points cannot tell from the best one.
+
+    Linear parameters move within each profile member as in linear regression.
+    """
+    from scipy.special import stdtrit
+
+    threshold, t = _threshold(fit, level), np.log(x / fit.x0)
+    inner = np.concatenate([fit.theta, fit.beta])[None]
+    if len(fit.theta) and threshold is not None:
+        _, solution = _profile(fit)
+        members = np.concatenate([solution.theta, solution.beta], axis=1)[solution.cost <= threshold]
+        inner = np.concatenate([inner, members])
+    curves = _curve(fit, t, inner)
+    centre = curves[0]
+    noise = noise_variance(fit) or 0.0
+    columns = fit.family.basis(np.log(fit.x / fit.x0), fit.theta[None], np.array([fit.t_last]))[1][0]
+    ahead = fit.family.basis(t, fit.theta[None], np.array([fit.t_last]))[1][0]
+    inverse = np.linalg.pinv(columns * np.sqrt(fit.weights)[:, None])
+    linear = np.sqrt(noise * ((ahead @ inverse) ** 2).sum(axis=1)) * float(stdtrit(fit.dof, 0.5 + level / 2))
+    low = np.minimum(curves.min(axis=0), centre - linear)
+    high = np.maximum(curves.max(axis=0), centre + linear)
+    return low, high
