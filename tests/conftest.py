@@ -1,0 +1,46 @@
+"""Fixtures every test may use: one golden run specification, a weird path, and one thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+from tal_repro.record import RunRecord  # noqa: E402 (the threads are set before numpy is loaded)
+from tal_repro.spec import DataSpec, RunSpec, SubsetSpec  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN_RUNS = Path(__file__).parent / "golden" / "runs"
+
+
+@pytest.fixture
+def spec() -> RunSpec:
+    """A small training run on synthetic data: the specification of the golden run."""
+    return RunSpec(
+        experiment="data_sweep",
+        model="tadtr",
+        engine="native",
+        engine_version="1",
+        recipe={"feature_dim": 64, "hidden_dim": 32, "epochs": 2},
+        data=DataSpec("golden", "1", "0" * 64, synthetic=True),
+        subset=SubsetSpec(unit="slice", policy="uniform", percent=10, seed=1),
+        seed=1,
+    )
+
+
+@pytest.fixture
+def golden_run(spec: RunSpec) -> RunRecord:
+    """The one run folder that every reader must understand (made by tests/golden/make_run.py)."""
+    return RunRecord(GOLDEN_RUNS / spec.experiment / spec.model / spec.run_id)
+
+
+@pytest.fixture
+def weird_path(tmp_path: Path) -> Path:
+    """A folder whose name holds a space, quotes, a newline and non-ASCII letters."""
+    folder = tmp_path / "a b'\"\n\u00e9\u4e2d"
+    folder.mkdir()
+    return folder
