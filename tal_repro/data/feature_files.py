@@ -1,0 +1,93 @@
+"""One feature file: checked header, then rows. ActionFormer's are .npy, TadTR's are torch tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tal_repro.data.layouts import Layout, check_inside
+from tal_repro.errors import InputError
+
+_RESTORE = "restore the file from the archive"
+
+
+@dataclass(frozen=True)
+class NpyHeader:
+    """What a .npy file says of itself, checked against its size."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    offset: int
+    fortran_order: bool
+
+
+def read_npy_header(path: Path, root: Path) -> NpyHeader:
+    """Read a .npy header without numpy's pickle path; raise InputError unless it is a whole float32 [T, C] file."""
+    check_inside(path, root)
+    try:
+        with path.open("rb") as stream:
+            version = np.lib.format.read_magic(stream)
+            if version not in ((1, 0), (2, 0)):
+                raise ValueError(f"format version {version}")
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran_order, dtype = read(stream)
+            offset = stream.tell()
+        size = path.stat().st_size
+    except Exception as error:  # numpy's header parser lets many kinds through on damaged bytes
+        raise InputError(f"corrupt .npy header ({_first_line(error)})", path, _RESTORE) from None
+    _check_array(shape, dtype, path)
+    expected = offset + shape[0] * shape[1] * dtype.itemsize
+    if size != expected:
+        kind = "truncated" if size < expected else "too long"
+        raise InputError(f"{kind}: {size} bytes, the header needs {expected}", path, _RESTORE)
+    return NpyHeader((int(shape[0]), int(shape[1])), dtype, offset, bool(fortran_order))
+
+
+def map_npy(path: Path, root: Path) -> npt.NDArray[np.float32]:
+    """Memory-map a checked .npy file, [T, C] float32, read-only."""
+    header = read_npy_header(path, root)
+    order: Any = "F" if header.fortran_order else "C"
+    return np.memmap(path, dtype=np.float32, mode="r", offset=header.offset, shape=header.shape, order=order)
+
+
+def map_tensor(path: Path, root: Path) -> npt.NDArray[np.float32]:
+    """Memory-map a torch-saved [T, C] float32 tensor (weights_only: nothing in the file is executed)."""
+    import torch
+
+    check_inside(path, root)
+    try:
+        try:
+            tensor = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # files older than torch 1.6 are no zip archives and cannot be mapped
+            tensor = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling damaged bytes raises nearly anything
+        raise InputError(f"not a torch tensor file ({_first_line(error)})", path, _RESTORE) from None
+    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or tensor.dtype != torch.float32:
+        kind = f"{tensor.dtype} tensor" if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+        raise InputError(f"holds a {kind}, expected a dense float32 tensor [T, C]", path, _RESTORE)
+    if not tensor.is_contiguous():
+        raise InputError("its tensor is not contiguous", path, _RESTORE)
+    array: npt.NDArray[np.float32] = tensor.detach().numpy()
+    _check_array(array.shape, array.dtype, path)
+    return array
+
+
+def map_features(layout: Layout, video_id: str) -> npt.NDArray[np.float32]:
+    """Memory-map one video's features in either layout, [T, C] float32."""
+    path = layout.feature_file(video_id)
+    return map_npy(path, layout.root) if layout.name == "actionformer" else map_tensor(path, layout.root)
+
+
+def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> None:
+    if dtype != np.dtype("<f4"):
+        raise InputError(f"dtype {dtype}, expected float32", path, "convert it: array.astype('float32')")
+    if len(shape) != 2 or min(shape) < 1:
+        raise InputError(f"shape {tuple(shape)}, expected [T, C]", path, _RESTORE)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,114 @@
+"""Where the files of a data set lie: the folder layouts of ActionFormer's and TadTR's THUMOS14 archives."""
+
+from __future__ import annotations
+
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tal_repro.data.dataset import LayoutName
+from tal_repro.errors import InputError
+
+CLIP_FRAMES = 16  # an I3D feature sees 16 frames
+STRIDE_FRAMES: dict[LayoutName, int] = {"actionformer": 4, "tadtr": 8}
+# Relative to the data folder; the last is what both upstreams' own settings name.
+_PARENTS: dict[LayoutName, tuple[str, ...]] = {
+    "actionformer": (".", "thumos", "data/thumos"),
+    "tadtr": (".", "thumos14", "data/thumos14"),
+}
+ANNOTATION_FILE: dict[LayoutName, str] = {
+    "actionformer": "annotations/thumos14.json",
+    "tadtr": "th14_annotations_with_fps_duration.json",
+}
+FEATURE_FOLDER: dict[LayoutName, str] = {"actionformer": "i3d_features", "tadtr": "I3D_2stream_Pth"}
+FEATURE_INFO_FILE = "th14_i3d2s_ft_info.json"
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one data set in one layout. `root` is the folder that no file may lead out of."""
+
+    name: LayoutName
+    root: Path
+    folder: Path
+
+    @property
+    def annotation_file(self) -> Path:
+        """Return the path of the annotations."""
+        return self.folder / ANNOTATION_FILE[self.name]
+
+    @property
+    def feature_folder(self) -> Path:
+        """Return the folder of feature files."""
+        return self.folder / FEATURE_FOLDER[self.name]
+
+    @property
+    def feature_info_file(self) -> Path | None:
+        """Return the path of TadTR's feature lengths (None in ActionFormer's layout)."""
+        return self.folder / FEATURE_INFO_FILE if self.name == "tadtr" else None
+
+    @property
+    def stride_frames(self) -> int:
+        """Return the frames between two feature steps."""
+        return STRIDE_FRAMES[self.name]
+
+    @property
+    def suffix(self) -> str:
+        """Return the ending of feature files (TadTR's have none)."""
+        return ".npy" if self.name == "actionformer" else ""
+
+    def feature_file(self, video_id: str) -> Path:
+        """Return the path of a video's features; raise InputError for an id that is not a plain file name."""
+        if not is_safe_id(video_id):
+            raise InputError(f"video id {video_id!r} is not a plain file name", self.annotation_file)
+        return self.feature_folder / f"{video_id}{self.suffix}"
+
+
+def is_safe_id(video_id: str) -> bool:
+    """Tell whether a video id can name a file: letters, digits, `_`, `-`, `.`, not starting with a dot."""
+    return bool(_SAFE_ID.fullmatch(video_id))
+
+
+def find_layouts(root: Path) -> list[Layout]:
+    """Return the layouts whose annotation file exists under `root`, ActionFormer's first."""
+    return [
+        Layout(name, root, root / parent)
+        for name, parents in _PARENTS.items()
+        for parent in parents
+        if (root / parent / ANNOTATION_FILE[name]).is_file()
+    ]
+
+
+def find_layout(root: Path, name: LayoutName | Literal["auto"] = "auto") -> Layout:
+    """Return the wanted layout of a data folder (auto: ActionFormer's where both are there)."""
+    if not root.is_dir():
+        raise InputError("no such data folder", root, "make one: tal-repro data synth --out DIR, or fetch THUMOS14")
+    found = [layout for layout in find_layouts(root) if name in ("auto", layout.name)]
+    if not found:
+        wanted = [file for key, file in ANNOTATION_FILE.items() if name in ("auto", key)]
+        raise InputError(
+            f"no annotations of layout {name}",
+            root,
+            f"put {' or '.join(wanted)} there (also looked in thumos/, thumos14/ and data/)",
+        )
+    return found[0]
+
+
+def check_inside(path: Path, root: Path) -> None:
+    """Raise InputError unless `path` is a regular file that lies in `root` after following symlinks."""
+    try:
+        resolved = path.resolve(strict=True)
+        regular = stat.S_ISREG(resolved.stat().st_mode)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"cannot be read ({_reason(error)})", path, "restore the file from the archive") from None
+    if not resolved.is_relative_to(root.resolve()):
+        raise InputError("a link that leads out of the data folder", path, "replace it by a copy of the file")
+    if not regular:
+        raise InputError("not a regular file", path, "replace it by the file of the archive")
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

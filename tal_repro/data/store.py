@@ -1,0 +1,173 @@
+"""Feature rows by video, from either layout's files or from one packed file: what trainers and evaluators read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tal_repro.data.dataset import LayoutName
+from tal_repro.data.feature_files import map_features
+from tal_repro.data.json_files import read_json
+from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
+from tal_repro.errors import InputError
+
+PACK_SCHEMA = "tal-repro/feature-store/1"
+PACK_FOLDER = "packed"
+RESIDENT_SHARE = 0.5  # of the available memory that `resident="auto"` may take
+_REPACK = "pack again: tal-repro data pack DIR"
+
+FloatRows = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureStore:
+    """Features of many videos: `read` a slice of one without reading the rest."""
+
+    source: Path
+    dim: int
+    stride_frames: int
+    video_ids: tuple[str, ...]  # sorted
+    _rows: Callable[[str], npt.NDArray[Any]]  # video id -> [T, C], mapped
+
+    @classmethod
+    def open(cls, path: str | Path, resident: bool | Literal["auto"] = False) -> FeatureStore:
+        """Open a packed store by its index file; resident: copy it into memory (auto: when it fits in half)."""
+        return _open_packed(Path(path), resident)
+
+    def length(self, video_id: str) -> int:
+        """Return the number of feature steps T of a video."""
+        return int(self._video(video_id).shape[0])
+
+    def read(self, video_id: str, start: int = 0, stop: int | None = None) -> FloatRows:
+        """Return steps [start, stop) of a video as a new [T, C] float32 array (clipped to its length)."""
+        rows = self._video(video_id)
+        stop = len(rows) if stop is None else stop
+        if start < 0 or stop < start:
+            raise ValueError(f"steps [{start}, {stop}) of {video_id}")
+        return np.array(rows[start:stop], dtype=np.float32, order="C")
+
+    def _video(self, video_id: str) -> npt.NDArray[Any]:
+        try:
+            return self._rows(video_id)
+        except KeyError:
+            raise InputError(
+                f"no features of video {video_id}", self.source, "tal-repro data verify DIR lists every missing file"
+            ) from None
+
+
+def open_features(
+    root: str | Path,
+    layout: LayoutName | Literal["auto"] = "auto",
+    packed: bool | Literal["auto"] = "auto",
+    resident: bool | Literal["auto"] = False,
+) -> FeatureStore:
+    """Open the features of a data folder: its packed store where one matches the files, else the files themselves."""
+    found = find_layout(Path(root), layout)
+    index = pack_path(found.root, found.name, "float32")
+    if packed is True or (packed == "auto" and index.is_file() and _is_current(index, found)):
+        return FeatureStore.open(index, resident)
+    return _open_files(found)
+
+
+def pack_path(root: Path, layout: LayoutName, dtype: str) -> Path:
+    """Return the index file of a data folder's packed store; its rows lie beside it in `.bin`."""
+    return root / PACK_FOLDER / f"{layout}-{dtype}.json"
+
+
+def feature_sizes(layout: Layout) -> dict[str, int]:
+    """Return video id -> bytes of each feature file of a layout."""
+    try:
+        entries = [entry for entry in os.scandir(layout.feature_folder) if not entry.is_dir(follow_symlinks=False)]
+        sizes = {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(layout.suffix)}
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", layout.feature_folder, "extract the features") from None
+    cut = len(layout.suffix)
+    return {name[: len(name) - cut]: size for name, size in sorted(sizes.items()) if not name.startswith(".")}
+
+
+def _open_files(layout: Layout) -> FeatureStore:
+    """Memory-map the feature files of a layout, each when it is first asked for."""
+    ids = tuple(feature_sizes(layout))
+    if not ids:
+        raise InputError("no feature files", layout.feature_folder, "extract the features, or run data synth")
+    known, maps = frozenset(ids), dict[str, npt.NDArray[np.float32]]()
+    dim = map_features(layout, ids[0]).shape[1]
+
+    def rows(video_id: str) -> npt.NDArray[np.float32]:
+        if video_id not in known:
+            raise KeyError(video_id)
+        if video_id not in maps:
+            mapped = map_features(layout, video_id)
+            if mapped.shape[1] != dim:
+                raise InputError(
+                    f"{mapped.shape[1]} channels, {ids[0]} has {dim}",
+                    layout.feature_file(video_id),
+                    "features of one kind only belong in this folder",
+                )
+            maps[video_id] = mapped
+        return maps[video_id]
+
+    return FeatureStore(layout.feature_folder, dim, layout.stride_frames, ids, rows)
+
+
+def _is_current(index: Path, layout: Layout) -> bool:
+    sizes = feature_sizes(layout)
+    packed = {key: video.get("source_bytes") for key, video in read_index(index)["videos"].items()}
+    return packed == sizes
+
+
+def read_index(path: Path) -> dict[str, Any]:
+    """Read and check a packed store's index: rows tile the `.bin` file exactly."""
+    index = read_json(path)
+    if index.get("schema") != PACK_SCHEMA:
+        raise InputError(f"not a feature store of version {PACK_SCHEMA}", path, _REPACK)
+    try:
+        dim, stride, dtype = int(index["dim"]), int(index["stride_frames"]), str(index["dtype"])
+        videos = dict(index["videos"])
+        spans = sorted((int(video["offset"]), int(video["length"])) for video in videos.values())
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"damaged index ({error!r})", path, _REPACK) from None
+    ends = [offset + length for offset, length in spans]
+    tiled = [offset for offset, _ in spans] == [0, *ends[:-1]] and all(length > 0 for _, length in spans)
+    if dtype not in ("float32", "float16") or min(dim, stride) < 1 or not spans or not tiled:
+        raise InputError("damaged index (rows do not follow each other)", path, _REPACK)
+    if not all(is_safe_id(video_id) for video_id in videos):
+        raise InputError("damaged index (a video id is not a plain name)", path, _REPACK)
+    rows_path = path.with_suffix(".bin")
+    check_inside(rows_path, path.parent)
+    expected = ends[-1] * dim * np.dtype(dtype).itemsize
+    if rows_path.stat().st_size != expected:
+        raise InputError(f"{rows_path.stat().st_size} bytes, the index needs {expected}", rows_path, _REPACK)
+    return index
+
+
+def _open_packed(path: Path, resident: bool | Literal["auto"]) -> FeatureStore:
+    if not path.is_file():
+        raise InputError("no packed feature store", path, _REPACK)
+    index = read_index(path)
+    rows_path = path.with_suffix(".bin")
+    shape = (sum(int(video["length"]) for video in index["videos"].values()), int(index["dim"]))
+    flat: npt.NDArray[Any] = np.memmap(rows_path, dtype=index["dtype"], mode="r", shape=shape)
+    if resident is True or (resident == "auto" and flat.nbytes <= RESIDENT_SHARE * available_memory_bytes()):
+        flat = np.fromfile(rows_path, dtype=index["dtype"]).reshape(shape)
+    spans = {key: (int(video["offset"]), int(video["length"])) for key, video in index["videos"].items()}
+
+    def rows(video_id: str) -> npt.NDArray[Any]:
+        offset, length = spans[video_id]
+        return flat[offset : offset + length]
+
+    return FeatureStore(path, int(index["dim"]), int(index["stride_frames"]), tuple(sorted(spans)), rows)
+
+
+def available_memory_bytes() -> int:
+    """Return the memory that can still be taken without swapping (0 where the system does not tell)."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 0

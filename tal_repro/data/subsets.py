@@ -1,0 +1,245 @@
+"""Draw the training units of a run: which videos or slices, under which policy. A subset file replays a draw."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from tal_repro.data.dataset import DataSet
+from tal_repro.data.json_files import read_json, write_json
+from tal_repro.data.windows import training_windows
+from tal_repro.errors import InputError
+from tal_repro.spec import Policy, Unit, check_percent
+
+PUBLISHED_CSV = Path(__file__).parents[2] / "results" / "published" / "sweep_subsets.csv"
+PUBLISHED_MODELS = ("actionformer", "temporalmaxer")  # whose splits were published
+DRAWS_AT_ONCE, MOST_DRAWS = 10_000, 5_000_000  # of policy all-classes: 10 % of THUMOS14 takes about 10^5
+_POLICY_STREAM = {"uniform": 1, "all-classes": 2, "stratified": 3, "nested": 4}
+
+Membership = npt.NDArray[np.bool_]  # [units, classes]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The training units of one run; ids are sorted (video ids, or slice ids as upstream spells them)."""
+
+    unit: Unit
+    policy: Policy
+    percent: float
+    seed: int
+    ids: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of a subset file."""
+        return {
+            "unit": self.unit,
+            "policy": self.policy,
+            "percent": self.percent,
+            "seed": self.seed,
+            "ids": list(self.ids),
+        }
+
+    def write(self, path: str | Path) -> None:
+        """Write a subset file."""
+        write_json(Path(path), self.to_json())
+
+
+def read_subset(path: str | Path) -> Subset:
+    """Read a subset file; raise InputError naming the field that does not fit."""
+    where = Path(path)
+    raw = read_json(where)
+    missing = [key for key in ("unit", "policy", "percent", "seed", "ids") if key not in raw]
+    if missing:
+        raise InputError(f"no field {missing[0]!r}", where, "write it with: tal-repro subset --json")
+    for key, choices in (("unit", get_args(Unit)), ("policy", get_args(Policy))):
+        if raw[key] not in choices:
+            raise InputError(f"{key} = {raw[key]!r}", where, f"use one of: {', '.join(choices)}")
+    check_percent(raw["percent"], f"{where}: percent")
+    if not isinstance(raw["seed"], int) or isinstance(raw["seed"], bool):
+        raise InputError(f"seed = {raw['seed']!r}", where, "use a whole number")
+    ids = raw["ids"]
+    if not isinstance(ids, list) or not ids or not all(isinstance(unit_id, str) for unit_id in ids):
+        raise InputError("'ids' is not a list of at least one id", where)
+    if len(set(ids)) != len(ids):
+        raise InputError(f"'ids' repeats {Counter(ids).most_common(1)[0][0]}", where)
+    return Subset(raw["unit"], raw["policy"], raw["percent"], raw["seed"], tuple(sorted(ids)))
+
+
+def training_units(dataset: DataSet, unit: Unit) -> dict[str, list[int]]:
+    """Return unit id -> the class index of each action in it, sorted by id; units without action are left out."""
+    if unit == "video":
+        return {video.id: video.labels.tolist() for video in dataset.train}
+    return {window.slice_id: window.labels.tolist() for window in training_windows(dataset)}
+
+
+def units_at(percent: float, total: int) -> int:
+    """Return how many of `total` units a percentage means: rounded to the nearest, halves up, exactly."""
+    return int((Decimal(str(percent)) * total / 100).to_integral_value(ROUND_HALF_UP))
+
+
+def draw_subset(
+    dataset: DataSet,
+    unit: Unit,
+    policy: Policy,
+    percent: float,
+    seed: int,
+    *,
+    model: str | None = None,
+    published_csv: str | Path = PUBLISHED_CSV,
+) -> Subset:
+    """Draw the training units of a run; the same arguments and annotations give the same ids.
+
+    uniform: without looking at classes (the paper). all-classes: redrawn until every class is there (its
+    siblings). stratified: every class in proportion. nested: of one seed, a smaller percentage is part of a
+    larger. published: run number `seed` of the splits that ActionFormer or TemporalMaxer (`model`) was swept on.
+    Raise InputError for zero units, or where a policy cannot be met.
+    """
+    check_percent(percent, "percent")
+    if seed < 0:
+        raise InputError(f"seed = {seed}", None, "use a whole number from 0")
+    units = training_units(dataset, unit)
+    if not units:
+        raise InputError(f"no training {unit} holds an action", dataset.root, "check it: tal-repro data verify DIR")
+    if policy == "published":
+        ids = _published(units, unit, percent, seed, model or PUBLISHED_MODELS[0], Path(published_csv), dataset)
+        return Subset(unit, policy, percent, seed, ids)
+    number = units_at(percent, len(units))
+    if number == 0:
+        least = 50 / len(units)
+        raise InputError(
+            f"{percent:g} % of {len(units)} training {unit}s is none", dataset.root, f"use at least {least:.3g} %"
+        )
+    names = list(units)
+    chosen = _draw(policy, list(units.values()), number, percent, seed, len(dataset.classes), dataset)
+    return Subset(unit, policy, percent, seed, tuple(names[index] for index in sorted(chosen)))
+
+
+def describe_subset(dataset: DataSet, subset: Subset) -> dict[str, int]:
+    """Count what a subset holds: units, videos, instances (of slices: as cut) and classes."""
+    units = training_units(dataset, subset.unit)
+    unknown = [unit_id for unit_id in subset.ids if unit_id not in units]
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} of {len(subset.ids)} training units are not in this data set, the first: {unknown[0]}",
+            dataset.root,
+            "draw the subset from the data set it is used with",
+        )
+    labels = [label for unit_id in subset.ids for label in units[unit_id]]
+    videos = {unit_id.split("_window_")[0] for unit_id in subset.ids}
+    return {
+        "units": len(subset.ids),
+        "videos": len(videos),
+        "instances": len(labels),
+        "classes": len(set(labels)),
+        "units_total": len(units),
+        "classes_total": len(dataset.classes),
+    }
+
+
+def _draw(
+    policy: Policy,
+    labels: list[list[int]],
+    number: int,
+    percent: float,
+    seed: int,
+    classes: int,
+    dataset: DataSet,
+) -> list[int]:
+    stream = (seed, _POLICY_STREAM[policy])
+    if policy == "nested":  # one order a seed, cut at the percentage
+        return _first_of_shuffled(len(labels), number, np.random.default_rng(stream))
+    rng = np.random.default_rng((*stream, round(percent * 1_000_000)))
+    if policy == "uniform":
+        return _first_of_shuffled(len(labels), number, rng)
+    members = np.zeros((len(labels), classes), dtype=bool)
+    for unit, unit_labels in enumerate(labels):
+        members[unit, unit_labels] = True
+    members = members[:, members.any(axis=0)]
+    if policy == "stratified":
+        return _stratified(members, number, rng)
+    return _all_classes(members, number, rng, dataset)
+
+
+def _first_of_shuffled(total: int, number: int, rng: np.random.Generator) -> list[int]:
+    return [int(unit) for unit in rng.permutation(total)[:number]]
+
+
+def _all_classes(members: Membership, number: int, rng: np.random.Generator, dataset: DataSet) -> list[int]:
+    """Redraw uniformly until every class is there: exactly the uniform distribution over such subsets."""
+    remedy = "raise the percentage, or use policy stratified"
+    if number * int(members.sum(axis=1).max()) < members.shape[1]:
+        raise InputError(f"{number} units cannot hold all {members.shape[1]} classes", dataset.root, remedy)
+    weights = members.astype(np.float32)
+    at_once = max(1, min(DRAWS_AT_ONCE, 20_000_000 // len(members)))
+    for _ in range(-(-MOST_DRAWS // at_once)):
+        keys = rng.random((at_once, len(members)), dtype=np.float32)
+        chosen = np.argpartition(keys, number - 1, axis=1)[:, :number]
+        drawn = np.zeros((at_once, len(members)), dtype=np.float32)
+        np.put_along_axis(drawn, chosen, np.float32(1), axis=1)
+        complete = np.flatnonzero(((drawn @ weights) > 0).all(axis=1))
+        if len(complete):
+            return [int(unit) for unit in chosen[complete[0]]]
+    raise InputError(
+        f"none of {MOST_DRAWS} draws of {number} units held all {members.shape[1]} classes", dataset.root, remedy
+    )
+
+
+def _stratified(members: Membership, number: int, rng: np.random.Generator) -> list[int]:
+    """Share units out over strata (a unit's rarest class): in proportion, each at least once where it fits."""
+    rarest = np.where(members, members.sum(axis=0), len(members) + 1).argmin(axis=1)
+    strata = [np.flatnonzero(rarest == stratum) for stratum in np.unique(rarest)]
+    sizes = np.array([len(stratum) for stratum in strata])
+    wanted = sizes / sizes.sum() * number
+    least = 1 if number >= len(strata) else 0
+    parts = np.maximum(np.floor(wanted).astype(int), least)
+    ties = rng.random(len(strata)) * 1e-6
+    while parts.sum() != number:
+        step = 1 if parts.sum() < number else -1
+        open_parts = parts < sizes if step > 0 else parts > least
+        gain = np.where(open_parts, step * (wanted - parts) + ties, -np.inf)
+        parts[int(np.argmax(gain))] += step
+    picks = [rng.permutation(stratum)[:part] for stratum, part in zip(strata, parts, strict=True)]
+    return [int(index) for pick in picks for index in pick]
+
+
+def _published(
+    units: dict[str, list[int]], unit: Unit, percent: float, run: int, model: str, path: Path, dataset: DataSet
+) -> tuple[str, ...]:
+    if unit != "video":
+        raise InputError("the published subsets are of videos", None, "use --unit video")
+    splits = read_published_subsets(path)
+    ids = splits.get((model, percent, run))
+    if ids is None:
+        there = sorted((key[1], key[2]) for key in splits if key[0] == model)
+        listed = ", ".join(f"{share:g} % run {number}" for share, number in there) or "none"
+        raise InputError(f"no published subset of {model} at {percent:g} %, run {run}", path, f"there are: {listed}")
+    unknown = [video_id for video_id in ids if video_id not in units]
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} of the {len(ids)} published training videos are not in this data set",
+            dataset.root,
+            "published subsets need the real THUMOS14",
+        )
+    return ids
+
+
+def read_published_subsets(path: str | Path = PUBLISHED_CSV) -> dict[tuple[str, float, int], tuple[str, ...]]:
+    """Return (model, percent, run) -> sorted training video ids of the published splits."""
+    found: dict[tuple[str, float, int], list[str]] = {}
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as stream:
+            for row in csv.DictReader(stream):
+                key = (row["model"], float(row["train_percent"]), int(row["run"]))
+                found.setdefault(key, []).append(row["video_id"])
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path, "restore results/published") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"not a table of published subsets ({error!r})", path, "restore results/published") from None
+    return {key: tuple(sorted(ids)) for key, ids in found.items()}

@@ -1,0 +1,109 @@
+"""Make a synthetic THUMOS14 of any size in a folder: what `tal-repro data synth`, the demo and the tests run on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal
+
+from tal_repro.data.dataset import LayoutName
+from tal_repro.data.json_files import write_json
+from tal_repro.data.synthetic_annotations import SyntheticConfig, SyntheticVideo, invent_videos, read_class_facts
+from tal_repro.data.synthetic_features import World, feature_chunks, feature_steps, make_world
+from tal_repro.data.synthetic_layouts import synthetic_layout, write_annotations, write_features
+from tal_repro.errors import InputError
+
+GENERATOR_VERSION = 1  # raised whenever the same configuration gives other data
+SPARE_BYTES = 64 * 2**20
+
+LayoutChoice = Literal["both", "actionformer", "tadtr"]
+Progress = Callable[[int, int], None]
+
+
+def write_synthetic(
+    out: str | Path,
+    config: SyntheticConfig,
+    layout: LayoutChoice = "both",
+    annotations_only: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a synthetic data set into a new or empty folder; a failure or interrupt leaves nothing there.
+
+    `progress(done, total)` is called after each video. Same config, same bytes (features: on the same
+    numpy and processor kind; elsewhere equal to rounding).
+    """
+    target = Path(out)
+    videos = invent_videos(config)
+    classes = tuple(fact.name for fact in read_class_facts(config.classes))
+    names: list[LayoutName] = ["actionformer", "tadtr"] if layout == "both" else [layout]
+    _check_target(target)
+    if not annotations_only:
+        _check_space(target, config, videos, names)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise InputError(f"cannot be made ({error.strerror})", target, "choose a folder you may write to") from None
+    try:
+        _write_all(building, config, videos, classes, names, annotations_only, progress)
+        building.chmod(0o755)
+        if target.exists():
+            target.rmdir()  # empty: checked above; fails where somebody has just put a file there
+        building.replace(target)
+    except BaseException as error:
+        shutil.rmtree(building, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise InputError(f"cannot be written ({error.strerror})", target, "free space, then run it again") from None
+        raise
+    return target
+
+
+def _write_all(
+    root: Path,
+    config: SyntheticConfig,
+    videos: list[SyntheticVideo],
+    classes: tuple[str, ...],
+    names: list[LayoutName],
+    annotations_only: bool,
+    progress: Progress | None,
+) -> None:
+    version = f"synthetic {GENERATOR_VERSION}, seed {config.seed}, difficulty {config.difficulty:g}"
+    layouts = [synthetic_layout(root, name) for name in names]
+    for layout in layouts:
+        write_annotations(layout, videos, classes, version)
+    settings = {**asdict(config), "seconds": list(config.seconds)}
+    write_json(root / "synthetic.json", {"synthetic": True, "generator": GENERATOR_VERSION, **settings})
+    if annotations_only:
+        return
+    world: World = make_world(config, classes)
+    for layout in layouts:
+        layout.feature_folder.mkdir(parents=True)
+    for done, video in enumerate(videos, start=1):
+        write_features(layouts, video, feature_chunks(config, world, video))
+        if progress:
+            progress(done, len(videos))
+
+
+def _check_target(target: Path) -> None:
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise InputError("is not a folder", target, "name a new folder")
+    if target.is_dir() and any(os.scandir(target)):
+        raise InputError("the folder is not empty", target, "name a new folder; nothing is overwritten")
+
+
+def _check_space(target: Path, config: SyntheticConfig, videos: list[SyntheticVideo], names: list[LayoutName]) -> None:
+    """Refuse before the first byte what will not fit on the disk."""
+    rows = sum(feature_steps(video.duration_s, video.fps) for video in videos)
+    needed = int(rows * config.feature_dim * 4 * sum({"actionformer": 1.0, "tadtr": 0.5}[name] for name in names))
+    existing = next(parent for parent in (target.absolute(), *target.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if needed + SPARE_BYTES > free:
+        raise InputError(
+            f"needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free",
+            target,
+            "use fewer or shorter videos, a smaller --feature-dim, or one --layout",
+        )

@@ -1,0 +1,339 @@
+"""Invent the annotations of a THUMOS14-like data set: the real one's statistics, none of its content.
+
+Sources: thumos14_classes.csv (per class) and the published statistics of lengths and instances, as constants here.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from statistics import NormalDist
+
+import numpy as np
+
+from tal_repro.data.dataset import FloatArray, IntArray, SubsetName
+from tal_repro.errors import InputError
+
+SECONDS = (9.0, 1673.0)  # shortest and longest video of THUMOS14
+LOG_SECONDS: dict[SubsetName, tuple[float, float]] = {"train": (4.94, 0.92), "test": (5.02, 0.84)}
+MEAN_SECONDS: dict[SubsetName, float] = {"train": 209.0, "test": 217.0}
+VIDEOS: dict[SubsetName, int] = {"train": 200, "test": 212}
+AMBIGUOUS_SEGMENTS: dict[SubsetName, int] = {"train": 89, "test": 99}
+FPS_VIDEOS = {30.0: 381, 29.97: 18, 25.0: 11, 24.0: 2}
+ACTION_SECONDS = (0.2, 118.0)
+TWINS = ("Diving", "CliffDiving")  # every CliffDiving segment is also a Diving segment
+PARTNERS = ("CricketBowling", "CricketShot")  # mostly in the same videos
+# Instances grow a little slower than a video's length, with this much log-normal scatter beside it.
+INSTANCE_EXPONENT, INSTANCE_SCATTER = 0.8, 0.7
+FILLED = 0.8  # share of a video that actions may take
+PURPOSE = {"annotations": 1, "world": 2, "features": 3}  # of a random stream, beside the seed
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """What `tal-repro data synth` makes. Difficulty 0 is nearly noise-free, 1 hardly learnable."""
+
+    train_videos: int = 200
+    test_videos: int = 212
+    feature_dim: int = 2048
+    classes: int = 20
+    seconds: tuple[float, float] = SECONDS
+    difficulty: float = 0.5
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise InputError for a value that no data set can have."""
+        shortest, longest = self.seconds
+        for wrong, name, value, remedy in (
+            (self.train_videos < 1, "videos", self.train_videos, "use 1 or more"),
+            (self.test_videos < 1, "test", self.test_videos, "use 1 or more"),
+            (not 4 <= self.feature_dim <= 65_536, "feature-dim", self.feature_dim, "use 4 to 65536"),
+            (not 1 <= self.classes <= 20, "classes", self.classes, "THUMOS14 has 20: use 1 to 20"),
+            (not 5 <= shortest <= longest <= 36_000, "seconds", self.seconds, "use 5 <= shortest <= longest <= 36000"),
+            (not 0 <= self.difficulty <= 1, "difficulty", self.difficulty, "use 0 to 1"),
+            (not 0 <= self.seed < 2**63, "seed", self.seed, "use a whole number from 0"),
+        ):
+            if wrong:
+                raise InputError(f"{name} = {value}", None, remedy)
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """How often a class occurs in THUMOS14, and how long it lasts, by subset."""
+
+    name: str
+    instances: dict[SubsetName, int]
+    videos: dict[SubsetName, int]
+    mean_s: dict[SubsetName, float]
+    median_s: dict[SubsetName, float]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action in seconds. `shown_*` is where the features show it, the others what the annotation says."""
+
+    label: str
+    start_s: float
+    end_s: float
+    shown_start_s: float
+    shown_end_s: float
+
+
+@dataclass(frozen=True)
+class SyntheticVideo:
+    """One invented video, before its features."""
+
+    id: str
+    index: int  # of its random stream
+    subset: SubsetName
+    duration_s: float
+    fps: float
+    actions: tuple[Action, ...] = ()
+    ambiguous_s: tuple[tuple[float, float], ...] = ()
+    quirk: str = field(default="", compare=False)
+
+
+def read_class_facts(count: int = 20) -> list[ClassFacts]:
+    """Return the facts of the first classes in THUMOS14's order; the twins come first where there are fewer than 20."""
+    with resources.files("tal_repro.data").joinpath("thumos14_classes.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    subsets: tuple[tuple[SubsetName, str], ...] = (("train", "val"), ("test", "test"))
+    facts = [
+        ClassFacts(
+            row["class"],
+            {subset: int(row[f"{column}_inst"]) for subset, column in subsets},
+            {subset: int(row[f"{column}_videos"]) for subset, column in subsets},
+            {subset: float(row[f"{column}_mean_s"]) for subset, column in subsets},
+            {subset: float(row[f"{column}_median_s"]) for subset, column in subsets},
+        )
+        for row in rows
+    ]
+    related = [*TWINS, *PARTNERS]
+    first = sorted(facts, key=lambda fact: related.index(fact.name) if fact.name in related else len(related))
+    kept = {fact.name for fact in first[:count]}
+    return [fact for fact in facts if fact.name in kept]
+
+
+def invent_videos(config: SyntheticConfig) -> list[SyntheticVideo]:
+    """Invent every video of a data set, training first; the same config gives the same videos on any machine."""
+    from tal_repro.data.synthetic_quirks import add_quirks
+
+    config.check()
+    facts = read_class_facts(config.classes)
+    videos: list[SyntheticVideo] = []
+    sizes: tuple[tuple[SubsetName, int], ...] = (("train", config.train_videos), ("test", config.test_videos))
+    for number, (subset, count) in enumerate(sizes):
+        rng = np.random.default_rng((config.seed, PURPOSE["annotations"], number))
+        invented = _invent_subset(config, facts, subset, count, len(videos), rng)
+        videos += add_quirks(invented, subset, rng)
+    return videos
+
+
+def _invent_subset(
+    config: SyntheticConfig,
+    facts: Sequence[ClassFacts],
+    subset: SubsetName,
+    count: int,
+    first_index: int,
+    rng: np.random.Generator,
+) -> list[SyntheticVideo]:
+    seconds = _draw_seconds(config.seconds, subset, count, rng)
+    fps = _draw_fps(count, rng)
+    by_name = {fact.name: fact for fact in facts}
+    scenes = _assign_classes(by_name, subset, count, rng)
+    counts = _count_instances(by_name, scenes, subset, seconds, rng)
+    durations = {name: _draw_actions(fact, subset, int(counts[name].sum()), rng) for name, fact in by_name.items()}
+    prefix = {"train": "video_validation", "test": "video_test"}[subset]
+    videos = []
+    for index in range(count):
+        wanted: list[tuple[str, float]] = []
+        for name in scenes[index]:
+            number = int(counts[name][index])
+            wanted += [(name, value) for value in durations[name][:number]]
+            durations[name] = durations[name][number:]
+        actions = _place(wanted, float(seconds[index]), config.difficulty, rng)
+        if TWINS[1] in scenes[index]:
+            actions += [replace(action, label=TWINS[0]) for action in actions if action.label == TWINS[1]]
+        actions.sort(key=lambda action: (action.start_s, action.end_s, action.label))
+        videos.append(
+            SyntheticVideo(
+                f"{prefix}_{index + 1:07d}",
+                first_index + index,
+                subset,
+                float(seconds[index]),
+                float(fps[index]),
+                tuple(actions),
+            )
+        )
+    share = count / VIDEOS[subset] * float(seconds.mean()) / MEAN_SECONDS[subset]
+    return _add_ambiguous(videos, round(AMBIGUOUS_SEGMENTS[subset] * min(share, count)), rng)
+
+
+def _quantiles(count: int, rng: np.random.Generator) -> FloatArray:
+    """Return one uniform value in each of `count` equal parts of (0, 1), shuffled: small sets keep the shape."""
+    return rng.permutation((np.arange(count) + rng.uniform(0.02, 0.98, count)) / max(count, 1))
+
+
+def _log_normal(quantiles: FloatArray, location: float, scale: float) -> FloatArray:
+    normal = NormalDist(location, scale)
+    return np.exp([normal.inv_cdf(float(quantile)) for quantile in quantiles])
+
+
+def _draw_seconds(limits: tuple[float, float], subset: SubsetName, count: int, rng: np.random.Generator) -> FloatArray:
+    """Draw video lengths: THUMOS14's log-normal, cut to the wanted range."""
+    location, scale = LOG_SECONDS[subset]
+    normal = NormalDist(location, scale)
+    low, high = (normal.cdf(float(np.log(limit))) for limit in limits)
+    quantiles = low + (high - low) * _quantiles(count, rng)
+    if high - low < 1e-6:  # a range the distribution hardly reaches: spread evenly
+        return np.round(limits[0] + (limits[1] - limits[0]) * _quantiles(count, rng), 2)
+    return np.round(_log_normal(quantiles.clip(1e-9, 1 - 1e-9), location, scale).clip(*limits), 2)
+
+
+def _draw_fps(count: int, rng: np.random.Generator) -> FloatArray:
+    total = sum(FPS_VIDEOS.values())
+    edges = np.cumsum([videos / total for videos in FPS_VIDEOS.values()])
+    rates = np.array(list(FPS_VIDEOS))
+    drawn: FloatArray = rates[np.searchsorted(edges, _quantiles(count, rng)).clip(max=len(rates) - 1)]
+    return drawn
+
+
+def _assign_classes(
+    facts: dict[str, ClassFacts], subset: SubsetName, count: int, rng: np.random.Generator
+) -> list[tuple[str, ...]]:
+    """Give each video its class, or its two; every class occurs, in THUMOS14's proportions."""
+    groups: dict[tuple[str, ...], int] = {}
+    videos = {name: fact.videos[subset] for name, fact in facts.items()}
+    for first, second in (TWINS, PARTNERS):
+        if first in videos and second in videos:
+            both = min(videos[first], videos[second])
+            groups[first, second] = both
+            videos[first] -= both
+            videos[second] -= both
+    covering = len(groups)
+    optional = {name for pair in groups for name in pair}
+    groups |= {(name,): number for name, number in videos.items() if number > 0}
+    names = list(groups)
+    weights = np.array([groups[name] for name in names], dtype=float)
+    needed = np.array([i < covering or names[i][0] not in optional for i in range(len(names))])
+    slots = share_out(max(round(count * weights.sum() / VIDEOS[subset]), count), weights, needed.astype(np.int64))
+    order = rng.permutation(np.repeat(np.arange(len(names)), slots))
+    scenes: list[tuple[str, ...]] = [names[group] for group in order[:count]]
+    for group in order[count:]:  # more classes than videos: some hold several
+        fewest = min(range(count), key=lambda i: (bool(set(scenes[i]) & set(names[group])), len(scenes[i]), i))
+        scenes[fewest] = tuple(dict.fromkeys((*scenes[fewest], *names[group])))
+    return scenes
+
+
+def share_out(total: int, weights: FloatArray, least: IntArray) -> IntArray:
+    """Share a whole number out by weight (largest remainder); each part gets at least its `least`."""
+    wanted = weights / weights.sum() * total
+    parts: IntArray = np.maximum(np.floor(wanted).astype(np.int64), least)
+    remainder = wanted - parts
+    while parts.sum() < total:
+        best = int(np.argmax(remainder))
+        parts[best] += 1
+        remainder[best] -= 1
+    while parts.sum() > total and (parts > least).any():
+        worst = int(np.argmin(np.where(parts > least, remainder, np.inf)))
+        parts[worst] -= 1
+        remainder[worst] += 1
+    return parts
+
+
+def _count_instances(
+    facts: dict[str, ClassFacts],
+    scenes: list[tuple[str, ...]],
+    subset: SubsetName,
+    seconds: FloatArray,
+    rng: np.random.Generator,
+) -> dict[str, IntArray]:
+    """Share each class's instances out to its videos, more to longer ones, as many as fit.
+
+    Where twins share a video, its dives are all cliff dives; Diving keeps what is left of its instances.
+    """
+    scatter = np.exp(INSTANCE_SCATTER * rng.standard_normal(len(scenes)))
+    weights = seconds**INSTANCE_EXPONENT * scatter
+    scale = float(seconds.mean()) / MEAN_SECONDS[subset]
+    scale = 1.0 if 0.9 < scale < 1.1 else scale
+    counts = {}
+    for name, fact in facts.items():
+        twins = name == TWINS[0] and TWINS[1] in facts
+        here = np.array([name in scene and not (twins and TWINS[1] in scene) for scene in scenes])
+        counts[name] = np.zeros(len(scenes), dtype=np.int64)
+        if not here.any():
+            continue
+        instances = fact.instances[subset] - (facts[TWINS[1]].instances[subset] if twins else 0)
+        videos = fact.videos[subset] - (facts[TWINS[1]].videos[subset] if twins else 0)
+        total = max(round(instances / videos * here.sum() * scale), int(here.sum()))
+        room = np.array([len(scene) - (set(TWINS) <= set(scene)) for scene in scenes])
+        most = np.maximum((FILLED * seconds / room.clip(1) / fact.mean_s[subset]).astype(np.int64), 1)[here]
+        counts[name][here] = _share_out_capped(total, weights[here], most)
+    return counts
+
+
+def _share_out_capped(total: int, weights: FloatArray, most: IntArray) -> IntArray:
+    """Share out with at least 1 and at most `most` each; what fits nowhere is left out."""
+    total = min(total, int(most.sum()))
+    parts = np.ones(len(weights), dtype=np.int64)
+    open_parts = parts < most
+    while parts.sum() < total and open_parts.any():
+        more = share_out(total - int(parts.sum()), weights[open_parts], np.zeros(int(open_parts.sum()), dtype=np.int64))
+        parts[open_parts] = np.minimum(parts[open_parts] + more, most[open_parts])
+        open_parts = parts < most
+    return parts
+
+
+def _draw_actions(fact: ClassFacts, subset: SubsetName, count: int, rng: np.random.Generator) -> list[float]:
+    """Draw action lengths in seconds: log-normal with the class's median and mean."""
+    ratio = max(fact.mean_s[subset] / fact.median_s[subset], 1.05)
+    drawn = _log_normal(_quantiles(count, rng), float(np.log(fact.median_s[subset])), float(np.sqrt(2 * np.log(ratio))))
+    return [float(value) for value in drawn.clip(*ACTION_SECONDS)]
+
+
+def _place(
+    wanted: list[tuple[str, float]], seconds: float, difficulty: float, rng: np.random.Generator
+) -> list[Action]:
+    """Place actions one after the other with random gaps; a few reach into the one before them.
+
+    Annotators are not exact: what is annotated differs from what is shown by up to a fifth of the action.
+    """
+    if not wanted:
+        return []
+    order = rng.permutation(len(wanted))
+    lengths = np.array([wanted[i][1] for i in order])
+    lengths *= min(1.0, FILLED * seconds / lengths.sum())
+    gaps = rng.dirichlet(np.ones(len(wanted) + 1)) * (seconds - lengths.sum())
+    starts = np.cumsum(gaps[:-1] + np.concatenate([[0.0], lengths[:-1]]))
+    overlapping = np.flatnonzero(rng.random(len(wanted)) < 0.03)
+    for i in overlapping[overlapping > 0]:
+        starts[i] = max(starts[i - 1] + 0.7 * lengths[i - 1], 0.0)
+    jitter = (0.05 + 0.2 * difficulty) * rng.standard_normal((len(wanted), 2))
+    jitter = np.clip(jitter, -0.2 * lengths[:, None], 0.2 * lengths[:, None])
+    actions = []
+    for position, i in enumerate(order):
+        start, end = float(starts[position]), float(starts[position] + lengths[position])
+        told_start = round(min(max(start + float(jitter[position, 0]), 0.0), seconds - 0.2), 1)
+        told_end = round(max(min(end + float(jitter[position, 1]), seconds), told_start + 0.2), 1)
+        actions.append(Action(wanted[i][0], told_start, min(told_end, seconds), start, end))
+    return actions
+
+
+def _add_ambiguous(videos: list[SyntheticVideo], count: int, rng: np.random.Generator) -> list[SyntheticVideo]:
+    """Mark some background as Ambiguous: stretches between two actions, or after the last."""
+    added: dict[int, list[tuple[float, float]]] = {}
+    for index in rng.integers(len(videos), size=count).tolist():
+        video = videos[index]
+        length = min(float(rng.lognormal(1.05, 0.6)), 0.1 * video.duration_s)
+        for _ in range(20):
+            start = float(rng.uniform(0, video.duration_s - length))
+            taken = [(action.start_s, action.end_s) for action in video.actions] + added.get(index, [])
+            if all(start + length < low or start > high for low, high in taken):
+                added.setdefault(index, []).append((round(start, 1), round(start + max(length, 0.2), 1)))
+                break
+    return [
+        replace(video, ambiguous_s=tuple(sorted(added[index]))) if index in added else video
+        for index, video in enumerate(videos)
+    ]
