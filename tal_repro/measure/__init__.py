@@ -1,0 +1,1 @@
+"""Trackers: MACs, latency, memory, energy, traces. They measure; runs, tables and figures store and show."""

@@ -1,0 +1,87 @@
+"""Trace a block of work: start the sampling process, stop it, and read what it wrote (paper section 3.3, Figure 6)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tal_repro.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INTERVAL_S = 0.5  # the paper's
+SHORTEST_INTERVAL_S = 0.05
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+
+class Sampler:
+    """Sample the machine into `out` (CSV) while the `with` block runs; `summary` then tells cost and misses.
+
+    `watched_pid` adds the load of that process family's busiest thread; `gpu_index` adds NVML's columns.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        interval_s: float = INTERVAL_S,
+        *,
+        watched_pid: int | None = None,
+        gpu_index: int | None = None,
+    ) -> None:
+        if not SHORTEST_INTERVAL_S <= interval_s <= 3600:
+            raise InputError(f"sampling interval {interval_s} s", remedy=f"use {SHORTEST_INTERVAL_S} to 3600 seconds")
+        self.out = out
+        self.arguments = {
+            "out": str(out),
+            "interval_s": interval_s,
+            "watched_pid": watched_pid,
+            "gpu_index": gpu_index,
+        }
+        self.summary: dict[str, Any] = {}
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Sampler:
+        command = [sys.executable, "-m", "tal_repro.measure.sampler", json.dumps(self.arguments)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        if self._process.stdout.readline().strip() != "ready":
+            code = self._process.wait(START_SECONDS)
+            raise InputError(f"the sampling process ended with code {code}", self.out, "see its message above")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        process = self._process
+        if process is None:
+            return
+        process.terminate()
+        try:
+            output, _ = process.communicate(timeout=STOP_SECONDS)
+            self.summary = json.loads(output.strip().splitlines()[-1]) if output.strip() else {}
+        except (subprocess.TimeoutExpired, json.JSONDecodeError):
+            process.kill()
+            process.wait()
+
+
+def read_trace(path: Path) -> pd.DataFrame:
+    """Read a trace, also one whose writer was killed in the middle of a line.
+
+    Raises InputError naming the file when it holds no whole sample.
+    """
+    import pandas as pd
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"not readable as a trace ({error})", path) from None
+    header, *lines = text.split("\n")[:-1] or [""]  # a line counts when its newline was written
+    columns = header.split(",")
+    whole = [line.split(",") for line in lines if line.count(",") == len(columns) - 1]
+    if "time_s" not in columns or not whole:
+        raise InputError("holds no whole sample", path, "trace for longer than one interval")
+    return pd.DataFrame({c: pd.to_numeric([line[i] for line in whole], errors="coerce") for i, c in enumerate(columns)})
