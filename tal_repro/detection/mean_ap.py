@@ -1,0 +1,132 @@
+"""Mean average precision of detections against instances: tables in, a `MapResult` out. Every mAP of the kit is one.
+
+    result = mean_average_precision(detections, ground_truth)   # DataFrames, or dicts of columns
+    result.average, result.map_per_tiou, result.ap[class, tIoU]  # fractions in 0..1
+
+Columns: `video_id, start_s, end_s, label, score` (no score in the ground truth). Which videos and instances count is
+the protocol's matter: `protocols.evaluate` filters first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tal_repro.detection.matching import Matched, Table, match
+from tal_repro.detection.tiou import FloatArray, IntArray
+
+THUMOS14_TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+@dataclass(frozen=True, eq=False)
+class MapResult:
+    """Average precision per class and tIoU. Classes without ground truth have none and are named, not averaged."""
+
+    tious: tuple[float, ...]
+    classes: tuple[str, ...]  # with ground truth, sorted
+    ap: FloatArray  # [classes, tIoUs]
+    instances_per_class: IntArray
+    missing_classes: tuple[str, ...]  # expected or detected, but without ground truth (TadTR's evaluator: NaN)
+    videos: int  # with an instance
+    detections: int  # counted
+    ignored_detections: int  # of missing classes
+
+    @property
+    def instances(self) -> int:
+        """Return the number of ground-truth instances."""
+        return int(self.instances_per_class.sum())
+
+    @property
+    def map_per_tiou(self) -> FloatArray:
+        """Return the mean over classes at each tIoU; NaN where there is no ground truth at all."""
+        return self.ap.mean(axis=0) if len(self.classes) else np.full(len(self.tious), np.nan)
+
+    @property
+    def average(self) -> float:
+        """Return the mean over tIoUs of the mAP."""
+        return float(self.map_per_tiou.mean())
+
+
+def mean_average_precision(
+    detections: Table,
+    ground_truth: Table,
+    tious: Sequence[float] = THUMOS14_TIOUS,
+    classes: Iterable[str] = (),
+) -> MapResult:
+    """Return the interpolated average precision (VOC 2011) of every class with ground truth, at every tIoU.
+
+    `classes` names those expected; one without ground truth is reported in `missing_classes`. A detection in a video
+    without ground truth is a false positive. Equal scores keep the order of the input. ValueError: see `match`.
+    """
+    return summarize(match(detections, ground_truth, tious), detections, classes)
+
+
+def summarize(matched: Matched, detections: Table, classes: Iterable[str] = ()) -> MapResult:
+    """Return the `MapResult` of matched detections."""
+    missing = {str(name) for name in [*np.unique(np.asarray(detections["label"], object).astype(str)), *classes]}
+    return MapResult(
+        matched.tious,
+        matched.classes,
+        average_precisions(matched),
+        matched.instances_per_class,
+        tuple(sorted(missing - set(matched.classes))),
+        len(np.unique(matched.instance_video)),
+        len(matched.row),
+        len(detections["label"]) - len(matched.row),
+    )
+
+
+def average_precisions(matched: Matched) -> FloatArray:
+    """Return the average precision [classes, tIoUs]."""
+    positive = matched.hit >= 0
+    return np.array(
+        [
+            [average_precision(flags[part], int(count)) for flags in positive]
+            for part, count in zip(matched.class_slices, matched.instances_per_class, strict=True)
+        ]
+    ).reshape(len(matched.classes), len(matched.tious))
+
+
+def average_precision(true_positive: npt.NDArray[np.bool_], instances: int) -> float:
+    """Return the area under the interpolated precision-recall curve; flags in order of falling score.
+
+    Recall rises only at a true positive, and the highest precision from there on is reached at one.
+    """
+    rank = np.flatnonzero(true_positive) + 1
+    precision = np.arange(1, len(rank) + 1) / rank
+    return float(np.maximum.accumulate(precision[::-1]).sum() / instances)
+
+
+def recall_at(detections: Table, ground_truth: Table, tious: Sequence[float], k: Sequence[int] = (1, 5)) -> FloatArray:
+    """Return recall [tIoUs, k]: the mean over classes of the share of instances that a top detection overlaps.
+
+    The top detections of a class in a video are the k x n best scored, n being its instances there; one detection may
+    find several instances (EPIC-Kitchens' "Recall@kx", as ActionFormer prints it).
+    """
+    matched = match(detections, ground_truth, tious)
+    classes = len(matched.classes)
+    group = matched.video * classes + matched.label
+    instance_group = matched.instance_video * classes + matched.instance_label
+    place = _place_in_group(group)
+    population = np.bincount(instance_group, minlength=1)
+    detection, instance, overlap = matched.pairs
+    recall = np.zeros((len(tious), len(k)))
+    for row, threshold in enumerate(tious):
+        for column, top in enumerate(k):
+            near = (overlap >= threshold) & (place[detection] < top * population[instance_group[instance]])
+            found = np.unique(instance[near])
+            per_class = np.bincount(matched.instance_label[found], minlength=classes)
+            recall[row, column] = np.mean(per_class / matched.instances_per_class) if classes else np.nan
+    return recall
+
+
+def _place_in_group(group: IntArray) -> IntArray:
+    """Return each element's number within its group, in order of appearance."""
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    place = np.empty(len(group), np.int64)
+    place[order] = np.arange(len(group)) - np.repeat(starts, np.diff(np.append(starts, len(group))))
+    return place
