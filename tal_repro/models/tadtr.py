@@ -1,0 +1,210 @@
+"""TadTR: a set predictor. Queries read a feature sequence through deformable attention and each predicts one action.
+
+Liu et al., "End-to-end temporal action detection with transformer", TIP 2022; THUMOS14 configuration of the authors' code.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tal_repro.errors import InputError
+from tal_repro.models.interface import Candidates, Target
+from tal_repro.models.recipes import TadtrRecipe
+from tal_repro.models.roi_align import roi_align
+from tal_repro.models.tadtr_layers import DecoderLayer, EncoderLayer, sine_positions, step_references
+
+CLASS_PRIOR = 0.01  # probability of each class before training
+INITIAL_WIDTH_LOGIT = -2.0  # predicted width before training: 12 % of the input
+NORM_GROUPS = 32
+
+
+class TadtrOutputs(NamedTuple):
+    """Raw outputs. L decoder layers, B samples, Q queries."""
+
+    logits: Tensor  # [L, B, Q, classes]
+    segments: Tensor  # [L, B, Q, 2]: centre and width, as fractions of `steps`
+    actionness: Tensor | None  # [B, Q, 1], of the last layer
+    steps: Tensor  # [B]: the feature steps that 1.0 stands for
+
+
+class TadTR(nn.Module):
+    """Predict `recipe.queries` actions from features [B, C, T].
+
+    Upstream trains on zero-padded slices and treats their padded tail as video; so does this model, for which `lengths`
+    then only has to be legal. Set `mask_padding` to hide the steps beyond `lengths` instead, as upstream's padding mask
+    would.
+    """
+
+    name = "tadtr"
+
+    def __init__(self, recipe: TadtrRecipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.mask_padding = False
+        dim = recipe.hidden_dim
+        self.input_projection = nn.Conv1d(recipe.feature_dim, dim, 1)
+        self.input_norm = nn.GroupNorm(NORM_GROUPS, dim)
+        self.level_embedding = nn.Parameter(torch.empty(dim))
+        self.encoder = _copies(EncoderLayer(recipe), recipe.encoder_layers)
+        self.query_position = nn.Parameter(torch.empty(recipe.queries, dim))
+        self.query_content = nn.Parameter(torch.empty(recipe.queries, dim))
+        self.reference = nn.Linear(dim, 1)
+        self.decoder = _copies(DecoderLayer(recipe), recipe.decoder_layers)
+        self.class_heads = _copies(nn.Linear(dim, recipe.num_classes), recipe.decoder_layers)
+        self.segment_heads = _copies(_perceptron(dim, dim, dim, 2), recipe.decoder_layers)
+        if recipe.actionness:
+            self.actionness_head = _perceptron(recipe.roi_bins * dim, dim, dim, 1)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        """Draw weights from upstream's distributions (heads, and biases of layers, start equal in all layers)."""
+        for module in (self.encoder, self.decoder):
+            for name, parameter in module.named_parameters():
+                # offsets and scores keep the zeros of DeformableAttention
+                if parameter.ndim > 1 and ".offsets." not in name and ".scores." not in name:
+                    nn.init.xavier_uniform_(parameter)
+        for linear in (self.input_projection, self.reference):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
+        for embedding in (self.level_embedding, self.query_position, self.query_content):
+            nn.init.normal_(embedding)
+        for class_head in self.class_heads:
+            nn.init.constant_(class_head.bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))  # type: ignore[arg-type]
+        for segment_head in self.segment_heads:
+            nn.init.zeros_(segment_head[-1].weight)  # type: ignore[index]
+            nn.init.zeros_(segment_head[-1].bias)  # type: ignore[index]
+        with torch.no_grad():
+            self.segment_heads[0][-1].bias[1:] = INITIAL_WIDTH_LOGIT  # type: ignore[index]
+
+    def slow_parameter_names(self) -> set[str]:
+        """Return the parameters that train at `recipe.slow_lr_factor`: sampling offsets and reference points."""
+        return {n for n, _ in self.named_parameters() if ".offsets." in n or n.startswith("reference.")}
+
+    def forward(self, features: Tensor, lengths: Tensor) -> TadtrOutputs:
+        """Map features [B, C, T] and lengths [B] to raw outputs; ValueError names a bad shape, length or value."""
+        _check_features(features, lengths, self.recipe.feature_dim)
+        total = features.shape[2]
+        lengths = lengths.to(features.device)
+        valid = lengths if self.mask_padding else torch.full_like(lengths, total)
+        padding = None
+        if self.mask_padding:
+            padding = torch.arange(total, device=features.device) >= valid[:, None]
+        memory = self._encode(features, valid, padding)
+        logits, segments = self._decode_queries(memory, valid, padding)
+        actionness = self._actionness(memory, segments[-1]) if self.recipe.actionness else None
+        return TadtrOutputs(logits, segments, actionness, valid)
+
+    def loss(self, outputs: TadtrOutputs, targets: list[Target]) -> dict[str, Tensor]:
+        """Return unweighted losses (`class`, `segment`, `iou`; earlier layers `..._0`; `actionness`) and `total`."""
+        from tal_repro.models.tadtr_loss import tadtr_losses
+
+        return tadtr_losses(outputs, targets, self.recipe)
+
+    @torch.no_grad()
+    def decode(self, outputs: TadtrOutputs, lengths: Tensor) -> list[Candidates]:
+        """Return each sample's best (query, class) pairs, best first; scores are class times actionness.
+
+        Segments are float64 steps, not clipped to the input: exact products of the raw outputs.
+        """
+        batch, queries, classes = outputs.logits.shape[1:]
+        if len(lengths) != batch:
+            raise ValueError(f"{len(lengths)} lengths for outputs of {batch} samples")
+        scores = outputs.logits[-1].sigmoid()
+        if outputs.actionness is not None:
+            scores = scores * outputs.actionness
+        kept = min(self.recipe.detections_per_slice, queries * classes)
+        best, pair = scores.flatten(1).topk(kept, dim=1)
+        centre, width = outputs.segments[-1].unbind(-1)
+        ends = torch.stack((centre - 0.5 * width, centre + 0.5 * width), -1).double()
+        ends = ends * outputs.steps[:, None, None]
+        chosen = ends.gather(1, (pair // classes)[..., None].expand(-1, -1, 2))
+        return [Candidates(*sample) for sample in zip(chosen, best, pair % classes, strict=True)]
+
+    def _encode(self, features: Tensor, valid: Tensor, padding: Tensor | None) -> Tensor:
+        """Return the memory [B, T, C]."""
+        total, dim = features.shape[2], self.recipe.hidden_dim
+        memory = self.input_norm(self.input_projection(features)).transpose(1, 2).contiguous()
+        # without a mask every sample has the same positions
+        spread = valid if self.mask_padding else valid[:1]
+        position = sine_positions(spread, total, dim).to(memory.dtype) + self.level_embedding
+        reference = step_references(spread, total)
+        for layer in self.encoder:
+            memory = layer(memory, position, reference, padding)
+        return memory
+
+    def _decode_queries(self, memory: Tensor, valid: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return logits [L, B, Q, classes] and normalised segments [L, B, Q, 2] of every decoder layer."""
+        batch, total, _ = memory.shape
+        content = self.query_content.expand(batch, -1, -1)
+        position = self.query_position.expand(batch, -1, -1)
+        reference = self.reference(position).sigmoid()
+        valid_ratio = (valid.float() / total)[:, None, None]
+        logits, segments = [], []
+        for layer, class_head, segment_head in zip(self.decoder, self.class_heads, self.segment_heads, strict=True):
+            content = layer(content, position, reference * valid_ratio, memory, padding)
+            shift = segment_head(content)
+            if reference.shape[-1] == 1:  # the first layer refines a centre, the others a segment
+                shift = torch.cat((shift[..., :1] + _logit(reference), shift[..., 1:]), -1)
+            else:
+                shift = shift + _logit(reference)
+            segment = shift.sigmoid()
+            logits.append(class_head(content))
+            segments.append(segment)
+            reference = segment.detach()
+        return torch.stack(logits), torch.stack(segments)
+
+    def _actionness(self, memory: Tensor, segments: Tensor) -> Tensor:
+        """Return how action-like the features under each widened segment are, [B, Q, 1] in 0..1."""
+        total = memory.shape[1]
+        centre, half = segments[..., :1].detach(), segments[..., 1:].detach() * self.recipe.roi_scale / 2
+        ends = torch.cat((centre - half, centre + half), -1) * total
+        bins = roi_align(memory, ends.clamp(0, total), self.recipe.roi_bins)
+        channel_major = bins.transpose(2, 3).flatten(2)  # upstream's first layer reads [channel, bin]
+        probability: Tensor = self.actionness_head(channel_major).sigmoid()
+        return probability
+
+
+def _copies(layer: nn.Module, count: int) -> nn.ModuleList:
+    """Return `count` independent copies of `layer`."""
+    return nn.ModuleList(copy.deepcopy(layer) for _ in range(count))
+
+
+def _perceptron(first: int, *widths: int) -> nn.Sequential:
+    """Return linear layers of these widths with ReLU between them."""
+    layers: list[nn.Module] = []
+    for inner, outer in zip((first, *widths), widths, strict=False):
+        layers += [nn.Linear(inner, outer), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers[:-1])
+
+
+def _logit(x: Tensor) -> Tensor:
+    """Return the inverse sigmoid of `x` in 0..1, with both odds kept above 1e-5."""
+    return torch.log(x.clamp(min=1e-5) / (1 - x).clamp(min=1e-5))
+
+
+def _check_features(features: Tensor, lengths: Tensor, feature_dim: int) -> None:
+    """Raise InputError unless features and lengths fit; values are looked at on the CPU only (a GPU would wait)."""
+    shape = tuple(features.shape)
+    if features.ndim != 3 or 0 in shape:
+        raise InputError(f"features have shape {shape}", remedy="pass [batch, channels, steps], none of them empty")
+    if shape[1] != feature_dim:
+        raise InputError(f"features have {shape[1]} channels, this model takes {feature_dim}")
+    if not features.is_floating_point():
+        raise InputError(f"features are {features.dtype}", remedy="pass floating-point features")
+    if lengths.shape != shape[:1] or lengths.is_floating_point() or lengths.dtype == torch.bool:
+        raise InputError(
+            f"lengths are {lengths.dtype} of shape {tuple(lengths.shape)}", remedy=f"pass {shape[0]} integers"
+        )
+    if torch.jit.is_tracing():
+        return
+    if lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= shape[2])).all()):
+        raise InputError(f"lengths {lengths.tolist()} do not lie in 1..{shape[2]}, the steps of the features")
+    if features.device.type == "cpu" and not bool(torch.isfinite(features.sum())):
+        bad = torch.nonzero(~torch.isfinite(features))
+        if len(bad):
+            raise InputError(f"features hold NaN or infinity, first at [sample, channel, step] {bad[0].tolist()}")

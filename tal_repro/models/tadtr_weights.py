@@ -1,0 +1,71 @@
+"""Where the weights of an upstream TadTR checkpoint go: names in, names out. Read by `upstream_weights`."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+from tal_repro.errors import InputError
+
+# Upstream keeps the segment heads under two names; the decoder's copy is the same tensor.
+ALIAS = re.compile(r"^transformer\.decoder\.(?=segment_embed\.)")
+
+ATTENTION = (
+    (r"sampling_offsets\.", "offsets."),
+    (r"attention_weights\.", "scores."),
+    (r"value_proj\.", "value."),
+    (r"output_proj\.", "output."),
+)
+FEED_FORWARD = ((r"linear1\.", "ffn.expand."), (r"linear2\.", "ffn.contract."))
+ENCODER = (*((f"self_attn.{a}", f"attention.{b}") for a, b in ATTENTION), *FEED_FORWARD,
+           (r"norm1\.", "attention_norm."), (r"norm2\.", "ffn.norm."))  # fmt: skip
+DECODER = (*((f"cross_attn.{a}", f"memory_attention.{b}") for a, b in ATTENTION), *FEED_FORWARD,
+           (r"self_attn\.in_proj_", "self_attention.query_key_value."),
+           (r"self_attn\.out_proj\.", "self_attention.output."),
+           (r"norm1\.", "memory_norm."), (r"norm2\.", "self_norm."), (r"norm3\.", "ffn.norm."))  # fmt: skip
+RENAMES = tuple(
+    (re.compile("^" + pattern), replacement)
+    for pattern, replacement in (
+        (r"input_proj\.0\.0\.", "input_projection."),
+        (r"input_proj\.0\.1\.", "input_norm."),
+        (r"transformer\.reference_points\.", "reference."),
+        *((rf"transformer\.encoder\.layers\.(\d+)\.{a}", rf"encoder.\1.{b}") for a, b in ENCODER),
+        *((rf"transformer\.decoder\.layers\.(\d+)\.{a}", rf"decoder.\1.{b}") for a, b in DECODER),
+        (r"class_embed\.(\d+)\.", r"class_heads.\1."),
+        (r"segment_embed\.(\d+)\.layers\.(\d+)\.", lambda m: f"segment_heads.{m[1]}.{2 * int(m[2])}."),
+        (r"actionness_pred\.", "actionness_head."),
+    )
+)
+
+
+def native_state(upstream: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename an upstream state (no prefix) for `TadTR.load_state_dict`; an unknown name is kept, to be reported."""
+    native: dict[str, Tensor] = {}
+    for key, value in upstream.items():
+        if ALIAS.match(key):
+            _check_alias(upstream, key)
+        elif key == "query_embed.weight":
+            native["query_position"], native["query_content"] = value.chunk(2, dim=1)
+        elif key == "transformer.level_embed":
+            native["level_embedding"] = value[0]
+        else:
+            native[native_name(key)] = value
+    return native
+
+
+def native_name(key: str) -> str:
+    """Return the native name of an upstream weight, or `key` itself where there is none."""
+    for pattern, replacement in RENAMES:
+        renamed, count = pattern.subn(replacement, key)
+        if count:
+            return renamed
+    return key
+
+
+def _check_alias(upstream: dict[str, Tensor], key: str) -> None:
+    original = ALIAS.sub("", key)
+    if original not in upstream:
+        raise InputError(f"the checkpoint has {key!r} but lacks {original!r}")
+    if not upstream[key].equal(upstream[original]):
+        raise InputError(f"{key!r} and {original!r} differ, but are one tensor in TadTR")
