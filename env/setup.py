@@ -22,6 +22,7 @@ PYTHONS = ((3, 11), (3, 12), (3, 13))
 # Each layer installs these locks on top of the one before it.
 LAYERS = {"light": ("light",), "full": ("light", "base"), "dev": ("light", "base", "dev")}
 EXTRAS = ("upstream", "slurm", "browser")
+KIT = "kit"  # the kit itself, editable, without touching the index
 
 
 def pip(*arguments: str, quiet: bool = True) -> int:
@@ -67,19 +68,17 @@ def torch_choice() -> tuple[list[str], str]:
 
 
 def install(layer: str) -> None:
-    """Install a layer's locks, then the kit itself, offline and editable."""
+    """Install a layer's locks, then the kit itself (unless LOCKS_ONLY is set, as in an image's early layers)."""
     hashed = ["install", "--require-hashes", "--only-binary", ":all:"]
     # The first lock brings the setuptools that builds the kit and two source distributions: nothing unlocked runs.
-    steps = [[*hashed, "-r", str(ENV / "light.lock")]]
+    steps = [[*hashed, "-r", str(ENV / f"{layer if layer in EXTRAS else 'light'}.lock")]] if layer != KIT else []
     if layer in ("full", "dev"):
         torch_arguments, reason = torch_choice()
         print(f"setup: torch: {reason}", file=sys.stderr)
         sources = ["--no-binary", "fvcore,iopath", "--no-build-isolation", "--use-pep517"]
         locks = [argument for name in LAYERS[layer][1:] for argument in ("-r", str(ENV / f"{name}.lock"))]
         steps.append([*hashed, *sources, *locks, *torch_arguments])
-    if layer in EXTRAS:
-        steps = [[*hashed, "-r", str(ENV / f"{layer}.lock")]]
-    if layer not in EXTRAS:
+    if layer == KIT or (layer in LAYERS and "LOCKS_ONLY" not in os.environ):
         steps.append(["install", "--no-deps", "--no-build-isolation", "--no-index", "-e", str(ROOT)])
     for step in steps:
         if code := pip(*step):
@@ -90,8 +89,8 @@ def install(layer: str) -> None:
 def main() -> None:
     """Create .venv if need be and bring it to the wanted layer."""
     layer = sys.argv[1] if len(sys.argv) == 2 else ""
-    if layer not in (*LAYERS, *EXTRAS):
-        sys.exit(f"usage: python3 env/setup.py {'|'.join((*LAYERS, *EXTRAS))}")
+    if layer not in (*LAYERS, *EXTRAS, KIT):
+        sys.exit(f"usage: python3 env/setup.py {'|'.join((*LAYERS, *EXTRAS, KIT))}")
     if sys.version_info[:2] not in PYTHONS:
         found = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"setup: Python {found} is not locked for; use 3.11 to 3.13: make setup PYTHON=python3.11")
