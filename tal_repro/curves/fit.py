@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
 from tal_repro.curves.families import Array, Family, get_family
@@ -83,12 +84,12 @@ class Fit:
         """Return the curve at percentages x as an array [len(x)], never beyond double precision."""
         t = np.log(_positive(x) / self.x0)
         value = evaluate(self.family, t, self.theta[None], self.beta[None], np.array([self.t_last]))
-        return value[0]
+        return np.asarray(value[0])
 
     @property
     def residuals(self) -> Array:
         """Return y minus the curve at the points, in the unit of y."""
-        return self.y - self.predict(self.x)
+        return np.asarray(self.y - self.predict(self.x))
 
     @property
     def rss(self) -> float:
@@ -250,8 +251,7 @@ def _options(family: Family, starts: int, x0: float, theta: Array, t_last: float
 
 def _constants(family: Family, x0: float) -> dict[str, float]:
     """Return scales that the formula needs and that are set by the points, not fitted."""
-    scale = {"ilog2": x0, "expp3": x0}
-    return {name: scale[family.name] for name in family.constants}
+    return dict.fromkeys(family.constants, x0)
 
 
 def _positive(x: float | Iterable[float]) -> Array:
@@ -261,7 +261,7 @@ def _positive(x: float | Iterable[float]) -> Array:
     return values
 
 
-def _ordered(x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array, Array]:
+def _ordered(x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array, NDArray[np.intp]]:
     x, y = np.asarray(x, dtype=float).ravel(), np.asarray(y, dtype=float).ravel()
     if len(x) != len(y):
         raise InputError(f"{len(x)} percentages but {len(y)} values", remedy="give one value for each")
@@ -294,7 +294,7 @@ def _weights(
     y: Array,
     sigma: Sequence[float] | Array | None,
     n: Sequence[int] | Array | int | None,
-    order: Array,
+    order: NDArray[np.intp],
     x: Array,
 ) -> Array:
     if kind == "se2":

@@ -178,7 +178,8 @@ def _delta_interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array]:
     from scipy.special import stdtrit
 
     inner_covariance, design = _inner_covariance(fit), _design(fit, x)
-    spread = np.sqrt(np.maximum(np.einsum("nk,kl,nl->n", design, inner_covariance, design), 0.0))
+    assert inner_covariance is not None  # interval() has refused fits without a degree of freedom
+    spread = np.sqrt(np.maximum(((design @ inner_covariance) * design).sum(axis=1), 0.0))
     inner = np.concatenate([fit.theta, fit.beta])
     centre = _curve(fit, np.log(x / fit.x0), inner[None])[0]
     reach = float(stdtrit(fit.dof, 0.5 + level / 2)) * spread

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
 from tal_repro.curves.families import Array
@@ -28,7 +29,7 @@ def shrunken_variances(sigma: Array, n: Array) -> Array:
 
 
 def weights_from_runs(
-    sigma: Sequence[float] | Array | None, n: Sequence[int] | Array | int | None, order: Array
+    sigma: Sequence[float] | Array | None, n: Sequence[int] | Array | int | None, order: NDArray[np.intp]
 ) -> Array:
     """Return 1/se^2 [points] in the order of the fit, with shrunken variances."""
     if sigma is None or n is None:
@@ -42,7 +43,7 @@ def weights_from_runs(
     variance = shrunken_variances(spread, runs)
     if not (variance > 0).any():
         raise InputError("the runs do not vary at all, so 1/se^2 does not exist", remedy='use weights "none"')
-    return (runs / variance)[order]
+    return np.asarray((runs / variance)[order])
 
 
 def soft_l1_weights(batch: varpro.Batch, start: varpro.Solution) -> tuple[varpro.Batch, varpro.Solution]:
