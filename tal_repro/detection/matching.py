@@ -7,18 +7,23 @@ accident of its sorting routine: equal scores keep the order of the input, equal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tal_repro.detection.tiou import FloatArray, IntArray, overlapping_pairs
 
-Table = Mapping[str, Any]  # columns by name: a pandas DataFrame or a dict of arrays
 BoolArray = npt.NDArray[np.bool_]
+
+
+class Table(Protocol):
+    """Columns by name: a pandas DataFrame, or a dict of arrays."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
