@@ -30,7 +30,10 @@ class Localizer(Protocol):
     """What engines, benchmarks and MAC counts may call. Implementations are `nn.Module`s."""
 
     name: str
-    recipe: Recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the hyper-parameters the model was built with."""
 
     def __call__(self, features: Tensor, lengths: Tensor) -> Any:
         """Map features [B, C, T] (float) and lengths [B] (long) to raw outputs; ValueError on a bad shape or NaN."""

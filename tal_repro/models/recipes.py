@@ -41,6 +41,8 @@ class PyramidRecipe:
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     iou_weight_power: float = 0.0  # TriDet: 0.2
+    cost_class: float = 1.0  # TemporalMaxer only: a point regresses to the action of lowest cost
+    cost_iou: float = 2.0  # TemporalMaxer only
     loss_normalizer_start: float = 100.0
     loss_normalizer_momentum: float = 0.9
     # optimisation
