@@ -18,7 +18,7 @@ RESULTS_DIR=$(realpath -m -- "${RESULTS_DIR:-results}")
 DATA_DIR=$(realpath -m -- "${DATA_DIR:-data}")
 TORCH=${TORCH:-cuda}
 VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tal_repro/__init__.py)
-target=kit gpu= network=none print= verb=run
+target=kit gpu="" network=none print="" verb=run
 
 while [ $# -gt 0 ]; do
   case $1 in
