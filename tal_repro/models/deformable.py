@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tal_repro.models.weighted_rows import weighted_rows
@@ -22,6 +23,7 @@ class DeformableAttention(nn.Module):
         if dim % heads:
             raise ValueError(f"hidden_dim {dim} is not a multiple of attention_heads {heads}")
         self.heads, self.points = heads, points
+        self.upstream_arithmetic = False  # for MAC counts: sample with grid_sample, then weigh
         self.offsets = nn.Linear(dim, heads * points)
         self.scores = nn.Linear(dim, heads * points)
         self.value = nn.Linear(dim, dim)
@@ -49,9 +51,12 @@ class DeformableAttention(nn.Module):
         split = (batch, query.shape[1], self.heads, self.points)
         position = self._positions(self.offsets(query).view(split), reference, steps)
         attention = self.scores(query).view(split).softmax(-1)
+        value = value.view(batch, steps, self.heads, -1)
+        if self.upstream_arithmetic:
+            return self.output(_grid_attention(value, position, attention))  # type: ignore[no-any-return]
         index, weight = linear_taps(position, steps)
         weight = weight * torch.cat((attention, attention), -1)
-        return self.output(weighted_rows(value.view(batch, steps, self.heads, -1), index, weight).flatten(2))
+        return self.output(weighted_rows(value, index, weight).flatten(2))  # type: ignore[no-any-return]
 
     def _positions(self, offsets: Tensor, reference: Tensor, steps: int) -> Tensor:
         """Return sampling positions [B, Q, heads, points] in steps, 0 at the middle of the first step.
@@ -75,3 +80,14 @@ def linear_taps(position: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     inside = (taps >= 0) & (taps < steps)
     weight = torch.cat((1 - fraction, fraction), -1) * inside
     return taps.long().clamp(0, steps - 1), weight  # clamp integers: a NaN must not become an index
+
+
+def _grid_attention(value: Tensor, position: Tensor, attention: Tensor) -> Tensor:
+    """Do the same by sampling an image one pixel high, the arithmetic upstream does (and fvcore counts)."""
+    batch, steps, heads, dim = value.shape
+    image = value.permute(0, 2, 3, 1).reshape(batch * heads, dim, 1, steps)
+    along = (position + 0.5) * (2 / steps) - 1
+    grid = torch.stack((along, torch.zeros_like(along)), -1).transpose(1, 2).flatten(0, 1)
+    sampled = F.grid_sample(image, grid, align_corners=False)  # [B * heads, dim, Q, points]
+    weighted = sampled * attention.transpose(1, 2).flatten(0, 1)[:, None]
+    return weighted.sum(-1).view(batch, heads * dim, -1).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Dropout that draws 16 random bits per element on a CPU, where torch's draws a whole variate and takes 4 times longer."""
+"""Dropout that draws 16 random bits per element on a CPU, where torch draws a whole variate at 4 times the cost."""
 
 from __future__ import annotations
 

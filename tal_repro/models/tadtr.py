@@ -1,6 +1,6 @@
 """TadTR: a set predictor. Queries read a feature sequence through deformable attention and each predicts one action.
 
-Liu et al., "End-to-end temporal action detection with transformer", TIP 2022; THUMOS14 configuration of the authors' code.
+Liu et al., "End-to-end temporal action detection with transformer", TIP 2022; the authors' THUMOS14 configuration.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tal_repro.errors import InputError
+from tal_repro.models.inputs import check_features
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.recipes import TadtrRecipe
 from tal_repro.models.roi_align import roi_align
@@ -46,6 +46,7 @@ class TadTR(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.mask_padding = False
+        self.upstream_arithmetic = False  # for MAC counts: repeat what upstream computes twice
         dim = recipe.hidden_dim
         self.input_projection = nn.Conv1d(recipe.feature_dim, dim, 1)
         self.input_norm = nn.GroupNorm(NORM_GROUPS, dim)
@@ -87,8 +88,10 @@ class TadTR(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> TadtrOutputs:
         """Map features [B, C, T] and lengths [B] to raw outputs; ValueError names a bad shape, length or value."""
-        _check_features(features, lengths, self.recipe.feature_dim)
         total = features.shape[2]
+        numbers = check_features(features, lengths, self.recipe.feature_dim, self.name)
+        if not self.mask_padding and min(numbers) < total:  # the tail counts as video: it has to be finite too
+            check_features(features, torch.full_like(lengths, total), self.recipe.feature_dim, self.name)
         lengths = lengths.to(features.device)
         valid = lengths if self.mask_padding else torch.full_like(lengths, total)
         padding = None
@@ -135,7 +138,7 @@ class TadTR(nn.Module):
         reference = step_references(spread, total)
         for layer in self.encoder:
             memory = layer(memory, position, reference, padding)
-        return memory
+        return memory  # type: ignore[no-any-return]
 
     def _decode_queries(self, memory: Tensor, valid: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return logits [L, B, Q, classes] and normalised segments [L, B, Q, 2] of every decoder layer."""
@@ -147,6 +150,8 @@ class TadTR(nn.Module):
         logits, segments = [], []
         for layer, class_head, segment_head in zip(self.decoder, self.class_heads, self.segment_heads, strict=True):
             content = layer(content, position, reference * valid_ratio, memory, padding)
+            if self.upstream_arithmetic:
+                segment_head(content)  # once in its decoder, once more for the outputs
             shift = segment_head(content)
             if reference.shape[-1] == 1:  # the first layer refines a centre, the others a segment
                 shift = torch.cat((shift[..., :1] + _logit(reference), shift[..., 1:]), -1)
@@ -185,26 +190,3 @@ def _perceptron(first: int, *widths: int) -> nn.Sequential:
 def _logit(x: Tensor) -> Tensor:
     """Return the inverse sigmoid of `x` in 0..1, with both odds kept above 1e-5."""
     return torch.log(x.clamp(min=1e-5) / (1 - x).clamp(min=1e-5))
-
-
-def _check_features(features: Tensor, lengths: Tensor, feature_dim: int) -> None:
-    """Raise InputError unless features and lengths fit; values are looked at on the CPU only (a GPU would wait)."""
-    shape = tuple(features.shape)
-    if features.ndim != 3 or 0 in shape:
-        raise InputError(f"features have shape {shape}", remedy="pass [batch, channels, steps], none of them empty")
-    if shape[1] != feature_dim:
-        raise InputError(f"features have {shape[1]} channels, this model takes {feature_dim}")
-    if not features.is_floating_point():
-        raise InputError(f"features are {features.dtype}", remedy="pass floating-point features")
-    if lengths.shape != shape[:1] or lengths.is_floating_point() or lengths.dtype == torch.bool:
-        raise InputError(
-            f"lengths are {lengths.dtype} of shape {tuple(lengths.shape)}", remedy=f"pass {shape[0]} integers"
-        )
-    if torch.jit.is_tracing():
-        return
-    if lengths.device.type == "cpu" and not bool(((lengths >= 1) & (lengths <= shape[2])).all()):
-        raise InputError(f"lengths {lengths.tolist()} do not lie in 1..{shape[2]}, the steps of the features")
-    if features.device.type == "cpu" and not bool(torch.isfinite(features.sum())):
-        bad = torch.nonzero(~torch.isfinite(features))
-        if len(bad):
-            raise InputError(f"features hold NaN or infinity, first at [sample, channel, step] {bad[0].tolist()}")

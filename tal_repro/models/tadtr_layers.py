@@ -24,7 +24,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, N, C] to [B, N, C]."""
         hidden = self.hidden_dropout(self.expand(x).relu_())
-        return self.norm(x + self.dropout(self.contract(hidden)))
+        return self.norm(x + self.dropout(self.contract(hidden)))  # type: ignore[no-any-return]
 
 
 class QueryAttention(nn.Module):
@@ -52,7 +52,7 @@ class QueryAttention(nn.Module):
         scores = torch.bmm(query * query.shape[-1] ** -0.5, key.transpose(1, 2))
         mixed = torch.bmm(self.weight_dropout(scores.softmax(-1)), value)
         mixed = mixed.view(batch, self.heads, queries, -1).transpose(1, 2)
-        return self.output(mixed.flatten(2))
+        return self.output(mixed.flatten(2))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(nn.Module):

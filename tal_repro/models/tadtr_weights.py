@@ -1,12 +1,16 @@
-"""Where the weights of an upstream TadTR checkpoint go: names in, names out. Read by `upstream_weights`."""
+"""Where the weights of an upstream TadTR checkpoint go: names in, names out. Called by `upstream_weights`."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from tal_repro.errors import InputError
+
+if TYPE_CHECKING:
+    from tal_repro.models.tadtr import TadTR
 
 # Upstream keeps the segment heads under two names; the decoder's copy is the same tensor.
 ALIAS = re.compile(r"^transformer\.decoder\.(?=segment_embed\.)")
@@ -33,10 +37,27 @@ RENAMES = tuple(
         *((rf"transformer\.encoder\.layers\.(\d+)\.{a}", rf"encoder.\1.{b}") for a, b in ENCODER),
         *((rf"transformer\.decoder\.layers\.(\d+)\.{a}", rf"decoder.\1.{b}") for a, b in DECODER),
         (r"class_embed\.(\d+)\.", r"class_heads.\1."),
-        (r"segment_embed\.(\d+)\.layers\.(\d+)\.", lambda m: f"segment_heads.{m[1]}.{2 * int(m[2])}."),
+        # linear layers only here, linear layers and ReLU in turn there
+        *((rf"segment_embed\.(\d+)\.layers\.{n}\.", rf"segment_heads.\1.{2 * n}.") for n in range(3)),
         (r"actionness_pred\.", "actionness_head."),
     )
 )
+
+
+def load(model: TadTR, upstream: dict[str, Tensor]) -> None:
+    """Copy an upstream state (no prefix) into `model`; InputError names a missing, surplus or mis-shaped key."""
+    own, where = model.state_dict(), "checkpoint for tadtr"
+    state = native_state(upstream)
+    remedy = "give a checkpoint of tadtr built with the same recipe (actionness included)"
+    for name in state.keys() - own.keys():
+        raise InputError(f"surplus key {name!r}", where, remedy)
+    for name in own.keys() - state.keys():
+        raise InputError(f"no weights for {name!r}", where, remedy)
+    for name, value in state.items():
+        if value.shape != own[name].shape:
+            sizes = f"{tuple(value.shape)}, the model wants {tuple(own[name].shape)}"
+            raise InputError(f"{name!r} has shape {sizes}", where, "build the model with the checkpoint's sizes")
+    model.load_state_dict(state)
 
 
 def native_state(upstream: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -46,9 +67,9 @@ def native_state(upstream: dict[str, Tensor]) -> dict[str, Tensor]:
         if ALIAS.match(key):
             _check_alias(upstream, key)
         elif key == "query_embed.weight":
-            native["query_position"], native["query_content"] = value.chunk(2, dim=1)
+            native["query_position"], native["query_content"] = value.tensor_split(2, dim=1)
         elif key == "transformer.level_embed":
-            native["level_embedding"] = value[0]
+            native["level_embedding"] = value.flatten()
         else:
             native[native_name(key)] = value
     return native

@@ -27,7 +27,7 @@ def weighted_rows(rows: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     weight = weight.to(rows.dtype)
     needs_gradient = torch.is_grad_enabled() and (rows.requires_grad or weight.requires_grad)
     if needs_gradient and rows.shape[1] <= DENSE_GRADIENT_STEPS:
-        result: Tensor = _ShortSequence.apply(rows, index, weight)
+        result: Tensor = _ShortSequence.apply(rows, index, weight)  # type: ignore[no-untyped-call]
         return result
     return _bag(rows, index, weight)
 

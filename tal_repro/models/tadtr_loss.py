@@ -1,0 +1,101 @@
+"""TadTR's losses: matched queries learn class and segment in every decoder layer, all queries learn their actionness.
+
+Liu et al., TIP 2022, section 3.4; weights and normalisation of the authors' THUMOS14 configuration.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from tal_repro.models.inputs import check_targets
+from tal_repro.models.interface import Target
+from tal_repro.models.recipes import TadtrRecipe
+from tal_repro.models.set_matching import Matches, Truth, ends, match, temporal_iou
+
+if TYPE_CHECKING:
+    from tal_repro.models.tadtr import TadtrOutputs
+
+
+def tadtr_losses(outputs: TadtrOutputs, targets: list[Target], recipe: TadtrRecipe) -> dict[str, Tensor]:
+    """Return `class`, `segment`, `iou`, `actionness`, and their weighted `total`; earlier layers end in `_0` ... .
+
+    Sums over matched pairs are divided by the number of actions in the batch (at least 1).
+    """
+    truth = normalised_truth(outputs, targets, recipe.num_classes)
+    matches = match(outputs.logits, outputs.segments, truth, recipe)
+    actions = max(sum(truth.counts), 1)
+    by_layer = {
+        "class": class_loss(outputs.logits, matches, truth, recipe) / actions,
+        "segment": segment_distance(outputs.segments, matches, truth) / actions,
+        "iou": segment_iou_loss(outputs.segments, matches, truth) / actions,
+    }
+    weights = {"class": recipe.loss_class, "segment": recipe.loss_segment, "iou": recipe.loss_iou}
+    total = sum((weights[name] * values.sum() for name, values in by_layer.items()), outputs.logits.new_zeros(()))
+    last = outputs.logits.shape[0] - 1
+    losses = {
+        name if layer == last else f"{name}_{layer}": values[layer]
+        for layer in range(last, -1, -1)
+        for name, values in by_layer.items()
+    }
+    if outputs.actionness is not None:
+        losses["actionness"] = actionness_loss(outputs.actionness, outputs.segments[-1], truth)
+        total = total + recipe.loss_actionness * losses["actionness"]
+    return losses | {"total": total}
+
+
+def normalised_truth(outputs: TadtrOutputs, targets: list[Target], num_classes: int) -> Truth:
+    """Turn segments in steps into fractions of `outputs.steps` (in float64, then the outputs' type) and pad them."""
+    check_targets(targets, outputs.logits.shape[1], num_classes, "tadtr")
+    device = outputs.segments.device
+    padded = pad_sequence([t["segments"].to(device, torch.float64).view(-1, 2) for t in targets], batch_first=True)
+    start, end = (padded / outputs.steps[:, None, None]).unbind(-1)
+    segments = torch.stack(((start + end) / 2, end - start), -1).to(outputs.segments.dtype)
+    labels = pad_sequence([t["labels"].to(device) for t in targets], batch_first=True)
+    return Truth(segments, labels, [len(t["labels"]) for t in targets])
+
+
+def class_loss(logits: Tensor, matches: Matches, truth: Truth, recipe: TadtrRecipe) -> Tensor:
+    """Return the focal loss of each layer [L], summed over samples, queries and classes."""
+    wanted = torch.zeros_like(logits)
+    layer = torch.arange(len(logits), device=logits.device)[:, None]
+    wanted[layer, matches.sample, matches.query, truth.labels[matches.sample, matches.action]] = 1
+    probability = logits.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    error = (probability - wanted).abs()
+    balance = torch.where(wanted > 0, recipe.focal_alpha, 1 - recipe.focal_alpha)
+    return (balance * entropy * error**recipe.focal_gamma).flatten(1).sum(1)
+
+
+def segment_distance(segments: Tensor, matches: Matches, truth: Truth) -> Tensor:
+    """Return the L1 distance of matched centres and widths, summed in each layer [L]."""
+    predicted, actual = _matched(segments, matches, truth)
+    return (predicted - actual).abs().sum((1, 2))
+
+
+def segment_iou_loss(segments: Tensor, matches: Matches, truth: Truth) -> Tensor:
+    """Return 1 - tIoU of matched segments, summed in each layer [L]."""
+    predicted, actual = _matched(segments, matches, truth)
+    return (1 - temporal_iou(ends(predicted), ends(actual))).sum(1)
+
+
+def actionness_loss(actionness: Tensor, segments: Tensor, truth: Truth) -> Tensor:
+    """Return the mean L1 distance of `actionness [B, Q, 1]` to the best tIoU with any action of the *whole batch*.
+
+    Actions of other samples count too, as in upstream; without any action the aim is 0.
+    """
+    actions = torch.cat([segments_of[:n] for segments_of, n in zip(truth.segments, truth.counts, strict=True)])
+    if len(actions) == 0:
+        return actionness.abs().mean()
+    iou = temporal_iou(ends(segments.detach().flatten(0, 1))[:, None], ends(actions))
+    return F.l1_loss(actionness.flatten(), iou.amax(1))
+
+
+def _matched(segments: Tensor, matches: Matches, truth: Truth) -> tuple[Tensor, Tensor]:
+    """Return matched predictions and actions, [L, M, 2] each."""
+    layer = torch.arange(len(segments), device=segments.device)[:, None]
+    return segments[layer, matches.sample, matches.query], truth.segments[matches.sample, matches.action]
