@@ -76,7 +76,7 @@ def open_features(
 
 
 def pack_path(root: Path, layout: LayoutName, dtype: str) -> Path:
-    """Return the index file of a data folder's packed store; its rows lie beside it in `.bin`."""
+    """Return the index file of a data folder's packed store; it names the file of rows beside it."""
     return root / PACK_FOLDER / f"{layout}-{dtype}.json"
 
 
@@ -139,7 +139,7 @@ def read_index(path: Path) -> dict[str, Any]:
         raise InputError("damaged index (rows do not follow each other)", path, _REPACK)
     if not all(is_safe_id(video_id) for video_id in videos):
         raise InputError("damaged index (a video id is not a plain name)", path, _REPACK)
-    rows_path = path.with_suffix(".bin")
+    rows_path = _rows_file(path, index)
     check_inside(rows_path, path.parent)
     expected = ends[-1] * dim * np.dtype(dtype).itemsize
     if rows_path.stat().st_size != expected:
@@ -147,11 +147,18 @@ def read_index(path: Path) -> dict[str, Any]:
     return index
 
 
+def _rows_file(path: Path, index: dict[str, Any]) -> Path:
+    name = index.get("rows_file")
+    if not isinstance(name, str) or not is_safe_id(name):
+        raise InputError("damaged index (no plain 'rows_file')", path, _REPACK)
+    return path.with_name(name)
+
+
 def _open_packed(path: Path, resident: bool | Literal["auto"]) -> FeatureStore:
     if not path.is_file():
         raise InputError("no packed feature store", path, _REPACK)
     index = read_index(path)
-    rows_path = path.with_suffix(".bin")
+    rows_path = _rows_file(path, index)
     shape = (sum(int(video["length"]) for video in index["videos"].values()), int(index["dim"]))
     flat: npt.NDArray[Any] = np.memmap(rows_path, dtype=index["dtype"], mode="r", shape=shape)
     if resident is True or (resident == "auto" and flat.nbytes <= RESIDENT_SHARE * available_memory_bytes()):

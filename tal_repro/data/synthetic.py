@@ -12,7 +12,8 @@ from typing import Literal
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.json_files import write_json
-from tal_repro.data.synthetic_annotations import SyntheticConfig, SyntheticVideo, invent_videos, read_class_facts
+from tal_repro.data.synthetic_annotations import SyntheticVideo, invent_videos
+from tal_repro.data.synthetic_config import SyntheticConfig, read_class_facts
 from tal_repro.data.synthetic_features import World, feature_chunks, feature_steps, make_world
 from tal_repro.data.synthetic_layouts import synthetic_layout, write_annotations, write_features
 from tal_repro.errors import InputError
@@ -20,7 +21,7 @@ from tal_repro.errors import InputError
 GENERATOR_VERSION = 1  # raised whenever the same configuration gives other data
 SPARE_BYTES = 64 * 2**20
 
-LayoutChoice = Literal["both", "actionformer", "tadtr"]
+LayoutChoice = Literal["both", "actionformer", "tadtr", "annotations"]
 Progress = Callable[[int, int], None]
 
 
@@ -28,18 +29,18 @@ def write_synthetic(
     out: str | Path,
     config: SyntheticConfig,
     layout: LayoutChoice = "both",
-    annotations_only: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Write a synthetic data set into a new or empty folder; a failure or interrupt leaves nothing there.
 
-    `progress(done, total)` is called after each video. Same config, same bytes (features: on the same
-    numpy and processor kind; elsewhere equal to rounding).
+    Layout "annotations" writes both layouts without features. `progress(done, total)` is called after each video.
+    Same config, same bytes (features: on the same numpy and kind of processor; elsewhere equal to rounding).
     """
     target = Path(out)
     videos = invent_videos(config)
     classes = tuple(fact.name for fact in read_class_facts(config.classes))
-    names: list[LayoutName] = ["actionformer", "tadtr"] if layout == "both" else [layout]
+    annotations_only = layout == "annotations"
+    names: list[LayoutName] = [layout] if layout in ("actionformer", "tadtr") else ["actionformer", "tadtr"]
     _check_target(target)
     if not annotations_only:
         _check_space(target, config, videos, names)

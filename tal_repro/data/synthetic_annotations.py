@@ -5,69 +5,25 @@ Sources: thumos14_classes.csv (per class) and the published statistics of length
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from statistics import NormalDist
 
 import numpy as np
 
 from tal_repro.data.dataset import FloatArray, IntArray, SubsetName
-from tal_repro.errors import InputError
+from tal_repro.data.synthetic_config import PARTNERS, PURPOSE, TWINS, ClassFacts, SyntheticConfig, read_class_facts
 
-SECONDS = (9.0, 1673.0)  # shortest and longest video of THUMOS14
 LOG_SECONDS: dict[SubsetName, tuple[float, float]] = {"train": (4.94, 0.92), "test": (5.02, 0.84)}
 MEAN_SECONDS: dict[SubsetName, float] = {"train": 209.0, "test": 217.0}
 VIDEOS: dict[SubsetName, int] = {"train": 200, "test": 212}
 AMBIGUOUS_SEGMENTS: dict[SubsetName, int] = {"train": 89, "test": 99}
 FPS_VIDEOS = {30.0: 381, 29.97: 18, 25.0: 11, 24.0: 2}
 ACTION_SECONDS = (0.2, 118.0)
-TWINS = ("Diving", "CliffDiving")  # every CliffDiving segment is also a Diving segment
-PARTNERS = ("CricketBowling", "CricketShot")  # mostly in the same videos
 # Instances grow a little slower than a video's length, with this much log-normal scatter beside it.
-INSTANCE_EXPONENT, INSTANCE_SCATTER = 0.8, 0.7
+INSTANCE_EXPONENT, INSTANCE_SCATTER = 0.8, 0.95
+BUSY_SCATTER = 0.7  # of the rank of a video's length among those of its subset, beside log action seconds
 FILLED = 0.8  # share of a video that actions may take
-PURPOSE = {"annotations": 1, "world": 2, "features": 3}  # of a random stream, beside the seed
-
-
-@dataclass(frozen=True)
-class SyntheticConfig:
-    """What `tal-repro data synth` makes. Difficulty 0 is nearly noise-free, 1 hardly learnable."""
-
-    train_videos: int = 200
-    test_videos: int = 212
-    feature_dim: int = 2048
-    classes: int = 20
-    seconds: tuple[float, float] = SECONDS
-    difficulty: float = 0.5
-    seed: int = 0
-
-    def check(self) -> None:
-        """Raise InputError for a value that no data set can have."""
-        shortest, longest = self.seconds
-        for wrong, name, value, remedy in (
-            (self.train_videos < 1, "videos", self.train_videos, "use 1 or more"),
-            (self.test_videos < 1, "test", self.test_videos, "use 1 or more"),
-            (not 4 <= self.feature_dim <= 65_536, "feature-dim", self.feature_dim, "use 4 to 65536"),
-            (not 1 <= self.classes <= 20, "classes", self.classes, "THUMOS14 has 20: use 1 to 20"),
-            (not 5 <= shortest <= longest <= 36_000, "seconds", self.seconds, "use 5 <= shortest <= longest <= 36000"),
-            (not 0 <= self.difficulty <= 1, "difficulty", self.difficulty, "use 0 to 1"),
-            (not 0 <= self.seed < 2**63, "seed", self.seed, "use a whole number from 0"),
-        ):
-            if wrong:
-                raise InputError(f"{name} = {value}", None, remedy)
-
-
-@dataclass(frozen=True)
-class ClassFacts:
-    """How often a class occurs in THUMOS14, and how long it lasts, by subset."""
-
-    name: str
-    instances: dict[SubsetName, int]
-    videos: dict[SubsetName, int]
-    mean_s: dict[SubsetName, float]
-    median_s: dict[SubsetName, float]
 
 
 @dataclass(frozen=True)
@@ -95,27 +51,6 @@ class SyntheticVideo:
     quirk: str = field(default="", compare=False)
 
 
-def read_class_facts(count: int = 20) -> list[ClassFacts]:
-    """Return the facts of the first classes in THUMOS14's order; the twins come first where there are fewer than 20."""
-    with resources.files("tal_repro.data").joinpath("thumos14_classes.csv").open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    subsets: tuple[tuple[SubsetName, str], ...] = (("train", "val"), ("test", "test"))
-    facts = [
-        ClassFacts(
-            row["class"],
-            {subset: int(row[f"{column}_inst"]) for subset, column in subsets},
-            {subset: int(row[f"{column}_videos"]) for subset, column in subsets},
-            {subset: float(row[f"{column}_mean_s"]) for subset, column in subsets},
-            {subset: float(row[f"{column}_median_s"]) for subset, column in subsets},
-        )
-        for row in rows
-    ]
-    related = [*TWINS, *PARTNERS]
-    first = sorted(facts, key=lambda fact: related.index(fact.name) if fact.name in related else len(related))
-    kept = {fact.name for fact in first[:count]}
-    return [fact for fact in facts if fact.name in kept]
-
-
 def invent_videos(config: SyntheticConfig) -> list[SyntheticVideo]:
     """Invent every video of a data set, training first; the same config gives the same videos on any machine."""
     from tal_repro.data.synthetic_quirks import add_quirks
@@ -139,10 +74,11 @@ def _invent_subset(
     first_index: int,
     rng: np.random.Generator,
 ) -> list[SyntheticVideo]:
-    seconds = _draw_seconds(config.seconds, subset, count, rng)
-    fps = _draw_fps(count, rng)
     by_name = {fact.name: fact for fact in facts}
     scenes = _assign_classes(by_name, subset, count, rng)
+    seconds = _draw_seconds(config.seconds, subset, count, rng)
+    seconds = _longer_for_busier(seconds, [_action_seconds(scene, by_name, subset) for scene in scenes], rng)
+    fps = _draw_fps(count, rng)
     counts = _count_instances(by_name, scenes, subset, seconds, rng)
     durations = {name: _draw_actions(fact, subset, int(counts[name].sum()), rng) for name, fact in by_name.items()}
     prefix = {"train": "video_validation", "test": "video_test"}[subset]
@@ -173,12 +109,12 @@ def _invent_subset(
 
 def _quantiles(count: int, rng: np.random.Generator) -> FloatArray:
     """Return one uniform value in each of `count` equal parts of (0, 1), shuffled: small sets keep the shape."""
-    return rng.permutation((np.arange(count) + rng.uniform(0.02, 0.98, count)) / max(count, 1))
+    return rng.permutation((np.arange(count) + rng.random(count)) / max(count, 1))
 
 
 def _log_normal(quantiles: FloatArray, location: float, scale: float) -> FloatArray:
     normal = NormalDist(location, scale)
-    return np.exp([normal.inv_cdf(float(quantile)) for quantile in quantiles])
+    return np.exp([normal.inv_cdf(min(max(float(quantile), 1e-12), 1 - 1e-12)) for quantile in quantiles])
 
 
 def _draw_seconds(limits: tuple[float, float], subset: SubsetName, count: int, rng: np.random.Generator) -> FloatArray:
@@ -190,6 +126,20 @@ def _draw_seconds(limits: tuple[float, float], subset: SubsetName, count: int, r
     if high - low < 1e-6:  # a range the distribution hardly reaches: spread evenly
         return np.round(limits[0] + (limits[1] - limits[0]) * _quantiles(count, rng), 2)
     return np.round(_log_normal(quantiles.clip(1e-9, 1 - 1e-9), location, scale).clip(*limits), 2)
+
+
+def _action_seconds(scene: tuple[str, ...], facts: dict[str, ClassFacts], subset: SubsetName) -> float:
+    """Return the action seconds that a video of these classes holds on average."""
+    return sum(
+        facts[name].instances[subset] / facts[name].videos[subset] * facts[name].mean_s[subset] for name in scene
+    )
+
+
+def _longer_for_busier(seconds: FloatArray, wanted: list[float], rng: np.random.Generator) -> FloatArray:
+    """Give longer videos to classes with more action, so that their instances fit (with much chance left in it)."""
+    score = np.log(wanted) + BUSY_SCATTER * rng.standard_normal(len(wanted))
+    ranks = np.argsort(np.argsort(score))
+    return np.sort(seconds)[ranks]
 
 
 def _draw_fps(count: int, rng: np.random.Generator) -> FloatArray:
@@ -324,15 +274,16 @@ def _place(
 def _add_ambiguous(videos: list[SyntheticVideo], count: int, rng: np.random.Generator) -> list[SyntheticVideo]:
     """Mark some background as Ambiguous: stretches between two actions, or after the last."""
     added: dict[int, list[tuple[float, float]]] = {}
-    for index in rng.integers(len(videos), size=count).tolist():
+    for _ in range(20 * count):
+        index = int(rng.integers(len(videos)))
         video = videos[index]
-        length = min(float(rng.lognormal(1.05, 0.6)), 0.1 * video.duration_s)
-        for _ in range(20):
-            start = float(rng.uniform(0, video.duration_s - length))
-            taken = [(action.start_s, action.end_s) for action in video.actions] + added.get(index, [])
-            if all(start + length < low or start > high for low, high in taken):
-                added.setdefault(index, []).append((round(start, 1), round(start + max(length, 0.2), 1)))
-                break
+        length = max(min(float(rng.lognormal(1.05, 0.6)), 0.1 * video.duration_s), 0.2)
+        start = float(rng.uniform(0, video.duration_s - length))
+        taken = [(action.start_s, action.end_s) for action in video.actions] + added.get(index, [])
+        if all(start + length < low or start > high for low, high in taken):
+            added.setdefault(index, []).append((round(start, 1), round(start + length, 1)))
+        if sum(map(len, added.values())) == count:
+            break
     return [
         replace(video, ambiguous_s=tuple(sorted(added[index]))) if index in added else video
         for index, video in enumerate(videos)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from tal_repro.data.dataset import FloatArray
 from tal_repro.data.layouts import CLIP_FRAMES
-from tal_repro.data.synthetic_annotations import PURPOSE, SyntheticConfig, SyntheticVideo
+from tal_repro.data.synthetic_annotations import SyntheticVideo
+from tal_repro.data.synthetic_config import PURPOSE, SyntheticConfig
 
 STRIDE_FRAMES = 4
 ROWS_AT_ONCE = 1024  # bounds the memory of a long video
@@ -95,7 +96,7 @@ def _latents(
     hard = config.difficulty
     size = len(world.action)
     style = rng.standard_normal(STYLE_DIMS) @ world.style * (0.3 + 0.6 * hard) / np.sqrt(STYLE_DIMS)
-    latents = _drift(times, size, (0.2 + 0.6 * hard), rng) + style
+    latents: FloatArray = _drift(times, size, 0.2 + 0.6 * hard, rng) + style
     for name in dict.fromkeys(action.label for action in video.actions):
         latents += 0.3 * world.scenes[name]
     own_look: dict[str, FloatArray] = {}

@@ -1,0 +1,100 @@
+"""Check one feature file: header, size, type, values, length. `verify` runs it on every file of a layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tal_repro.data.annotations import estimate_feature_length
+from tal_repro.data.dataset import DataSet, Problem
+from tal_repro.data.feature_files import map_features
+from tal_repro.data.fingerprint import hash_file
+from tal_repro.data.layouts import Layout
+from tal_repro.errors import InputError
+
+ROWS_AT_ONCE = 4096
+# A file's length may differ from what duration and fps make of it by this much before it is worth a note.
+LENGTH_SLACK_STEPS, LENGTH_SLACK_SHARE = 8, 0.02
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """What one feature file turned out to be."""
+
+    video_id: str
+    problems: list[Problem]
+    shape: tuple[int, int] | None = None
+    sha256: str = ""
+
+
+def check_file(layout: Layout, dataset: DataSet, video_id: str) -> CheckedFile:
+    """Check one feature file: header, size, type, finite values, length; hash it."""
+    path = layout.feature_file(video_id)
+    try:
+        rows = map_features(layout, video_id)
+        problems = _value_problems(rows, path, video_id) + _length_problems(rows, layout, dataset, video_id)
+        return CheckedFile(video_id, problems, (rows.shape[0], rows.shape[1]), hash_file(path))
+    except InputError as error:
+        return CheckedFile(video_id, [as_problem(error, path, video_id)])
+    except OSError as error:
+        reason = InputError(f"cannot be read ({error.strerror})", path, "restore the file from the archive")
+        return CheckedFile(video_id, [as_problem(reason, path, video_id)])
+
+
+def _value_problems(rows: npt.NDArray[np.float32], path: Path, video_id: str) -> list[Problem]:
+    bad, first_bad, filled = 0, -1, False
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[first : first + ROWS_AT_ONCE]
+        wrong = np.flatnonzero(~np.isfinite(part).all(axis=1))
+        if len(wrong) and bad == 0:
+            first_bad = first + int(wrong[0])
+        bad += len(wrong)
+        filled = filled or bool(part.any())
+    if bad:
+        what = f"NaN or infinite values in {bad} of {len(rows)} steps, the first at step {first_bad}"
+        return [Problem("error", str(path), video_id, what, "restore the file from the archive")]
+    if not filled:
+        return [Problem("error", str(path), video_id, "all values are zero", "restore the file from the archive")]
+    return []
+
+
+def _length_problems(rows: npt.NDArray[np.float32], layout: Layout, dataset: DataSet, video_id: str) -> list[Problem]:
+    video = dataset.videos.get(video_id)
+    if video is None:
+        return []
+    path = str(layout.feature_file(video_id))
+    if len(rows) != video.feature_length:
+        what = f"{len(rows)} steps, its feature info states {video.feature_length}"
+        return [Problem("error", path, video_id, what, "restore both from the same archive")]
+    expected = estimate_feature_length(video.duration_s, video.fps, video.feature_stride_frames)
+    if abs(len(rows) - expected) > max(LENGTH_SLACK_STEPS, LENGTH_SLACK_SHARE * expected):
+        what = f"{len(rows)} steps, {video.duration_s:g} s at {video.fps:g} frames/s make about {expected}"
+        return [Problem("note", path, video_id, what, "check duration and fps of this video")]
+    return []
+
+
+def width_problems(layout: Layout, checked: list[CheckedFile]) -> list[Problem]:
+    """Name the files whose number of channels differs from most."""
+    widths = [file.shape[1] for file in checked if file.shape]
+    if not widths:
+        return []
+    usual = max(set(widths), key=lambda width: (widths.count(width), width))
+    return [
+        Problem(
+            "error",
+            str(layout.feature_file(file.video_id)),
+            file.video_id,
+            f"{file.shape[1]} channels, most files have {usual}",
+            "restore the file from the archive",
+        )
+        for file in checked
+        if file.shape and file.shape[1] != usual
+    ]
+
+
+def as_problem(error: InputError, path: Path, where: str) -> Problem:
+    """Turn a refusal into a listed problem."""
+    return Problem("error", error.where or str(path), where, error.what, error.remedy or "")

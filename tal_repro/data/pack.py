@@ -1,0 +1,129 @@
+"""Pack a layout's feature files into one flat file and an index: what `FeatureStore.open` maps."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+from tal_repro.data.dataset import LayoutName
+from tal_repro.data.feature_files import map_features
+from tal_repro.data.json_files import write_json
+from tal_repro.data.layouts import Layout, find_layout
+from tal_repro.data.store import PACK_SCHEMA, feature_sizes, pack_path
+from tal_repro.errors import InputError
+
+ROWS_AT_ONCE = 4096
+SPARE_BYTES = 16 * 2**20
+
+StoredType = Literal["float32", "float16"]
+Progress = Callable[[int, int], None]
+
+
+def pack_features(
+    root: str | Path,
+    layout: LayoutName | Literal["auto"] = "auto",
+    dtype: StoredType = "float32",
+    progress: Progress | None = None,
+) -> Path:
+    """Pack the features of a data folder into `packed/`; return the index file.
+
+    The rows are written beside their place, fsynced and renamed; the index, renamed last, names them. A failure
+    (full disk, bad feature file) raises InputError and leaves what was there before.
+    """
+    found = find_layout(Path(root), layout)
+    sizes = feature_sizes(found)
+    if not sizes:
+        raise InputError("no feature files", found.feature_folder, "extract the features, or run data synth")
+    index_path = pack_path(found.root, found.name, dtype)
+    _check_space(index_path, sum(sizes.values()) * (2 if dtype == "float16" else 4) // 4)
+    try:
+        index_path.parent.mkdir(exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{index_path.stem}.", dir=index_path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                index = _write_rows(stream, found, sizes, dtype, progress)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            rows_path = index_path.with_name(f"{index_path.stem}-{index['sha256'][:12]}.bin")
+            temporary.replace(rows_path)
+            index["rows_file"] = rows_path.name
+            write_json(index_path, index)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror})", index_path, "free space on this disk, then pack again"
+        ) from None
+    _remove_older(rows_path, index_path)
+    return index_path
+
+
+def _write_rows(
+    stream: BinaryIO, layout: Layout, sizes: dict[str, int], dtype: StoredType, progress: Progress | None
+) -> dict[str, Any]:
+    """Write all rows; return the index without the name of the rows file."""
+    digest = hashlib.sha256()
+    videos: dict[str, dict[str, int]] = {}
+    offset = dim = 0
+    for done, (video_id, source_bytes) in enumerate(sizes.items(), start=1):
+        rows = map_features(layout, video_id)
+        dim = dim or rows.shape[1]
+        if rows.shape[1] != dim:
+            raise InputError(
+                f"{rows.shape[1]} channels, the files before it have {dim}",
+                layout.feature_file(video_id),
+                "features of one kind only belong in this folder",
+            )
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            with np.errstate(over="ignore"):
+                part = np.ascontiguousarray(rows[first : first + ROWS_AT_ONCE].astype(dtype, copy=False))
+            if not np.isfinite(part).all():
+                raise InputError(
+                    f"not finite as {dtype} in steps {first} to {first + len(part) - 1}",
+                    layout.feature_file(video_id),
+                    "restore the file from the archive; pack as float32 where only float16 overflows",
+                )
+            digest.update(part.data)
+            stream.write(part.data)
+        videos[video_id] = {"offset": offset, "length": len(rows), "source_bytes": source_bytes}
+        offset += len(rows)
+        if progress:
+            progress(done, len(sizes))
+    return {
+        "schema": PACK_SCHEMA,
+        "layout": layout.name,
+        "stride_frames": layout.stride_frames,
+        "dtype": dtype,
+        "dim": dim,
+        "sha256": digest.hexdigest(),
+        "videos": videos,
+    }
+
+
+def _check_space(index_path: Path, needed: int) -> None:
+    free = shutil.disk_usage(index_path.parent.parent).free
+    if needed + SPARE_BYTES > free:
+        raise InputError(
+            f"needs {needed / 2**30:.2f} GiB, {free / 2**30:.2f} GiB are free",
+            index_path.parent,
+            "free space on this disk, or pack as float16",
+        )
+
+
+def _remove_older(rows_path: Path, index_path: Path) -> None:
+    """Remove rows that the index no longer names (a reader that mapped them keeps them)."""
+    for path in index_path.parent.glob(f"{index_path.stem}-*.bin"):
+        if path != rows_path:
+            with contextlib.suppress(OSError):
+                path.unlink()

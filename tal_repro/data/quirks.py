@@ -1,0 +1,73 @@
+"""What is known to be odd about THUMOS14: `data verify` tells it as notes, so that nobody takes it for damage."""
+
+from __future__ import annotations
+
+from tal_repro.data.dataset import DataSet, FloatArray, LayoutName, Problem, Video
+from tal_repro.data.layouts import Layout
+
+ONLY_AMBIGUOUS = "video_test_0001292"
+BEYOND_END = ("video_test_0000270",)
+WRONG = ("video_test_0001496",)
+# Videos and actions (Ambiguous left out) of the real data set.
+THUMOS14_COUNTS = {"train": (200, 3007), "test": (212, 3358)}
+
+
+def known_without_annotation(layout: LayoutName) -> tuple[str, ...]:
+    """Return the feature files that rightly have no annotation: ActionFormer leaves out the Ambiguous-only video."""
+    return (ONLY_AMBIGUOUS,) if layout == "actionformer" else ()
+
+
+def known_quirks(layout: Layout, dataset: DataSet, feature_files: int) -> list[Problem]:
+    """Note the documented oddities that this data set shows."""
+    notes: list[tuple[str, str, str]] = []
+    annotated = sum(1 for video in dataset.videos.values() if len(video.labels))
+    if feature_files == annotated + 1:
+        what = f"{feature_files} feature files for {annotated} videos with actions; this one is only Ambiguous"
+        notes.append((ONLY_AMBIGUOUS, what, "nothing to do"))
+    twins = _twins(dataset)
+    if twins is not None:
+        shared, total = twins
+        what = f"{shared} of {total} CliffDiving segments are also Diving segments"
+        notes.append(("CliffDiving", what, "nothing to do; both classes count" if shared == total else "check them"))
+    for video_id in BEYOND_END:
+        if video_id in dataset.videos:
+            video = dataset.videos[video_id]
+            beyond = int((video.segments_s[:, 1] > video.duration_s + 0.1).sum())
+            what = f"{beyond} of {len(video.labels)} actions reach beyond the video's end"
+            notes.append((video_id, what, "protocols opentad-211 and tadtr-210 leave this video out"))
+    for video_id in WRONG:
+        if video_id in dataset.videos:
+            notes.append((video_id, "known to be wrongly annotated", "protocol tadtr-210 leaves this video out"))
+    if not dataset.synthetic:
+        notes += _count_notes(dataset)
+    return [Problem("note", str(layout.annotation_file), where, what, remedy) for where, what, remedy in notes]
+
+
+def _twins(dataset: DataSet) -> tuple[int, int] | None:
+    """Count the CliffDiving segments that are Diving segments too, and all of them."""
+    if not {"CliffDiving", "Diving"} <= set(dataset.classes):
+        return None
+    cliff, diving = dataset.classes.index("CliffDiving"), dataset.classes.index("Diving")
+    shared = total = 0
+    for video in dataset.videos.values():
+        dives = {tuple(segment) for segment in _of(video, diving).round(3).tolist()}
+        cliff_dives = _of(video, cliff).round(3).tolist()
+        total += len(cliff_dives)
+        shared += sum(tuple(segment) in dives for segment in cliff_dives)
+    return shared, total
+
+
+def _of(video: Video, label: int) -> FloatArray:
+    segments: FloatArray = video.segments_s[video.labels == label]
+    return segments
+
+
+def _count_notes(dataset: DataSet) -> list[tuple[str, str, str]]:
+    notes = []
+    for subset, (videos, instances) in THUMOS14_COUNTS.items():
+        chosen = dataset.train if subset == "train" else dataset.test
+        found = (len(chosen), sum(len(video.labels) for video in chosen))
+        if found != (videos, instances):
+            what = f"{found[0]} videos with {found[1]} actions; THUMOS14 has {videos} with {instances}"
+            notes.append((subset, what, "fine for a part of it or another data set; else restore the annotations"))
+    return notes

@@ -1,0 +1,118 @@
+"""Check a data set file by file: what `tal-repro data verify` prints. Every problem is listed, none stops the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tal_repro.data.annotations import read_dataset
+from tal_repro.data.dataset import DataSet, LayoutName, Problem, Video
+from tal_repro.data.feature_checks import as_problem, check_file, width_problems
+from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
+from tal_repro.data.layouts import Layout, find_layout, find_layouts, is_safe_id
+from tal_repro.data.quirks import known_quirks, known_without_annotation
+from tal_repro.errors import InputError
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class LayoutReport:
+    """The outcome for one layout. `fingerprint` is None while there are errors."""
+
+    layout: Layout
+    problems: list[Problem]
+    dataset: DataSet | None = None
+    fingerprint: Fingerprint | None = None
+    feature_files: int = 0
+    feature_bytes: int = 0
+
+    @property
+    def errors(self) -> int:
+        """Count the problems that make the layout unusable as it stands."""
+        return sum(problem.severity == "error" for problem in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the layout's entry in the machine-readable report."""
+        train, test = ([], []) if self.dataset is None else (self.dataset.train, self.dataset.test)
+        return {
+            "layout": self.layout.name,
+            "folder": str(self.layout.folder),
+            "synthetic": self.dataset is not None and self.dataset.synthetic,
+            "annotation_hash": self.dataset.annotation_hash if self.dataset else None,
+            "fingerprint": self.fingerprint.digest if self.fingerprint else None,
+            "train": _counts(train),
+            "test": _counts(test),
+            "feature_files": self.feature_files,
+            "feature_bytes": self.feature_bytes,
+            "errors": self.errors,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+
+def _counts(videos: list[Video]) -> dict[str, int]:
+    return {"videos": len(videos), "instances": sum(len(video.labels) for video in videos)}
+
+
+def verify(root: Path, layout: LayoutName | None = None, progress: Progress | None = None) -> list[LayoutReport]:
+    """Check every layout in a data folder (or the one asked for); raise InputError only where there is none."""
+    find_layout(root, layout or "auto")  # says what is missing where nothing is there
+    return [_verify_layout(found, progress) for found in find_layouts(root) if layout in (None, found.name)]
+
+
+def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
+    try:
+        dataset, problems = read_dataset(layout)
+    except InputError as error:
+        return LayoutReport(layout, [as_problem(error, layout.annotation_file, "annotations")])
+    names, folder_problems = _feature_names(layout, dataset)
+    problems += folder_problems
+    checked = []
+    for result in in_threads(lambda name: check_file(layout, dataset, name), names):
+        checked.append(result)
+        if progress:
+            progress(len(checked), len(names))
+    seen = {(problem.file, problem.what) for problem in problems}  # headers were read with the annotations already
+    problems += [problem for file in checked for problem in file.problems if (problem.file, problem.what) not in seen]
+    problems += width_problems(layout, checked)
+    problems += known_quirks(layout, dataset, len(names))
+    errors = any(problem.severity == "error" for problem in problems)
+    hashes = {file.video_id: file.sha256 for file in checked}
+    size = sum(layout.feature_file(name).stat().st_size for name in names if layout.feature_file(name).is_file())
+    fingerprint = None if errors else _fingerprint(layout, dataset, hashes)
+    return LayoutReport(layout, problems, dataset, fingerprint, len(names), size)
+
+
+def _feature_names(layout: Layout, dataset: DataSet) -> tuple[list[str], list[Problem]]:
+    """Return the ids of the feature files that are there, and what is missing or surplus."""
+    folder, problems = layout.feature_folder, []
+
+    def add(where: str, what: str, remedy: str) -> None:
+        problems.append(Problem("error", str(folder / where) if where else str(folder), where, what, remedy))
+
+    try:
+        found = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        add("", f"cannot be listed ({error.strerror})", "extract the feature archive here")
+        return [], problems
+    names = []
+    for entry in found:
+        stem = entry[: len(entry) - len(layout.suffix)]
+        if not entry.endswith(layout.suffix) or not is_safe_id(stem) or (folder / entry).is_dir():
+            add(entry, "surplus: not a feature file", "remove it")
+        else:
+            names.append(stem)
+            if stem not in dataset.videos and stem not in known_without_annotation(layout.name):
+                add(entry, "surplus: no annotation names this video", "remove it, or correct its name")
+    for video_id in sorted(set(dataset.videos) - set(names)):
+        add(f"{video_id}{layout.suffix}", "missing: annotated, but there is no feature file", "restore it")
+    return names, problems
+
+
+def _fingerprint(layout: Layout, dataset: DataSet, hashes: dict[str, str]) -> Fingerprint:
+    files = {path.relative_to(layout.folder).as_posix(): hash_file(path) for path in annotation_files(layout)}
+    for video_id, content in hashes.items():
+        files[layout.feature_file(video_id).relative_to(layout.folder).as_posix()] = content
+    return Fingerprint(layout.name, dataset.annotation_hash, files)
