@@ -21,6 +21,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "subset": ("subset", "subset", "Draw the training units of a run."),
     "evaluate": ("evaluate", "evaluate", "Compute the mAP of anybody's detections."),
     "models": ("models", "models", "List the models, check one, or start a new one."),
+    "plan": ("plan", "plan", "Show a study's runs, what is done, and what the rest will cost."),
+    "run": ("run", "run", "Run what a study has left, here or on a Slurm cluster."),
     "macs": ("macs", "macs", "Count multiply-accumulate operations of a model."),
 }
 

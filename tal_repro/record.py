@@ -149,6 +149,48 @@ class RunStore:
                 return state
         return "todo"
 
+    def states(self, specs: Iterable[RunSpec]) -> dict[str, str]:
+        """Return run id -> state for many runs: one listing a folder instead of three look-ups a run."""
+        listings: dict[tuple[str, str], set[str]] = {}
+        states: dict[str, str] = {}
+        for spec in specs:
+            key = (spec.experiment, spec.model)
+            if key not in listings:
+                listings[key] = {folder.name for folder in _folders(self.root / spec.experiment / spec.model)}
+            names, run_id = listings[key], spec.run_id
+            states[run_id] = "todo"
+            for state, name in (("done", run_id), ("partial", f"{run_id}.partial"), ("failed", f"{run_id}.failed")):
+                if name in names:
+                    states[run_id] = state
+                    break
+        return states
+
+    def set_aside(self, folder: Path) -> Path:
+        """Rename a damaged run folder to `<run_id>.damaged[-N]`: kept for a look, never read again."""
+        for number in range(1, 1000):
+            target = folder.with_name(f"{folder.name.split('.')[0]}.damaged" + (f"-{number}" if number > 1 else ""))
+            if not target.exists():
+                folder.rename(target)
+                return target
+        raise InputError("set aside a thousand times", folder, "delete its .damaged folders")
+
+    def leftovers(self) -> Iterator[Path]:
+        """Yield what is not a finished run: partial, failed and damaged folders."""
+        for experiment in _folders(self.root):
+            for model in _folders(experiment):
+                yield from (run for run in _folders(model) if "." in run.name)
+
+    def find(self, run_id: str) -> list[Path]:
+        """Return the folders of runs whose id starts with `run_id`, finished ones first."""
+        found = [
+            run
+            for experiment in _folders(self.root)
+            for model in _folders(experiment)
+            for run in _folders(model)
+            if run.name.startswith(run_id)
+        ]
+        return sorted(found, key=lambda folder: ("." in folder.name, folder.name))
+
     def writer(self, spec: RunSpec) -> RunWriter:
         """Open the partial folder of `spec`, keeping a checkpoint that is there."""
         return RunWriter(self, spec)
@@ -167,6 +209,8 @@ class RunWriter:
         self.store, self.spec = store, spec
         self.paths = RunPaths(store.partial(spec))
         self.paths.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.paths.folder.glob(".*.tmp"):  # half-written by a killed process
+            leftover.unlink(missing_ok=True)
         self.write_json("spec", spec.to_json())
 
     def write_json(self, name: str, value: Any) -> None:

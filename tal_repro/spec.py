@@ -8,6 +8,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from tal_repro.errors import InputError
@@ -63,15 +65,15 @@ class RunSpec:
     threads: int = 1
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of the experiment: repetitions, include, ...
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """Name the run: the first 16 hex digits of the SHA-256 of its canonical JSON."""
-        return hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()[:RUN_ID_DIGITS]
+        fields = ",".join(f'"{name}":{_canonical_field(getattr(self, name))}' for name in _FIELD_NAMES)
+        return hashlib.sha256(f"{{{fields}}}".encode()).hexdigest()[:RUN_ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        plain: dict[str, Any] = json.loads(canonical_json(dataclasses.asdict(self)))
-        return plain
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any], where: str = "spec") -> RunSpec:
@@ -109,6 +111,21 @@ class RunSpec:
             raise InputError(f"threads = {self.threads}", where, "use 1 or more")
 
 
+_FIELD_NAMES = tuple(sorted(field.name for field in dataclasses.fields(RunSpec)))
+# A study gives thousands of specs the same read-only recipe: its text is made once. Values are kept so ids stay theirs.
+_texts: dict[int, tuple[Any, str]] = {}
+
+
+def _canonical_field(value: Any) -> str:
+    if not isinstance(value, MappingProxyType | DataSpec):
+        return canonical_json(value)
+    if id(value) not in _texts:
+        if len(_texts) >= 256:
+            _texts.clear()
+        _texts[id(value)] = (value, canonical_json(value))
+    return _texts[id(value)][1]
+
+
 def check_percent(percent: float, where: str) -> None:
     """Raise InputError unless 0 < percent <= 100."""
     if not isinstance(percent, int | float) or isinstance(percent, bool) or not 0 < percent <= 100:
@@ -122,6 +139,8 @@ def canonical_json(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Reduce mappings, sequences and numbers to their JSON form (10.0 and 10 are the same percentage)."""
+    if isinstance(value, DataSpec | SubsetSpec):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

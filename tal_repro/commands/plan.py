@@ -1,0 +1,115 @@
+"""`tal-repro plan`: the grid as a table, with what it will cost, before anything starts."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import click
+
+from tal_repro.commands.study_options import open_study, study_options
+
+if TYPE_CHECKING:
+    from tal_repro.run.plan import Plan, PlannedRun
+
+
+@click.command()
+@study_options
+@click.option("--experiment", default=None, help="Short for --only experiment=...")
+@click.option("--model", default=None, help="Short for --only model=...")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at the same time.")
+@click.option("--price", type=click.FloatRange(0), default=None, help="Dollars an hour; default: the study's.")
+@click.option("--probe", is_flag=True, help="Scale the estimates by 60 seconds of training on this machine.")
+@click.option("--data", type=click.Path(file_okay=False), default=None, help="Data set (for --probe).")
+@click.option("--list", "list_runs", is_flag=True, help="Show every run.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (schema tal-repro/plan/1).")
+def plan(
+    study_name: str,
+    scope: str,
+    only: str,
+    results: str,
+    settings: tuple[str, ...],
+    experiment: str | None,
+    model: str | None,
+    jobs: int,
+    price: float | None,
+    probe: bool,
+    data: str | None,
+    list_runs: bool,
+    as_json: bool,
+) -> None:
+    """Show the runs of a study, what is done, and what the rest will cost."""
+    from tal_repro.record import RunStore
+    from tal_repro.run.plan import make_plan
+
+    study, _ = open_study(study_name, settings)
+    shorts = [f"{key}={value}" for key, value in (("experiment", experiment), ("model", model)) if value]
+    only = ",".join(filter(None, [only, *shorts]))
+    factors = None
+    if probe:
+        from tal_repro.run.probe import probe_study
+
+        factors = probe_study(study, scope, only, data, lambda line: click.echo(line, err=True))
+    planned = make_plan(study, RunStore(results), scope, only, jobs, price, factors)
+    if as_json:
+        click.echo(json.dumps(planned.to_json(), indent=1))
+        return
+    click.echo(format_plan(planned))
+    if list_runs:
+        click.echo(format_runs(planned.runs))
+
+
+def format_plan(plan: Plan) -> str:
+    """Write the grid as a table by experiment, model and engine, and the totals in words."""
+    from tal_repro.run.progress import format_duration
+
+    groups: dict[tuple[str, str, str], list[PlannedRun]] = defaultdict(list)
+    for run in plan.runs:
+        groups[run.spec.experiment, run.spec.model, run.spec.engine].append(run)
+    kind = " (synthetic data)" if plan.study.data.synthetic else ""
+    lines = [f"study {plan.study.name}, scope {plan.scope}{kind}", ""]
+    header = ("experiment", "model", "engine", "runs", "done", "to do", "failed", "time left", "estimated from")
+    rows = [header]
+    for (experiment, model, engine), runs in groups.items():
+        left = [run for run in runs if run.status in ("todo", "partial")]
+        rows.append(
+            (
+                experiment, model, engine, str(len(runs)), str(sum(run.status == "done" for run in runs)),
+                str(len(left)), str(sum(run.status == "failed" for run in runs)),
+                format_duration(sum(run.estimate.seconds for run in left)) if left else "-",
+                left[0].estimate.source if left else "",
+            )
+        )  # fmt: skip
+    return "\n".join([*lines, *_align(rows), "", *format_totals(plan)])
+
+
+def format_totals(plan: Plan) -> list[str]:
+    """Say in words what is left and what it will cost."""
+    totals = plan.totals()
+    left = totals["todo"] + totals["partial"]
+    partial = f" ({totals['partial']} of them begun)" if totals["partial"] else ""
+    device = "device" if any(run.spec.device_kind == "cuda" for run in plan.pending) else "CPU"
+    lines = [f"{totals['runs']} runs: {totals['done']} done, {left} to do{partial}, {totals['failed']} failed"]
+    if left:
+        hours = f"{totals['device_hours']:.2f} {device}-hours, {totals['wall_hours']:.2f} h of wall time"
+        lines += [f"{hours} with {totals['jobs']} at a time, up to {totals['disk_mib']} MiB of disk"]
+        if totals["price_usd_per_hour"]:
+            price = f"{totals['price_usd_per_hour']:g} USD an hour ({totals['price_source']})"
+            lines += [f"about {totals['usd']:.2f} USD at {price}"]
+    if totals["failed"]:
+        lines += ["failed runs are run again with --retry-failed"]
+    return lines
+
+
+def format_runs(runs: list[PlannedRun]) -> str:
+    from tal_repro.run.progress import format_duration, name_run
+
+    rows = [("run", "state", "estimate", "")]
+    rows += [(run.spec.run_id, run.status, format_duration(run.estimate.seconds), name_run(run.spec)) for run in runs]
+    return "\n".join(["", *_align(rows)])
+
+
+def _align(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,68 @@
+"""The options that plan, run, status and gc share: which study, where its runs lie, what replaces its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tal_repro.errors import InputError
+
+if TYPE_CHECKING:
+    from tal_repro.study import Study
+
+RESULTS = "results/runs"
+SCOPES = ("core", "full", "every-percent")
+# Settings of the machine, not of the results: everything else given by --set belongs to the study.
+MACHINE_SETTINGS = ("jobs_per_gpu", "hang_seconds", "slurm.")
+
+study_option = click.option(
+    "--study", "study_name", default="paper", show_default=True, help="Shipped study, or a file."
+)
+results_option = click.option(
+    "--results", default=RESULTS, show_default=True, type=click.Path(file_okay=False), help="Folder of run folders."
+)
+scope_option = click.option(
+    "--scope", type=click.Choice(SCOPES), default="core", show_default=True, help="How much of the study."
+)
+only_option = click.option("--only", default="", metavar="EXPR", help="Runs that meet key=value,... (see docs).")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="engine, device, repeats, jobs_per_gpu, slurm.*, ..."
+)
+
+
+def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --study, --scope, --only, --results and --set."""
+    for option in (set_option, results_option, only_option, scope_option, study_option):
+        command = option(command)
+    return command
+
+
+def open_study(name: str, settings: tuple[str, ...]) -> tuple[Study, dict[str, str]]:
+    """Load a study under its settings; return it and the settings of the machine."""
+    from tal_repro.study import load_study
+
+    pairs = dict(_pair(text) for text in settings)
+    machine = {key: value for key, value in pairs.items() if key.startswith(MACHINE_SETTINGS)}
+    return load_study(name, {key: value for key, value in pairs.items() if key not in machine}), machine
+
+
+def whole_number(text: str, name: str) -> int:
+    """Parse a setting; raise InputError unless it is 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{name} = {text!r}", "--set", "use a whole number of 1 or more")
+    return int(text)
+
+
+def default_data(results: str) -> Path:
+    """Return where a study's own synthetic data set lies: beside its runs."""
+    return Path(results).parent / "data"
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip() or not value.strip():
+        raise InputError(f"not a setting: {text!r}", "--set", "write KEY=VALUE, for example engine=native")
+    return key.strip(), value.strip()

@@ -1,0 +1,112 @@
+"""What runs will cost: published times, corrected by the runs done on this machine, or by a probe.
+
+A training at p % of the data is taken to cost a fixed share of a full one (evaluation, start) and the rest in
+proportion to p. Measurements have a flat figure of their own until one was done here.
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tal_repro.errors import InputError
+from tal_repro.models.registry import model_entry
+from tal_repro.record import RunRecord, RunStore
+from tal_repro.spec import RunSpec
+
+PUBLISHED_TABLE = Path(__file__).parents[2] / "results" / "published" / "table2.csv"
+FIXED_SHARE = 0.1  # of a full training, whatever the percentage: evaluations and start
+FLAT_SECONDS = {"macs": 60.0, "inference": 180.0}
+FLAT_SOURCE = "assumed, none done here yet"
+UNPUBLISHED_SECONDS = 1000.0  # a training of a model without a published time
+DISK_MIB = {"baseline": 6.0, "data_sweep": 6.0, "ablation": 6.0, "trace": 8.0, "macs": 0.1, "inference": 0.2}
+PARTIAL_MIB = 500.0  # a checkpoint with optimizer and EMA, only while a run is under way
+MOST_SAMPLED = 200  # done runs looked at for each (experiment, model, engine)
+
+Factors = Mapping[tuple[str, str], tuple[float, int]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of one run, and where the figure comes from."""
+
+    seconds: float
+    source: str
+
+
+def published_seconds(spec: RunSpec) -> Estimate:
+    """Return the estimate before anything was run here."""
+    if spec.experiment in FLAT_SECONDS:
+        return Estimate(FLAT_SECONDS[spec.experiment], FLAT_SOURCE)
+    seconds, hardware = _table2().get(spec.model, (UNPUBLISHED_SECONDS, "no published time"))
+    share = 1.0 if spec.subset is None else spec.subset.percent / 100
+    scale = _epoch_share(spec) * (FIXED_SHARE + (1 - FIXED_SHARE) * share)
+    return Estimate(seconds * scale, f"Table 2 ({hardware})")
+
+
+def estimate(spec: RunSpec, factors: Factors) -> Estimate:
+    """Return the estimate of a run, corrected by what its like took here."""
+    base = published_seconds(spec)
+    kind = kind_of(spec)
+    for key, whose in (((kind, f"{spec.model}/{spec.engine}"), "its like"), ((kind, ""), "other models")):
+        if key in factors:
+            factor, runs = factors[key]
+            return Estimate(base.seconds * factor, f"{runs} run{'s' * (runs != 1)} of {whose} done here")
+    return base
+
+
+def correction(store: RunStore, specs: Iterable[RunSpec], states: Mapping[str, str], machine: str) -> Factors:
+    """Return, for each kind of run, the median of measured over published seconds on this machine.
+
+    A run counts that was done in one attempt on `machine`. At most 200 of a kind are read, so that planning stays
+    quick beside a hundred thousand finished runs.
+    """
+    done: dict[tuple[str, str], list[RunSpec]] = defaultdict(list)
+    for spec in specs:
+        if states[spec.run_id] == "done":
+            done[kind_of(spec), f"{spec.model}/{spec.engine}"].append(spec)
+    ratios = {key: _ratios(store, runs, machine) for key, runs in done.items()}
+    by_kind: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for (kind, _), values in ratios.items():
+        by_kind[kind, ""] += values
+    merged = {**ratios, **by_kind}
+    return {key: (statistics.median(values), len(values)) for key, values in merged.items() if values}
+
+
+def kind_of(spec: RunSpec) -> str:
+    """Return what kinds of run have comparable costs: trainings are of one kind."""
+    return spec.experiment if spec.experiment in FLAT_SECONDS else "training"
+
+
+def _ratios(store: RunStore, runs: list[RunSpec], machine: str) -> list[float]:
+    step = -(-len(runs) // MOST_SAMPLED)
+    ratios = []
+    for spec in runs[::step]:
+        try:
+            status = RunRecord(store.folder(spec)).status
+        except InputError:
+            continue
+        if status.get("machine") == machine and status.get("attempts") == 1 and status.get("seconds"):
+            ratios.append(float(status["seconds"]) / published_seconds(spec).seconds)
+    return ratios
+
+
+def _epoch_share(spec: RunSpec) -> float:
+    """Return this recipe's epochs as a share of the model's own."""
+    own = model_entry(spec.model).recipe.epochs
+    return float(spec.recipe.get("epochs", own)) / own
+
+
+@cache
+def _table2() -> dict[str, tuple[float, str]]:
+    try:
+        with PUBLISHED_TABLE.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+        return {row["model"]: (float(row["train_seconds_mean"]), row["hardware"].split(",")[0]) for row in rows}
+    except (OSError, KeyError, ValueError):
+        return {}

@@ -1,0 +1,77 @@
+"""The data set of a study: checked against its declaration, and made on the spot where the study carries its recipe."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tal_repro.errors import InputError
+from tal_repro.record import read_json, write_whole
+from tal_repro.run import locks
+
+if TYPE_CHECKING:
+    from tal_repro.data import DataSet
+    from tal_repro.spec import RunSpec
+    from tal_repro.study import Study
+
+STAMP = "made_for.json"
+
+
+def open_dataset(data_dir: Path, spec: RunSpec) -> DataSet:
+    """Read the data set of a run; raise InputError where it is not the one the run declares."""
+    dataset = _load(data_dir)
+    declared = spec.data
+    assert declared is not None
+    if dataset.synthetic != declared.synthetic:
+        kinds = {True: "synthetic", False: "not marked synthetic"}
+        raise InputError(
+            f"the data set is {kinds[dataset.synthetic]}, the study declares it {kinds[declared.synthetic]}",
+            data_dir,
+            "give the study's own data set, or a study that declares this one",
+        )
+    if declared.annotation_hash and dataset.annotation_hash != declared.annotation_hash:
+        raise InputError(
+            f"its annotations hash to {dataset.annotation_hash[:12]}, the study declares "
+            f"{declared.annotation_hash[:12]}",
+            data_dir,
+            "check it: tal-repro data verify DIR",
+        )
+    return dataset
+
+
+@cache
+def _load(data_dir: Path) -> DataSet:
+    from tal_repro.data import load_dataset
+
+    return load_dataset(data_dir)
+
+
+def make_synthetic(data_dir: Path, study: Study, root: Path, say: Callable[[str], None]) -> None:
+    """Make a study's own data set in `data_dir`, once, whoever else starts at the same time."""
+    path = locks.lock_path(root, "data")
+    while (lock := locks.acquire(path)) is None:
+        time.sleep(0.2)
+    try:
+        wanted = {"study": study.name, "version": study.data.version}
+        stamp = data_dir / STAMP
+        if data_dir.is_dir() and any(data_dir.iterdir()):
+            if not stamp.is_file() or read_json(stamp) != wanted:
+                raise InputError(
+                    f"holds something else than the synthetic data of study {study.name}",
+                    data_dir,
+                    "delete it or give another folder: --data DIR",
+                )
+            return
+        from tal_repro.data.synthetic import write_synthetic
+        from tal_repro.data.synthetic_config import synthetic_config
+
+        config = synthetic_config(study.synthesis, f"{study.path}: data.synthesis")
+        say(f"making synthetic data in {data_dir}")
+        write_synthetic(data_dir, config)
+        write_whole(stamp, json.dumps(wanted).encode())
+    finally:
+        lock.release()

@@ -1,0 +1,1 @@
+"""Where runs are executed. The executor is an explicit choice and never detected."""

@@ -1,0 +1,280 @@
+"""The runner: takes a plan's pending runs through a pool of workers. One failed run never stops the others."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from tal_repro.record import RunStore
+from tal_repro.run import failures, locks, worker
+from tal_repro.run.devices import Device
+from tal_repro.run.plan import PlannedRun
+from tal_repro.run.progress import Progress, format_duration, name_run
+from tal_repro.run.signals import EXIT_SIGINT, EXIT_SIGTERM
+from tal_repro.run.watch import LifeSigns
+
+POLL_SECONDS = 0.25
+ELSEWHERE_SECONDS = 1.0  # between looks at runs that another runner has
+GRACE_SECONDS = 8.0  # from SIGTERM to SIGKILL: a spot instance gives little more
+MOST_KILLS = 3  # of one run, before this runner leaves it for a later start
+
+
+class Pool(Protocol):
+    """What an executor of this machine offers."""
+
+    def start(self, slot: int, job: worker.Job) -> None: ...
+    def signal(self, slot: int, number: int) -> None: ...
+    def poll(self, timeout_s: float) -> list[tuple[int, int]]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How runs are executed; nothing here changes a result."""
+
+    study: str
+    data_dir: Path | None
+    alone: tuple[str, ...]
+    hang_seconds: float = 1800.0
+
+
+@dataclass
+class Running:
+    """A run in a slot."""
+
+    run: PlannedRun
+    device: Device
+    life: LifeSigns
+    began: float = field(default_factory=time.monotonic)
+    hung: bool = False
+
+
+@dataclass
+class Summary:
+    """How every selected run ended: done, failed, stopped, killed, disk full, device not free."""
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    interrupted: int = 0  # 130, 143 or 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(self.outcomes.values())
+
+    @property
+    def exit_status(self) -> int:
+        return self.interrupted or int(any(outcome != "done" for outcome in self.outcomes.values()))
+
+
+class Runner:
+    """Drive `runs` to their end on `devices`."""
+
+    def __init__(
+        self,
+        runs: list[PlannedRun],
+        store: RunStore,
+        pool: Pool,
+        devices: list[Device],
+        settings: Settings,
+        progress: Progress,
+    ) -> None:
+        self.store, self.pool, self.devices, self.settings, self.progress = store, pool, devices, settings, progress
+        # What must be alone goes first: the rest then fills every slot to the end.
+        self.queue = deque(sorted(runs, key=lambda run: run.spec.experiment not in settings.alone))
+        self.running: dict[int, Running] = {}
+        self.elsewhere: dict[str, PlannedRun] = {}
+        self.summary = Summary()
+        self.kills: Counter[str] = Counter()
+        self.memory_kills = failures.count_memory_kills()
+        self.signals: deque[int] = deque()  # received, not yet obeyed
+        self.wish = ""  # "", "epoch", "now" or "kill"
+        self.deadline = float("inf")
+        self.looked = 0.0
+
+    def run(self) -> Summary:
+        """Run until nothing is left, or until asked to stop."""
+        with self._signals():
+            try:
+                while self._step():
+                    pass
+            finally:
+                self.pool.close()
+                self.progress.close()
+        return self.summary
+
+    def _step(self) -> bool:
+        """Start what can start, wait for what ends; return whether anything is left."""
+        while self.signals:
+            self._obey(self.signals.popleft())
+        if not self.wish:
+            self._fill()
+            self._look_elsewhere()
+        if self.running:
+            for slot, status in self.pool.poll(POLL_SECONDS):
+                self._ended(slot, status)
+            self._watch()
+        elif self.elsewhere and not self.wish:
+            time.sleep(POLL_SECONDS)
+        self.progress.draw([self._describe(running) for running in self.running.values()])
+        if self.wish:
+            return bool(self.running)
+        return bool(self.running or self.queue or self.elsewhere)
+
+    def _fill(self) -> None:
+        """Give every free slot a run; a run that must be alone holds back those behind it."""
+        blocked: list[PlannedRun] = []
+        while self.queue and len(blocked) < len(self.devices):
+            run = self.queue.popleft()
+            alone = run.spec.experiment in self.settings.alone
+            device = next((device for device in self.devices if device.admits(run.spec, alone)), None)
+            if device is None:
+                blocked.append(run)
+            elif not self._is_taken(run):
+                self._start(run, device, alone)
+        self.queue.extendleft(reversed(blocked))
+
+    def _is_taken(self, run: PlannedRun) -> bool:
+        """Tell whether another runner has finished the run or is at it."""
+        if self.store.state(run.spec) == "done":
+            self._settle(run, "done", "done by another runner")
+        elif locks.owner(locks.lock_path(self.store.root, run.spec.run_id)) is not None:
+            self.elsewhere[run.spec.run_id] = run
+        else:
+            return False
+        return True
+
+    def _start(self, run: PlannedRun, device: Device, alone: bool) -> None:
+        slot = next(number for number in range(len(self.running) + 1) if number not in self.running)
+        job = worker.Job(
+            spec=run.spec.to_json(),
+            results=str(self.store.root),
+            data_dir=None if self.settings.data_dir is None else str(self.settings.data_dir),
+            device=device.name,
+            study=self.settings.study,
+            alone=alone or device.capacity == 1,
+        )
+        device.take(slot, run.spec, alone)
+        self.running[slot] = Running(run, device, LifeSigns(self.store.partial(run.spec)))
+        self.pool.start(slot, job)
+
+    def _ended(self, slot: int, status: int) -> None:
+        running = self.running.pop(slot)
+        running.device.free(slot)
+        run, run_id = running.run, running.run.spec.run_id
+        took = format_duration(time.monotonic() - running.began)
+        if running.hung:
+            reason = f"hung: no sign of life for {self.settings.hang_seconds:g} s"
+            self._settle(run, "failed", failures.record(self.store, run.spec, reason))
+        elif status == worker.DONE:
+            self._settle(run, "done", took)
+        elif status == worker.BUSY:
+            self.elsewhere[run_id] = run
+        elif status == worker.FAILED:
+            self._settle(run, "failed", worker.read_outcome(self.store, run.spec))
+        elif status in worker.OUTCOMES:
+            self._settle(run, worker.OUTCOMES[status], took)
+        elif status > 0:
+            reason = f"its process ended with status {status}"
+            self._settle(run, "failed", failures.record(self.store, run.spec, reason))
+        else:
+            self._killed(run, -status)
+
+    def _killed(self, run: PlannedRun, number: int) -> None:
+        """Start a killed run again from its checkpoint, unless memory ran out or it keeps being killed."""
+        self.kills[run.spec.run_id] += 1
+        kills, before = failures.count_memory_kills(), self.memory_kills
+        self.memory_kills = kills
+        if self.wish:
+            self._settle(run, "stopped", "stopped before its checkpoint")
+        elif number == signal.SIGKILL and kills > before:
+            reason = "out of memory (host): ended by the kernel"
+            self._settle(run, "failed", failures.record(self.store, run.spec, reason))
+        elif self.kills[run.spec.run_id] < MOST_KILLS:
+            self.progress.say(f"killed by signal {number}, again: {name_run(run.spec)}")
+            self.queue.appendleft(run)
+        else:
+            self._settle(run, "killed", f"killed by signal {number} {MOST_KILLS} times; it resumes at the next start")
+
+    def _settle(self, run: PlannedRun, outcome: str, reason: str) -> None:
+        spec = run.spec
+        self.summary.outcomes[spec.run_id] = outcome
+        if outcome != "done":
+            self.summary.reasons[spec.run_id] = reason
+        first_line = reason.splitlines()[0] if reason else ""
+        self.progress.ended(f"{outcome} {spec.run_id} {name_run(spec)} ({first_line})", run.estimate.seconds)
+
+    def _look_elsewhere(self) -> None:
+        """See what became of the runs that other runners had; take over those that they left."""
+        now = time.monotonic()
+        if not self.elsewhere or now - self.looked < ELSEWHERE_SECONDS:
+            return
+        self.looked = now
+        for run_id, run in list(self.elsewhere.items()):
+            state = self.store.state(run.spec)
+            if state in ("done", "failed"):
+                del self.elsewhere[run_id]
+                self._settle(run, state, "by another runner")
+            elif locks.owner(locks.lock_path(self.store.root, run_id)) is None:
+                del self.elsewhere[run_id]
+                self.queue.append(run)
+
+    def _watch(self) -> None:
+        """Stop what hangs, and what does not stop in time."""
+        for slot, running in self.running.items():
+            silent = running.life.silent_seconds()
+            if silent > self.settings.hang_seconds + GRACE_SECONDS and running.hung:
+                self.pool.signal(slot, signal.SIGKILL)
+            elif silent > self.settings.hang_seconds and not running.hung:
+                running.hung = True
+                self.pool.signal(slot, signal.SIGTERM)
+        if time.monotonic() > self.deadline:
+            self.deadline = float("inf")
+            self._signal_all(signal.SIGKILL)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.signals.append(number)  # no more: a handler may interrupt a write
+
+    def _obey(self, number: int) -> None:
+        """SIGTERM: now. SIGINT: after the epoch; again: now; a third time: at once, without a checkpoint."""
+        if number == signal.SIGTERM:
+            self.summary.interrupted = EXIT_SIGTERM
+            self._stop("now")
+        else:
+            self.summary.interrupted = self.summary.interrupted or EXIT_SIGINT
+            self._stop({"": "epoch", "epoch": "now"}.get(self.wish, "kill"))
+
+    def _stop(self, wish: str) -> None:
+        self.wish = wish
+        if wish == "epoch":
+            self.progress.say(f"finishing the epoch of {len(self.running)} runs; Ctrl-C again: stop now")
+            self._signal_all(signal.SIGINT)
+        elif wish == "now":
+            self.progress.say(f"stopping {len(self.running)} runs at a checkpoint")
+            self.deadline = time.monotonic() + GRACE_SECONDS
+            self._signal_all(signal.SIGTERM)
+        else:
+            self._signal_all(signal.SIGKILL)
+
+    def _signal_all(self, number: int) -> None:
+        for slot in list(self.running):
+            self.pool.signal(slot, number)
+
+    def _describe(self, running: Running) -> str:
+        took = format_duration(time.monotonic() - running.began)
+        return f"{running.device.name}: {name_run(running.run.spec)} ({took})"

@@ -1,0 +1,127 @@
+"""From a plan to its executor: checks first whatever would fail every run. Nothing starts on bad input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tal_repro.engines.registry import STAND_IN_VARIABLE, warm_modules
+from tal_repro.errors import InputError
+from tal_repro.run import failures, locks
+from tal_repro.run.devices import find_devices
+from tal_repro.run.executors.local import LocalPool
+from tal_repro.run.progress import Progress
+from tal_repro.run.runner import Runner, Settings, Summary
+from tal_repro.run.worker import read_outcome
+
+if TYPE_CHECKING:
+    from tal_repro.record import RunStore
+    from tal_repro.run.plan import Plan, PlannedRun
+    from tal_repro.study import Study
+
+Say = Callable[[str], None]
+HANG_SECONDS = 1800.0
+
+
+def run_plan(
+    plan: Plan,
+    store: RunStore,
+    *,
+    data_dir: Path | None,
+    executor: str = "local",
+    jobs: int | None = None,
+    retry_failed: bool = False,
+    machine: Mapping[str, str] | None = None,
+    say: Say = print,
+) -> Summary:
+    """Execute what a plan has left; return how every selected run ended."""
+    machine = machine or {}
+    hang_seconds = _seconds(machine.get("hang_seconds", str(HANG_SECONDS)))
+    check_results(store.root)
+    by_id = {run.spec.run_id: run for run in plan.runs}
+    done = [run.spec for run in plan.runs if run.status == "done"]
+    damaged = failures.set_damaged_aside(store, done)
+    for spec, what in damaged:
+        say(f"damaged, set aside and run again: {spec.run_id} ({what})")
+    again = [by_id[spec.run_id] for spec, _ in damaged]
+    pending = [*plan.pending, *again, *([run for run in plan.runs if run.status == "failed"] if retry_failed else [])]
+    reused = len(done) - len(damaged)
+    if reused:
+        say(f"{reused} finished run{'s' * (reused != 1)} reused from {store.root}")
+    if pending:
+        prepare_data(plan.study, pending, data_dir, store.root, say)
+        settings = Settings(plan.study.name, data_dir, plan.study.alone, hang_seconds)
+        summary = _run_on(executor, pending, store, settings, jobs, machine, say)
+    else:
+        summary = Summary()
+    for run in plan.runs:  # what this start did not touch counts too
+        if run.spec.run_id not in summary.outcomes and run not in pending:
+            summary.outcomes[run.spec.run_id] = run.status
+            if run.status == "failed":
+                summary.reasons[run.spec.run_id] = read_outcome(store, run.spec)
+    return summary
+
+
+def _run_on(
+    executor: str,
+    pending: list[PlannedRun],
+    store: RunStore,
+    settings: Settings,
+    jobs: int | None,
+    machine: Mapping[str, str],
+    say: Say,
+) -> Summary:
+    seconds = sum(run.estimate.seconds for run in pending)
+    if executor == "slurm":
+        from tal_repro.run.executors.slurm import run_on_slurm
+
+        return run_on_slurm(pending, store, settings, jobs, machine, say)
+    specs = [run.spec for run in pending]
+    jobs_per_gpu = machine.get("jobs_per_gpu", "1")
+    devices = find_devices(specs, jobs, 1 if jobs_per_gpu == "auto" else _count(jobs_per_gpu))
+    slots = sum(device.capacity for device in devices)
+    progress = Progress(len(pending), seconds, slots)
+    pool = LocalPool(sorted({name for engine in {spec.engine for spec in specs} for name in warm_modules(engine)}))
+    return Runner(pending, store, pool, devices, settings, progress).run()
+
+
+def check_results(root: Path) -> None:
+    """Raise InputError unless the results folder can be written and locked."""
+    try:
+        lock = locks.acquire(root / ".locks" / f"probe-{os.getpid()}")
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", root, "give another folder: --results DIR") from None
+    if lock is not None:
+        lock.release()
+
+
+def prepare_data(study: Study, pending: list[PlannedRun], data_dir: Path | None, root: Path, say: Say) -> None:
+    """Make the study's synthetic data set where it is missing; raise InputError where a needed one is not there."""
+    needing = [run.spec for run in pending if run.spec.data is not None]
+    if not needing or os.environ.get(STAND_IN_VARIABLE):
+        return
+    from tal_repro.run.datasets import make_synthetic, open_dataset
+
+    if data_dir is None:
+        raise InputError(f"study {study.name} needs a data set", remedy="give its folder: --data DIR")
+    if study.synthesis:
+        make_synthetic(data_dir, study, root, say)
+    open_dataset(data_dir, needing[0])
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"jobs_per_gpu = {text!r}", "--set", "use a whole number of 1 or more, or auto")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise InputError(f"hang_seconds = {text!r}", "--set", "use a number of seconds above 0")
+    return value

@@ -1,0 +1,104 @@
+"""What a run ran on: machine, driver, software, clocks, container digest and load at start -> system.json."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+IMAGE_VARIABLE = "TAL_REPRO_IMAGE_DIGEST"  # set by the container image
+_PACKAGES = ("torch", "numpy", "scipy", "pandas", "fvcore", "tal-repro")
+
+
+def describe_system(device: str, alone: bool) -> dict[str, Any]:
+    """Return system.json: what is fixed, and clocks and load as they are now. `alone`: nobody shares the device."""
+    return {
+        "schema": "tal-repro/system/1",
+        **_fixed(),
+        "machine": machine_name(device),
+        "device": {"name": device, **_gpu(device)},
+        "alone": alone,
+        "load_at_start": {"average_1min": _load(), "cpu_mhz": _cpu_mhz()},
+    }
+
+
+def machine_name(device: str) -> str:
+    """Name what times are comparable on: the GPU, or the CPU and its cores."""
+    gpu = _gpu(device)
+    return str(gpu["product"]) if gpu else f"{_cpu_model()}, {os.cpu_count()} cores"
+
+
+@cache
+def _fixed() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "os": platform.platform(),
+        "cpu": {"model": _cpu_model(), "cores": os.cpu_count(), "governor": _governor()},
+        "memory_mib": _memory_mib(),
+        "python": sys.version.split()[0],
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "container": os.environ.get(IMAGE_VARIABLE, ""),
+        "deterministic_threads": os.environ.get("OMP_NUM_THREADS", ""),
+    }
+
+
+@cache
+def _cpu_model() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpu_mhz() -> list[float]:
+    lines = _read("/proc/cpuinfo").splitlines()
+    return [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
+
+
+def _governor() -> str:
+    return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip()
+
+
+@cache
+def _memory_mib() -> int:
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) // 1024
+    return 0
+
+
+def _load() -> float:
+    try:
+        return round(os.getloadavg()[0], 2)
+    except OSError:
+        return -1.0
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+@cache
+def _gpu(device: str) -> dict[str, Any]:
+    """Return product, driver, clocks and memory of "cuda:0" ({} for the CPU)."""
+    if not device.startswith("cuda"):
+        return {}
+    from tal_repro.run.gpu import describe_gpu
+
+    return describe_gpu(device)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

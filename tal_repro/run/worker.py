@@ -1,0 +1,278 @@
+"""One run, from its spec to its folder: `execute` is the single entry, `run_job` what executors call in a process."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import shutil
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tal_repro import hooks
+from tal_repro.engines.adapter import RunContext, StopRequested
+from tal_repro.engines.registry import STAND_IN_VARIABLE, get_adapter
+from tal_repro.errors import InputError
+from tal_repro.record import RunRecord, RunStore, RunWriter, read_json
+from tal_repro.run import locks
+from tal_repro.run.experiments import WITHOUT_CHECKPOINT, experiment_of
+from tal_repro.run.gpu import neighbours
+from tal_repro.run.signals import EXIT_SIGTERM, StopFlag
+from tal_repro.run.system import describe_system, machine_name
+from tal_repro.spec import RunSpec
+
+# How a run's process ends; anything else means that it was killed.
+DONE, FAILED, DISK_FULL, BUSY, BLOCKED, STOPPED = 0, 70, 74, 75, 69, EXIT_SIGTERM
+OUTCOMES = {
+    DONE: "done",
+    FAILED: "failed",
+    DISK_FULL: "disk full",
+    BUSY: "elsewhere",
+    BLOCKED: "device not free",
+    STOPPED: "stopped",
+}
+LEAST_FREE_MIB = 64
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a runner tells a worker process: plain values, so that any executor can carry it."""
+
+    spec: Mapping[str, Any]
+    results: str
+    data_dir: str | None
+    device: str
+    study: str = ""
+    alone: bool = False
+    wait_for_lock: bool = False  # a requeued Slurm task waits for what is left of its predecessor
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class DeviceNotFree(Exception):
+    """Somebody computes on the device of a timing experiment."""
+
+
+def run_job(job: Job) -> int:
+    """Execute a job in this process, which is the run's own; return its exit status."""
+    stop = StopFlag()
+    stop.install()
+    spec = RunSpec.from_json(job.spec)
+    store = RunStore(job.results)
+    path = locks.lock_path(store.root, spec.run_id)
+    lock = locks.acquire(path)
+    while lock is None and job.wait_for_lock and not stop():
+        time.sleep(0.5)
+        lock = locks.acquire(path)
+    if lock is None:
+        return STOPPED if stop() else BUSY
+    try:
+        if store.state(spec) == "done":  # by another runner, between our look and our lock
+            return DONE
+        data_dir = None if job.data_dir is None else Path(job.data_dir)
+        return execute(spec, store, data_dir, job.device, stop=stop, study=job.study, alone=job.alone)
+    finally:
+        lock.release()
+
+
+def execute(
+    spec: RunSpec,
+    store: RunStore,
+    data_dir: Path | None,
+    device: str,
+    *,
+    stop: StopFlag | None = None,
+    study: str = "",
+    alone: bool = False,
+    log: bool = True,
+) -> int:
+    """Execute one run into its folder and return DONE, FAILED, STOPPED, DISK_FULL or BLOCKED; raise nothing.
+
+    `log`: send this process's stdout and stderr to the run's log.
+    """
+    stop = stop or StopFlag()
+    started = time.monotonic()
+    writer: RunWriter | None = None
+    try:
+        _check_space(store.root)
+        writer = store.writer(spec)
+        if log:
+            _redirect_output(writer.paths.log)
+        status = _begin(writer, device, study, alone)
+        _execute(writer, data_dir, device, stop, alone)
+        _end_output(log)
+        writer.finish(**status, seconds=round(time.monotonic() - started, 3), finished=_now())
+        return DONE
+    except StopRequested:
+        return STOPPED
+    except DeviceNotFree as error:
+        print(f"not started: {error}", file=sys.stderr)
+        return BLOCKED
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            return DISK_FULL
+        return _fail(writer, error, started)
+    except BaseException as error:  # whatever an engine raises is this run's failure and nobody else's
+        return _fail(writer, error, started)
+
+
+def _execute(writer: RunWriter, data_dir: Path | None, device: str, stop: StopFlag, alone: bool) -> None:
+    spec = writer.spec
+    _set_threads(spec.threads)
+    if alone and (others := neighbours(device)):
+        raise DeviceNotFree(f"{device} is used by process {', '.join(map(str, others))}")
+    context = RunContext(
+        spec=spec,
+        record=writer,
+        data_dir=data_dir,
+        device=device,
+        subset_ids=_draw_subset(writer, data_dir),
+        should_stop=stop,
+        heartbeat=writer.beat,
+    )
+    with _hooked(writer):
+        adapter = get_adapter(spec.model, spec.engine)
+        if spec.experiment in WITHOUT_CHECKPOINT:
+            with stop.raising():
+                experiment_of(spec.experiment)(context, adapter)
+        else:
+            experiment_of(spec.experiment)(context, adapter)
+
+
+def _begin(writer: RunWriter, device: str, study: str, alone: bool) -> dict[str, Any]:
+    """Write system.json and the status of a run under way; return what stays true to its end."""
+    attempts = 1
+    with contextlib.suppress(InputError, TypeError, ValueError):  # there is no status yet, or a spoilt one
+        attempts += int(read_json(writer.paths.status).get("attempts", 0))
+    status = {
+        "study": study,
+        "host": socket.gethostname(),
+        "machine": machine_name(device),
+        "device": device,
+        "alone": alone,
+        "started": _now(),
+        "attempts": attempts,
+    }
+    writer.write_json("system", describe_system(device, alone))
+    writer.write_json("status", {"format": 1, "state": "running", "pid": os.getpid(), **status})
+    print(f"# attempt {attempts}, {status['started']}, {status['host']}, {device}", flush=True)
+    writer.beat()
+    return status
+
+
+def _draw_subset(writer: RunWriter, data_dir: Path | None) -> tuple[str, ...]:
+    """Draw the run's training units from the data at hand and record them."""
+    spec = writer.spec
+    if spec.subset is None or spec.data is None or os.environ.get(STAND_IN_VARIABLE):
+        return ()
+    if data_dir is None:
+        raise InputError("this run needs a data set", remedy="give its folder: --data DIR")
+    from tal_repro.data import draw_subset
+    from tal_repro.run.datasets import open_dataset
+
+    wanted = spec.subset
+    dataset = open_dataset(data_dir, spec)
+    subset = draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=spec.model)
+    writer.write_json("subset", subset.to_json())
+    return subset.ids
+
+
+class _hooked:
+    """Tell `tal_repro.hooks` where this run's events go and which subset it trains on."""
+
+    def __init__(self, writer: RunWriter) -> None:
+        self.variables = {hooks.EVENTS_VARIABLE: str(writer.paths.events)}
+        if writer.paths.subset.exists():
+            self.variables[hooks.SUBSET_VARIABLE] = str(writer.paths.subset)
+
+    def __enter__(self) -> None:
+        hooks.reset()
+        os.environ.update(self.variables)
+
+    def __exit__(self, *exception: object) -> None:
+        hooks.reset()
+        for name in self.variables:
+            os.environ.pop(name, None)
+
+
+def _fail(writer: RunWriter | None, error: BaseException, started: float) -> int:
+    traceback.print_exception(error)
+    if writer is None:
+        return FAILED
+    try:
+        status = read_json(writer.paths.status) if writer.paths.status.exists() else {}
+        for key in ("format", "state", "pid"):
+            status.pop(key, None)
+        writer.fail(_reason(error), **{**status, "seconds": round(time.monotonic() - started, 3), "finished": _now()})
+    except OSError as second:
+        traceback.print_exception(second)
+        return DISK_FULL if second.errno in _NO_SPACE else FAILED
+    return FAILED
+
+
+def _reason(error: BaseException) -> str:
+    """Say in one line why a run failed."""
+    if isinstance(error, InputError):
+        return str(error)
+    name = type(error).__name__
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "out of memory" in str(error).lower():
+        where = "device" if "CUDA" in str(error) or name == "OutOfMemoryError" else "host"
+        return f"out of memory ({where}): {error or name}"
+    first = (str(error).splitlines() or [""])[0]
+    return f"{name}: {first}" if first else name
+
+
+def _check_space(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(root).free < LEAST_FREE_MIB * 2**20:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(root))
+
+
+def _set_threads(threads: int) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)
+
+
+def _redirect_output(path: Path) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _end_output(log: bool) -> None:
+    """Let nothing more reach the log: its digest is about to be taken."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if log:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_outcome(store: RunStore, spec: RunSpec) -> str:
+    """Return why a run failed, from its folder ("" where it has not failed)."""
+    if store.state(spec) != "failed":
+        return ""
+    try:
+        return str(RunRecord(store.failed(spec)).status.get("reason", "no reason recorded"))
+    except InputError as error:
+        return error.what

@@ -1,0 +1,238 @@
+"""READ FIRST: a study file (TOML) -> Study -> the list of RunSpecs that is its grid. Plans nothing, runs nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_args
+
+from tal_repro.engines.registry import ENGINES, engine_version
+from tal_repro.errors import InputError
+from tal_repro.models.recipes import with_overrides
+from tal_repro.models.registry import MODELS, model_entry
+from tal_repro.spec import (
+    TIMING_EXPERIMENTS,
+    DataSpec,
+    DeviceKind,
+    Policy,
+    Precision,
+    RunSpec,
+    SubsetSpec,
+    Unit,
+    canonical_json,
+)
+from tal_repro.study_file import Table, read_table
+
+SHIPPED = Path(__file__).parent / "studies"
+SCOPES = ("core", "full", "every-percent")  # each holds the ones before it
+PLANNED = ("baseline", "data_sweep", "ablation", "macs", "inference", "trace")
+SETTABLE = ("engine", "device", "precision", "threads", "repeats")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One [[experiments]] table: every combination of its lists is a run."""
+
+    experiment: str
+    scope: str
+    models: tuple[str, ...]
+    engines: tuple[str, ...]
+    seeds: tuple[int, ...]
+    percentages: tuple[float, ...]
+    repeats: int  # subsets drawn at each percentage
+    unit: str  # "" = the model's own: slices for TadTR, videos for the others
+    policy: str
+    feature_lengths: tuple[int, ...]
+    device: str
+    precision: str
+    threads: int
+    recipe: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid of runs and what planning it needs to know."""
+
+    name: str
+    title: str
+    path: Path
+    data: DataSpec
+    synthesis: Mapping[str, Any]  # how to make the data set where it is a synthetic one that travels with the study
+    grids: tuple[Grid, ...]
+    recipes: Mapping[str, Mapping[str, Any]]  # model -> overrides
+    alone: tuple[str, ...]  # experiments that have the device alone
+    price_usd_per_hour: float
+    price_source: str
+
+    def runs(self, scope: str = "full") -> list[RunSpec]:
+        """Return the runs of a scope, each once, in the order of the file."""
+        if scope not in SCOPES:
+            raise InputError(f"unknown scope {scope!r}", self.path, f"use one of: {', '.join(SCOPES)}")
+        wanted = SCOPES[: SCOPES.index(scope) + 1]
+        runs = (run for grid in self.grids if grid.scope in wanted for run in self._runs_of(grid))
+        return list({run.run_id: run for run in runs}.values())
+
+    def _runs_of(self, grid: Grid) -> Iterator[RunSpec]:
+        for engine in grid.engines:
+            for model in grid.models:
+                base = self._base(grid, model, engine)
+                for subset, seed in _subsets_and_seeds(grid, model):
+                    yield dataclasses.replace(base, subset=subset, seed=seed)
+
+    def _base(self, grid: Grid, model: str, engine: str) -> RunSpec:
+        """Return the run that all runs of a grid under one model and engine are variations of."""
+        recipe = {**self.recipes.get(model, {}), **grid.recipe}
+        return RunSpec(
+            experiment=grid.experiment,  # type: ignore[arg-type]
+            model=model,
+            engine=engine,  # type: ignore[arg-type]
+            engine_version=engine_version(model, engine),
+            recipe=MappingProxyType(resolve_recipe(model, engine, recipe)),
+            data=None if grid.experiment in ("macs", "inference") else self.data,
+            feature_lengths=grid.feature_lengths,
+            precision=grid.precision,  # type: ignore[arg-type]
+            device_kind="cpu" if grid.experiment == "macs" else grid.device,  # type: ignore[arg-type]
+            threads=grid.threads,
+            options=MappingProxyType(dict(grid.options)),
+        )
+
+
+def resolve_recipe(model: str, engine: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every hyper-parameter of a run as plain values (native's draws do not depend on its worker count)."""
+    recipe = dataclasses.asdict(with_overrides(model_entry(model).recipe, dict(overrides)))
+    if engine == "native":
+        recipe.pop("loader_workers", None)
+    return recipe
+
+
+def _subsets_and_seeds(grid: Grid, model: str) -> Iterator[tuple[SubsetSpec | None, int]]:
+    """Yield (subset, training seed): repeat k of a sweep draws subset k and trains with seed k."""
+    unit = grid.unit or model_entry(model).unit
+    whole = SubsetSpec(unit=unit, percent=100.0)  # type: ignore[arg-type]
+    if grid.experiment in ("macs", "inference"):
+        yield from ((None, seed) for seed in grid.seeds)
+    elif grid.experiment in ("baseline", "trace"):
+        yield from ((whole, seed) for seed in grid.seeds)
+    else:
+        for percent in grid.percentages:
+            for repeat in range(grid.repeats):
+                partial = SubsetSpec(unit, grid.policy, percent, repeat)  # type: ignore[arg-type]
+                yield (whole if percent == 100 else partial), repeat
+
+
+def find_study(name_or_path: str) -> Path:
+    """Return the file of a shipped study ("paper") or of one's own (a path)."""
+    if name_or_path.endswith(".toml"):
+        return Path(name_or_path)
+    path = SHIPPED / f"{name_or_path}.toml"
+    if "/" in name_or_path or not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
+        raise InputError(f"no study {name_or_path!r}", remedy=f"use one of: {shipped}; or the path of a .toml file")
+    return path
+
+
+def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> Study:
+    """Read and check a study; `settings` (engine, device, ...) replace the file's for every experiment."""
+    path = find_study(name_or_path)
+    top = read_table(path)
+    top.expect("schema", ("tal-repro/study/1",))
+    defaults = top.table("defaults")
+    data = top.table("data")
+    synthesis = data.table("synthesis")
+    cost = top.table("cost")
+    recipes = top.table("recipes")
+    overrides = _read_settings(settings or {})
+    study = Study(
+        name=top.text("name"),
+        title=top.text("title", ""),
+        path=path,
+        data=_read_data(data, synthesis.values),
+        synthesis=MappingProxyType(synthesis.values),
+        grids=tuple(_read_grid(table, defaults, overrides) for table in top.tables("experiments")),
+        recipes={model: recipes.table(model).values for model in _models(recipes, list(recipes.values))},
+        alone=tuple(defaults.choices("alone", PLANNED, TIMING_EXPERIMENTS)),
+        price_usd_per_hour=cost.number("price_usd_per_hour", 0.0, low=0),
+        price_source=cost.text("price_source", "none given"),
+    )
+    for table in (top, defaults, data, cost):
+        table.reject_unknown()
+    for grid in study.grids:  # a wrong hyper-parameter is told when the study is read
+        for model in grid.models:
+            _checked_recipe(study, grid, model)
+    return study
+
+
+def _read_data(data: Table, synthesis: Mapping[str, Any]) -> DataSpec:
+    import hashlib
+
+    version = data.text("version", "")
+    if synthesis:  # a synthetic set is declared by its recipe, so that planning needs no data
+        version = "synthesis-" + hashlib.sha256(canonical_json(synthesis).encode()).hexdigest()[:12]
+    return DataSpec(
+        data.text("name"), version, data.text("annotation_hash", ""), data.flag("synthetic", bool(synthesis))
+    )
+
+
+def _read_settings(settings: Mapping[str, str]) -> dict[str, Any]:
+    unknown = sorted(set(settings) - set(SETTABLE))
+    if unknown:
+        raise InputError(f"unknown setting {unknown[0]!r}", "--set", f"use one of: {', '.join(SETTABLE)}")
+    table: dict[str, Any] = dict(settings)
+    for name in ("threads", "repeats"):
+        if name in table:
+            if not str(table[name]).isdecimal():
+                raise InputError(f"{name} = {table[name]!r}", "--set", "use a whole number of 1 or more")
+            table[name] = int(table[name])
+    if "engine" in table:
+        table["engines"] = str(table.pop("engine")).split(",")
+    return table
+
+
+def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Grid:
+    """Read one [[experiments]] table; a key it lacks comes from [defaults], a setting of the user replaces both."""
+    experiment = table.choice("experiment", PLANNED)
+    for name, value in settings.items():
+        if name != "repeats" or "repeats" in table.values:
+            table.values[name] = value
+    measured = experiment in ("macs", "inference")
+    swept = experiment in ("data_sweep", "ablation")
+    engines = tuple(ENGINES)
+    grid = Grid(
+        experiment=experiment,
+        scope=table.choice("scope", SCOPES, "core"),
+        models=tuple(_models(table, table.texts("models", list(MODELS)))),
+        engines=tuple(table.choices("engines", engines, defaults.choices("engines", engines, ["native"]))),
+        seeds=(0,) if swept or measured else tuple(table.integers("seeds", [0], low=0)),
+        percentages=tuple(table.percentages("percentages")) if swept else (),
+        repeats=table.integer("repeats", 1, low=1) if swept else 1,
+        unit=table.choice("unit", ("", *get_args(Unit)), "") if swept else "",
+        policy=table.choice("policy", get_args(Policy), "uniform") if swept else "uniform",
+        feature_lengths=tuple(table.integers("feature_lengths", low=1)) if measured else (),
+        device=table.choice("device", get_args(DeviceKind), defaults.choice("device", get_args(DeviceKind), "cpu")),
+        precision=table.choice(
+            "precision", get_args(Precision), defaults.choice("precision", get_args(Precision), "fp32")
+        ),
+        threads=table.integer("threads", defaults.integer("threads", 1, low=1), low=1),
+        recipe=MappingProxyType(table.table("recipe").values),
+        options=MappingProxyType(table.table("options").values),
+    )
+    table.reject_unknown()
+    return grid
+
+
+def _models(table: Table, names: list[str]) -> list[str]:
+    for name in names:
+        if name not in MODELS:
+            raise InputError(f"unknown model {name!r}", table.where, f"use one of: {', '.join(MODELS)}")
+    return names
+
+
+def _checked_recipe(study: Study, grid: Grid, model: str) -> None:
+    try:
+        resolve_recipe(model, grid.engines[0], {**study.recipes.get(model, {}), **grid.recipe})
+    except InputError as error:
+        raise InputError(error.what, f"{study.path}: recipe of {model}", error.remedy) from None
