@@ -1,0 +1,65 @@
+"""The report of a parity or speed run: what was compared, on what, with which sources."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tal_repro.models import model_entry
+
+
+def describe_run(models: Sequence[str], upstream: Path, seed: int) -> dict[str, Any]:
+    """Return versions, commits, threads and machine of this run."""
+    return {
+        "schema": "tal-repro/parity/1",
+        "seed": seed,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "cpu": _cpu_name(),
+        "upstream": {name: _source(upstream / model_entry(name).submodule) for name in models},
+        "native_commit": _git(Path.cwd(), "rev-parse", "HEAD"),
+    }
+
+
+def write_report(path: Path, head: dict[str, Any], rows: Iterable[Any]) -> None:
+    """Write the run's description and its rows as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [asdict(row) for row in rows]
+    path.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n")
+
+
+def print_table(rows: Iterable[Any]) -> None:
+    """Print one line per row."""
+    for row in rows:
+        verdict = "ok  " if row.passed else "MISS"
+        print(
+            f"{verdict} {row.model:14s} {row.check:12s} {row.case:44s} {row.value:9.2e} <= {row.limit:.0e}", flush=True
+        )
+
+
+def _source(folder: Path) -> dict[str, str]:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return {"commit": _git(folder, "rev-parse", "HEAD"), "python_sha256": digest.hexdigest()}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    found = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()

@@ -1,0 +1,67 @@
+"""At what sizes and on what lengths each model is compared."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tal_repro.models import recipes
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One model's comparison: recipe, lengths, kinds of targets, and what upstream cannot do."""
+
+    name: str
+    recipe: Any
+    train_lengths: list[list[int]]
+    test_lengths: list[int]
+    target_kinds: tuple[str, ...] = ("one", "many", "overlapping", "beyond", "none")
+    double: bool = False  # upstream runs in float64
+    zero_gradients: dict[str, str] = field(default_factory=dict)  # end of a parameter's name -> why its gradient is 0
+    slow: dict[str, float] = field(default_factory=dict)  # part of a parameter's name -> learning rate factor
+
+    @property
+    def channels(self) -> int:
+        """Return the width of the features."""
+        return int(self.recipe.feature_dim)
+
+    @property
+    def ema_decay(self) -> float:
+        """Return the decay of the moving average, 0 for none."""
+        return float(self.recipe.ema_decay)
+
+    def zero_gradient(self, key: str) -> bool:
+        """Say whether the parameter's gradient is zero by construction, so that only rounding would be compared."""
+        return any(key.endswith(end) for end in self.zero_gradients)
+
+    def excluded(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return the excluded parameters and why."""
+        return {key: why for key in keys for end, why in self.zero_gradients.items() if key.endswith(end)}
+
+    def rate_factor(self, key: str) -> float:
+        """Return the parameter's factor on the learning rate."""
+        return next((factor for part, factor in self.slow.items() if part in key), 1.0)
+
+
+def settings(name: str, steps: bool = False) -> Setting:
+    """Return the setting of `name`; `steps` asks for the one to train with, of shorter sequences where it takes long."""
+    if name == "tadtr":
+        from benchmarks.reference.tadtr import setting
+
+        return setting(steps)
+    recipe: recipes.PyramidRecipe = getattr(recipes, name.upper())
+    train = [[1500, 2304], [2304, 2304], [1, 40], [2280, 700], [640, 641]]
+    test = [1, 700, 2304, 2305, 3000]
+    if steps:
+        recipe = dataclasses.replace(recipe, max_seq_len=576)
+        train = [[500, 576], [576, 300], [123, 570], [576, 576]]
+    kinds = ("one", "many", "overlapping", "beyond", "none")
+    zero = {}
+    if name == "temporalmaxer":
+        kinds = kinds[:-1]  # upstream fails on a video without actions
+    if name == "actionformer":
+        zero = {"key.pointwise.bias": "adds the same to all scores of a query; softmax ignores it"}
+    return Setting(name, recipe, train, test, kinds, double=name == "actionformer", zero_gradients=zero)
