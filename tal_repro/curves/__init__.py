@@ -7,5 +7,7 @@ False
 
 from tal_repro.curves.families import FAMILIES, Family
 from tal_repro.curves.fit import Fit, HeldOut, fit
+from tal_repro.curves.forecast import Forecast, forecast
+from tal_repro.curves.points import Points, make_points
 
-__all__ = ["FAMILIES", "Family", "Fit", "HeldOut", "fit"]
+__all__ = ["FAMILIES", "Family", "Fit", "Forecast", "HeldOut", "Points", "fit", "forecast", "make_points"]

@@ -116,7 +116,7 @@ def stacking_weights(rolling: Rolling, origin: int) -> Array:
 
 def _past_errors(rolling: Rolling, origin: int) -> tuple[Array, Array]:
     """Return the scaled errors [rows, families] and weights [rows] of all forecasts within the first points."""
-    x, y = rolling.x, rolling.y
+    y = rolling.y
     rows, weights = [], []
     for position, earlier in enumerate(rolling.origins):
         if earlier >= origin:

@@ -1,0 +1,49 @@
+"""A learning curve with its forecast in plain characters, for a terminal or a log file."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tal_repro.curves.forecast import Forecast
+
+WIDTH, HEIGHT = 58, 11
+INTERVAL, CURVE, POINT = ":", "-", "o"
+
+
+def draw(forecast: Forecast, end: float) -> list[str]:
+    """Return the lines of a chart up to `end` percent (logarithmic x): points, prediction and interval."""
+    points = forecast.points
+    x = np.geomspace(points.percent[0], max(end, forecast.last_percent), WIDTH)
+    middle, (low, high) = forecast.predict(x), forecast.interval(x)
+    top = float(max(high.max(), points.mean.max()))
+    bottom = float(min(low[x >= points.percent[0]].min(), points.mean.min()))
+    span = max(top - bottom, 1e-9)
+
+    def row(value: float) -> int:
+        return int(np.clip(round((top - value) / span * (HEIGHT - 1)), 0, HEIGHT - 1))
+
+    canvas = [[" "] * WIDTH for _ in range(HEIGHT)]
+    for column in range(WIDTH):
+        if x[column] > forecast.last_percent:
+            for line in range(row(high[column]), row(low[column]) + 1):
+                canvas[line][column] = INTERVAL
+        canvas[row(middle[column])][column] = CURVE
+    for percent, value in zip(points.percent, points.mean, strict=True):
+        canvas[row(float(value))][_column(x, float(percent))] = POINT
+    labels = [f"{top - span * line / (HEIGHT - 1):6.1f}" if line % 5 == 0 else " " * 6 for line in range(HEIGHT)]
+    body = [f"{label} |{''.join(cells).rstrip()}" for label, cells in zip(labels, canvas, strict=True)]
+    return [*body, " " * 7 + "+" + "-" * WIDTH, _axis(x, forecast.last_percent, end)]
+
+
+def _column(x: np.ndarray[tuple[int], np.dtype[np.float64]], percent: float) -> int:
+    return int(np.argmin(np.abs(np.log(x / percent))))
+
+
+def _axis(x: np.ndarray[tuple[int], np.dtype[np.float64]], last: float, end: float) -> str:
+    line = [" "] * (WIDTH + 16)
+    for percent in (x[0], end, last):
+        label = f"{percent:.3g} %"
+        start = max(_column(x, float(percent)) + 8 - len(label) // 2, 0)
+        if all(cell == " " for cell in line[max(start - 1, 0) : start + len(label) + 1]):
+            line[start : start + len(label)] = label
+    return "".join(line).rstrip()
