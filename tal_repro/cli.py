@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "table": ("table", "table", "Print a table of the paper as CSV, Markdown or LaTeX."),
     "data": ("data", "data", "Make, check, pack or fetch a data set."),
     "subset": ("subset", "subset", "Draw the training units of a run."),
+    "train": ("train", "train", "Train one model on a data set and print its mAP."),
     "evaluate": ("evaluate", "evaluate", "Compute the mAP of anybody's detections."),
     "models": ("models", "models", "List the models, check one, or start a new one."),
     "plan": ("plan", "plan", "Show a study's runs, what is done, and what the rest will cost."),

@@ -1,0 +1,145 @@
+"""`tal-repro train`: one run of one model, planned here and executed by the same worker as a study's runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tal_repro.errors import InputError
+from tal_repro.models.registry import MODELS, model_entry
+
+if TYPE_CHECKING:
+    from tal_repro.record import RunRecord
+    from tal_repro.spec import RunSpec
+
+MAP_TIOUS = 5
+
+
+@click.command()
+@click.option("--model", type=click.Choice(list(MODELS)), required=True)
+@click.option(
+    "--data", "data_dir", type=click.Path(path_type=Path), required=True, help="Folder of THUMOS14 or synthetic data."
+)
+@click.option("--engine", type=click.Choice(["native", "upstream"]), default="native", show_default=True)
+@click.option("--percent", type=float, default=100.0, show_default=True, help="Share of the training units.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the subset and the training.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a hyper-parameter (repeatable).")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("results/runs"), show_default=True, help="Results folder."
+)
+@click.option("--trace", is_flag=True, help="Sample CPU, GPU, memory and power meanwhile.")
+def train(
+    model: str,
+    data_dir: Path,
+    engine: str,
+    percent: float,
+    seed: int,
+    settings: tuple[str, ...],
+    out: Path,
+    trace: bool,
+) -> None:
+    """Train one model and print its mAP; a killed run goes on where it was."""
+    from tal_repro.record import RunRecord, RunStore
+    from tal_repro.run.worker import DONE, OUTCOMES, execute, read_outcome
+
+    spec = plan(model, data_dir, engine, percent, seed, read_settings(settings), trace)
+    store = RunStore(out)
+    state = store.state(spec)
+    if state == "done":
+        click.echo(f"reused: {store.folder(spec)}", err=True)
+    else:
+        click.echo(f"run {spec.run_id} ({'resumed' if state == 'partial' else 'new'})", err=True)
+        outcome = execute(spec, store, data_dir, _device(spec), log=False)
+        if outcome != DONE:
+            reason = read_outcome(store, spec) or OUTCOMES.get(outcome, "killed")
+            click.echo(f"error: {reason}", err=True)
+            sys.exit(outcome)
+    _print(RunRecord(store.folder(spec)))
+
+
+def plan(
+    model: str, data_dir: Path, engine: str, percent: float, seed: int, overrides: dict[str, Any], trace: bool = False
+) -> RunSpec:
+    """Return the specification of one training run on a data folder; its width and classes follow the data."""
+    import dataclasses
+
+    from tal_repro.data import load_dataset, open_features
+    from tal_repro.engines.registry import engine_version
+    from tal_repro.models.recipes import with_overrides
+    from tal_repro.spec import DataSpec, RunSpec, SubsetSpec, check_percent
+
+    check_percent(percent, "--percent")
+    entry = model_entry(model)
+    dataset = load_dataset(data_dir)
+    fitted = {"feature_dim": open_features(data_dir).dim, "num_classes": len(dataset.classes), **overrides}
+    recipe = dataclasses.asdict(with_overrides(entry.recipe, fitted))
+    if engine == "native":
+        recipe.pop("loader_workers")
+    unit: Any = entry.unit
+    return RunSpec(
+        experiment="trace" if trace else "data_sweep",
+        model=model,
+        engine=engine,  # type: ignore[arg-type]
+        engine_version=engine_version(model, engine),
+        recipe=recipe,
+        data=DataSpec(dataset.name, dataset.version, dataset.annotation_hash, dataset.synthetic),
+        subset=SubsetSpec(unit, "uniform", percent, seed),
+        seed=seed,
+        device_kind="cuda" if _cuda() else "cpu",
+        threads=_threads(),
+    )
+
+
+def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
+    """Parse `key=value` pairs, values written as in TOML (numbers, true, [0.9, 1.0]) or as bare words."""
+    import tomllib
+
+    found: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise InputError(f"--set {setting!r} is not KEY=VALUE", remedy="for example --set epochs=20")
+        try:
+            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key.strip()] = value.strip()
+    return found
+
+
+def _cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _device(spec: RunSpec) -> str:
+    return "cuda:0" if spec.device_kind == "cuda" else "cpu"
+
+
+def _threads() -> int:
+    """Return the CPU threads of the run: what OMP_NUM_THREADS says, or all cores."""
+    import os
+
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
+
+
+def _print(record: RunRecord) -> None:
+    """Print where the run lies, its mAP under both selections, its steps and times."""
+    metrics = record.metrics
+    made_up = " (synthetic data)" if record.spec.data is not None and record.spec.data.synthetic else ""
+    click.echo(f"run folder: {record.folder}")
+    click.echo(f"optimizer steps: {metrics['optimizer_steps']}")
+    by_row: dict[tuple[str, str, str], list[float]] = {}
+    for row in metrics["rows"]:
+        by_row.setdefault((row["selection"], row["weights"], row["protocol"]), []).append(row["ap"])
+    for (selection, weights, protocol), values in by_row.items():
+        if len(values) == MAP_TIOUS:
+            average = 100 * sum(values) / MAP_TIOUS
+            click.echo(f"average mAP{made_up}, {selection}, {weights} weights, {protocol}: {average:.2f} %")
+    for flag in metrics["flags"]:
+        click.echo(f"invalid: {flag}", err=True)
+    click.echo(f"seconds: {metrics['seconds']['total']:.1f}, of them training {metrics['seconds']['train']:.1f}")

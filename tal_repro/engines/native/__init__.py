@@ -1,0 +1,6 @@
+"""The native engine: our own training and evaluation of the four models, from feature files to a mAP.
+
+Order of reading: samples (units and augmentation), batches (order and collation), optimization, trainer, evaluation.
+"""
+
+NATIVE_VERSION = "1"  # raised whenever the same specification gives other results

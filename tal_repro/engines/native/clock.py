@@ -1,0 +1,65 @@
+"""Seconds by phase of a run, told to the hooks as they pass: what Table 2 and the trace are made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from tal_repro import hooks
+
+
+class Clock:
+    """Wall seconds of each phase, carried over from the processes before (`earlier`) when a run is resumed."""
+
+    def __init__(self, device: str, earlier: Mapping[str, float] | None = None) -> None:
+        self._device = torch.device(device)
+        self._earlier_total = dict(earlier or {}).get("total", 0.0)
+        self._started = time.perf_counter()
+        names = ("setup", "train", "eval", "checkpoint", "data_wait", "reported_eval")
+        self.seconds = {name: float(dict(earlier or {}).get(name, 0.0)) for name in names}
+
+    @contextmanager
+    def phase(self, name: str, index: int, also: str | None = None, **values: Any) -> Iterator[None]:
+        """Time a phase under its name (and under `also`), between a start and an end event."""
+        hooks.event(name, "start", index, values)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+            passed = time.perf_counter() - started
+            for key in (name, also):
+                if key is not None:
+                    self.seconds[key] += passed
+            hooks.event(name, "end", index, values)
+
+    def set_up(self) -> None:
+        """Book everything since the clock was made as set-up: reading data and building the model."""
+        self.seconds["setup"] += time.perf_counter() - self._started
+
+    def waited(self, seconds: float) -> None:
+        """Add time that training stood still for data (a part of `train`)."""
+        self.seconds["data_wait"] += seconds
+
+    def read(self) -> dict[str, float]:
+        """Return the seconds so far, `total` being wall time."""
+        return {**self.seconds, "total": self._earlier_total + time.perf_counter() - self._started}
+
+
+def table2_seconds(model: str, seconds: Mapping[str, float]) -> tuple[float, str]:
+    """Return what the paper's Table 2 calls a model's training time, and its definition.
+
+    The four published times are not of the same thing: upstream's loops differ in what they do between epochs.
+    """
+    if model in ("actionformer", "tridet"):
+        return seconds["train"] + seconds["checkpoint"], "training and checkpoints, no evaluation"
+    if model == "temporalmaxer":
+        parts = "training, a checkpoint every epoch, EMA evaluations from the middle until the early stop"
+    else:
+        parts = "training, a checkpoint and an evaluation every epoch"
+    return seconds["train"] + seconds["checkpoint"] + seconds["reported_eval"], parts

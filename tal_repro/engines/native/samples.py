@@ -1,0 +1,184 @@
+"""Training units: a video or a slice of one, with its actions in feature steps and the augmentation of its recipe.
+
+Every random draw comes from a generator seeded by (seed, pass over the data, unit id): neither the number of loader
+threads nor the other units of a subset change it. Order of a video's draws: the length of the crop, then starts until
+one keeps an action. A video that keeps its whole length draws no start.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tal_repro.data import FeatureStore, Video
+from tal_repro.data.dataset import IntArray
+from tal_repro.data.layouts import CLIP_FRAMES
+from tal_repro.data.store import RESIDENT_SHARE, available_memory_bytes
+from tal_repro.data.windows import Window
+from tal_repro.errors import InputError
+from tal_repro.models.recipes import PyramidRecipe
+
+CROP_TRIALS = 200
+Float32Array = npt.NDArray[np.float32]
+
+
+class Sample(NamedTuple):
+    """One unit as a model sees it: `features [C, T]`; `segments [N, 2]` in feature steps; `labels [N]`."""
+
+    id: str
+    features: Tensor
+    segments: Tensor
+    labels: Tensor
+
+
+class Units(Protocol):
+    """The training units of a run, in the order of their ids."""
+
+    ids: list[str]
+    labels: list[IntArray]  # of each unit's actions
+
+    def sample(self, index: int, draws: np.random.Generator) -> Sample:
+        """Return unit `index`, augmented by `draws`."""
+
+
+def draws_for(seed: int, passage: int, unit_id: str) -> np.random.Generator:
+    """Return the generator of one unit in one pass over the data; the id "" is the order of the pass."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, passage, zlib.crc32(unit_id.encode())))))
+
+
+class VideoFeatures:
+    """Features by video as [C, T] tensors, kept in memory after the first reading as far as half of it allows."""
+
+    def __init__(self, store: FeatureStore, stride_frames: int, device: str = "cpu") -> None:
+        if stride_frames % store.stride_frames:
+            raise InputError(
+                f"features at a stride of {store.stride_frames} frames, {stride_frames} needed",
+                store.source,
+                "use the layout of the other models' features",
+            )
+        self.store, self.device = store, torch.device(device)
+        self._every = stride_frames // store.stride_frames
+        self._kept: dict[str, Tensor] = {}
+        self._room = int(RESIDENT_SHARE * _free_bytes(self.device))
+
+    def length(self, video_id: str) -> int:
+        """Return the steps of a video at the wanted stride."""
+        return math.ceil(self.store.length(video_id) / self._every)
+
+    def read(self, video_id: str, start: int = 0, stop: int | None = None) -> Tensor:
+        """Return steps [start, stop) as [C, T], cut at the video's end."""
+        if video_id not in self._kept:
+            length = self.length(video_id)
+            size = 4 * self.store.dim * length
+            if size > self._room:
+                return self._load(video_id, start, length if stop is None else min(stop, length))
+            self._room -= size
+            self._kept[video_id] = self._load(video_id, 0, length)
+        return self._kept[video_id][:, start:stop]
+
+    def _load(self, video_id: str, start: int, stop: int) -> Tensor:
+        rows = self.store.read(video_id, start * self._every, stop * self._every)[:: self._every]
+        return torch.from_numpy(np.ascontiguousarray(rows.T)).to(self.device)
+
+
+def _free_bytes(device: torch.device) -> int:
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_memory_bytes()
+
+
+class VideoUnits:
+    """Whole videos, cropped at random: what ActionFormer, TriDet and TemporalMaxer train on."""
+
+    def __init__(
+        self, videos: Sequence[Video], features: VideoFeatures, recipe: PyramidRecipe, *, margin: bool
+    ) -> None:
+        self.videos, self.features, self.recipe = list(videos), features, recipe
+        self.ids = [video.id for video in self.videos]
+        self.labels = [video.labels for video in self.videos]
+        self._margin = margin  # the window test of a crop allows half a clip at both ends
+
+    def sample(self, index: int, draws: np.random.Generator) -> Sample:
+        """Return a video cut to at most `max_seq_len` steps, with the actions that stay inside for half or more."""
+        video, recipe = self.videos[index], self.recipe
+        segments, labels = video_segments(video), video.labels
+        length = self.features.length(video.id)
+        kept = crop_length(length, recipe, draws)
+        start = 0
+        if kept < length:
+            margin = clip_offset(video) if self._margin else 0.0
+            start, segments, inside = draw_crop(segments, length, kept, margin, recipe.truncation_threshold, draws)
+            labels = labels[inside]
+        features = self.features.read(video.id, start, start + kept)
+        return Sample(video.id, features, torch.from_numpy(segments), torch.from_numpy(labels))
+
+
+class SliceUnits:
+    """TadTR's slices, zero-padded to their full length and not augmented."""
+
+    def __init__(self, windows: Sequence[Window], features: VideoFeatures, steps: int) -> None:
+        self.windows, self.features, self.steps = list(windows), features, steps
+        self.ids = [window.slice_id for window in self.windows]
+        self.labels = [window.labels for window in self.windows]
+
+    def sample(self, index: int, draws: np.random.Generator) -> Sample:
+        """Return a slice with the actions that lie in it."""
+        window = self.windows[index]
+        # A padded slice counts as full, so its segments, too, are steps of the slice.
+        segments = window.segments_s / window.seconds * self.steps
+        features = window_features(self.features, window, self.steps)
+        return Sample(window.slice_id, features, torch.from_numpy(segments), torch.from_numpy(window.labels))
+
+
+def window_features(features: VideoFeatures, window: Window, steps: int) -> Tensor:
+    """Return the features of a slice, [C, steps], with zeros behind a short one."""
+    rows = features.read(window.video_id, window.start, window.stop)
+    return torch.nn.functional.pad(rows, (0, steps - rows.shape[1])) if rows.shape[1] < steps else rows
+
+
+def clip_offset(video: Video) -> float:
+    """Return how many steps the middle of the first clip lies behind the video's start."""
+    return 0.5 * CLIP_FRAMES / video.feature_stride_frames
+
+
+def video_segments(video: Video) -> Float32Array:
+    """Return a video's actions in feature steps (slightly negative starts are possible), float32 as upstream."""
+    segments = video.segments_s.astype(np.float32)
+    return (segments * video.fps / video.feature_stride_frames - clip_offset(video)).astype(np.float32)
+
+
+def crop_length(length: int, recipe: PyramidRecipe, draws: np.random.Generator) -> int:
+    """Draw how many steps of a video are kept: all at most, `max_seq_len` of one that is longer."""
+    if length > recipe.max_seq_len:
+        return recipe.max_seq_len
+    least, most = (round(ratio * length) for ratio in recipe.crop_ratio)
+    return int(draws.integers(max(least, 1), min(most, length), endpoint=True))
+
+
+def draw_crop(
+    segments: Float32Array,
+    length: int,
+    kept: int,
+    margin: float,
+    threshold: float,
+    draws: np.random.Generator,
+) -> tuple[int, Float32Array, npt.NDArray[np.bool_]]:
+    """Draw windows until one keeps an action; return its start, its actions relative to it, and which they are.
+
+    An action is kept when at least `threshold` of it lies in the window, widened by `margin` steps at both ends.
+    After 200 windows without an action the last one is taken, as upstream does.
+    """
+    for _ in range(CROP_TRIALS):
+        start = int(draws.integers(0, length - kept, endpoint=True))
+        left = np.maximum(np.float32(start - margin), segments[:, 0])
+        right = np.minimum(np.float32(start + kept + margin), segments[:, 1])
+        share = np.maximum(right - left, 0) / np.abs(segments[:, 1] - segments[:, 0])
+        inside = share >= np.float32(threshold)
+        if inside.any():
+            break
+    return start, np.stack([left[inside], right[inside]], axis=1) - np.float32(start), inside

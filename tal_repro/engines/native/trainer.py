@@ -1,0 +1,249 @@
+"""The epoch loop: train, evaluate, checkpoint, and again, until the recipe's epochs are done or somebody says stop.
+
+Random draws: torch's generator is seeded once with the run's seed and serves, in this order, the initial weights and
+then dropout, drop path and input noise step by step; its state is part of every checkpoint. Orders and crops have
+their own generators (see samples). Evaluation draws nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tal_repro import hooks
+from tal_repro.engines.adapter import RunContext, StopRequested
+from tal_repro.engines.native.batches import Batch, epoch_batches, epoch_plan
+from tal_repro.engines.native.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from tal_repro.engines.native.clock import Clock
+from tal_repro.engines.native.evaluation import Evaluator
+from tal_repro.engines.native.optimization import WeightAverage, build_optimizer, set_learning_rates
+from tal_repro.engines.native.samples import Units
+from tal_repro.engines.native.schedule import Selections, is_evaluated
+from tal_repro.errors import InputError
+from tal_repro.models.interface import Localizer
+
+LAST_GOOD = "last_good_checkpoint.pt"  # kept beside a diverged run's log
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer a finite number: at which step, and on which samples."""
+
+
+class Trainer:
+    """One run's training. `run()` goes on from a checkpoint if the run folder holds one."""
+
+    def __init__(
+        self, run: RunContext, model: Localizer, units: Units, steps_per_epoch: int, evaluator: Evaluator, clock: Clock
+    ) -> None:
+        self.context, self.model, self.units, self.evaluator, self.clock = run, model, units, evaluator, clock
+        self.recipe = model.recipe
+        self.steps_per_epoch = steps_per_epoch
+        self.optimizer = build_optimizer(model, self.recipe)  # type: ignore[arg-type]
+        self.average = WeightAverage(model, self.recipe.ema_decay) if self.recipe.ema_decay > 0 else None  # type: ignore[arg-type]
+        self.epochs_done = 0
+        self.optimizer_steps = 0
+        self.epoch_rows: list[dict[str, Any]] = []
+        self.selections = Selections()
+        self.checkpoint_path: Path = run.record.paths.checkpoint
+        self._next_beat = 0.0
+        self._resume()
+
+    @property
+    def weight_sets(self) -> tuple[str, ...]:
+        """Return the evaluated weight sets, the one upstream reports first."""
+        return ("ema", "raw") if self.average is not None else ("raw",)
+
+    def run(self) -> None:
+        """Train until done; raise StopRequested or Diverged with the last epoch's checkpoint in place."""
+        while self.epochs_done < self.recipe.epochs and not self.selections.stops(self.recipe):
+            self._poll()
+            self._epoch(self.epochs_done)
+            if self.context.should_stop() and self.epochs_done < self.recipe.epochs:
+                raise StopRequested
+
+    def _epoch(self, epoch: int) -> None:
+        before = self.clock.read()
+        hooks.event("epoch", "start", epoch)
+        with self.clock.phase("train", epoch):
+            loss, rate = self._train(epoch)
+        averages = self._evaluate(epoch)
+        self.epochs_done = epoch + 1
+        self.epoch_rows.append(self._epoch_row(epoch, loss, rate, before, averages))
+        with self.clock.phase("checkpoint", epoch):
+            self._save()
+        hooks.metrics(epoch, {"loss": loss, "learning_rate": rate, **averages})
+        hooks.event("epoch", "end", epoch)
+
+    def _epoch_row(
+        self, epoch: int, loss: float, rate: float, before: dict[str, float], averages: dict[str, float]
+    ) -> dict[str, Any]:
+        now = self.clock.read()
+        spent = {f"{name}_seconds": now[name] - before[name] for name in ("train", "eval", "data_wait")}
+        maps = {f"map_{weights}": averages.get(f"map_{weights}", "") for weights in self.weight_sets}
+        steps = self.optimizer_steps
+        return {"epoch": epoch, "optimizer_steps": steps, "learning_rate": rate, "loss": loss, **spent, **maps}
+
+    def _train(self, epoch: int) -> tuple[float, float]:
+        """Train one epoch; return its mean loss and last learning rate."""
+        self.model.train()  # type: ignore[attr-defined]
+        watch = LossWatch(lag=1 if self.context.device.startswith("cuda") else 0)
+        rate = 0.0
+        for batch in self._batches(epoch):
+            self._poll()
+            self.clock.waited(batch.wait_seconds)
+            rate = set_learning_rates(self.optimizer, self.recipe, self.optimizer_steps, self.steps_per_epoch)
+            try:
+                self._step(batch, watch)
+            except Diverged:
+                self._keep_last_good()
+                raise
+            hooks.event("iteration", "end", self.optimizer_steps, {"data_wait_seconds": batch.wait_seconds})
+            self.optimizer_steps += 1
+        return watch.mean(), rate
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        seed = self.context.spec.seed
+        plan = epoch_plan(seed, epoch, len(self.units.ids), self.recipe.batch_size, self.steps_per_epoch)
+        return epoch_batches(self.units, plan, seed, self.context.device)
+
+    def _step(self, batch: Batch, watch: LossWatch) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = batch_loss(self.model, batch, self.context.spec.precision)
+        watch.add(loss.detach(), self.optimizer_steps, batch.ids)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip_norm > 0:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)  # type: ignore[attr-defined]
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+
+    def _evaluate(self, epoch: int) -> dict[str, float]:
+        """Evaluate every weight set if it is this epoch's turn; return average mAPs by column name."""
+        if not is_evaluated(self.recipe, epoch, self.context.spec.options.get("evaluate_every")):
+            return {}
+        averages = {}
+        for number, weights in enumerate(self.weight_sets):
+            reported = number == 0
+            with self.clock.phase("eval", epoch, "reported_eval" if reported else None, weights=weights):
+                score = self._score(epoch, weights)
+            self.selections.add(weights, score, reported=reported)
+            averages[f"map_{weights}"] = score["average"]
+        return averages
+
+    def _score(self, epoch: int, weights: str) -> dict[str, Any]:
+        detections = self.detect(weights)
+        score = self.evaluator.score(detections, epoch)
+        last = epoch == self.recipe.epochs - 1
+        if last or self.recipe_may_stop or self.selections.is_best(weights, score["average"]):
+            score = self.evaluator.score_all(detections, score)
+        return score
+
+    @property
+    def recipe_may_stop(self) -> bool:
+        """Tell whether any evaluated epoch can turn out to be the last."""
+        return getattr(self.recipe, "early_stop", False)
+
+    def detect(self, weights: str) -> Any:
+        """Return the test detections of the current "raw" or "ema" weights."""
+        if weights == "raw" or self.average is None:
+            return self.evaluator.detect(self.model, self._poll)
+        self.average.swap()
+        try:
+            return self.evaluator.detect(self.model, self._poll)
+        finally:
+            self.average.swap()
+
+    def _poll(self) -> None:
+        """Beat, and leave at once when asked to: the last epoch's checkpoint stays."""
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self.context.heartbeat()
+            self._next_beat = now + 1.0
+        if self.context.should_stop() == "now":
+            raise StopRequested
+
+    def _save(self) -> None:
+        save_checkpoint(
+            self.checkpoint_path,
+            {
+                "run_id": self.context.spec.run_id,
+                "epochs_done": self.epochs_done,
+                "optimizer_steps": self.optimizer_steps,
+                "model": self.model.state_dict(),  # type: ignore[attr-defined]
+                "ema": self.average.state() if self.average is not None else {},
+                "optimizer": self.optimizer.state_dict(),
+                "random": random_state(),
+                "selections": self.selections.to_json(),
+                "epoch_rows": self.epoch_rows,
+                "seconds": self.clock.read(),
+            },
+        )
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.checkpoint_path, self.context.spec.run_id)
+        if state is None:
+            return
+        try:
+            self.model.load_state_dict(state["model"])  # type: ignore[attr-defined]
+            if self.average is not None:
+                self.average.load(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.selections = Selections.from_json(state["selections"])
+            self.epochs_done, self.optimizer_steps = state["epochs_done"], state["optimizer_steps"]
+            self.epoch_rows = state["epoch_rows"]
+            restore_random_state(state["random"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"does not fit this run ({reason})", self.checkpoint_path, "delete it; the run starts again"
+            ) from None
+
+    def _keep_last_good(self) -> None:
+        """Set the last checkpoint aside where the failed run's log lies."""
+        if self.checkpoint_path.exists():
+            shutil.copyfile(self.checkpoint_path, self.checkpoint_path.with_name(LAST_GOOD))
+
+
+def batch_loss(model: Localizer, batch: Batch, precision: str) -> Tensor:
+    """Return the total loss of a batch; InputError names the samples whose features cannot be used."""
+    try:
+        with torch.autocast(batch.features.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            outputs = model(batch.features, batch.lengths)
+    except InputError as error:
+        raise InputError(error.what, f"batch of {', '.join(batch.ids)}", error.remedy) from None
+    return model.loss(outputs, batch.targets)["total"]
+
+
+class LossWatch:
+    """Collect an epoch's losses and stop at one that is not finite; a GPU's are looked at one step late."""
+
+    def __init__(self, lag: int) -> None:
+        self._lag = lag
+        self._pending: deque[tuple[Tensor, int, tuple[str, ...]]] = deque()
+        self._values: list[float] = []
+
+    def add(self, loss: Tensor, step: int, ids: tuple[str, ...]) -> None:
+        """Note the loss of a step on the samples `ids`; raise Diverged."""
+        self._pending.append((loss, step, ids))
+        self._check(self._lag)
+
+    def mean(self) -> float:
+        """Return the mean loss after a last check."""
+        self._check(0)
+        return sum(self._values) / len(self._values)
+
+    def _check(self, leave: int) -> None:
+        while len(self._pending) > leave:
+            loss, step, ids = self._pending.popleft()
+            value = float(loss)
+            if not math.isfinite(value):
+                raise Diverged(f"the loss is {value} at optimizer step {step}, on the batch of {', '.join(ids)}")
+            self._values.append(value)
