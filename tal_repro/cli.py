@@ -24,6 +24,10 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "models": ("models", "models", "List the models, check one, or start a new one."),
     "plan": ("plan", "plan", "Show a study's runs, what is done, and what the rest will cost."),
     "run": ("run", "run", "Run what a study has left, here or on a Slurm cluster."),
+    "status": ("status", "status", "Show how far a study is and who runs what (--watch)."),
+    "show": ("show", "show", "Show one run and the command that repeats it."),
+    "gc": ("gc", "gc", "List or delete what a results folder can do without."),
+    "results": ("results", "results", "Carry finished runs between machines as one archive."),
     "macs": ("macs", "macs", "Count multiply-accumulate operations of a model."),
 }
 

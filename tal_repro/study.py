@@ -68,6 +68,11 @@ class Study:
     price_usd_per_hour: float
     price_source: str
 
+    @property
+    def given(self) -> str:
+        """Return what --study takes to find this study again."""
+        return self.path.stem if self.path.parent == SHIPPED else str(self.path)
+
     def runs(self, scope: str = "full") -> list[RunSpec]:
         """Return the runs of a scope, each once, in the order of the file."""
         if scope not in SCOPES:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tal_repro.engines.adapter import Adapter, RunContext
 from tal_repro.errors import InputError
-from tal_repro.record import FILE_NAMES
 
 Execute = Callable[[RunContext, Adapter], None]
-TRACE_INTERVAL_S = 0.5  # the paper's
+Row = dict[str, Any]
 
 
 def run_training(run: RunContext, adapter: Adapter) -> None:
@@ -27,21 +27,37 @@ def run_macs(run: RunContext, adapter: Adapter) -> None:
 
 
 def run_inference(run: RunContext, adapter: Adapter) -> None:
-    """Time inference at every length of the spec, lengths interleaved -> measurements.csv, details.json."""
-    from tal_repro.measure.latency import measure_inference
+    """Time inference at every length of the spec, lengths interleaved -> measurements.csv."""
+    from tal_repro.measure.latency import Effort, measure_inference
 
-    rows, details = measure_inference(adapter, run.spec, run.device, run.heartbeat)
-    run.record.write_measurements(rows)
-    run.record.write_json("details", details)
+    lengths = run.spec.feature_lengths
+    rows = measure_inference(
+        lambda: adapter.build_for_macs(max(lengths)),
+        adapter.example_input,
+        lengths,
+        run.device,
+        effort=Effort(**run.spec.options.get("effort", {})),
+        seed=run.spec.seed,
+    )
+    run.record.write_measurements(_beating(rows, run))
 
 
 def run_trace(run: RunContext, adapter: Adapter) -> None:
     """Train while a sampler writes CPU, GPU, memory and power every `interval_s` -> trace.csv."""
-    from tal_repro.measure.trace import Sampler
+    from tal_repro.measure.trace import INTERVAL_S, Sampler
 
-    interval_s = float(run.spec.options.get("interval_s", TRACE_INTERVAL_S))
-    with Sampler(run.record.paths.folder / FILE_NAMES["trace"], interval_s):
+    interval_s = float(run.spec.options.get("interval_s", INTERVAL_S))
+    gpu_index = int(run.device.partition(":")[2] or 0) if run.device.startswith("cuda") else None
+    with Sampler(run.record.paths.trace, interval_s, watched_pid=os.getpid(), gpu_index=gpu_index) as sampler:
         adapter.train(run)
+    run.record.write_json("details", {"sampler": sampler.summary})
+
+
+def _beating(rows: Iterable[Row], run: RunContext) -> Iterator[Row]:
+    """Pass rows on, with a sign of life for each."""
+    for row in rows:
+        run.heartbeat()
+        yield row
 
 
 EXPERIMENTS: dict[str, Execute] = {
@@ -59,8 +75,3 @@ def experiment_of(name: str) -> Execute:
     if name not in EXPERIMENTS:
         raise InputError(f"experiment {name!r} is not one a runner executes", remedy=f"use: {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]
-
-
-def measurement(quantity: str, length: int, value: float, unit: str, sample: int = 0) -> dict[str, Any]:
-    """Return one row of measurements.csv."""
-    return {"quantity": quantity, "feature_length": length, "sample": sample, "value": value, "unit": unit}

@@ -69,7 +69,7 @@ def acquire(path: Path) -> RunLock | None:
 def owner(path: Path) -> dict[str, Any] | None:
     """Return who holds the lock (host, pid, since), {} where that cannot be read, or None where nobody does."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError:

@@ -1,0 +1,39 @@
+"""`tal-repro gc`: list, and on request delete, what a results folder can do without."""
+
+from __future__ import annotations
+
+import click
+
+from tal_repro.commands.study_options import results_option
+from tal_repro.errors import InputError
+
+KINDS = ("partial", "failed", "damaged", "orphan", "lock", "import")
+
+
+@click.command()
+@results_option
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only these; default: all.")
+@click.option("--study", "study_name", default=None, help="Count finished runs outside this study as orphans.")
+@click.option("--delete", is_flag=True, help="Delete what is listed.")
+def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: bool) -> None:
+    """List partial, failed and damaged runs nobody is at, orphans and stale locks; --delete removes them."""
+    from tal_repro.record import RunStore
+    from tal_repro.run.gc import delete as delete_rubbish
+    from tal_repro.run.gc import find_rubbish
+    from tal_repro.study import SCOPES, load_study
+
+    store = RunStore(results)
+    if not store.root.is_dir():
+        raise InputError("no such folder", results, "name the results folder: --results DIR")
+    wanted = None
+    if study_name is not None:
+        wanted = {run.run_id for run in load_study(study_name).runs(SCOPES[-1])}
+    found = [item for item in find_rubbish(store, wanted) if not kinds or item.kind in kinds]
+    for item in found:
+        click.echo(f"{item.kind:<8} {item.bytes:>12} bytes  {item.path}")
+    if delete:
+        click.echo(f"deleted, {delete_rubbish(store, found)} bytes freed")
+    elif found:
+        click.echo(f"{sum(item.bytes for item in found)} bytes in {len(found)} items; --delete removes them")
+    else:
+        click.echo("nothing to clean")

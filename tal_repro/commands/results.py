@@ -1,0 +1,41 @@
+"""`tal-repro results export|import`: finished runs as one checked archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tal_repro.commands.study_options import only_option, results_option
+
+
+@click.group()
+def results() -> None:
+    """Carry finished runs between machines."""
+
+
+@results.command("export")
+@click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
+@results_option
+@only_option
+def export_archive(archive: Path, results: str, only: str) -> None:
+    """Write finished runs into ARCHIVE (.tar.gz)."""
+    from tal_repro.record import RunStore
+    from tal_repro.run.archive import export_runs
+    from tal_repro.run.selection import parse_filter
+
+    terms = parse_filter(only)
+    ids = export_runs(RunStore(results), archive, lambda spec: all(term.holds(spec) for term in terms))
+    click.echo(f"{len(ids)} runs written to {archive}", err=True)
+
+
+@results.command("import")
+@click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
+@results_option
+def import_archive(archive: Path, results: str) -> None:
+    """Check ARCHIVE and add its runs; a bad archive adds nothing."""
+    from tal_repro.record import RunStore
+    from tal_repro.run.archive import import_runs
+
+    imported = import_runs(RunStore(results), archive)
+    click.echo(f"{len(imported.added)} runs added, {len(imported.present)} were here already", err=True)

@@ -1,0 +1,66 @@
+"""`tal-repro show RUN_ID`: everything about one run, and the command that repeats it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from tal_repro.commands.study_options import results_option
+
+
+@click.command()
+@click.argument("run_id")
+@results_option
+@click.option("--lines", type=click.IntRange(0), default=15, show_default=True, help="Lines of its log.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
+    """Show a run: specification, system, metrics, the end of its log, and how to repeat it."""
+    from tal_repro.record import RunStore
+    from tal_repro.run.view import describe_run, find_run
+
+    store = RunStore(results)
+    found = describe_run(store, find_run(store, run_id), lines)
+    click.echo(json.dumps(found, indent=1) if as_json else format_run(found))
+
+
+def format_run(found: dict[str, Any]) -> str:
+    spec, status, system = found["spec"], found["status"], found["system"]
+    lines = [f"run {found['id']}: {found['state']}", f"folder: {found['folder']}"]
+    if found["damaged"]:
+        lines.append(f"DAMAGED: {', '.join(found['damaged'])} not as written; the next run sets it aside")
+    data = spec.get("data")
+    lines += [
+        f"experiment: {spec['experiment']}, model {spec['model']}, engine {spec['engine']} {spec['engine_version']}",
+        f"data: {data['name']} {data['version']}{' (synthetic)' if data['synthetic'] else ''}"
+        if data
+        else "data: none",
+    ]
+    if spec.get("subset"):
+        subset = spec["subset"]
+        share = f"{subset['percent']:g} % of {subset['unit']}s"
+        lines.append(f"subset: {share}, {subset['policy']}, seed {subset['seed']}")
+    lines.append(f"seed {spec['seed']}, {spec['device_kind']}, {spec['precision']}, {spec['threads']} threads")
+    lines.append("recipe: " + ", ".join(f"{key} {value}" for key, value in spec["recipe"].items()))
+    lines += [f"{key}: {status[key]}" for key in ("reason", "study", "attempts", "seconds", "started") if key in status]
+    if system:
+        alone = "alone on it" if system.get("alone") else "not alone on it"
+        lines.append(f"machine: {system.get('machine')} ({system.get('host')}), {alone}")
+    lines += _metrics(found["metrics"])
+    lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in found["files"].items())]
+    if found["log"]:
+        lines += ["log:", *(f"  {line}" for line in found["log"])]
+    return "\n".join([*lines, f"repeat it: {found['repeat']}"])
+
+
+def _metrics(metrics: dict[str, Any]) -> list[str]:
+    """Write the average mAP of every (selection, weights, protocol)."""
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for row in metrics.get("rows", []):
+        groups.setdefault((row["selection"], row["weights"], row["protocol"]), []).append(row["ap"])
+    lines = [
+        f"average mAP, {selection}, {weights} weights, {protocol}: {100 * sum(values) / len(values):.2f} %"
+        for (selection, weights, protocol), values in groups.items()
+    ]
+    return lines + [f"INVALID: {flag}" for flag in metrics.get("flags", [])]

@@ -1,0 +1,83 @@
+"""What a results folder can do without: abandoned partial runs, failed and damaged ones, stale locks and leftovers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tal_repro.record import RunStore
+from tal_repro.run import locks
+
+KINDS = ("partial", "failed", "damaged", "orphan", "lock", "import")
+
+
+@dataclass(frozen=True)
+class Rubbish:
+    """One thing that may go, and why."""
+
+    path: Path
+    kind: str  # one of KINDS
+    bytes: int
+
+
+def find_rubbish(store: RunStore, wanted: set[str] | None = None) -> list[Rubbish]:
+    """List what nobody is at. With `wanted` (run ids of a study) finished runs outside of it are orphans."""
+    found = [item for folder in store.leftovers() if (item := _leftover(store, folder)) is not None]
+    if wanted is not None:
+        found += [
+            Rubbish(record.folder, "orphan", _size(record.folder))
+            for record in store.records()
+            if record.folder.name not in wanted
+        ]
+    return found + list(_stale_locks(store)) + list(_imports(store))
+
+
+def delete(store: RunStore, items: list[Rubbish]) -> int:
+    """Delete what is still nobody's; return the bytes freed."""
+    freed = 0
+    for item in items:
+        run_id = item.path.name.split(".")[0]
+        lock = None
+        if item.kind not in ("lock", "import"):
+            lock = locks.acquire(locks.lock_path(store.root, run_id))
+            if lock is None:
+                continue  # somebody has taken it up since
+        try:
+            if item.path.is_dir():
+                shutil.rmtree(item.path)
+            elif locks.owner(item.path) is None:
+                item.path.unlink(missing_ok=True)
+            freed += item.bytes
+        finally:
+            if lock is not None:
+                lock.release()
+    return freed
+
+
+def _leftover(store: RunStore, folder: Path) -> Rubbish | None:
+    run_id, _, rest = folder.name.partition(".")
+    kind = rest.split("-")[0]
+    if kind not in KINDS:
+        return None
+    if kind == "partial" and locks.owner(locks.lock_path(store.root, run_id)) is not None:
+        return None
+    return Rubbish(folder, kind, _size(folder))
+
+
+def _stale_locks(store: RunStore) -> Iterator[Rubbish]:
+    folder = store.root / ".locks"
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and locks.owner(path) is None:
+                yield Rubbish(path, "lock", path.stat().st_size)
+
+
+def _imports(store: RunStore) -> Iterator[Rubbish]:
+    for folder in sorted(store.root.glob(".import-*")):
+        yield Rubbish(folder, "import", _size(folder))
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,110 @@
+"""What the results folder says of runs under way and finished, for status, show and gc. Reads only, takes no lock."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tal_repro.errors import InputError
+from tal_repro.record import RunPaths, RunRecord, RunStore, read_json
+from tal_repro.run import locks
+from tal_repro.spec import RunSpec
+
+ALIVE_SECONDS = 120.0  # a heartbeat younger than this counts where the lock cannot be asked (another machine's disk)
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A run somebody is at: who, and the age of its last sign of life (wall clock, for show)."""
+
+    spec: RunSpec
+    host: str
+    pid: int
+    silent_seconds: float
+
+
+def under_way(store: RunStore, specs: list[RunSpec], states: dict[str, str]) -> list[UnderWay]:
+    """Return the runs that a living worker holds."""
+    found = []
+    for spec in specs:
+        if states[spec.run_id] != "partial":
+            continue
+        paths = RunPaths(store.partial(spec))
+        owner = locks.owner(locks.lock_path(store.root, spec.run_id))
+        silent = silence(paths)
+        if owner is None and (silent > ALIVE_SECONDS or not _is_other_host(paths)):
+            continue
+        status = _status(paths)
+        found.append(UnderWay(spec, str(status.get("host", "?")), int(status.get("pid", 0)), silent))
+    return found
+
+
+def silence(paths: RunPaths) -> float:
+    """Return the age of a run's last heartbeat in seconds (infinite: it never had one)."""
+    try:
+        return max(0.0, time.time() - paths.heartbeat.stat().st_mtime)
+    except OSError:
+        return float("inf")
+
+
+def log_tail(folder: Path, lines: int) -> list[str]:
+    """Return the last lines of a run's log, reading no more than 64 KiB."""
+    path = RunPaths(folder).log
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - 65536))
+            return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
+    except OSError:
+        return []
+
+
+def find_run(store: RunStore, run_id: str) -> Path:
+    """Return the one folder whose run id starts with `run_id`; raise InputError for none or several."""
+    if not run_id or set(run_id) - set("0123456789abcdef"):
+        raise InputError(f"{run_id!r} is not a run id", remedy="use hex digits as `tal-repro plan --list` shows them")
+    found = store.find(run_id)
+    ids = {folder.name.split(".")[0] for folder in found}
+    if not found:
+        raise InputError(f"no run {run_id} in {store.root}", remedy="name the folder: --results DIR")
+    if len(ids) > 1:
+        raise InputError(f"{len(ids)} runs begin with {run_id}", remedy=f"use one of: {', '.join(sorted(ids)[:8])}")
+    return found[0]
+
+
+def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
+    """Return everything `show` prints of a run folder, finished or not."""
+    paths = RunPaths(folder)
+    state = folder.name.partition(".")[2] or "done"
+    spec = RunSpec.from_json(read_json(paths.spec), str(paths.spec))
+    status = _status(paths)
+    study = status.get("study") or "paper"
+    return {
+        "schema": "tal-repro/show/1",
+        "id": spec.run_id,
+        "state": state,
+        "folder": str(folder),
+        "spec": spec.to_json(),
+        "status": {key: value for key, value in status.items() if key != "digests"},
+        "system": read_json(paths.system) if paths.system.exists() else {},
+        "metrics": read_json(paths.metrics) if paths.metrics.exists() else {},
+        "damaged": RunRecord(folder).damaged() if state == "done" else [],
+        "files": {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()},
+        "log": log_tail(folder, lines),
+        "repeat": f"tal-repro run --study {study} --scope every-percent --only id={spec.run_id} --results OTHER_FOLDER",
+    }
+
+
+def _status(paths: RunPaths) -> dict[str, Any]:
+    try:
+        return read_json(paths.status)
+    except InputError:
+        return {}
+
+
+def _is_other_host(paths: RunPaths) -> bool:
+    import socket
+
+    return bool(_status(paths).get("host") != socket.gethostname())
