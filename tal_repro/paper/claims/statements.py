@@ -1,0 +1,114 @@
+"""Read `claims.toml`: what the paper says, how it is judged, and the verdict expected. For the judge alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tal_repro.errors import InputError
+
+CLAIMS_FILE = Path(__file__).resolve().parent.parent / "claims.toml"
+PUBLISHED_VERDICTS = ("consistent", "consistent with correction", "inconsistent", "not derivable")
+MEASURED_VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not run")
+RULES = ("digits", "welch", "at-most", "at-least")
+KINDS = ("setting", "map", "seconds", "latency", "macs", "hardware", "text")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One quantitative statement of the paper. `reference` keeps the digits as printed; () for words."""
+
+    id: str
+    section: str
+    statement: str
+    reference: tuple[str, ...]
+    unit: str
+    kind: str
+    rule: str
+    expected: str
+    joint: str = "±"
+    reference_n: int = 0
+    half_digit: float | None = None
+    limit: float = 0.0
+    criterion: str = ""
+    not_derivable: str = ""
+    nothing_to_run: str = ""
+    experiment: str = ""
+    models: tuple[str, ...] = ()
+    measure: str = ""
+    band: tuple[float, ...] = ()
+    relative: float = 0.0
+    gpu: str = ""
+    ratio_to: str = ""
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Return the printed numbers."""
+        return tuple(float(text) for text in self.reference)
+
+    @property
+    def printed(self) -> str:
+        """Return the reference as the paper prints it, or the criterion a claim in words is held to."""
+        return f" {self.joint} ".join(self.reference) or self.criterion
+
+    @property
+    def half_digits(self) -> tuple[float, ...]:
+        """Return how far a value may lie from each printed number and still round to it."""
+        if self.half_digit is not None:
+            return tuple(self.half_digit for _ in self.reference)
+        return tuple(0.5 * 10.0 ** int(Decimal(text).as_tuple().exponent) for text in self.reference)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Return the values that count as reproduced, inclusive."""
+        if self.rule == "at-most":
+            return -float("inf"), self.limit
+        if self.rule == "at-least":
+            return self.limit, float("inf")
+        if self.band:
+            return self.band[0], self.band[1]
+        if self.relative:
+            return self.numbers[0] * (1 - self.relative), self.numbers[0] * (1 + self.relative)
+        half = self.half_digits[0]
+        return self.numbers[0] - half, self.numbers[0] + half
+
+
+@cache
+def load_claims(path: Path = CLAIMS_FILE) -> tuple[Claim, ...]:
+    """Return the claims in the order of the paper; raise InputError naming the entry that is wrong."""
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
+    claims = tuple(_claim(entry, path) for entry in entries)
+    ids = [claim.id for claim in claims]
+    repeated = sorted({i for i in ids if ids.count(i) > 1})
+    if repeated:
+        raise InputError(f"claim {repeated[0]} twice", path)
+    return claims
+
+
+def _claim(entry: dict[str, Any], path: Path) -> Claim:
+    where = f"{path.name}: claim {entry.get('id', '?')}"
+    known = {field.name for field in dataclasses.fields(Claim)}
+    unknown = sorted(set(entry) - known)
+    if unknown:
+        raise InputError(f"unknown key {unknown[0]!r}", where)
+    try:
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+        claim = Claim(**values)
+        assert all(Decimal(text).is_finite() for text in claim.reference)
+    except (TypeError, InvalidOperation, AssertionError) as error:
+        raise InputError(f"not a claim ({error})", where) from None
+    for name, value, allowed in (
+        ("rule", claim.rule, RULES),
+        ("expected", claim.expected, PUBLISHED_VERDICTS),
+        ("kind", claim.kind, KINDS),
+    ):
+        if value not in allowed:
+            raise InputError(f"{name} = {value!r}", where, f"use one of: {', '.join(allowed)}")
+    if bool(claim.nothing_to_run) == bool(claim.measure):
+        raise InputError("needs either `measure` or `nothing_to_run`", where)
+    return claim

@@ -1,0 +1,251 @@
+"""Verdicts as people and programs read them: the terminal table, the story of one claim, and the JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from tal_repro.paper.claims.derivation import Reading
+from tal_repro.paper.claims.measured import Measured
+from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS, Claim
+from tal_repro.paper.runs import Runs
+from tal_repro.paper.statistics import Sample
+from tal_repro.paper.table import Table, spans
+from tal_repro.paper.verdicts import Verdict
+
+SCHEMA = "tal-repro/verify/1"
+WIDTH = 100
+COLOURS = {
+    "consistent": "green", "reproduced": "green", "consistent with correction": "yellow", "inconclusive": "yellow",
+    "inconsistent": "red", "not reproduced": "red",
+}  # fmt: skip
+SHORT = {"consistent with correction": "with correction"}
+ROWS_SHOWN = 12
+Styled = tuple[str, str | None]  # text and its colour
+
+
+def as_json(verdicts: Sequence[Verdict], runs: Runs) -> dict[str, Any]:
+    """Return the object that `verify --json` prints (schemas/verify.json)."""
+    return {
+        "schema": SCHEMA,
+        "results": None if runs.root is None else str(runs.root),
+        "synthetic_runs": sum(run.synthetic for run in runs.runs),
+        "as_expected": all(v.as_expected for v in verdicts),
+        "summary": {
+            "published": dict(Counter(v.published for v in verdicts)),
+            "measured": dict(Counter(v.measured.verdict for v in verdicts)),
+        },
+        "claims": [_claim_json(verdict) for verdict in verdicts],
+    }
+
+
+def _claim_json(verdict: Verdict) -> dict[str, Any]:
+    claim, measured, reading = verdict.claim, verdict.measured, verdict.recomputed
+    return {
+        "id": claim.id,
+        "section": claim.section,
+        "statement": claim.statement,
+        "reference": _scalar(claim.numbers) if claim.reference else claim.criterion,
+        "recomputed": None if reading is None else _scalar(_pair(reading, claim)),
+        "recomputed_of": None if reading is None else reading.label,
+        "unit": claim.unit,
+        "verdict_published": verdict.published,
+        "verdict_measured": measured.verdict,
+        "reason": verdict.reason,
+        "expected": claim.expected,
+        "measured": measured.value,
+        "measured_n": measured.sample.n if measured.sample else None,
+        "measured_reason": measured.reason,
+        "further_runs": measured.further_runs,
+        "runs": [run.run_id for run in measured.runs],
+    }
+
+
+def _pair(reading: Reading, claim: Claim) -> tuple[float, ...]:
+    second = reading.spread if reading.spread is not None and len(claim.reference) > 1 else None
+    return (float(reading.value),) if second is None else (float(reading.value), float(second))
+
+
+def _scalar(values: Sequence[float]) -> float | list[float]:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def table_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled]]:
+    """Yield the lines of the terminal table, 100 columns wide, grouped by section."""
+    yield [(f"{'':5} {'':30} {'paper':>14} {'recomputed':>16}  {'published':15} measured", None)]
+    for section, group in groupby(verdicts, key=lambda verdict: verdict.claim.section):
+        yield []
+        yield [(section, "bold")]
+        for verdict in group:
+            yield from _claim_lines(verdict)
+    yield []
+    yield from _summary_lines(verdicts, runs)
+
+
+def _claim_lines(verdict: Verdict) -> Iterator[list[Styled]]:
+    claim = verdict.claim
+    statement = textwrap.wrap(claim.statement, 30)
+    criterion = textwrap.wrap(claim.printed, 14)
+    first = f"{claim.id:5} {statement[0]:30} {criterion[0]:>14} {recomputed_text(verdict):>16}  "
+    flag = "" if verdict.as_expected else "  << expected " + SHORT.get(claim.expected, claim.expected)
+    yield [
+        (first, None),
+        (f"{SHORT.get(verdict.published, verdict.published):15} ", COLOURS.get(verdict.published)),
+        (verdict.measured.verdict, COLOURS.get(verdict.measured.verdict)),
+        (flag, "red"),
+    ]
+    for index in range(1, max(len(statement), len(criterion))):
+        left = statement[index] if index < len(statement) else ""
+        yield [(f"{'':5} {left:30} {criterion[index] if index < len(criterion) else '':>14}", None)]
+    for text in textwrap.wrap(verdict.reason, WIDTH - 6):
+        yield [(f"{'':6}{text}", "dim")]
+    if verdict.measured.verdict != "not run":
+        for text in textwrap.wrap(f"measured {measured_text(verdict)}: {verdict.measured.reason}", WIDTH - 6):
+            yield [(f"{'':6}{text}", "dim")]
+
+
+def recomputed_text(verdict: Verdict) -> str:
+    """Return the recomputed number with a digit more than the paper prints."""
+    if verdict.recomputed is None:
+        return "-"
+    values = _pair(verdict.recomputed, verdict.claim)
+    digits = [_decimals(text) + 1 for text in verdict.claim.reference] or [2]
+    texts = [f"{value:.{n}f}" for value, n in zip(values, [*digits, digits[-1]], strict=False)]
+    return f" {verdict.claim.joint} ".join(_trim(text) for text in texts)
+
+
+def measured_text(verdict: Verdict) -> str:
+    """Return the measured number, with its spread and n where runs repeat it."""
+    measured = verdict.measured
+    if measured.value is None:
+        return "-"
+    if measured.sample is not None and measured.sample.n > 1:
+        return f"{measured.value:.4g} ± {measured.sample.std:.2g} (n = {measured.sample.n})"
+    return f"{measured.value:.4g}"
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2])
+
+
+def _trim(text: str) -> str:
+    return text.removesuffix(".0")
+
+
+def _summary_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled]]:
+    published, measured = (Counter(v) for v in zip(*((v.published, v.measured.verdict) for v in verdicts), strict=True))
+    yield [(f"{len(verdicts)} claims. Published data: {_counts(published)}", None)]
+    if runs.root is None:
+        yield [("Measured here: no runs (make demo, or tal-repro run, then verify --results DIR).", None)]
+    else:
+        synthetic = sum(run.synthetic for run in runs.runs)
+        told = (
+            f" {synthetic} of {len(runs.runs)} runs are SYNTHETIC data and judge no THUMOS14 claim."
+            if synthetic
+            else ""
+        )
+        yield [(f"Measured in {runs.root}: {_counts(measured)}.{told}", None)]
+    yield [("The story of one claim: tal-repro verify --claim ID", None)]
+    flipped = [v.claim.id for v in verdicts if not v.as_expected]
+    if flipped:
+        yield [(f"{len(flipped)} verdict(s) differ from the expected: {', '.join(flipped)}", "red")]
+    else:
+        yield [("Every verdict on the published data is as expected.", "green")]
+
+
+def _counts(counter: Counter[str]) -> str:
+    order = (*PUBLISHED_VERDICTS, *MEASURED_VERDICTS)
+    return ", ".join(f"{counter[name]} {SHORT.get(name, name)}" for name in order if counter[name])
+
+
+def story_lines(verdict: Verdict) -> Iterator[list[Styled]]:
+    """Yield the full story of one claim: what is said, what was computed from which rows, what runs say."""
+    claim = verdict.claim
+    yield [(f"{claim.id}  {claim.statement}", "bold")]
+    yield [(f"section   {claim.section}", None)]
+    yield [(f"paper     {claim.printed} {claim.unit}".rstrip(), None)]
+    yield [(f"rule      {_rule(claim)}", None)]
+    yield [("published ", None), (verdict.published, COLOURS.get(verdict.published)), (_expected(verdict), "dim")]
+    yield from _wrapped("reason    ", verdict.reason)
+    yield from _reading_lines(verdict)
+    yield [("measured  ", None), (verdict.measured.verdict, COLOURS.get(verdict.measured.verdict))]
+    yield from _measured_lines(verdict.measured, measured_text(verdict))
+    yield [(f"judged on {_systems(claim)}", None)]
+    if verdict.derivation:
+        for table in verdict.derivation.rows:
+            yield from _row_lines(table)
+
+
+def _expected(verdict: Verdict) -> str:
+    return "  (as expected)" if verdict.as_expected else f"  (expected: {verdict.claim.expected})"
+
+
+def _wrapped(label: str, text: str) -> Iterator[list[Styled]]:
+    for index, part in enumerate(textwrap.wrap(text, WIDTH - 10)):
+        yield [((label if index == 0 else " " * 10) + part, None)]
+
+
+def _reading_lines(verdict: Verdict) -> Iterator[list[Styled]]:
+    for index, reading in enumerate(verdict.derivation.readings if verdict.derivation else ()):
+        spread = "" if reading.spread is None else f" {verdict.claim.joint} {reading.spread:.6g}"
+        bounds = "" if reading.low is None else f" ({reading.low:.6g} to {reading.high:.6g})"
+        chosen = "*" if reading is verdict.recomputed else " "
+        what = "as worded" if index == 0 else "else"
+        yield [(f"{'':8}{chosen} {what:9} {reading.value:.8g}{spread}{bounds}  {reading.label}", None)]
+
+
+def _measured_lines(measured: Measured, value: str) -> Iterator[list[Styled]]:
+    if measured.value is not None:
+        yield [(f"          {value}{_spread_kind(measured.sample)}", None)]
+    yield from _wrapped("          ", measured.reason)
+    if measured.runs:
+        yield from _wrapped("runs      ", " ".join(run.run_id for run in measured.runs))
+
+
+def _spread_kind(sample: Sample | None) -> str:
+    return f", ± is the {sample.kind} standard deviation" if sample is not None and sample.n > 1 else ""
+
+
+def _rule(claim: Claim) -> str:
+    low, high = claim.bounds
+    rules = {
+        "digits": "the value rounds to the printed digits",
+        "welch": f"Welch's test against the printed mean and std, n = {claim.reference_n}, p >= 0.05",
+        "at-most": f"at most {claim.limit:g} {claim.unit}",
+        "at-least": f"at least {claim.limit:g} {claim.unit}",
+    }
+    text = rules[claim.rule] if claim.half_digit is None else f'within ± {claim.half_digit:g} (the text says "around")'
+    runs = "" if claim.nothing_to_run or claim.rule.startswith("at-") else f"; runs: {low:.6g} to {high:.6g}"
+    return text + runs
+
+
+def _systems(claim: Claim) -> str:
+    if claim.nothing_to_run:
+        return "none"
+    data = "" if claim.kind in ("macs", "latency") else ", on THUMOS14 only (never synthetic data)"
+    if not claim.gpu:
+        return f"any machine{data}"
+    ratio = f"; elsewhere as a ratio to {claim.ratio_to}" if claim.ratio_to else ""
+    return f"an NVIDIA {claim.gpu}{ratio}{data}"
+
+
+def _row_lines(table: Table) -> Iterator[list[Styled]]:
+    yield []
+    yield [(spans(table), "bold")]
+    yield [("  " + ", ".join(table.columns), "dim")]
+    for row in list(table.rows())[:ROWS_SHOWN]:
+        yield [("  " + ", ".join(_cell(value) for value in row.values()), None)]
+    if len(table) > ROWS_SHOWN:
+        yield [(f"  ... {len(table) - ROWS_SHOWN} more", "dim")]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def flipped(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts that differ from what is expected of them."""
+    return [verdict for verdict in verdicts if not verdict.as_expected]

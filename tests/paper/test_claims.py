@@ -1,0 +1,171 @@
+"""Every claim has a verdict, the verdicts are the recorded ones, and each follows from the numbers alone."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tal_repro.paper import claims as claims_package
+from tal_repro.paper.claims.derivation import DERIVATIONS, Derivation
+from tal_repro.paper.claims.measurements import READERS
+from tal_repro.paper.claims.statements import Claim, load_claims
+from tal_repro.paper.published import load_published
+from tal_repro.paper.runs import NO_RUNS
+from tal_repro.paper.table import Table
+from tal_repro.paper.verdicts import compare, derive, judge_all
+
+IDS = {
+    *(f"T1.{i}" for i in range(1, 7)), *(f"A{i}" for i in range(1, 6)), *(f"T2.{i}" for i in range(1, 10)),
+    *(f"D{i}" for i in range(1, 8)), *(f"E{i}" for i in range(1, 11)), *(f"F{i}" for i in range(1, 13)),
+    *(f"C{i}" for i in range(1, 8)), *(f"H{i}" for i in range(1, 6)), *(f"M{i}" for i in range(1, 4)), "G1", "G2",
+}  # fmt: skip
+PUBLISHED = load_published()
+CLAIMS = {claim.id: claim for claim in load_claims()}
+DERIVED: dict[str, Derivation | None] = {claim_id: derive(claim_id, PUBLISHED) for claim_id in CLAIMS}
+PRINTED = [c for c in CLAIMS.values() if c.reference and compare(c, DERIVED[c.id])[1] is not None]
+
+
+def _mutated(claim: Claim) -> Claim:
+    """Change what the paper prints: by a quarter of the number, away from every rounding."""
+    reference = tuple(
+        f"{number * 1.25 + 3 * half:.8f}" for number, half in zip(claim.numbers, claim.half_digits, strict=True)
+    )
+    return dataclasses.replace(claim, reference=reference)
+
+
+def test_every_claim_of_the_paper_is_judged() -> None:
+    assert set(CLAIMS) == IDS
+    assert len(judge_all(PUBLISHED, NO_RUNS)) == len(IDS)
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=list(CLAIMS))
+def test_the_verdict_is_the_recorded_one(claim: Claim) -> None:
+    verdict, reading = compare(claim, DERIVED[claim.id])
+    assert verdict == claim.expected
+    assert (reading is None) == (verdict == "not derivable")
+    derived = DERIVED[claim.id]
+    assert derived.reason if derived else claim.not_derivable
+
+
+@pytest.mark.parametrize("claim", PRINTED, ids=[c.id for c in PRINTED])
+def test_another_printed_number_flips_the_verdict(claim: Claim) -> None:
+    before, after = (compare(c, DERIVED[claim.id])[0] for c in (claim, _mutated(claim)))
+    if before == "inconsistent":  # print what was computed instead
+        reading = compare(claim, DERIVED[claim.id])[1]
+        assert reading is not None
+        values = (reading.value, reading.spread)[: len(claim.reference)]
+        right = dataclasses.replace(claim, reference=tuple(f"{value:.6f}" for value in values))
+        assert compare(right, DERIVED[claim.id])[0] == "consistent"
+    else:
+        assert after == "inconsistent"
+
+
+@pytest.mark.parametrize("claim_id", [i for i, d in DERIVED.items() if d and d.readings])
+def test_other_published_numbers_give_another_value(claim_id: str) -> None:
+    derivation = DERIVED[claim_id]
+    assert derivation is not None
+    changed = [_changed(claim_id, table) for table in DERIVATIONS[claim_id].tables]
+    assert any(other != [r.value for r in derivation.readings] for other in changed)
+
+
+COUNTING = {
+    "D1": ("sweep_runs", "run", 1), "T2.9": ("training_runs", "job", 1), "F7": ("learning_curves", "train_percent", 10),
+}  # fmt: skip
+
+
+def _changed(claim_id: str, name: str) -> list[float]:
+    """Derive again with the measured numbers of one table bent (or, where rows are counted, with some dropped)."""
+    bent = table = PUBLISHED[name]
+    if claim_id in COUNTING:
+        where, column, value = COUNTING[claim_id]
+        bent = table.where(lambda row: row[column] != value) if name == where else table
+    else:
+        for shift, (column, values) in enumerate(table.columns.items()):
+            if values.dtype == np.float64 and column != "train_percent":
+                bent = bent.replace(column, values * (1 + 0.2 * np.cos(np.arange(len(values)) + shift)))
+    other = derive(claim_id, {**PUBLISHED, name: bent})
+    assert other is not None
+    return [reading.value for reading in other.readings]
+
+
+def test_a_claim_in_words_flips_with_the_data() -> None:
+    gmacs = PUBLISHED["gmacs"]
+    scattered = gmacs.replace("gmacs", np.random.default_rng(0).permutation(gmacs["gmacs"]))
+    assert compare(CLAIMS["C7"], derive("C7", {**PUBLISHED, "gmacs": scattered}))[0] == "inconsistent"
+    curves = PUBLISHED["learning_curves"]
+    poor = np.where(curves["train_percent"] == 50, 20.0, curves["map_mean"])
+    assert compare(CLAIMS["G1"], derive("G1", {**PUBLISHED, "learning_curves": curves.replace("map_mean", poor)}))[
+        0
+    ] == ("inconsistent")
+
+
+@pytest.mark.parametrize("claim_id", list(DERIVATIONS))
+def test_a_derivation_gets_its_named_tables_and_nothing_else(claim_id: str) -> None:
+    registered = DERIVATIONS[claim_id]
+    parameters = inspect.signature(registered.function).parameters
+    assert len(parameters) == len(registered.tables)
+    only = {name: PUBLISHED[name] for name in registered.tables}
+    assert isinstance(registered(only), Derivation)
+    if claim_id.startswith("T2."):
+        assert "table2" not in registered.tables  # the claims themselves
+
+
+def test_no_derivation_can_import_the_references() -> None:
+    folder = Path(inspect.getfile(claims_package)).parent
+    for name in ("baselines", "compute", "curves", "data_efficiency", "derivation", "extrapolation", "measurements"):
+        source = (folder / f"{name}.py").read_text(encoding="utf-8")
+        imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+        assert not {module for module in imported if module and ("statements" in module or "verdicts" in module)}
+        assert "claims.toml" not in source.split('"""')[2]
+
+
+def test_every_way_of_measuring_exists() -> None:
+    for claim in CLAIMS.values():
+        name = claim.measure.partition(":")[0]
+        assert claim.nothing_to_run or name in READERS or name in ("derivation", "ablation"), claim.id
+        assert name != "derivation" or claim.id in DERIVATIONS
+
+
+def test_table_2_and_the_claims_print_the_same_numbers() -> None:
+    table2 = PUBLISHED["table2"]
+    for model, seconds, accuracy in (
+        ("tadtr", "T2.1", "T2.5"), ("tridet", "T2.2", "T2.6"), ("actionformer", "T2.3", "T2.7"),
+        ("temporalmaxer", "T2.4", "T2.8"),
+    ):  # fmt: skip
+        row = next(iter(table2.where(model=model).rows()))
+        assert CLAIMS[seconds].numbers == (row["train_seconds_mean"], row["train_seconds_std"])
+        assert CLAIMS[accuracy].numbers == (row["map_mean"], row["map_std"])
+
+
+KNOWN = {
+    "E1": 5.67086, "E2": 3.54621, "E3": 1.21411, "E4": 6.41, "E7": 13.2, "E8": 9.45, "D2": 0.442, "D3": 1.05,
+    "D4": 75, "D5": 55.97, "F1": 76.87, "F3": 1.2845, "F6": 2.71, "F8": 0.99993, "F10": 0.99987, "G2": 203,
+    "H3": 30.8, "T2.4": 2956, "T2.8": 66.962, "A5": 1.4, "C7": 0.967,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("claim_id", "value"), KNOWN.items())
+def test_recomputed_values(claim_id: str, value: float) -> None:
+    reading = compare(CLAIMS[claim_id], DERIVED[claim_id])[1]
+    assert reading is not None
+    assert reading.value == pytest.approx(value, rel=3e-3 if value < 100 else 1e-3)
+
+
+def test_the_logistic_is_reported_as_not_identified() -> None:
+    for claim_id in ("F4", "F5"):
+        derivation = DERIVED[claim_id]
+        assert derivation is not None and "0.2681" in derivation.reason and not derivation.readings
+
+
+def test_tables_are_not_changed_by_deriving() -> None:
+    def digest(table: Table) -> int:
+        return hash(tuple(str(values.tolist()) for values in table.columns.values()))
+
+    before = {name: digest(table) for name, table in PUBLISHED.items()}
+    judge_all(PUBLISHED, NO_RUNS)
+    assert {name: digest(table) for name, table in PUBLISHED.items()} == before
