@@ -5,9 +5,22 @@
 False
 """
 
+from tal_repro.curves.bootstrap import Bootstrap, bootstrap
 from tal_repro.curves.families import FAMILIES, Family
 from tal_repro.curves.fit import Fit, HeldOut, fit
 from tal_repro.curves.forecast import Forecast, forecast
 from tal_repro.curves.points import Points, make_points
 
-__all__ = ["FAMILIES", "Family", "Fit", "Forecast", "HeldOut", "Points", "fit", "forecast", "make_points"]
+__all__ = [
+    "FAMILIES",
+    "Bootstrap",
+    "Family",
+    "Fit",
+    "Forecast",
+    "HeldOut",
+    "Points",
+    "bootstrap",
+    "fit",
+    "forecast",
+    "make_points",
+]
