@@ -1,0 +1,268 @@
+"""Figures of the runner: chaos (kill -9), shared work, scale (100 000 finished runs), overhead of one-second runs.
+
+    python benchmarks/runner.py chaos|share|scale|overhead|all [--kills 100] [--out FILE.json]
+
+Made-up runs by the stand-in adapter; nothing here says anything about a model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+STAND_IN = {"TAL_REPRO_STAND_IN": "standin", "PYTHONPATH": f"{HERE}:{HERE.parent}"}
+
+from tal_repro.record import FORMAT, RunStore  # noqa: E402
+from tal_repro.run.plan import make_plan  # noqa: E402
+from tal_repro.study import load_study  # noqa: E402
+
+
+def write_study(folder: Path, percentages: list[float], repeats: int, models: str = '["tadtr"]') -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "study.toml"
+    path.write_text(
+        'schema = "tal-repro/study/1"\nname = "made-up"\n'
+        '[data]\nname = "made-up"\nsynthetic = true\n'
+        f'[[experiments]]\nexperiment = "data_sweep"\nmodels = {models}\n'
+        f"percentages = {percentages}\nrepeats = {repeats}\n"
+    )
+    return path
+
+
+def start(study: Path, results: Path, stand_in: dict[str, Any], jobs: int = 2) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, **STAND_IN, "TAL_REPRO_STAND_IN_PLAN": json.dumps(stand_in)}
+    command = [sys.executable, "-m", "tal_repro", "run", "--study", str(study), "--results", str(results)]
+    return subprocess.Popen(
+        [*command, "--jobs", str(jobs)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def chaos(folder: Path, kills: int = 100, runs: int = 100, seed: int = 0) -> dict[str, Any]:
+    """Kill runner, workers or both at random moments; then rerun once and compare with an undisturbed study."""
+    random.seed(seed)
+    study = write_study(folder, [10], runs)
+    stand_in = {"epochs": 4, "epoch_seconds": 0.05 + 0.1 * random.random()}
+    disturbed, calm = folder / "disturbed", folder / "calm"
+    victims: Counter[str] = Counter()
+    process: subprocess.Popen[bytes] | None = None
+    finished = 0
+    while sum(victims.values()) < kills:
+        if process is None or process.poll() is not None:
+            if process is not None and process.returncode == 0:  # done before the kills were: begin another study
+                shutil.rmtree(disturbed)
+                finished += 1
+            process = start(study, disturbed, stand_in)
+        time.sleep(random.uniform(0.05, 1.2))
+        target = random.choice(["runner", "worker", "both"])
+        if target in ("worker", "both") and not _kill_worker(disturbed):
+            continue  # nobody to kill at this moment
+        if target in ("runner", "both"):
+            process.kill()
+            process.wait()
+        victims[target] += 1
+    if process is not None and process.poll() is None:
+        process.kill()
+        process.wait()
+    statuses = [start(study, results, stand_in).wait() for results in (disturbed, calm)]
+    there, expected = _results(disturbed), _results(calm)
+    whole = sum(not record.damaged() for record in RunStore(disturbed).records())
+    return {
+        "kills": sum(victims.values()),
+        "victims": dict(victims),
+        "studies_finished_meanwhile": finished,
+        "rerun_exit_status": statuses[0],
+        "runs": len(expected),
+        "whole": whole,
+        "identical": sum(there.get(run_id) == content for run_id, content in expected.items()),
+        "leftovers": len(list(RunStore(disturbed).leftovers())),
+        "resumed": sum(record.status["attempts"] > 1 for record in RunStore(disturbed).records()),
+    }
+
+
+def _kill_worker(results: Path) -> bool:
+    """Kill one living worker; return whether there was one."""
+    pids = []
+    for path in results.glob("*/*/*.partial/status.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            pids.append(json.loads(path.read_text())["pid"])
+    random.shuffle(pids)
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():  # it is still that worker
+                os.kill(pid, signal.SIGKILL)
+                return True
+    return False
+
+
+def _results(root: Path) -> dict[str, bytes]:
+    return {record.folder.name: record.paths.metrics.read_bytes() for record in RunStore(root).records()}
+
+
+def share(folder: Path, runners: int = 4, runs: int = 200) -> dict[str, Any]:
+    """Start several runners on one results folder; count what was done and whether anything was done twice."""
+    study = write_study(folder, [10], runs)
+    began = time.monotonic()
+    processes = [start(study, folder / "runs", {"epochs": 1, "epoch_seconds": 0.02}, jobs=1) for _ in range(runners)]
+    statuses = [process.wait() for process in processes]
+    records = list(RunStore(folder / "runs").records())
+    logs = [record.paths.log.read_text().count("# attempt") for record in records]
+    return {
+        "runners": runners,
+        "runs": runs,
+        "done": len(records),
+        "twice": sum(count > 1 for count in logs),
+        "exit_statuses": statuses,
+        "wall_seconds": round(time.monotonic() - began, 2),
+    }
+
+
+def scale(folder: Path, runs: int = 100_000) -> dict[str, Any]:
+    """Make up finished runs; time planning and tabling them in fresh processes, with their peak memory."""
+    made = 100 * (runs // 100)
+    study_path = write_study(
+        folder, list(range(1, 51)), made // 200, '["tadtr", "actionformer", "tridet", "temporalmaxer"]'
+    )
+    store = RunStore(folder / "runs")
+    study = load_study(str(study_path))
+    began = time.monotonic()
+    for number, spec in enumerate(study.runs("core")):
+        _make_up(store, spec, number)
+    making = time.monotonic() - began
+    plan = _timed("plan", study_path, store.root)
+    status = _timed("status", study_path, store.root)
+    table = _timed("table", study_path, store.root)
+    return {"runs": number + 1, "making_seconds": round(making, 1), "plan": plan, "status": status, "table": table}
+
+
+def _make_up(store: RunStore, spec: Any, number: int) -> None:
+    folder = store.folder(spec)
+    folder.mkdir(parents=True)
+    rows = [
+        {
+            "epoch": 14,
+            "selection": s,
+            "weights": "raw",
+            "protocol": "tadtr-210",
+            "tiou": t,
+            "ap": 0.5 + number % 97 / 1e3,
+        }
+        for s in ("last", "best-on-test")
+        for t in (0.3, 0.4, 0.5, 0.6, 0.7)
+    ]
+    (folder / "spec.json").write_text(json.dumps(spec.to_json()))
+    metrics = {"schema": "tal-repro/metrics/1", "optimizer_steps": 10, "seconds": {"total": 400.0}}
+    metrics |= {"table2_seconds": 400.0, "table2_definition": "made up", "flags": [], "rows": rows}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    status = {"format": FORMAT, "state": "done", "seconds": 400.0, "attempts": 1, "machine": "made up", "digests": {}}
+    (folder / "status.json").write_text(json.dumps(status))
+    (folder / "system.json").write_text("{}")
+
+
+def _timed(what: str, study: Path, results: Path) -> dict[str, Any]:
+    """Run one step in a fresh process; return its wall seconds and peak memory."""
+    began = time.monotonic()
+    output = subprocess.run(
+        [sys.executable, __file__, f"_{what}", "--study", str(study), "--results", str(results)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **STAND_IN},
+    )
+    if output.returncode:
+        return {"error": output.stderr.strip().splitlines()[-1]}
+    return {"wall_seconds": round(time.monotonic() - began, 2), **json.loads(output.stdout)}
+
+
+def _step(what: str, study_path: str, results: str) -> dict[str, Any]:
+    store = RunStore(results)
+    study = load_study(study_path)
+    if what == "_plan":
+        plan = make_plan(study, store, "core")
+        counted = plan.counts["done"]
+        json.dumps(plan.to_json())
+    elif what == "_status":
+        from tal_repro.commands.status import read_status
+
+        counted = read_status(study, store, study.runs("core"))["counts"]["done"]
+    else:
+        from tal_repro.paper import runs as table
+
+        counted = len(table.load_runs(Path(results)))
+    return {"runs": counted, "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
+
+
+def overhead(folder: Path, runs: int = 60, workers: int = 2) -> dict[str, Any]:
+    """Time a study of one-second runs: what of workers x wall time was not spent inside a run's own second."""
+    study = write_study(folder, [10], runs)
+    process = start(study, folder / "runs", {"epochs": 1, "epoch_seconds": 1.0}, jobs=workers)
+    while not list((folder / "runs").glob("*/*/*.partial")):
+        time.sleep(0.001)
+    began = time.monotonic()
+    assert process.wait() == 0
+    wall = time.monotonic() - began
+    inside = [record.status["seconds"] for record in RunStore(folder / "runs").records()]
+    return {
+        "runs": runs,
+        "workers": workers,
+        "wall_seconds": round(wall, 3),
+        "overhead_percent": round(100 * (workers * wall / (runs * 1.0) - 1), 2),
+        "run_seconds_mean": round(sum(inside) / len(inside), 4),
+    }
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="tal-repro-runner-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("chaos", "share", "scale", "overhead", "all", "_plan", "_status", "_table"))
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=100_000, help="of scale")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--study", default="")
+    parser.add_argument("--results", default="")
+    options = parser.parse_args()
+    os.environ.update(STAND_IN)
+    if options.what.startswith("_"):
+        print(json.dumps(_step(options.what, options.study, options.results)))
+        return
+    calls = {
+        "chaos": lambda folder: chaos(folder, options.kills),
+        "share": share,
+        "scale": lambda folder: scale(folder, options.runs),
+        "overhead": overhead,
+    }
+    report = {}
+    for name in calls if options.what == "all" else (options.what,):
+        with workplace() as folder:
+            report[name] = calls[name](folder)
+        print(json.dumps({name: report[name]}, indent=1), flush=True)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps({"schema": "tal-repro/bench-runner/1", **report}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
