@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +21,8 @@ from tal_repro.spec import Policy, Unit, check_percent
 
 PUBLISHED_CSV = Path(__file__).parents[2] / "results" / "published" / "sweep_subsets.csv"
 PUBLISHED_MODELS = ("actionformer", "temporalmaxer")  # whose splits were published
-DRAWS_AT_ONCE, MOST_DRAWS = 10_000, 5_000_000  # of policy all-classes: 10 % of THUMOS14 takes about 10^5
+# Of policy all-classes: 10 % of THUMOS14's videos takes about 10^5 draws. CELLS bounds the memory of one batch.
+MOST_DRAWS, CELLS = 5_000_000, 2_000_000
 _POLICY_STREAM = {"uniform": 1, "all-classes": 2, "stratified": 3, "nested": 4}
 
 Membership = npt.NDArray[np.bool_]  # [units, classes]
@@ -76,6 +78,11 @@ def training_units(dataset: DataSet, unit: Unit) -> dict[str, list[int]]:
     """Return unit id -> the class index of each action in it, sorted by id; units without action are left out."""
     if unit == "video":
         return {video.id: video.labels.tolist() for video in dataset.train}
+    return _slices(dataset)
+
+
+@lru_cache(maxsize=2)  # a sweep draws many subsets of one data set; a DataSet is never changed
+def _slices(dataset: DataSet) -> dict[str, list[int]]:
     return {window.slice_id: window.labels.tolist() for window in training_windows(dataset)}
 
 
@@ -118,7 +125,7 @@ def draw_subset(
         )
     names = list(units)
     chosen = _draw(policy, list(units.values()), number, percent, seed, len(dataset.classes), dataset)
-    return Subset(unit, policy, percent, seed, tuple(names[index] for index in sorted(chosen)))
+    return Subset(unit, policy, percent, seed, tuple(sorted(names[index] for index in chosen)))
 
 
 def describe_subset(dataset: DataSet, subset: Subset) -> dict[str, int]:
@@ -177,8 +184,10 @@ def _all_classes(members: Membership, number: int, rng: np.random.Generator, dat
     if number * int(members.sum(axis=1).max()) < members.shape[1]:
         raise InputError(f"{number} units cannot hold all {members.shape[1]} classes", dataset.root, remedy)
     weights = members.astype(np.float32)
-    at_once = max(1, min(DRAWS_AT_ONCE, 20_000_000 // len(members)))
-    for _ in range(-(-MOST_DRAWS // at_once)):
+    done, at_once = 0, 64
+    while done < MOST_DRAWS:
+        at_once = max(1, min(2 * at_once, CELLS // len(members)))
+        done += at_once
         keys = rng.random((at_once, len(members)), dtype=np.float32)
         chosen = np.argpartition(keys, number - 1, axis=1)[:, :number]
         drawn = np.zeros((at_once, len(members)), dtype=np.float32)
@@ -187,7 +196,7 @@ def _all_classes(members: Membership, number: int, rng: np.random.Generator, dat
         if len(complete):
             return [int(unit) for unit in chosen[complete[0]]]
     raise InputError(
-        f"none of {MOST_DRAWS} draws of {number} units held all {members.shape[1]} classes", dataset.root, remedy
+        f"none of {done} draws of {number} units held all {members.shape[1]} classes", dataset.root, remedy
     )
 
 

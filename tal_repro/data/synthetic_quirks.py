@@ -52,15 +52,16 @@ def _replace_one(
     change: Callable[[SyntheticVideo], SyntheticVideo],
     rng: np.random.Generator,
 ) -> list[SyntheticVideo]:
-    """Change one video of a class that others hold too, with at least five actions where there is one."""
-    holders = Counter(action for video in videos for action in {action.label for action in video.actions})
+    """Change one video whose classes sound videos hold too, with at least five actions where there is one."""
+    sound = [video for video in videos if not video.quirk]
+    holders = Counter(label for video in sound for label in {action.label for action in video.actions})
     candidates = [
         index
         for index, video in enumerate(videos)
         if not video.quirk
         and video.actions
         and TWINS[1] not in {action.label for action in video.actions}
-        and all(holders[action.label] >= 3 for action in video.actions)
+        and all(holders[action.label] >= 2 for action in video.actions)
     ]
     many = [index for index in candidates if len(videos[index].actions) >= 5] or candidates
     if not many:

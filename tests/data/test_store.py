@@ -1,0 +1,173 @@
+"""The feature store: the same rows from files and from a pack, slices alone, atomic writing, damage named."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+
+from tal_repro.data import FeatureStore, load_dataset, open_features
+from tal_repro.data.pack import pack_features
+from tal_repro.data.store import pack_path
+from tal_repro.errors import InputError
+
+from .conftest import NPY
+
+
+@pytest.mark.parametrize("layout", ["actionformer", "tadtr"])
+@pytest.mark.parametrize("resident", [False, True, "auto"])
+def test_a_pack_holds_the_rows_of_the_files(copy, layout, resident):
+    files = open_features(copy, layout, packed=False)
+    packed = FeatureStore.open(pack_features(copy, layout), resident)
+    assert packed.video_ids == files.video_ids and len(packed.video_ids) == 65
+    assert (packed.dim, packed.stride_frames) == (files.dim, files.stride_frames)
+    for video_id in files.video_ids:
+        rows = files.read(video_id)
+        assert rows.dtype == np.float32 and rows.shape == (files.length(video_id), 16)
+        assert np.array_equal(packed.read(video_id), rows)
+        assert np.array_equal(packed.read(video_id, 5, 20), rows[5:20])
+        assert packed.read(video_id, len(rows) - 3, len(rows) + 100).shape == (3, 16)
+
+
+def test_lengths_agree_with_the_annotations(small):
+    for layout in ("actionformer", "tadtr"):
+        store, dataset = open_features(small, layout), load_dataset(small, layout)
+        assert all(store.length(video.id) == video.feature_length for video in dataset.videos.values())
+
+
+def test_read_rows_are_the_callers_own(copy):
+    store = open_features(copy)
+    first = store.read(store.video_ids[0])
+    first[:] = -1
+    assert (store.read(store.video_ids[0]) >= 0).all()
+
+
+def test_float16_is_close_and_read_as_float32(copy):
+    files = open_features(copy, packed=False)
+    store = FeatureStore.open(pack_features(copy, dtype="float16"))
+    rows = store.read(store.video_ids[3])
+    assert rows.dtype == np.float32
+    assert np.allclose(rows, files.read(store.video_ids[3]), rtol=1e-3, atol=1e-6)
+
+
+def test_a_pack_is_used_while_it_matches_the_files(copy):
+    index = pack_features(copy)
+    assert open_features(copy).source == index
+    (copy / NPY / "video_test_0000003.npy").unlink()
+    assert open_features(copy).source == copy / NPY
+
+
+def test_packing_again_leaves_one_file_of_rows(copy):
+    index = pack_features(copy)
+    path = copy / NPY / "video_test_0000003.npy"
+    np.save(path, np.load(path) + 1)
+    assert pack_features(copy) == index
+    assert {path.name for path in index.parent.iterdir()} == {json.loads(index.read_text())["rows_file"], index.name}
+    assert np.array_equal(FeatureStore.open(index).read("video_test_0000003"), np.load(path))
+
+
+def test_an_unknown_video_and_a_wrong_slice_are_refused(small):
+    store = open_features(small)
+    with pytest.raises(InputError, match="no features of video nobody"):
+        store.read("nobody")
+    with pytest.raises(ValueError, match="steps"):
+        store.read(store.video_ids[0], 5, 2)
+
+
+def test_one_bad_file_does_not_keep_others_from_being_read(copy):
+    (copy / NPY / "video_test_0000003.npy").write_bytes(b"broken")
+    store = open_features(copy)
+    assert len(store.read("video_test_0000002"))
+    with pytest.raises(InputError, match=r"video_test_0000003\.npy"):
+        store.read("video_test_0000003")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.full((9, 16), np.nan, np.float32), "not finite"),
+        (np.zeros((9, 15), np.float32), "15 channels"),
+        (np.zeros((9, 16)), "float64"),
+    ],
+)
+def test_packing_a_bad_file_names_it_and_keeps_the_pack_before(copy, rows, message):
+    index = pack_features(copy)
+    before = {path.name: path.read_bytes() for path in index.parent.iterdir()}
+    np.save(copy / NPY / "video_test_0000003.npy", rows)
+    with pytest.raises(InputError, match=message) as caught:
+        pack_features(copy)
+    assert "video_test_0000003.npy" in str(caught.value.where)
+    assert {path.name: path.read_bytes() for path in index.parent.iterdir()} == before
+
+
+def test_a_value_too_large_for_float16_is_refused(copy):
+    np.save(copy / NPY / "video_test_0000003.npy", np.full((9, 16), 1e6, np.float32))
+    with pytest.raises(InputError, match="not finite as float16"):
+        pack_features(copy, dtype="float16")
+
+
+def test_a_disk_that_fills_up_while_packing_leaves_nothing(copy, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        pack_features(copy)
+    assert list((copy / "packed").iterdir()) == []
+
+
+def test_a_pack_that_cannot_fit_is_refused_before_writing(copy, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    with pytest.raises(InputError, match="are free"):
+        pack_features(copy)
+    assert not (copy / "packed").exists()
+
+
+def damage(index, key, value):
+    raw = json.loads(index.read_text())
+    raw[key] = value
+    index.write_text(json.dumps(raw))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("schema", "tal-repro/feature-store/0"),
+        ("dtype", "object"),
+        ("dim", 15),
+        ("dim", "wide"),
+        ("dim", 1e400),
+        ("videos", {}),
+        ("videos", {"a": {"offset": 0}}),
+        ("videos", {"a": {"offset": 1, "length": 10}}),
+        ("videos", []),
+        ("rows_file", "../../secret"),
+        ("rows_file", None),
+        ("rows_file", "absent.bin"),
+    ],
+)
+def test_a_damaged_index_is_refused(copy, key, value):
+    index = pack_features(copy)
+    damage(index, key, value)
+    with pytest.raises(InputError):
+        FeatureStore.open(index)
+
+
+def test_half_a_pack_is_refused(copy):
+    index = pack_features(copy)
+    (rows,) = index.parent.glob("*.bin")
+    os.truncate(rows, rows.stat().st_size - 1)
+    with pytest.raises(InputError, match="the index needs"):
+        FeatureStore.open(index)
+
+
+def test_no_pack_and_no_features_are_named(copy):
+    with pytest.raises(InputError, match="no packed feature store"):
+        FeatureStore.open(pack_path(copy, "actionformer", "float32"))
+    for path in (copy / NPY).iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="no feature files"):
+        open_features(copy)

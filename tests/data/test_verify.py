@@ -1,0 +1,166 @@
+"""`data verify`: a sound set passes with its known oddities noted; every kind of damage is listed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tal_repro.data import load_dataset
+from tal_repro.data.fingerprint import (
+    FILE_NAME,
+    fingerprint_layout,
+    hash_file,
+    recorded_fingerprint,
+    write_fingerprints,
+)
+from tal_repro.data.layouts import find_layout
+from tal_repro.data.verify import verify
+from tal_repro.errors import InputError
+
+from .conftest import ACTIONFORMER_JSON, NPY, TADTR_INFO, TADTR_JSON, TENSORS, edit
+
+torch = pytest.importorskip("torch", reason="TadTR's files are torch tensors: make setup")
+
+
+def errors(report):
+    return {(Path(p.file).name, p.what) for p in report.problems if p.severity == "error"}
+
+
+def test_a_sound_set_passes_in_both_layouts(small):
+    reports = verify(small)
+    assert [report.layout.name for report in reports] == ["actionformer", "tadtr"]
+    for report in reports:
+        assert errors(report) == set() and report.feature_files == 65
+        assert report.fingerprint is not None and len(report.fingerprint.files) in (66, 67)
+
+
+def test_known_oddities_are_notes(small):
+    notes = {problem.where: problem.what for problem in verify(small, "actionformer")[0].problems}
+    assert notes["video_test_0001292"].startswith("65 feature files for 64 videos")
+    assert "CliffDiving segments are also Diving" in notes["CliffDiving"]
+    assert "beyond the video's end" in notes["video_test_0000270"]
+    assert "wrongly annotated" in notes["video_test_0001496"]
+
+
+def test_every_damaged_npy_is_listed(copy):
+    folder = copy / NPY
+    rows = np.load(folder / "video_test_0000002.npy")
+    outside = copy.parent / "outside.npy"
+    np.save(outside, rows)
+    np.save(folder / "video_test_0000003.npy", rows.astype(np.float64))
+    np.save(folder / "video_test_0000004.npy", rows.ravel())
+    np.save(folder / "video_test_0000005.npy", np.where(np.arange(16) == 3, np.nan, rows.astype(np.float64)))
+    np.save(folder / "video_test_0000006.npy", np.where(np.arange(16) == 3, np.nan, rows).astype(np.float32))
+    np.save(folder / "video_test_0000007.npy", rows[:, :15])
+    np.save(folder / "video_test_0000008.npy", np.zeros_like(rows))
+    os.truncate(folder / "video_test_0000009.npy", 200)
+    (folder / "video_test_0000010.npy").write_bytes(b"\x93NUMPY rubbish")
+    (folder / "video_test_0000011.npy").unlink()
+    (folder / "video_test_0000012.npy").unlink()
+    (folder / "video_test_0000012.npy").symlink_to(outside)
+    (folder / "video_test_9999999.npy").write_bytes((folder / "video_test_0000002.npy").read_bytes())
+    (folder / "notes.txt").write_text("x")
+    (folder / "subfolder.npy").mkdir()
+    (report,) = verify(copy, "actionformer")
+    found = dict(errors(report))
+    expected = {
+        "video_test_0000003.npy": "dtype float64",
+        "video_test_0000004.npy": "shape",
+        "video_test_0000005.npy": "dtype float64",
+        "video_test_0000006.npy": "NaN or infinite",
+        "video_test_0000007.npy": "15 channels",
+        "video_test_0000008.npy": "all values are zero",
+        "video_test_0000009.npy": "truncated",
+        "video_test_0000010.npy": "corrupt",
+        "video_test_0000011.npy": "missing",
+        "video_test_0000012.npy": "out of the data folder",
+        "video_test_9999999.npy": "surplus: no annotation",
+        "notes.txt": "surplus: not a feature file",
+        "subfolder.npy": "surplus: not a feature file",
+    }
+    assert set(found) == set(expected)
+    for name, message in expected.items():
+        assert message in found[name], name
+    assert all(problem.remedy for problem in report.problems)
+    assert report.fingerprint is None
+    assert len(errors(report)) == len(expected)  # each once
+
+
+def test_every_damaged_tensor_is_listed(copy):
+    folder = copy / TENSORS
+    rows = torch.load(folder / "video_test_0000002", weights_only=True)
+    torch.save(rows.double(), folder / "video_test_0000003")
+    torch.save({"rows": rows}, folder / "video_test_0000004")
+    os.truncate(folder / "video_test_0000005", 500)
+    torch.save(torch.load(folder / "video_test_0000006", weights_only=True)[:-1].clone(), folder / "video_test_0000006")
+    (folder / "video_test_0000007").unlink()
+    (folder / "video_test_0000008.npy").write_bytes(b"surplus")
+    (report,) = verify(copy, "tadtr")
+    found = dict(errors(report))
+    assert set(found) == {f"video_test_000000{index}" for index in range(3, 8)} | {"video_test_0000008.npy"}
+    assert "its feature info states" in found["video_test_0000006"]
+
+
+def test_bad_annotations_and_bad_features_are_listed_together(copy):
+    edit(copy / ACTIONFORMER_JSON, lambda raw: raw["database"]["video_test_0000002"].update(fps=0))
+    edit(
+        copy / ACTIONFORMER_JSON,
+        lambda raw: raw["database"]["video_test_0000003"]["annotations"][0].update(segment=[9, 3]),
+    )
+    (copy / NPY / "video_test_0000004.npy").unlink()
+    (report,) = verify(copy, "actionformer")
+    found = {problem.where for problem in report.problems if problem.severity == "error"}
+    assert {"video_test_0000002.fps", "video_test_0000003.annotations[0].segment", "video_test_0000004.npy"} <= found
+
+
+def test_damage_in_one_layout_leaves_the_other_sound(copy):
+    (copy / TADTR_JSON).write_text("{")
+    broken = {report.layout.name: report.errors for report in verify(copy)}
+    assert broken == {"actionformer": 0, "tadtr": 1}
+
+
+def test_features_not_extracted_are_one_error(copy):
+    (copy / NPY).rename(copy / "elsewhere")
+    assert verify(copy, "actionformer")[0].errors >= 1
+
+
+def test_a_set_that_is_not_thumos14_says_so(copy):
+    for name in (ACTIONFORMER_JSON, TADTR_JSON, TADTR_INFO):
+        edit(copy / name, lambda raw: raw.pop("synthetic"))
+    notes = [p.what for p in verify(copy, "tadtr")[0].problems if p.where in ("train", "test")]
+    assert len(notes) == 2 and "THUMOS14 has 200 with 3007" in notes[0]
+
+
+def test_the_fingerprint_is_of_the_content_alone(copy, tmp_path):
+    (report,) = verify(copy, "actionformer")
+    moved = copy.rename(tmp_path / "moved")
+    os.utime(moved / ACTIONFORMER_JSON, (1, 1))
+    layout = find_layout(moved, "actionformer")
+    again = fingerprint_layout(layout, load_dataset(moved))
+    assert again == report.fingerprint and again.digest == report.fingerprint.digest
+    path = moved / NPY / "video_test_0000003.npy"
+    rows = np.load(path)
+    rows[0, 0] += 1
+    np.save(path, rows)
+    changed = fingerprint_layout(layout, load_dataset(moved))
+    assert changed.digest != again.digest
+    assert {name for name in again.files if again.files[name] != changed.files[name]} == {f"i3d_features/{path.name}"}
+
+
+def test_the_fingerprint_is_written_and_read(copy):
+    (report,) = verify(copy, "actionformer")
+    assert recorded_fingerprint(copy, "actionformer") is None
+    path = write_fingerprints(copy, report.dataset, [report.fingerprint])
+    raw = json.loads(path.read_text())
+    assert path.name == FILE_NAME and raw["synthetic"] is True
+    name = "i3d_features/video_test_0000002.npy"
+    assert raw["layouts"][0]["files"][name] == hash_file(copy / "data/thumos" / name)
+    assert recorded_fingerprint(copy, "actionformer") == report.fingerprint.digest
+    assert recorded_fingerprint(copy, "tadtr") is None
+    path.write_text("{}")
+    with pytest.raises(InputError, match="not a fingerprint"):
+        recorded_fingerprint(copy, "actionformer")
