@@ -76,6 +76,7 @@ def plan(
     dataset = load_dataset(data_dir)
     fitted = {"feature_dim": open_features(data_dir).dim, "num_classes": len(dataset.classes), **overrides}
     recipe = dataclasses.asdict(with_overrides(entry.recipe, fitted))
+    _check_kinds(dataclasses.asdict(entry.recipe), recipe)
     if engine == "native":
         recipe.pop("loader_workers")
     unit: Any = entry.unit
@@ -107,6 +108,16 @@ def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             found[key.strip()] = value.strip()
     return found
+
+
+def _check_kinds(known: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise InputError for a hyper-parameter of another kind than its default (a whole number may stand for a real)."""
+    for key, default in known.items():
+        value = given[key]
+        fits = type(value) is type(default) or (isinstance(default, float) and type(value) is int)
+        if not fits:
+            kind = type(default).__name__.replace("tuple", "list")
+            raise InputError(f"{key} = {value!r} is not a {kind}", "--set", f"the default is {key} = {default!r}")
 
 
 def _cuda() -> bool:

@@ -1,18 +1,25 @@
-"""The native adapter, one class for the four models: what the runner's worker calls."""
+"""The native adapter, one class for the four models: what the runner's worker calls.
+
+Everything a training needs is imported here, not when it starts, so that a warm worker pays for it once.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+import torch
+import torch._dynamo  # 2 s that every first optimizer would otherwise pay
 
 from tal_repro import hooks
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native import NATIVE_VERSION
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from tal_repro.engines.native.trainer import Trainer
+from tal_repro.engines.native.checkpoint import load_checkpoint
+from tal_repro.engines.native.clock import Clock, table2_seconds
+from tal_repro.engines.native.session import open_training
+from tal_repro.engines.native.trainer import Trainer
+from tal_repro.models import build, model_entry
 
 
 class NativeAdapter:
@@ -42,8 +49,6 @@ class NativeAdapter:
         """Return the test detections of the last checkpoint, as written or computed again."""
         path = run.record.paths.detections
         if path.exists():
-            import pandas as pd
-
             return pd.read_csv(path, dtype={"video_id": str, "label": str})
         trainer = _open(run)
         table: pd.DataFrame = trainer.detect(trainer.weight_sets[0])
@@ -51,16 +56,10 @@ class NativeAdapter:
 
     def build_for_macs(self, length: int) -> Any:
         """Return the full-size model in evaluation mode; `length` does not change it."""
-        from tal_repro.models import build
-
         return build(self.model).eval()  # type: ignore[attr-defined]
 
     def example_input(self, length: int) -> tuple[Any, ...]:
         """Return features [1, C, length] and lengths [1]."""
-        import torch
-
-        from tal_repro.models import model_entry
-
         channels = model_entry(self.model).recipe.feature_dim
         generator = torch.Generator().manual_seed(0)
         return torch.rand(1, channels, length, generator=generator), torch.tensor([length])
@@ -72,11 +71,6 @@ def adapter(model: str) -> NativeAdapter:
 
 
 def _open(run: RunContext) -> Trainer:
-    from tal_repro.engines.native.checkpoint import load_checkpoint
-    from tal_repro.engines.native.clock import Clock
-    from tal_repro.engines.native.session import open_training
-    from tal_repro.engines.native.trainer import Trainer
-
     saved = load_checkpoint(run.record.paths.checkpoint, run.spec.run_id) or {}
     clock = Clock(run.device, saved.get("seconds"))
     model, units, steps_per_epoch, evaluator = open_training(run)
@@ -86,8 +80,6 @@ def _open(run: RunContext) -> Trainer:
 
 
 def _write_results(run: RunContext, trainer: Trainer) -> None:
-    from tal_repro.engines.native.clock import table2_seconds
-
     run.record.write_epochs(trainer.epoch_rows)
     seconds = trainer.clock.read()
     paper_seconds, definition = table2_seconds(run.spec.model, seconds)

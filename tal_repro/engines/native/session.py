@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from tal_repro.data import DataSet, FeatureStore, Video, load_dataset, open_features
 from tal_repro.data.layouts import find_layouts
 from tal_repro.data.windows import Window, training_windows
@@ -17,8 +19,12 @@ from tal_repro.engines.native.samples import SliceUnits, Units, VideoFeatures, V
 from tal_repro.errors import InputError
 from tal_repro.models import build, model_entry
 from tal_repro.models.interface import Localizer
+from tal_repro.models.pyramid import PyramidDetector
 from tal_repro.models.recipes import Recipe, TadtrRecipe, with_overrides
 from tal_repro.spec import RunSpec
+
+# Up to this width a CPU spends more on starting kernels than on padding, so videos of a batch go through together.
+NARROW = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +120,6 @@ def _choose(units: dict[str, Any], ids: Sequence[str], dataset: DataSet, unit: s
 
 def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:
     """Return a run's model, its units, its optimizer steps per epoch and its evaluator; InputError names a refusal."""
-    import torch
-
     torch.set_num_threads(run.spec.threads)
     data = open_data(run)
     units, total = open_units(data, run.subset_ids)
@@ -125,4 +129,6 @@ def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:
     torch.manual_seed(run.spec.seed)
     model = build(run.spec.model, **dict(run.spec.recipe))
     model.to(run.device)  # type: ignore[attr-defined]
+    if isinstance(model, PyramidDetector) and (run.device != "cpu" or model.recipe.embed_dim <= NARROW):
+        model.padding = "batch"
     return model, units, steps, Evaluator(data.dataset, data.features, model, run.spec.precision)

@@ -1,0 +1,71 @@
+"""`tal-repro train` end to end on a tiny synthetic set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tal_repro.cli import main
+from tal_repro.commands.train import read_settings
+from tal_repro.data.synthetic import write_synthetic
+from tal_repro.data.synthetic_annotations import SyntheticConfig
+from tal_repro.errors import InputError
+
+SMALL = ["embed_dim=16", "head_dim=16", "levels=3", "regression_ranges=[[0,8],[8,32],[32,10000]]", "max_seq_len=256",
+         "epochs=2", "warmup_epochs=1", "batch_size=4", "max_detections=10"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "tiny"
+    return write_synthetic(out, SyntheticConfig(20, 20, 16, 20, (20.0, 25.0), difficulty=0.1, seed=4))
+
+
+def call(data_dir: Path, out: Path, *arguments: str) -> Result:
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    base = ["train", "--model", "temporalmaxer", "--data", str(data_dir), "--out", str(out)]
+    return CliRunner().invoke(main, [*base, *settings, *arguments])
+
+
+def test_train_prints_both_selections_and_is_reused(data_dir: Path, tmp_path: Path) -> None:
+    first = call(data_dir, tmp_path, "--percent", "40")
+    assert first.exit_code == 0, first.output
+    assert "optimizer steps: 4" in first.output  # 8 videos, batches of 4, 2 epochs
+    for selection in ("last", "best-on-test"):
+        for weights in ("raw", "ema"):
+            assert f"average mAP (synthetic data), {selection}, {weights} weights, af-212: " in first.output
+    assert "reused:" not in first.output
+    assert "reused:" in call(data_dir, tmp_path, "--percent", "40").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "no_such=1"), "unknown hyper-parameter 'no_such'"),
+        (("--set", "epochs=many"), "epochs = 'many'"),
+        (("--set", "epochs"), "not KEY=VALUE"),
+        (("--percent", "0"), "percentage 0.0"),
+    ],
+)
+def test_bad_arguments_exit_2_with_a_remedy(
+    data_dir: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = call(data_dir, tmp_path, *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output and "remedy" in result.output
+
+
+def test_a_refused_run_says_why(data_dir: Path, tmp_path: Path) -> None:
+    result = call(data_dir, tmp_path, "--percent", "10")
+    assert result.exit_code != 0
+    assert "zero optimizer steps" in result.output
+
+
+def test_settings_are_read_as_toml_or_words() -> None:
+    assert read_settings(("epochs=3", "crop_ratio=[0.8, 1.0]", "budget=steps", "early_stop = true")) == {
+        "epochs": 3, "crop_ratio": [0.8, 1.0], "budget": "steps", "early_stop": True,
+    }  # fmt: skip
+    with pytest.raises(InputError, match="KEY=VALUE"):
+        read_settings(("__import__('os')=1",))
