@@ -10,7 +10,8 @@ Inputs are numpy arrays or CPU tensors; outputs numpy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ class Suppression:
     `voting_iou` above 0 averages each kept segment with its neighbours; only without `per_class`, as upstream.
     """
 
-    soft: SoftNms = SoftNms()
+    soft: SoftNms = field(default_factory=SoftNms)
     hard: bool = False  # at soft.iou_threshold, on scores above soft.min_score
     per_class: bool = True
     voting_iou: float = 0.0
@@ -141,12 +142,14 @@ def merge_slices(
     NMS per class; the others stay as they are. As upstream, a detection that touches two overlaps and survives both
     is listed twice. Order: overlap by overlap, best first, then the untouched.
     """
+    if not slices:
+        return VideoDetections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
     in_time = sorted(slices, key=lambda one: one.start)
     parts = [_best_of_slice(one, feature_fps, max_per_slice) for one in slices]
     segments, scores, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
     untouched = np.ones(len(scores), bool)
     order: list[IndexArray] = []
-    for this, following in zip(in_time, in_time[1:], strict=False):
+    for this, following in pairwise(in_time):
         begin, end = following.start / feature_fps, this.stop / feature_fps
         touching = np.minimum(segments[:, 1], end) - np.maximum(segments[:, 0], begin) > 0
         members = np.flatnonzero(touching)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,10 @@ from tal_repro.detection.decay import Float32Array, Method, areas, weights
 Selection = tuple[int, float]  # index of the candidate, its score when selected
 IndexArray = npt.NDArray[np.int64]
 
-_FIRST_CANDIDATES = 128
-_FIRST_ROWS = 8
-_MATRIX_ELEMENTS = 1 << 16  # of one block of factors: 256 KiB
+_FIRST_CANDIDATES = 256
+_GROWTH = 0.5
+_NEAR = 0.8  # of the best score: what is likely to be selected soon
+_MATRIX_ELEMENTS = 1 << 15  # of one block of factors: 128 KiB
 
 
 @dataclass(frozen=True)
@@ -76,79 +78,105 @@ def by_position(segments: Float32Array, scores: Float32Array, settings: SoftNms)
 def lazily(segments: Float32Array, scores: Float32Array, settings: SoftNms) -> Iterator[Selection]:
     """Yield the selections; ends not before starts, scores not negative, `min_score` above 0 and reached by one."""
     order = np.argsort(-scores, kind="stable")
-    table = np.stack([segments[order, 0], segments[order, 1], areas(segments)[order]])
-    initial = scores[order]
-    min_score = np.float32(settings.min_score)
-    initial = initial[: np.count_nonzero(initial >= min_score)]
-    taken: list[int] = []
-    current = initial[:_FIRST_CANDIDATES].copy()
-    rows: dict[int, Float32Array] = {}  # of candidates that are likely to be selected soon
-    next_rows = _FIRST_ROWS
+    order = order[: np.count_nonzero(scores >= np.float32(settings.min_score))]
+    waiting = scores[order]
+    pool = _Pool(_Columns(segments[order, 0], segments[order, 1], areas(segments)[order]), waiting, settings)
+    given = 0
     while True:
-        best = int(current.argmax())
-        score = current[best]
-        if len(current) < len(initial) and score <= initial[len(current)]:
-            current = _with_more_candidates(current, table, initial, taken, settings)
-            rows.clear()
+        best = pool.current.argmax()
+        score = pool.current[best]
+        if pool.size < len(waiting) and score <= waiting[pool.size]:
+            pool.admit()
             continue
-        if score < min_score:
+        if score < settings.min_score:
             return
-        if np.count_nonzero(current == score) > 1:
-            yield from islice(by_position(segments, scores, settings), len(taken), None)
+        if np.count_nonzero(pool.current == score) > 1:
+            yield from islice(by_position(segments, scores, settings), given, None)
             return
-        yield int(order[best]), float(score)
-        taken.append(best)
-        if best not in rows:
-            rows.update(_rows(current, rows, best, next_rows, table, settings))
-            next_rows *= 2
-        current *= rows.pop(best)
+        yield int(order[pool.number[best]]), float(score)
+        given += 1
+        pool.take(int(best))
 
 
-def _with_more_candidates(
-    current: Float32Array,
-    table: Float32Array,
-    initial: Float32Array,
-    taken: list[int],
-    settings: SoftNms,
-) -> Float32Array:
-    """Return the current scores of more candidates, newcomers being lowered by all selections so far, in order."""
-    more = slice(len(current), min(len(initial), 2 * len(current)))
-    newcomers = initial[more].copy()
-    at_once = max(1, _MATRIX_ELEMENTS // len(newcomers))
-    for begin in range(0, len(taken), at_once):
-        block = _factor_matrix(table[:, taken[begin : begin + at_once]], table[:, more], settings)
-        for row in block:
-            newcomers *= row
-    return np.concatenate([current, newcomers])
+class _Columns(NamedTuple):
+    """Candidates as three arrays; a sum, a comparison and a look-up are cheapest on these."""
+
+    start: Float32Array
+    end: Float32Array
+    area: Float32Array
+
+    def at(self, index: Any) -> _Columns:
+        return _Columns(self.start[index], self.end[index], self.area[index])
 
 
-def _rows(
-    current: Float32Array,
-    known: dict[int, Float32Array],
-    best: int,
-    count: int,
-    table: Float32Array,
-    settings: SoftNms,
-) -> dict[int, Float32Array]:
-    """Return the factors that the likeliest next selections, `best` among them, have on all current candidates."""
-    unknown = current.copy()
-    unknown[list(known)] = 0
-    count = min(count, max(1, _MATRIX_ELEMENTS // len(current)), len(current))
-    likely = np.argpartition(-unknown, count - 1)[:count]
-    likely = likely[unknown[likely] > 0]
-    matrix = _factor_matrix(table[:, likely], table[:, : len(current)], settings)
-    matrix[np.arange(len(likely)), likely] = 0  # the selected one leaves
-    return dict(zip(likely.tolist(), matrix, strict=True))
+class _Pool:
+    """The candidates of a class that compete now: the first `size` in order of initial score, less those that left."""
+
+    def __init__(self, candidates: _Columns, initial: Float32Array, settings: SoftNms) -> None:
+        self.candidates, self.initial, self.settings = candidates, initial, settings
+        self.size = min(_FIRST_CANDIDATES, len(initial))
+        self.number = np.arange(self.size)  # each competitor's number among the candidates
+        self.competitors = candidates.at(slice(self.size))
+        self.current = initial[: self.size].copy()  # 0: selected
+        self.taken: list[int] = []  # numbers, in order of selection
+        self.rows: dict[int, Float32Array] = {}  # factors of likely selections on all competitors
+
+    def take(self, best: int) -> None:
+        """Select competitor `best`: lower the others."""
+        if best not in self.rows:
+            self._add_rows(best)
+        self.taken.append(int(self.number[best]))
+        self.current *= self.rows.pop(best)
+
+    def admit(self) -> None:
+        """Let more candidates compete, lowered by all selections so far in their order; drop those out of the race."""
+        stop = min(len(self.initial), self.size + max(_FIRST_CANDIDATES, int(self.size * _GROWTH)))
+        newcomers = self.candidates.at(slice(self.size, stop))
+        scores = self.initial[self.size : stop]
+        at_once = max(1, _MATRIX_ELEMENTS // len(scores))
+        for begin in range(0, len(self.taken), at_once):
+            factors = _factor_matrix(self.candidates.at(self.taken[begin : begin + at_once]), newcomers, self.settings)
+            scores = np.multiply.reduce(np.vstack([scores, factors]), axis=0)  # row by row, as if one at a time
+        stays = np.flatnonzero(self.current >= np.float32(self.settings.min_score))
+        self._extend_rows(stays, newcomers)
+        self.number = np.concatenate([self.number[stays], np.arange(self.size, stop)])
+        self.competitors = _Columns(
+            *(np.concatenate(pair) for pair in zip(self.competitors.at(stays), newcomers, strict=True))
+        )
+        self.current = np.concatenate([self.current[stays], scores])
+        self.size = stop
+
+    def _extend_rows(self, stays: IndexArray, newcomers: _Columns) -> None:
+        known = np.intersect1d(list(self.rows), stays).astype(np.int64)
+        factors = _factor_matrix(self.competitors.at(known), newcomers, self.settings)
+        places = np.searchsorted(stays, known).tolist()
+        self.rows = {
+            place: np.concatenate([self.rows[old][stays], row])
+            for place, old, row in zip(places, known.tolist(), factors, strict=True)
+        }
+
+    def _add_rows(self, best: int) -> None:
+        """Compute the factors of `best` and of the likeliest selections after it, whose scores are near its own."""
+        near = self.current >= _NEAR * self.current[best]
+        near[list(self.rows)] = False
+        likely = np.flatnonzero(near)
+        count = max(1, _MATRIX_ELEMENTS // len(near))
+        if len(likely) > count:
+            likely = likely[np.argpartition(-self.current[likely], count - 1)[:count]]
+        matrix = _factor_matrix(self.competitors.at(likely), self.competitors, self.settings)
+        matrix[np.arange(len(likely)), likely] = 0  # the selected one leaves
+        self.rows.update(zip(likely.tolist(), matrix, strict=True))
 
 
-def _factor_matrix(selected: Float32Array, others: Float32Array, settings: SoftNms) -> Float32Array:
+def _factor_matrix(selected: _Columns, others: _Columns, settings: SoftNms) -> Float32Array:
     """Return the factors [S, N] of selected columns on others; 1 where they do not overlap."""
-    reach = np.minimum(selected[1][:, None], others[1]) - np.maximum(selected[0][:, None], others[0])
-    matrix: Float32Array = np.ones_like(reach)
-    flat = np.flatnonzero(reach > 0)
-    i, j = np.divmod(flat, others.shape[1])
-    shared = reach.ravel()[flat]
-    overlap = shared / (selected[2][i] + others[2][j] - shared)
+    touch = (selected.start[:, None] < others.end) & (others.start < selected.end[:, None])
+    matrix = np.ones(touch.shape, np.float32)
+    flat = np.flatnonzero(touch)
+    i = flat // len(others.start)
+    one, other = selected.at(i), others.at(flat - i * len(others.start))
+    shared = np.minimum(one.end, other.end) - np.maximum(one.start, other.start)
+    overlap = shared / (one.area + other.area - shared)
     matrix.ravel()[flat] = weights(
         overlap, settings.method, np.float32(settings.iou_threshold), np.float32(settings.sigma)
     )
