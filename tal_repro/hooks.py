@@ -1,22 +1,29 @@
 """What patched upstream code and our own engine call while they run: events as JSON lines, and the wanted subset.
 
 This path is frozen into the patches. Standard library only; every function is a no-op unless the kit drives the
-process, which it says by two environment variables.
+process, which it says by environment variables.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 EVENTS_VARIABLE = "TAL_REPRO_EVENTS"  # path of the JSON-lines file to append to
 SUBSET_VARIABLE = "TAL_REPRO_SUBSET"  # path of a subset file {unit, policy, percent, seed, ids}
+DETECTIONS_VARIABLE = "TAL_REPRO_DETECTIONS"  # folder for the detections of each evaluation, one CSV file each
+SLICE_MARK = "_window_"  # TadTR names a slice <video>_window_<first step>_<last step>
 
-KINDS = ("run", "epoch", "train", "eval", "checkpoint", "iteration")
+T = TypeVar("T")
+_sums: dict[str, Any] = {}
+_counts: dict[str, int] = {}
+
+KINDS = ("run", "subset", "epoch", "train", "eval", "checkpoint", "iteration")
 
 
 def event(kind: str, phase: str, index: int | None = None, values: Mapping[str, Any] | None = None) -> None:
@@ -40,15 +47,59 @@ def metrics(index: int, values: Mapping[str, Any]) -> None:
     event("epoch", "metrics", index, values)
 
 
+def add_losses(losses: Mapping[str, Any]) -> None:
+    """Add one iteration's losses (0-d tensors) to the epoch's mean, without waiting for a GPU."""
+    if _events() is None:
+        return
+    for name, value in losses.items():
+        plain = value.detach() if hasattr(value, "detach") else value
+        _sums[name] = _sums[name] + plain if name in _sums else plain
+        _counts[name] = _counts.get(name, 0) + 1
+
+
+def end_losses(index: int) -> None:
+    """Record the mean of the losses added since the last call as those of epoch `index`."""
+    means = {name: _number(total) / _counts[name] for name, total in _sums.items()}
+    _sums.clear()
+    _counts.clear()
+    if means:
+        metrics(index, means)
+
+
 def keep(unit_id: str) -> bool:
-    """Tell whether a training video or slice belongs to the run's subset (always, when the kit is not driving)."""
+    """Tell whether a training video or slice (by its own id or its video's) belongs to the run's subset.
+
+    Always true when the kit is not driving.
+    """
     wanted = _subset()
-    return wanted is None or unit_id in wanted
+    return wanted is None or unit_id in wanted or unit_id.partition(SLICE_MARK)[0] in wanted
 
 
-def kept(unit_ids: Iterable[str]) -> list[str]:
-    """Return the ids that belong to the run's subset, in their order."""
-    return [unit_id for unit_id in unit_ids if keep(unit_id)]
+def restrict(units: Iterable[T], name_of: Callable[[T], str] = str) -> list[T]:
+    """Return the training units that belong to the run's subset, in their order, and record their ids."""
+    kept = [unit for unit in units if keep(name_of(unit))]
+    if _subset() is not None:
+        event("subset", "used", values={"ids": [name_of(unit) for unit in kept]})
+    return kept
+
+
+def detections(index: int, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Write the detections of epoch `index` (columns video_id, start_s, end_s, label, score).
+
+    Three upstreams call every evaluation -1: those are numbered in their order.
+    """
+    folder = os.environ.get(DETECTIONS_VARIABLE)
+    if not folder:
+        return
+    if index < 0:
+        index = len([name for name in os.listdir(folder) if name.endswith(".csv")])  # noqa: PTH208
+    names = ("video_id", "start_s", "end_s", "label", "score")
+    path = os.path.join(folder, f"epoch_{index:04d}.csv")  # noqa: PTH118
+    with open(path + ".part", "w", encoding="utf-8", newline="") as stream:  # noqa: PTH123
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(zip(*(columns[name] for name in names), strict=True))
+    os.replace(path + ".part", path)  # noqa: PTH105
 
 
 def reset() -> None:
@@ -57,6 +108,8 @@ def reset() -> None:
         stream.close()
     _events.cache_clear()
     _subset.cache_clear()
+    _sums.clear()
+    _counts.clear()
 
 
 @cache
@@ -75,9 +128,9 @@ def _subset() -> frozenset[str] | None:
 
 
 def _number(value: Any) -> Any:
-    """Turn anything with `.item()` (a 0-d tensor or numpy scalar) into a plain number."""
+    """Turn anything with `.tolist()` (a tensor, an array, a numpy scalar) into plain numbers."""
     if isinstance(value, Mapping):
         return {key: _number(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_number(item) for item in value]
-    return value.item() if hasattr(value, "item") else value
+    return value.tolist() if hasattr(value, "tolist") else value

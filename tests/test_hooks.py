@@ -24,7 +24,10 @@ def test_not_driven_means_nothing_happens(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     hooks.event("run", "start")
     hooks.metrics(0, {"loss": 1.0})
-    assert hooks.kept(["a", "b"]) == ["a", "b"]
+    hooks.add_losses({"loss": 1.0})
+    hooks.end_losses(0)
+    hooks.detections(0, {})
+    assert hooks.restrict(["a", "b"]) == ["a", "b"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -46,9 +49,40 @@ def test_the_subset_restricts_training_units(monkeypatch, tmp_path):
     path = tmp_path / "subset.json"
     path.write_text(json.dumps({"unit": "video", "policy": "uniform", "percent": 1, "seed": 0, "ids": ["b"]}))
     monkeypatch.setenv(hooks.SUBSET_VARIABLE, str(path))
-    assert hooks.kept(["a", "b", "c"]) == ["b"]
     assert hooks.keep("b")
     assert not hooks.keep("a")
+    assert hooks.restrict([{"id": "a"}, {"id": "b"}], lambda unit: unit["id"]) == [{"id": "b"}]
+
+
+def test_a_slice_belongs_to_its_video_and_the_ids_used_are_recorded(monkeypatch, tmp_path):
+    subset, events = tmp_path / "subset.json", tmp_path / "events.jsonl"
+    subset.write_text(json.dumps({"ids": ["video_validation_0000001", "video_validation_0000002_window_32_160"]}))
+    monkeypatch.setenv(hooks.SUBSET_VARIABLE, str(subset))
+    monkeypatch.setenv(hooks.EVENTS_VARIABLE, str(events))
+    slices = [f"video_validation_000000{video}_window_{first}_{first + 128}" for video in (1, 2) for first in (0, 32)]
+    assert hooks.restrict(slices) == [slices[0], slices[1], slices[3]]
+    assert json.loads(events.read_text())["values"]["ids"] == [slices[0], slices[1], slices[3]]
+
+
+def test_losses_are_averaged_over_an_epoch(monkeypatch, tmp_path):
+    path = tmp_path / "events.jsonl"
+    monkeypatch.setenv(hooks.EVENTS_VARIABLE, str(path))
+    for loss in (1.0, 3.0):
+        hooks.add_losses({"loss": np.float64(loss)})
+    hooks.end_losses(4)
+    hooks.end_losses(5)  # nothing was added: nothing is recorded
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["index"], line["values"]) for line in lines] == [(4, {"loss": 2.0})]
+
+
+def test_detections_are_written_whole(monkeypatch, tmp_path):
+    monkeypatch.setenv(hooks.DETECTIONS_VARIABLE, str(tmp_path))
+    columns = {"video_id": ["v,1"], "start_s": [0.5], "end_s": [1.0], "label": [3], "score": [0.25]}
+    hooks.detections(2, columns)
+    assert (tmp_path / "epoch_0002.csv").read_text() == 'video_id,start_s,end_s,label,score\n"v,1",0.5,1.0,3,0.25\n'
+    with pytest.raises(ValueError, match=r"longer|shorter"):
+        hooks.detections(3, {**columns, "score": []})
+    assert [path.name for path in tmp_path.glob("*.csv")] == ["epoch_0002.csv"]
 
 
 def test_only_the_standard_library_is_imported():
