@@ -22,7 +22,7 @@ ITERATIONS = 40
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Refits [draws] of one family to simulated points; `unconverged` stood on a flat ridge when the iterations ended."""
+    """Refits [draws] of one family to simulated points; `unconverged` were on a flat ridge at the end."""
 
     family: Family
     solution: varpro.Solution

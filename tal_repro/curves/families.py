@@ -25,6 +25,7 @@ Natural = Callable[[Array, Array, float, float], tuple[float, ...]]
 
 UNBOUNDED = (-np.inf, np.inf)
 POSITIVE = (0.0, np.inf)
+EDGE = 1e-6  # nearest that x may come, in units of x0, to a singularity below the points
 LOG_MAX = 300.0  # exponents are clipped here: exp(300)**2 is still a finite double
 
 
@@ -99,7 +100,7 @@ def _constant(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
 
 def _line(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
     one = _ones(t, theta)
-    return None, _columns(one, one * np.exp(t))
+    return None, _columns(one, one * np.exp(np.minimum(t, LOG_MAX)))
 
 
 def _logarithm(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
@@ -109,7 +110,7 @@ def _logarithm(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
 
 def _inverse_logarithm(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
     one = _ones(t, theta)
-    return None, _columns(one, -one / (t + 1.0))
+    return None, _columns(one, -one / np.maximum(t + 1.0, EDGE))  # singular at x = s/e, below every point
 
 
 def _pure_power(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
@@ -127,7 +128,8 @@ def _offset_power(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
 
 def _shifted_power(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
     rate, log_shift = theta[:, :1], theta[:, 1:2]
-    grown = np.log1p(np.expm1(t) * np.exp(-log_shift))  # ln((x + d) / (x0 + d))
+    # ln((x + d) / (x0 + d)); x + d <= 0 lies below every point and outside the family: held at its edge
+    grown = np.log1p(np.maximum(np.expm1(t) * np.exp(-log_shift), EDGE - 1.0))
     return None, _columns(_ones(t, theta), _saturating_power(grown, rate))
 
 
@@ -151,7 +153,7 @@ def _double_exponential(t: Array, theta: Array, last: Array) -> tuple[Array, Arr
 
 
 def _vapour_pressure(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
-    return None, _columns(_exp(theta[:, :1] * np.expm1(-t) + theta[:, 1:2] * t))
+    return None, _columns(_exp(theta[:, :1] * np.expm1(np.minimum(-t, LOG_MAX)) + theta[:, 1:2] * t))
 
 
 def _log_power(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
@@ -388,7 +390,7 @@ _ALL: Sequence[Family] = (
         "expp3",
         "c - exp((x/s - b)^a)",
         ("a", "b", "c"),
-        (Axis("ln(-a)", np.log(0.01), np.log(8.0), 24), Axis("ln((1 - b)^a)", -8.0, 3.0, 24)),
+        (Axis("ln(-a)", np.log(0.01), np.log(8.0), 24), Axis("ln((1 - b)^a)", -8.0, 3.0, 44)),
         _double_exponential,
         _natural_expp3,
         (UNBOUNDED,),

@@ -20,7 +20,7 @@ from tal_repro.curves.weighting import PRIOR_DOF, soft_l1_weights, weights_from_
 from tal_repro.errors import InputError
 
 Weights = Literal["none", "se2", "soft-l1"]
-STARTS = 6  # polished starts per fit; the grid that ranks them is fixed per family
+STARTS = 8  # polished starts per fit; the grid that ranks them is fixed per family
 X_DIGITS = 12  # x / x0 is rounded to so many decimals: a change of unit then changes no bit of the fit
 
 
@@ -245,7 +245,7 @@ def _options(family: Family, starts: int, x0: float, theta: Array, t_last: float
         "shrinkage_dof": PRIOR_DOF if weights == "se2" else None,
         "x0": x0,
         "theta": {axis.name: float(value) for axis, value in zip(family.axes, theta, strict=True)},
-        "box": {axis.name: list(axis.box(t_last)) for axis in family.axes},
+        "box": {axis.name: [float(end) for end in axis.box(t_last)] for axis in family.axes},
     }
 
 

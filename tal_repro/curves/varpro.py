@@ -211,8 +211,11 @@ def _valleys(costs: Array, family: Family, count: int) -> NDArray[np.intp]:
         for shift in (0, 2):
             neighbour = np.take(padded, np.arange(shift, shift + grid.shape[dimension]), axis=dimension)
             lowest &= grid <= neighbour
-    # A start that is no valley only fills up; the order among equals is that of the grid.
-    rank = np.where(lowest.reshape(costs.shape), 0, 1)
+    # Valleys first; then the best of each slice of the first axis, because a narrow valley that runs
+    # between grid points shows up as one start only. The order among equals is that of the grid.
+    flat = costs.reshape(len(costs), shape[1], -1)
+    slice_best = (flat <= flat.min(axis=2, keepdims=True)).reshape(costs.shape)
+    rank = np.where(lowest.reshape(costs.shape), 0, np.where(slice_best, 1, 2))
     return np.stack([np.lexsort((cost, order))[:count] for cost, order in zip(costs, rank, strict=True)])
 
 
