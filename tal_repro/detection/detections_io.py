@@ -53,7 +53,7 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
         found = sorted({e["subset"] for e in database.values()})
         raise InputError(f"no video of subset {subset!r}", path, f"subsets in the file: {', '.join(found) or 'none'}")
     ids = _class_ids(database, names, path)
-    return GroundTruth(durations, _table(rows, COLUMNS[:4]), names, ids)
+    return GroundTruth(durations, _table(rows, COLUMNS[:4]), names, ids, document.get("synthetic") is True)
 
 
 def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:

@@ -38,6 +38,7 @@ class GroundTruth:
     instances: Table
     classes: tuple[str, ...] = ()  # those expected; without `Ambiguous`
     class_ids: Mapping[int, str] = field(default_factory=dict)  # how files that number classes number them
+    synthetic: bool = False  # as the file says; every output of it must say so too
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ class Evaluation:
 
     protocol: str
     result: MapResult
-    matched: Matched  # for the bootstrap and the error types
+    matched: Matched  # for the bootstrap
+    detections: Table  # that count
+    ground_truth: Table  # that counts
     videos: int  # counted, with or without an instance
     ignored: Mapping[str, int]  # rows left out, by reason
 
@@ -118,7 +121,8 @@ def evaluate(
         "detections: video not in the subset": int((~in_file).sum()),
         "detections: class without ground truth": result.ignored_detections,
     }
-    return Evaluation(rule.name, result, matched, len(videos), {k: n for k, n in ignored.items() if n})
+    left_out = {reason: rows for reason, rows in ignored.items() if rows}
+    return Evaluation(rule.name, result, matched, kept, counted, len(videos), left_out)
 
 
 def counted_instances(ground_truth: GroundTruth, protocol: Protocol) -> dict[str, np.ndarray]:

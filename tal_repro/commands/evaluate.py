@@ -1,0 +1,138 @@
+"""`tal-repro evaluate`: the mAP of anybody's detections, under a named protocol."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tal_repro.errors import InputError
+
+if TYPE_CHECKING:
+    from tal_repro.detection.protocols import Evaluation
+
+SCHEMA = "tal-repro/evaluate/1"
+PROTOCOL_NAMES = ["af-212", "opentad-211", "tadtr-210"]
+
+
+@click.command()
+@click.argument("detections", type=click.Path(path_type=Path))
+@click.argument("annotations", type=click.Path(path_type=Path))
+@click.option(
+    "--protocol",
+    type=click.Choice(PROTOCOL_NAMES),
+    default="af-212",
+    show_default=True,
+    help="Which test videos and instances count.",
+)
+@click.option("--subset", default="test", show_default=True, help="Subset of the annotations to score on.")
+@click.option("--per-class", is_flag=True, help="Also the AP of every class.")
+@click.option("--bootstrap", metavar="N", type=click.IntRange(min=2), help="95 % interval from N resamples of videos.")
+@click.option("--errors", is_flag=True, help="Also the error types at tIoU 0.5 and what each costs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(
+    detections: Path,
+    annotations: Path,
+    protocol: str,
+    subset: str,
+    per_class: bool,
+    bootstrap: int | None,
+    errors: bool,
+    as_json: bool,
+) -> None:
+    """Compute the mAP of DETECTIONS (.csv, .json, also .gz) against ANNOTATIONS (ActivityNet-like JSON).
+
+    A detection is a row video_id,start_s,end_s,label,score, or an entry of ActivityNet's "results".
+    """
+    from tal_repro.detection.detections_io import read_detections, read_ground_truth
+    from tal_repro.detection.protocols import evaluate as score
+
+    truth = read_ground_truth(annotations, subset)
+    evaluation = score(read_detections(detections, truth), truth, protocol)
+    if not evaluation.result.instances:
+        raise InputError(f"no instance counts under protocol {protocol}", annotations, "choose another protocol")
+    report = _report(evaluation, per_class, bootstrap, errors) | {"synthetic": truth.synthetic}
+    click.echo(json.dumps(report, indent=2, allow_nan=False) if as_json else "\n".join(_lines(report)))
+    if report["missing_classes"]:
+        click.echo(f"warning: not scored, no ground truth: {', '.join(report['missing_classes'])}", err=True)
+
+
+def _report(evaluation: Evaluation, per_class: bool, bootstrap: int | None, errors: bool) -> dict[str, Any]:
+    from tal_repro.detection.mean_ap import recall_at
+
+    result = evaluation.result
+    recall = recall_at(evaluation.detections, evaluation.ground_truth, result.tious)
+    report: dict[str, Any] = {
+        "schema": SCHEMA,
+        "protocol": evaluation.protocol,
+        "map": _by_tiou(result.tious, result.map_per_tiou),
+        "average_map": result.average,
+        "recall": {f"{k}x": _by_tiou(result.tious, recall[:, i]) for i, k in enumerate((1, 5))},
+        "videos": evaluation.videos,
+        "instances": result.instances,
+        "detections": result.detections,
+        "ignored": dict(evaluation.ignored),
+        "missing_classes": list(result.missing_classes),
+    }
+    if per_class:
+        rows = zip(result.classes, result.ap, result.instances_per_class, strict=True)
+        report["per_class"] = {
+            name: {"ap": _by_tiou(result.tious, ap), "average_ap": float(ap.mean()), "instances": int(count)}
+            for name, ap, count in rows
+        }
+    if bootstrap:
+        report["bootstrap"] = _interval(evaluation, bootstrap)
+    if errors:
+        report["errors"] = _error_types(evaluation)
+    return report
+
+
+def _interval(evaluation: Evaluation, resamples: int) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from tal_repro.detection.bootstrap import bootstrap_interval
+
+    return asdict(bootstrap_interval(evaluation.matched, evaluation.videos, resamples))
+
+
+def _error_types(evaluation: Evaluation) -> dict[str, Any]:
+    from tal_repro.detection.errors_tide import error_types
+
+    found = error_types(evaluation.detections, evaluation.ground_truth)
+    return {"tiou": found.tiou, "counts": dict(found.counts), "map_gain": dict(found.map_gain)}
+
+
+def _by_tiou(tious: tuple[float, ...], values: Any) -> dict[str, float]:
+    return {f"{tiou:g}": float(value) for tiou, value in zip(tious, values, strict=True)}
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    """Return the report for reading, mAP in percent."""
+    tious = list(report["map"])
+    lines = ["SYNTHETIC DATA"] if report["synthetic"] else []
+    counts = ", ".join(f"{report[name]} {name}" for name in ("videos", "instances", "detections"))
+    lines += [
+        f"protocol {report['protocol']}: {counts}",
+        *(f"  left out, {reason}: {rows}" for reason, rows in report["ignored"].items()),
+        f"{'tIoU':24}" + "".join(f"{t:>8}" for t in tious) + f"{'average':>9}",
+        _row("mAP (%)", report["map"].values(), report["average_map"]),
+        *(_row(f"recall@{k} (%)", values.values()) for k, values in report["recall"].items()),
+    ]
+    for name, row in report.get("per_class", {}).items():
+        lines.append(_row(f"  {name} ({row['instances']})", row["ap"].values(), row["average_ap"]))
+    if interval := report.get("bootstrap"):
+        lines.append(
+            f"{100 * interval['confidence']:g} % interval of the average mAP over videos: "
+            f"{100 * interval['low']:.2f} to {100 * interval['high']:.2f} ({interval['resamples']} resamples)"
+        )
+    if errors := report.get("errors"):
+        lines.append(f"errors at tIoU {errors['tiou']:g}:   count   mAP gained if mended (points)")
+        lines += [f"  {name:18}{n:>8}{100 * errors['map_gain'][name]:>10.2f}" for name, n in errors["counts"].items()]
+    return lines
+
+
+def _row(name: str, values: Any, average: float | None = None) -> str:
+    last = "" if average is None else f"{100 * average:9.2f}"
+    return f"{name:24}" + "".join(f"{100 * value:8.2f}" for value in values) + last
