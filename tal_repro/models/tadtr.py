@@ -86,6 +86,17 @@ class TadTR(nn.Module):
         """Return the parameters that train at `recipe.slow_lr_factor`: sampling offsets and reference points."""
         return {n for n, _ in self.named_parameters() if ".offsets." in n or n.startswith("reference.")}
 
+    def padded_length(self, length: int) -> int:
+        """Return the steps that a video of `length` steps is padded to: its own."""
+        return length
+
+    def upstream_form(self, on: bool = True) -> TadTR:
+        """Switch to upstream's arithmetic (grid sampling, segment heads run twice), for counting its MACs."""
+        for module in self.modules():
+            if hasattr(module, "upstream_arithmetic"):
+                setattr(module, "upstream_arithmetic", on)  # noqa: B010
+        return self
+
     def forward(self, features: Tensor, lengths: Tensor) -> TadtrOutputs:
         """Map features [B, C, T] and lengths [B] to raw outputs; ValueError names a bad shape, length or value."""
         total = features.shape[2]
@@ -150,9 +161,9 @@ class TadTR(nn.Module):
         logits, segments = [], []
         for layer, class_head, segment_head in zip(self.decoder, self.class_heads, self.segment_heads, strict=True):
             content = layer(content, position, reference * valid_ratio, memory, padding)
-            if self.upstream_arithmetic:
-                segment_head(content)  # once in its decoder, once more for the outputs
             shift = segment_head(content)
+            if self.upstream_arithmetic:  # once for the next reference, once for the outputs: equal
+                shift = torch.minimum(shift, segment_head(content))
             if reference.shape[-1] == 1:  # the first layer refines a centre, the others a segment
                 shift = torch.cat((shift[..., :1] + _logit(reference), shift[..., 1:]), -1)
             else:

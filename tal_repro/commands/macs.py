@@ -1,0 +1,79 @@
+"""`tal-repro macs`: multiply-accumulates of a model at input lengths, for comparison with published counts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tal_repro.measure.macs import MacCount
+
+GIGA = 1e9
+
+
+@click.command()
+@click.option("--model", "models", multiple=True, help="Model to count; repeatable. [default: all four]")
+@click.option("--length", "lengths", type=int, multiple=True, help="Feature steps; repeatable. [default: 1000]")
+@click.option("--max-seq-len", type=int, help="Pad shorter inputs to this (published counts: 576). [default: 2304]")
+@click.option("--actionness/--no-actionness", default=True, show_default=True, help="TadTR's actionness branch.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/macs.json) alone.")
+def macs(
+    models: tuple[str, ...], lengths: tuple[int, ...], max_seq_len: int | None, actionness: bool, as_json: bool
+) -> None:
+    """Count multiply-accumulates (MACs) of inference, by fvcore, for an input of LENGTH feature steps.
+
+    Counts upstream's algorithm (what published numbers count) and this kit's own. TadTR pads nothing. --json prints
+    one object for one model and one length, otherwise a list.
+    """
+    from tal_repro.models import MODELS, model_entry
+
+    for model in models:
+        model_entry(model)
+    rows = []
+    for model in models or tuple(MODELS):
+        for length in lengths or (1000,):
+            click.echo(f"counting {model} at {length} feature steps", err=True)
+            rows.append(_count(model, length, max_seq_len, actionness))
+    if as_json:
+        payload = [_as_json(*row) for row in rows]
+        click.echo(json.dumps(payload[0] if len(payload) == 1 else payload, indent=2))
+        return
+    click.echo("\n".join(_table(rows)))
+    click.echo("Not counted by fvcore: " + ", ".join(sorted({name for u, _ in rows for name in u.unsupported_ops})))
+
+
+def _count(model: str, length: int, max_seq_len: int | None, actionness: bool) -> tuple[MacCount, MacCount]:
+    """Return the count in upstream's form and in native form."""
+    from tal_repro.measure.macs import count_macs
+
+    options: dict[str, Any] = {} if model != "tadtr" else {"actionness": actionness}
+    limit = None if model == "tadtr" else max_seq_len
+    return (
+        count_macs(model, length, limit, upstream_form=True, **options),
+        count_macs(model, length, limit, upstream_form=False, **options),
+    )
+
+
+def _as_json(upstream: MacCount, native: MacCount) -> dict[str, Any]:
+    return {
+        "schema": "tal-repro/macs/1",
+        "model": upstream.model,
+        "feature_length": upstream.feature_length,
+        "padded_length": upstream.padded_length,
+        "max_seq_len": upstream.max_seq_len,
+        "macs": upstream.macs,
+        "by_operator": upstream.by_operator,
+        "unsupported_ops": upstream.unsupported_ops,
+        "native_macs": native.macs,
+        "native_by_operator": native.by_operator,
+    }
+
+
+def _table(rows: list[tuple[MacCount, MacCount]]) -> list[str]:
+    lines = [f"{'model':<14}{'length':>8}{'padded':>8}{'upstream GMACs':>18}{'native GMACs':>18}"]
+    for upstream, native in rows:
+        counts = f"{upstream.macs / GIGA:>18.9f}{native.macs / GIGA:>18.9f}"
+        lines.append(f"{upstream.model:<14}{upstream.feature_length:>8}{upstream.padded_length:>8}{counts}")
+    return lines

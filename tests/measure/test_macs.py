@@ -1,0 +1,114 @@
+"""MACs: tiny networks counted by hand, published counts, and that the count is of the module that trains."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tal_repro.errors import InputError
+from tal_repro.measure.macs import count_macs, count_module
+from tal_repro.models import build
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "gmacs.csv"
+
+
+def published(model: str) -> dict[int, float]:
+    with PUBLISHED.open() as file:
+        return {int(r["feature_length"]): float(r["gmacs"]) for r in csv.DictReader(file) if r["model"] == model}
+
+
+def test_counts_tiny_networks_as_by_hand() -> None:
+    linear = nn.Linear(3, 5)
+    assert count_module(linear, torch.zeros(2, 7, 3))[0] == 2 * 7 * 3 * 5
+    conv = nn.Conv1d(4, 6, 3, padding=1)  # 10 outputs of 6 channels, each over 4 channels and 3 taps
+    total, by_operator, _ = count_module(nn.Sequential(conv, nn.ReLU()), torch.zeros(1, 4, 10))
+    assert (total, by_operator) == (10 * 6 * 4 * 3, {"conv": 720})
+    depthwise = nn.Conv1d(4, 4, 3, stride=2, padding=1, groups=4)
+    assert count_module(depthwise, torch.zeros(1, 4, 10))[0] == 5 * 4 * 3
+
+
+def test_lists_what_it_does_not_count() -> None:
+    _, _, unsupported = count_module(nn.Sequential(nn.Linear(2, 2), nn.Softmax(-1), nn.GELU()), torch.zeros(1, 2))
+    assert unsupported == {"aten::softmax": 1, "aten::gelu": 1}
+
+
+@pytest.mark.parametrize("actionness", [True, False])
+def test_tadtr_is_affine_in_the_length(actionness: bool) -> None:
+    # UPSTREAM's measured law: per step the input projection and four encoder layers, and a constant for the decoder
+    constant = 230_993_920 if actionness else 186_419_200
+    for length in (100, 128, 1000):
+        count = count_macs("tadtr", length, actionness=actionness)
+        assert count.macs == 3_501_312 * length + constant
+        assert (count.padded_length, count.max_seq_len) == (length, None)
+
+
+def test_tadtr_split_by_operator() -> None:
+    count = count_macs("tadtr", 1000, actionness=False)
+    assert count.by_operator["conv"] == 1000 * 2048 * 256
+    assert count.by_operator["bmm"] == 4 * 2 * 40 * 40 * 256
+    # fvcore counts 4 per sampled value, as for an image: 8 heads of 32 channels, 4 points, 4 layers of each kind
+    assert count.by_operator["grid_sampler"] == 4 * 256 * 4 * (4 * 1000 + 4 * 40)
+    native = count_macs("tadtr", 1000, upstream_form=False, actionness=False)
+    assert native.by_operator["embedding_bag"] == 2 * 256 * 4 * (4 * 1000 + 4 * 40)
+    assert native.macs < count.macs
+
+
+@pytest.mark.parametrize(("model", "tolerance"), [("actionformer", 1e-4), ("tridet", 5e-10), ("temporalmaxer", 5e-10)])
+@pytest.mark.parametrize("length", [200, 1000])
+def test_published_counts_come_back(model: str, tolerance: float, length: int) -> None:
+    # all 45: tests/measure/test_macs_published.py
+    assert count_macs(model, length, 576).macs / 1e9 == pytest.approx(published(model)[length], rel=tolerance)
+
+
+def test_upstreams_own_rule_pads_to_2304() -> None:
+    short, long = count_macs("temporalmaxer", 100), count_macs("temporalmaxer", 2304)
+    assert short.macs == long.macs == 23_491_289_088
+    assert (short.padded_length, short.max_seq_len) == (2304, 2304)
+    assert count_macs("temporalmaxer", 2305).padded_length == 2336
+
+
+@pytest.mark.parametrize("upstream_form", [True, False])
+def test_counts_the_module_that_trains(upstream_form: bool) -> None:
+    narrow = count_macs("tadtr", 50, upstream_form=upstream_form, ffn_dim=256)
+    wide = count_macs("tadtr", 50, upstream_form=upstream_form, ffn_dim=257)
+    rows = 4 * 50 + 4 * 40  # encoder steps and decoder queries through their feed-forward layers
+    assert wide.macs - narrow.macs == rows * 2 * 256
+    assert wide.by_operator["linear"] - narrow.by_operator["linear"] == rows * 2 * 256
+
+
+def test_upstream_form_computes_the_same() -> None:
+    torch.manual_seed(0)
+    model = build("tadtr", feature_dim=32, ffn_dim=32, hidden_dim=64).eval()
+    features, lengths = torch.rand(2, 32, 30), torch.tensor([30, 30])
+    with torch.no_grad():
+        own = model(features, lengths)
+        theirs = model.upstream_form()(features, lengths)
+    for a, b in zip(own, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_counting_draws_nothing_from_the_caller() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    count_macs("tadtr", 10, ffn_dim=16)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("tadtr", 0), "length 0"),
+        (("tadtr", True), "length True"),
+        (("tadtr", 10**9), "length 1000000000"),
+        (("nosuch", 10), "unknown model 'nosuch'"),
+        (("tadtr", 10, 576), "does not pad"),
+        (("tridet", 10, -1), "max_seq_len -1"),
+    ],
+)
+def test_bad_input_is_named(arguments: tuple[object, ...], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        count_macs(*arguments)  # type: ignore[arg-type]
