@@ -1,0 +1,111 @@
+"""`tal-repro evaluate` as its users meet it: the table, the JSON against its schema, and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+import tal_repro
+from tal_repro.cli import main
+
+SCHEMA = json.loads((Path(tal_repro.__file__).parent / "schemas" / "evaluate.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def files(tmp_path) -> tuple[str, str]:
+    """Two classes in three videos: Diving is found, GolfSwing in one video of two."""
+    rows = {"a": ("Diving", 0, 10), "b": ("GolfSwing", 5, 9), "c": ("GolfSwing", 5, 9)}
+    database = {
+        video: {"subset": "test", "duration": 60, "annotations": [{"label": label, "segment": [start, end]}]}
+        for video, (label, start, end) in rows.items()
+    }
+    database["d"] = {"subset": "validation", "annotations": [{"label": "Billiards", "segment": [0, 1]}]}
+    results = {
+        "a": [{"label": "Diving", "score": 0.9, "segment": [0, 10]}],
+        "b": [{"label": "GolfSwing", "score": 0.8, "segment": [5, 9]}],
+        "d": [{"label": "GolfSwing", "score": 0.7, "segment": [5, 9]}],
+    }
+    paths = tmp_path / "detections.json", tmp_path / "annotations.json"
+    for path, content in zip(paths, ({"results": results}, {"database": database}), strict=True):
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return str(paths[0]), str(paths[1])
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["evaluate", *arguments], catch_exceptions=False)
+
+
+def test_the_json_keeps_its_schema_and_the_known_answer(files) -> None:
+    result = run(*files, "--json", "--per-class", "--errors", "--bootstrap", "20")
+    report = json.loads(result.stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert report["schema"] == "tal-repro/evaluate/1"
+    assert report["map"] == dict.fromkeys(["0.3", "0.4", "0.5", "0.6", "0.7"], 0.75)
+    assert report["average_map"] == 0.75
+    assert (report["videos"], report["instances"], report["detections"]) == (3, 3, 2)
+    assert report["ignored"] == {"detections: video not in the subset": 1}
+    assert report["missing_classes"] == ["Billiards"]
+    assert report["per_class"]["GolfSwing"]["average_ap"] == 0.5
+    assert report["errors"]["counts"]["missed"] == 1
+    assert "warning: not scored, no ground truth: Billiards" in result.stderr
+
+
+def test_options_left_out_are_not_in_the_json(files) -> None:
+    report = json.loads(run(*files, "--json").stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert not {"per_class", "bootstrap", "errors"} & set(report)
+
+
+def test_the_table_says_what_was_left_out(files) -> None:
+    result = run(*files, "--protocol", "tadtr-210", "--per-class", "--bootstrap", "20", "--errors")
+    assert result.exit_code == 0
+    assert "protocol tadtr-210: 3 videos, 3 instances, 2 detections" in result.stdout
+    assert "left out, detections: video not in the subset: 1" in result.stdout
+    assert "75.00" in result.stdout
+    assert "20 resamples" in result.stdout
+    assert "SYNTHETIC" not in result.stdout
+    assert "\x1b" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+def test_synthetic_annotations_are_said_to_be_so(files) -> None:
+    path = Path(files[1])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"synthetic": True}))
+    assert json.loads(run(*files, "--json").stdout)["synthetic"] is True
+    assert run(*files).stdout.startswith("SYNTHETIC DATA")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda d: d["results"]["a"][0].update(label="Skating"), "label 'Skating' is not a class"),
+        (lambda d: d["results"]["a"][0].update(segment=[9, 1]), "ends before it starts"),
+        (lambda d: d.pop("results"), "no object"),
+    ],
+)
+def test_bad_input_exits_2_without_a_traceback(files, change, what) -> None:
+    path = Path(files[0])
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    result = run(*files, "--json")
+    assert result.exit_code == 2
+    assert what in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_a_subset_without_a_counted_instance_is_refused(files) -> None:
+    result = run(*files, "--subset", "train")
+    assert result.exit_code == 2
+    assert "subsets in the file: test, validation" in result.stderr
+
+
+def test_unknown_protocol_lists_the_known(files) -> None:
+    result = run(*files, "--protocol", "mine")
+    assert result.exit_code == 2
+    assert "opentad-211" in result.output

@@ -1,0 +1,215 @@
+"""The readers of detections and annotations: both upstream layouts, every kind of bad file, and arbitrary JSON."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tal_repro.detection import detections_io
+from tal_repro.detection.detections_io import read_detections, read_ground_truth
+from tal_repro.detection.protocols import GroundTruth
+from tal_repro.errors import InputError
+
+TRUTH = GroundTruth({"v": 60.0}, {}, ("Diving", "GolfSwing"), {7: "Diving", 9: "GolfSwing"})
+
+
+def annotation(label="Diving", segment=(1, 2.5), **more):
+    return {"label": label, "segment": list(segment), **more}
+
+
+def document(*annotations, subset="Test", **more):
+    return {"database": {"v": {"subset": subset, "duration": 60.5, "annotations": list(annotations)}}, **more}
+
+
+def written(folder, content, name="file.json"):
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_actionformers_layout_is_read(tmp_path) -> None:
+    content = document(annotation(label_id=7), annotation("GolfSwing", label_id=9, **{"segment(frames)": [1, 2]}))
+    content["database"]["w"] = {"subset": "Validation", "annotations": [annotation("Billiards", label_id=3)]}
+    truth = read_ground_truth(written(tmp_path, content))
+    assert truth.durations_s == {"v": 60.5}
+    assert truth.instances["label"].tolist() == ["Diving", "GolfSwing"]
+    assert truth.instances["end_s"].tolist() == [2.5, 2.5]
+    assert truth.classes == ("Billiards", "Diving", "GolfSwing")
+    assert truth.class_ids == {3: "Billiards", 7: "Diving", 9: "GolfSwing"}
+    assert not truth.synthetic
+
+
+def test_tadtrs_layout_is_read(tmp_path) -> None:
+    content = document(annotation(), annotation("Ambiguous"), subset="test", classes=["GolfSwing", "Diving"])
+    truth = read_ground_truth(written(tmp_path, content | {"synthetic": True}))
+    assert truth.classes == ("GolfSwing", "Diving")
+    assert truth.class_ids == {0: "GolfSwing", 1: "Diving"}
+    assert truth.instances["label"].tolist() == ["Diving", "Ambiguous"]
+    assert truth.synthetic
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("", "not readable as JSON"),
+        ("[" * 100_000, "not readable as JSON"),
+        ('{"database": {"v": {}, "v": {}}}', "a key occurs twice"),
+        (json.dumps(document(annotation())).replace("2.5", "NaN"), "NaN is not a number"),
+        (json.dumps(document(annotation())).replace("2.5", "1e999"), "segment is not"),
+        ("[]", "not an object"),
+        ({"results": {}}, "no object 'database'"),
+        (document(annotation(segment=(3, 2))), "video 'v', annotation 0: .* negative or swapped"),
+        (document(annotation(segment=(-1, 2))), "negative or swapped"),
+        (document(annotation(segment=(1,))), "segment is not"),
+        (document(annotation(segment=("1", "2"))), "segment is not"),
+        (document(annotation(segment=(True, 2))), "segment is not"),
+        (document(annotation(label=5)), "no label"),
+        (document(annotation(), subset="validation"), "no video of subset 'test'"),
+        ({"database": {"v": {"annotations": []}}}, "no subset"),
+        ({"database": {"v": {"subset": "test", "duration": -1}}}, "duration is not"),
+        ({"database": {"v": {"subset": "test", "annotations": {}}}}, "not a list"),
+        (document(annotation(), classes="Diving"), "classes is not a list"),
+        (document(annotation(label_id=1), annotation("GolfSwing", label_id=1)), "one label_id stands for two"),
+    ],
+)
+def test_bad_annotations_are_named(tmp_path, content, what) -> None:
+    with pytest.raises(InputError, match=what):
+        read_ground_truth(written(tmp_path, content))
+
+
+def test_all_bad_annotations_are_counted(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"annotation 4.*\n.*and 4 more"):
+        read_ground_truth(written(tmp_path, document(*[annotation(segment=(3, 2))] * 9)))
+
+
+DETECTION = {"label": "Diving", "score": 0.5, "segment": [1, 2]}
+
+
+@pytest.mark.parametrize("label", ["Diving", 7, "7"])
+def test_activitynet_detections_are_read_with_names_or_numbers(tmp_path, label) -> None:
+    path = written(tmp_path, {"version": "x", "results": {"v": [DETECTION | {"label": label}]}, "external_data": {}})
+    assert read_detections(path, TRUTH).to_dict("list") == {
+        "video_id": ["v"], "start_s": [1], "end_s": [2], "label": ["Diving"], "score": [0.5]
+    }  # fmt: skip
+
+
+def test_detections_in_a_compressed_csv_are_read(tmp_path) -> None:
+    path = tmp_path / "odd name \n é.csv.gz"
+    rows = 'video_id,start_s,end_s,label,score,note\nv,-0.5,2,GolfSwing,1e-3,x\n"v, 2",1,1,9,0.5,\n'
+    path.write_bytes(gzip.compress(rows.encode()))
+    table = read_detections(path, TRUTH)
+    assert table["video_id"].tolist() == ["v", "v, 2"]
+    assert table["label"].tolist() == ["GolfSwing", "GolfSwing"]
+    assert table["start_s"].tolist() == [-0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("video_id,start_s,end_s,label\n", "line 1: missing column 'score'"),
+        ("", "not a CSV"),
+        ("video_id,start_s,end_s,label,score\nv,0,1,Diving,0.5\nv,0,x,Diving,0.5\n", "line 3: a number is missing"),
+        ("video_id,start_s,end_s,label,score\nv,0,1,Diving,nan\n", "line 2: a number is missing"),
+        ("video_id,start_s,end_s,label,score\nv,0,1,Diving,inf\n", "line 2: a number is missing"),
+        ("video_id,start_s,end_s,label,score\nv,3,1,Diving,0.5\n", "line 2: ends before it starts"),
+        ("video_id,start_s,end_s,label,score\nv,0,1,Skating,0.5\n", "line 2: label 'Skating' is not a class"),
+        ("video_id,start_s,end_s,label,score\n1,2,3,4,5,6,7\n1,2\n", "CSV|not a class|missing"),
+    ],
+)
+def test_bad_csv_names_its_line(tmp_path, content, what) -> None:
+    with pytest.raises(InputError, match=what):
+        read_detections(written(tmp_path, content, "d.csv"), TRUTH)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ({"results": []}, "no object 'results'"),
+        ({"results": {"v": {}}}, "video 'v': not a list"),
+        ({"results": {"v": [DETECTION, {"label": "Diving"}]}}, "video 'v', detection 1: needs"),
+        ({"results": {"v": [DETECTION | {"score": "0.5"}]}}, "needs"),
+        ({"results": {"v": [DETECTION | {"segment": [10**400, 1]}]}}, "needs"),
+        ({"results": {"v": [DETECTION, DETECTION | {"segment": [2, 1]}]}}, "video 'v', detection 1: ends before"),
+        ({"results": {"v": [DETECTION | {"label": 3}]}}, "label '3' is not a class"),
+    ],
+)
+def test_bad_json_names_its_detection(tmp_path, content, what) -> None:
+    with pytest.raises(InputError, match=what):
+        read_detections(written(tmp_path, content), TRUTH)
+
+
+def test_unreadable_files_are_named(tmp_path, monkeypatch) -> None:
+    with pytest.raises(InputError, match="unknown kind of file"):
+        read_detections(written(tmp_path, "", "d.pkl"), TRUTH)
+    with pytest.raises(InputError, match="No such file"):
+        read_ground_truth(tmp_path / "absent.json")
+    with pytest.raises(InputError, match="directory"):
+        read_ground_truth(tmp_path)
+    half = tmp_path / "half.json.gz"
+    half.write_bytes(gzip.compress(b"{}" * 1000)[:20])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_ground_truth(half)
+    monkeypatch.setattr(detections_io, "MAX_BYTES", 10)
+    with pytest.raises(InputError, match="larger than"):
+        read_ground_truth(written(tmp_path, document(annotation())))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+NEARLY_RIGHT = st.fixed_dictionaries(
+    {
+        "database": st.dictionaries(
+            st.text(max_size=5),
+            st.fixed_dictionaries(
+                {"subset": st.sampled_from(["test", "Test", "val"]) | JSON_VALUES},
+                optional={
+                    "duration": st.floats(0, 100) | JSON_VALUES,
+                    "annotations": st.lists(
+                        st.fixed_dictionaries(
+                            {
+                                "label": st.sampled_from(["a", "b", "Ambiguous"]) | JSON_VALUES,
+                                "segment": st.tuples(st.floats(0, 9), st.floats(9, 20)).map(list) | JSON_VALUES,
+                            },
+                            optional={"label_id": st.integers(0, 3) | JSON_VALUES},
+                        )
+                        | JSON_VALUES,
+                        max_size=3,
+                    )
+                    | JSON_VALUES,
+                },
+            )
+            | JSON_VALUES,
+            max_size=3,
+        )
+    },
+    optional={"classes": st.lists(st.sampled_from("ab"), max_size=2) | JSON_VALUES},
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(NEARLY_RIGHT | JSON_VALUES)
+def test_any_json_is_read_whole_or_refused_by_name(tmp_path, content) -> None:
+    try:
+        truth = read_ground_truth(written(tmp_path, content))
+    except InputError as error:
+        assert "file.json" in str(error)
+    else:
+        assert truth.durations_s
+        starts, ends = truth.instances["start_s"], truth.instances["end_s"]
+        assert ((starts >= 0) & (ends >= starts)).all()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_arbitrary_bytes_are_refused_as_detections(tmp_path, content) -> None:
+    for name in ("d.csv", "d.json", "d.csv.gz"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            read_detections(tmp_path / name, TRUTH)
