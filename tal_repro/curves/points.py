@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tal_repro.curves.families import Array
 from tal_repro.errors import InputError
 
-MAX_DISTINCT = 200  # more percentages than this are merged into neighbours before anything is fitted
+MAX_DISTINCT = 60  # more percentages than this are merged into neighbours before anything is fitted
 
 
 @dataclass(frozen=True)

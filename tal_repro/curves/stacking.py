@@ -32,7 +32,7 @@ mmf4, wbl4 and expd3 are 4pl, exp4 and exp3 under other names: a copy would only
 MIN_POINTS = 4  # the smallest family that levels off has three parameters
 MAX_ORIGINS = 26
 NOISE_FLOOR = 0.5  # points of mAP: errors below it are not told apart when families are compared
-SHRINKAGE = 1.0  # pull of the weights towards equal ones: a handful of back-tests cannot rank ten families
+LOSS_FLOOR = 0.01  # of the squared scaled error: a family is not preferred for being exact beyond noise
 SLOPE_SHARE = 0.2  # of the recent slope times the log-distance: the part of the error no family shows
 SCALE_FLOOR = 0.3  # points of mAP
 
@@ -96,44 +96,48 @@ def roll(x: Array, y: Array, weights: Array | None = None, names: Sequence[str] 
 def stacking_weights(rolling: Rolling, origin: int) -> Array:
     """Return the weights [families] learned from what the first `origin` points can back-test.
 
-    They minimise the squared error of the average over all earlier prefixes (in units of what the
-    last value missed), held towards equal weights by SHRINKAGE times their divergence from them.
+    They minimise sqrt(origins) / 2 * ln(squared error of the average) plus the divergence from equal
+    weights: a handful of back-tests cannot rank ten families, many that agree can. The root is there
+    because forecasts from neighbouring origins miss alike.
     """
     known = ~np.isnan(rolling.row(origin)[:, 0])
     equal = known / max(int(known.sum()), 1)
-    errors, row_weights = _past_errors(rolling, origin)
-    if not len(errors) or known.sum() < 2:
+    errors, row_weights, origins = _past_errors(rolling, origin)
+    if not origins or known.sum() < 2:
         return np.asarray(equal)
     gram = (errors * row_weights[:, None]).T @ errors
-    weights = equal.copy()
-    for _ in range(300):
-        slope = 2 * gram @ weights + SHRINKAGE * np.log(np.maximum(weights, 1e-12) / np.maximum(equal, 1e-12))
-        step = np.exp(-0.3 * np.clip(slope - slope[known].min(), 0.0, 50.0))
+    evidence, weights = np.sqrt(origins), equal.copy()
+    for _ in range(400):  # exponentiated gradient: weights stay positive and sum to 1
+        pull = gram @ weights
+        slope = evidence * pull / (weights @ pull + LOSS_FLOOR)
+        slope = slope + np.log(np.maximum(weights, 1e-12) / np.maximum(equal, 1e-12))
+        step = np.exp(-0.1 * np.clip(slope - slope[known].min(), 0.0, 20.0))
         weights = np.where(known, weights * step, 0.0)
         weights /= weights.sum()
     return weights
 
 
-def _past_errors(rolling: Rolling, origin: int) -> tuple[Array, Array]:
-    """Return the scaled errors [rows, families] and weights [rows] of all forecasts within the first points."""
-    y = rolling.y
+def _past_errors(rolling: Rolling, origin: int) -> tuple[Array, Array, int]:
+    """Return all earlier forecasts within the first points: scaled errors [rows, families], their weights
+    [rows], and the number of origins they were made from."""
     rows, weights = [], []
     for position, earlier in enumerate(rolling.origins):
         if earlier >= origin:
             break
-        for index in range(earlier, origin):
-            error = rolling.predictions[:, position, index] - y[index]
-            if np.isnan(error).all():
-                continue
-            # A family that could not be fitted yet counts as a middling one.
-            middling = float(np.median(np.abs(error[~np.isnan(error)])))
-            scale = abs(y[earlier - 1] - y[index]) + NOISE_FLOOR
-            rows.append(np.clip(np.where(np.isnan(error), middling, error) / scale, -5.0, 5.0))
-            weights.append(earlier / (origin - earlier))  # origins alike, better informed ones more
+        truth = rolling.y[earlier:origin]
+        errors = (rolling.predictions[:, position, earlier:origin] - truth).T
+        fitted = ~np.isnan(errors[0])
+        if not fitted.any():
+            continue
+        # A family that could not be fitted yet counts as a middling one.
+        middling = np.median(np.abs(errors[:, fitted]), axis=1, keepdims=True)
+        scale = np.abs(rolling.y[earlier - 1] - truth)[:, None] + NOISE_FLOOR
+        rows.append(np.clip(np.where(fitted, errors, middling) / scale, -5.0, 5.0))
+        weights.append(np.full(len(truth), earlier / len(truth)))  # origins alike, better informed ones more
     if not rows:
-        return np.empty((0, len(rolling.names))), np.empty(0)
-    share = np.array(weights) / np.sum(weights)
-    return np.array(rows), share
+        return np.empty((0, len(rolling.names))), np.empty(0), 0
+    share = np.concatenate(weights)
+    return np.concatenate(rows), share / share.sum(), len(rows)
 
 
 def average(rolling: Rolling, origin: int, values: Array, x: Array) -> tuple[Array, Array, Array]:

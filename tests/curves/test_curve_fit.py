@@ -11,7 +11,8 @@ from tal_repro.curves import FAMILIES, fit
 from tal_repro.curves.identify import noise_variance
 from tal_repro.errors import InputError
 
-LCDB = "pow2 pow3 pow4 exp2 exp3 exp4 expp3 expd3 vap3 ilog2 log2 lin2 logpower3 mmf4 wbl4 last1".split()
+LCDB = {"pow2", "pow3", "pow4", "exp2", "exp3", "exp4", "expp3", "expd3", "vap3", "ilog2", "log2", "lin2"}
+LCDB |= {"logpower3", "mmf4", "wbl4", "last1"}
 
 # The printed formulas, written as anyone would: a fit must be reproducible from its parameters alone.
 FORMULAS = {

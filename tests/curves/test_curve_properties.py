@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from tal_repro.curves import FAMILIES, fit, forecast
 from tal_repro.errors import InputError
 
-SETTINGS = settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+SETTINGS = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 GRID = np.array([10.0, 20, 30, 40, 60, 80, 100])
 
 

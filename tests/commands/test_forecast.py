@@ -1,0 +1,172 @@
+"""`tal-repro forecast` as a user meets it: answers, refusals, JSON, and errors that name line, field and remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+
+from tal_repro.cli import main
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "tal_repro" / "schemas" / "forecast.json").read_text())
+GOOD = "train_percent,mAP\n10,3.54\n20,24.69\n40,46.86\n60,59.32\n80,62.67\n100,66.25\n"
+
+
+def run(text: str | bytes, *options: str) -> Result:
+    return CliRunner().invoke(main, ["forecast", "-", *options], input=text, catch_exceptions=False)
+
+
+def as_json(text: str, *options: str) -> dict:
+    result = run(text, "--json", *options)
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    jsonschema.validate(answer, SCHEMA)
+    return answer
+
+
+def test_the_answer_comes_first_and_coverage_last():
+    result = run(GOOD)
+    assert result.exit_code == 0
+    for expected in ("predicted mAP", "80% interval", "data needed", "run next", "how often", "family"):
+        assert expected.lower() in result.stdout.lower()
+    assert result.stdout.index("predicted mAP") < result.stdout.index("How often")
+    assert result.stdout.isascii() and "\x1b" not in result.stdout
+
+
+def test_json_alone_on_standard_output_follows_the_schema():
+    answer = as_json(GOOD)
+    low, high = answer["interval"]
+    assert low <= answer["prediction"] <= high and answer["last_value"] == 66.25 and answer["answerable"]
+    assert answer["horizon"]["prediction"] > answer["prediction"]
+    assert answer["gain"]["at_horizon"] > 0.5 > answer["gain"]["at_target"]
+
+
+def test_options_move_the_question():
+    answer = as_json(GOOD, "--target", "150", "--horizon", "200", "--value", "68", "--level", "0.5")
+    assert answer["target"] == 150 and answer["horizon"]["train_percent"] == 200
+    assert answer["data_needed"]["value"] == 68 and answer["level"] == 0.5
+    wide = as_json(GOOD, "--target", "150", "--level", "0.9")["interval"]
+    assert wide[0] < answer["interval"][0] and wide[1] > answer["interval"][1]
+
+
+def test_the_terminal_and_the_json_say_the_same():
+    answer, text = as_json(GOOD), run(GOOD).stdout
+    assert f"{answer['prediction']:.1f}" in text
+    assert f"{answer['interval'][0]:.1f} to {answer['interval'][1]:.1f}" in text
+
+
+def test_few_points_and_far_questions_are_refused_plainly():
+    few = as_json("train_percent,mAP\n10,3\n20,25\n40,47\n")
+    assert not few["answerable"] and few["prediction"] is None and "3 percentages" in few["reason"]
+    far = as_json(GOOD, "--horizon", "5000")
+    assert far["answerable"] and not far["horizon"]["answerable"] and "no back-test" in far["horizon"]["reason"]
+    assert "cannot be answered" in run("train_percent,mAP\n10,3\n20,25\n40,47\n").stdout
+
+
+def test_runs_are_counted_and_saturation_tested():
+    rows = "".join(
+        f"{p},{m + d},{r}\n"
+        for p, m in ((10, 20), (30, 40), (60, 50), (80, 50), (100, 50))
+        for r, d in enumerate((-0.1, 0, 0.1))
+    )
+    answer = as_json("train_percent,mAP,run\n" + rows)
+    assert answer["points"]["runs"] == 15 and answer["points"]["percentages"] == 5
+    assert answer["saturation"]["tested"] and answer["saturation"]["percent"] == 60
+    assert as_json("train_percent,mAP,run\n" + rows, "--weights", "se2")["points"]["weights"] == "se2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.replace("\n", "\r\n"),
+        "\ufeff" + GOOD,
+        GOOD.replace(",", ";"),
+        GOOD.replace(",", "\t"),
+        "\n".join(["train_percent,mAP", *reversed(GOOD.splitlines()[1:])]),
+        GOOD + "\n\n",
+        GOOD.replace("train_percent,mAP", " Train_Percent , map "),
+        "mAP,train_percent\n" + "".join(f"{r.split(',')[1]},{r.split(',')[0]}\n" for r in GOOD.splitlines()[1:]),
+    ],
+    ids=["crlf", "bom", "semicolons", "tabs", "unsorted", "trailing blank lines", "header case", "column order"],
+)
+def test_harmless_spellings_give_the_same_answer(text):
+    assert as_json(text)["prediction"] == as_json(GOOD)["prediction"]
+
+
+BAD = {
+    "empty": ("", "holds no points"),
+    "header only": ("train_percent,mAP\n", "no points"),
+    "no header": ("10,3\n20,4\n", "-:1|standard input:1"),
+    "missing column": ("train_percent,accuracy\n10,3\n", "no column 'mAP'"),
+    "one point": ("train_percent,mAP\n10,3\n", "one point"),
+    "nan": (GOOD.replace("46.86", "nan"), "standard input:4.*'mAP' is nan"),
+    "infinite": (GOOD.replace("46.86", "inf"), "standard input:4"),
+    "not a number": (GOOD.replace("46.86", "abc"), "standard input:4.*'mAP' is not a number: 'abc'"),
+    "unit": (GOOD.replace("46.86", "46.86%"), "without a unit"),
+    "empty field": (GOOD.replace("46.86", ""), "standard input:4.*'mAP' is empty"),
+    "missing field": (GOOD.replace("40,46.86", "40"), "1 fields where the header has 2"),
+    "empty row": (GOOD.replace("40,46.86", ""), "standard input:4.*the row is empty"),
+    "locale comma": (GOOD.replace("46.86", "46,86"), "decimals with a point"),
+    "locale comma between semicolons": (GOOD.replace(",", ";").replace("46.86", "46,86"), "decimals with a point"),
+    "above 100": (GOOD.replace("46.86", "146.86"), "outside \\[0, 100\\]"),
+    "zero percent": (GOOD.replace("10,3", "0,3"), "outside \\(0, 100\\]"),
+    "negative": (GOOD.replace("46.86", "-1"), "outside"),
+    "duplicate": (GOOD + "40,46.86\n", "standard input:8: repeats line 4"),
+    "duplicate run": ("train_percent,mAP,run\n10,3,1\n10,4,1\n", "run '1' at 10 % already stands on line 2"),
+    "fractions": ("train_percent,mAP\n10,0.1\n20,0.2\n40,0.3\n80,0.4\n", "multiply mAP by 100"),
+    "share as fraction": ("train_percent,mAP\n0.1,10\n0.2,20\n0.4,30\n1,40\n", "multiply train_percent by 100"),
+    "two models": ("model,train_percent,mAP\na,10,3\nb,10,4\n", "second curve"),
+    "twice the column": ("mAP,train_percent,mAP\n1,2,3\n", "appears twice"),
+    "not text": (b"train_percent,mAP\n\xff\xfe,3\n", "not UTF-8"),
+    "nul": ("train_percent,mAP\n1\x000,3\n", "NUL"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_bad_input_is_named_with_a_remedy_and_exit_code_2(name, options):
+    import re
+
+    text, message = BAD[name]
+    result = run(text, *options)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert re.search(message, result.stderr), result.stderr
+    assert "remedy" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_files_that_are_none(tmp_path):
+    for path in (tmp_path, tmp_path / "absent \n'ü'.csv"):
+        result = CliRunner().invoke(main, ["forecast", str(path)])
+        assert result.exit_code == 2 and "remedy" in result.stderr and result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", [("--target", "0"), ("--target", "nan"), ("--level", "1"), ("--value", "101")])
+def test_options_out_of_range_are_named(option):
+    result = run(GOOD, *option)
+    assert result.exit_code == 2 and option[0] in result.stderr
+
+
+def test_a_hundred_thousand_points(tmp_path):
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    x = random.uniform(1, 100, 100_000)
+    y = 60 * (1 - np.exp(-x / 25)) + random.normal(0, 0.5, x.size) + 5
+    path = tmp_path / "many.csv"
+    path.write_text(
+        "train_percent,mAP\n" + "".join(f"{a!r},{b!r}\n" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+    )
+    result = CliRunner().invoke(main, ["forecast", str(path), "--json"], catch_exceptions=False)
+    assert result.exit_code == 0
+    answer = json.loads(result.stdout)
+    assert answer["points"]["merged"] and answer["prediction"] == pytest.approx(63.9, abs=0.5)
+
+
+def test_help_names_at_most_eight_options():
+    text = CliRunner().invoke(main, ["forecast", "--help"]).stdout
+    assert text.count("\n  --") <= 8 and "standard input" in text
