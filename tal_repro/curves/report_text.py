@@ -106,7 +106,7 @@ def _families(report: dict[str, Any]) -> list[str]:
 
 def _trust(report: dict[str, Any]) -> list[str]:
     coverage = report["coverage"]
-    lines = [f"How often a {coverage['level']:.0%} interval of this kind held when back-tested:"]
+    lines = [f"How often such intervals, at {coverage['level']:.0%}, held the truth when back-tested:"]
     own = coverage["these_points"]
     if own:
         lines.append(f"  on these points      {own['covered']:>4} of {own['forecasts']} ({_share(own)})")
@@ -118,7 +118,11 @@ def _trust(report: dict[str, Any]) -> list[str]:
         "each curve left out of its own calibration"
     )
     curves = ", ".join(f"{name} {c['covered']}/{c['forecasts']}" for name, c in everywhere["curves"].items())
-    return [*lines, f"    {curves}"]
+    lines.append(f"    {curves}")
+    used = coverage["calibrated_on"]
+    if used and len(used) < len(everywhere["curves"]):
+        lines.append(f"  these points are a published curve: their interval is calibrated on {', '.join(used)} alone")
+    return lines
 
 
 def _share(counts: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,3 +165,17 @@ def test_calibration_holds_the_published_points(curves):
     references = {reference.name: reference for reference in load_calibration().references}
     assert set(references) == set(curves)
     assert all(references[name].holds(x, y) for name, (x, y) in curves.items())
+
+
+def test_the_documented_coverage_is_the_measured_one():
+    text = (Path(__file__).parents[2] / "docs" / "curves.md").read_text(encoding="utf-8")
+    table = text.split("<!-- coverage -->")[1].split("<!-- /coverage -->")[0]
+    coverage = load_calibration().coverage
+    rows = [
+        f"| {name} | {c['covered']} of {c['forecasts']} | {c['rmse']:.2f} | {c['last_value_rmse']:.2f} |"
+        for name, c in coverage["curves"].items()
+    ]
+    total = (
+        f"| all | {coverage['covered']} of {coverage['forecasts']} ({100 * coverage['share_of_forecasts']:.0f} %) | | |"
+    )
+    assert table.strip().splitlines()[2:] == [*rows, total]
