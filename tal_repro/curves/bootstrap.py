@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
-from tal_repro.curves.families import Array, Family
+from tal_repro.curves.family import Array, Family
 from tal_repro.curves.identify import noise_variance
 from tal_repro.errors import InputError
 

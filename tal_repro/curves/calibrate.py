@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tal_repro.curves.families import Array
+from tal_repro.curves.family import Array
 from tal_repro.curves.stacking import Scored
 
 OWN_WEIGHT = 0.5

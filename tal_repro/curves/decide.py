@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tal_repro.curves.families import Array
+from tal_repro.curves.family import Array
 from tal_repro.curves.forecast import Forecast
 from tal_repro.curves.points import Points
 from tal_repro.curves.stacking import SCALE_FLOOR, SLOPE_SHARE, recent_slope, stacking_weights

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
-from tal_repro.curves.families import Array, Family, get_family
+from tal_repro.curves.families import get_family
+from tal_repro.curves.family import Array, Family
 from tal_repro.curves.weighting import PRIOR_DOF, soft_l1_weights, weights_from_runs
 from tal_repro.errors import InputError
 

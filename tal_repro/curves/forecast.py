@@ -18,7 +18,7 @@ from tal_repro.curves.calibrate import (
     load_calibration,
     rolling_coverage,
 )
-from tal_repro.curves.families import Array
+from tal_repro.curves.family import Array
 from tal_repro.curves.points import Points, make_points
 from tal_repro.curves.stacking import MIN_POINTS, Rolling, Scored, average, roll, score
 from tal_repro.curves.weighting import shrunken_variances

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tal_repro.curves import varpro
-from tal_repro.curves.families import Array, linear_box
+from tal_repro.curves.family import Array, linear_box
 
 if TYPE_CHECKING:
     from tal_repro.curves.fit import Fit

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tal_repro.curves.families import Array
+from tal_repro.curves.family import Array
 from tal_repro.errors import InputError
 
 MAX_DISTINCT = 60  # more percentages than this are merged into neighbours before anything is fitted

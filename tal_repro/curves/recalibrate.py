@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tal_repro.curves.calibrate import LEVEL, PATH, Reference, by_origin, rolling_coverage
-from tal_repro.curves.families import Array
+from tal_repro.curves.family import Array
 from tal_repro.curves.stacking import Scored, roll, score
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tal_repro.curves.backtest import Prefixes, fit_prefixes
-from tal_repro.curves.families import FAMILIES, Array
+from tal_repro.curves.families import FAMILIES
+from tal_repro.curves.family import Array
 
 STACKED = (
     "exponential",

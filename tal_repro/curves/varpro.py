@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tal_repro.curves.families import Array, Family, linear_box
+from tal_repro.curves.family import Array, Family, linear_box
 
 MAX_ITERATIONS = 120
 STEP = 3e-6  # central difference in internal coordinates, which are all of order one

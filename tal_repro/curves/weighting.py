@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
-from tal_repro.curves.families import Array
+from tal_repro.curves.family import Array
 from tal_repro.errors import InputError
 
 PRIOR_DOF = 4.0

@@ -1,0 +1,71 @@
+"""What a learning-curve family is: a shape that is linear in some parameters and not in others.
+
+The members stand in `families`; `varpro` eliminates the linear part exactly. Internal coordinates:
+`t = ln(x / x0)` with x0 the smallest training percentage of the fit, so that a change of the unit of x
+changes nothing but the reported parameters; `theta` the nonlinear parameters, in logarithms wherever a
+scale is meant, so that no value in the box overflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Basis = Callable[[Array, Array, Array], tuple[Array | None, Array]]
+"""(t [n], theta [B, q], t_last [B]) -> (offset [B, n] or None, columns [B, n, m])."""
+Natural = Callable[[Array, Array, float, float], tuple[float, ...]]
+"""(theta [q], beta [m], x0, t_last) -> the parameters of the printed formula."""
+
+UNBOUNDED = (-np.inf, np.inf)
+POSITIVE = (0.0, np.inf)
+LOG_MAX = 300.0  # exponents are clipped here: exp(300)**2 is still a finite double
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One nonlinear coordinate: its box, and how many deterministic starts are laid across it.
+
+    `low` and `high` are extended by `reach` = ln(x_max / x0) where the coordinate is a position on
+    the t axis (`spans`), because a curve may bend beyond the last point.
+    """
+
+    name: str
+    low: float
+    high: float
+    starts: int
+    spans: bool = False
+
+    def box(self, reach: float) -> tuple[float, float]:
+        """Return the lower and upper bound for data that reach `reach` log units beyond x0."""
+        return self.low, self.high + (reach if self.spans else 0.0)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One learning-curve family: y(x) = offset(x, theta) + columns(x, theta) @ beta."""
+
+    name: str
+    formula: str
+    parameters: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    basis: Basis
+    natural: Natural
+    linear_bounds: tuple[tuple[float, float], ...]
+    log2_space: bool = False
+    last_point_only: bool = False
+    constants: tuple[str, ...] = ()
+
+    @property
+    def k(self) -> int:
+        """Number of fitted parameters."""
+        return len(self.axes) + len(self.linear_bounds)
+
+
+def linear_box(family: Family) -> tuple[Array, Array]:
+    """Return lower and upper bounds of the linear parameters as two arrays [m]."""
+    bounds = np.array(family.linear_bounds, dtype=float)
+    return bounds[:, 0], bounds[:, 1]
