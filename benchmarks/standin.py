@@ -38,10 +38,10 @@ class StandIn:
         first, link = load(run.record.paths.checkpoint, run.spec.run_id)
         for epoch in range(first, epochs):
             began = time.monotonic()
-            while time.monotonic() - began < pause:
+            while (left := pause - (time.monotonic() - began)) > 0:
                 if run.should_stop() == "now":
                     raise StopRequested
-                time.sleep(min(0.01, pause))
+                time.sleep(min(0.01, left))
             link = hashlib.sha256(f"{link}:{epoch}".encode()).hexdigest()
             write_whole(run.record.paths.checkpoint, json.dumps([epoch + 1, link]).encode())
             run.heartbeat()

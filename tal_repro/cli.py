@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "show": ("show", "show", "Show one run and the command that repeats it."),
     "gc": ("gc", "gc", "List or delete what a results folder can do without."),
     "results": ("results", "results", "Carry finished runs between machines as one archive."),
+    "upstream": ("upstream", "upstream", "Look at the authors' code and prepare patched copies."),
     "macs": ("macs", "macs", "Count multiply-accumulate operations of a model."),
 }
 
