@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.reference import Pair, cases, pair
 from benchmarks.reference.settings import Setting, settings
+from benchmarks.reference.training import Weights, add_ulp_noise, train
+from benchmarks.reference.training import gradients as gradients_of
 from tal_repro.models.interface import Target
 
 OUTPUT_LIMIT = 1e-5  # of each tensor's maximum
 DOUBLE_LIMIT = 1e-7
 NOISE_FACTOR = 3.0  # times upstream's distance from itself under one-ulp noise
+NOISE_SEEDS = (1, 2)
 STEPS = 20
 
 
@@ -52,6 +55,29 @@ def distance(ours: Tensor, theirs: Tensor) -> float:
 def worst(pairs: dict[str, tuple[Tensor, Tensor]]) -> tuple[str, float]:
     """Return the name and distance of the farthest pair."""
     return max(((name, distance(*tensors)) for name, tensors in pairs.items()), key=lambda item: item[1])
+
+
+def noise_ratio(
+    ours: dict[str, Tensor], theirs: dict[str, Tensor], noisy: list[dict[str, Tensor]], keys: list[str]
+) -> tuple[float, dict[str, Any]]:
+    """Return the largest distance of any tensor in units of upstream's own distance under one-ulp noise.
+
+    A tensor's own distance is the largest over the noisy runs, and at least 1e-6: a float32 sum over 4536 points.
+    """
+    distances = {key: distance(ours[key], theirs[key]) for key in keys}
+    own = {key: max(1e-6, *(distance(run[key], theirs[key]) for run in noisy)) for key in keys}
+    where = max(keys, key=lambda key: distances[key] / own[key])
+    farthest = max(keys, key=lambda key: distances[key])
+    detail = {
+        "dtype": "float32",
+        "worst": where,
+        "worst_distance": distances[where],
+        "worst_upstream_from_itself": own[where],
+        "largest_distance": distances[farthest],
+        "largest_upstream_from_itself": max(own.values()),
+        "largest_distance_of": farthest,
+    }
+    return distances[where] / own[where], detail
 
 
 def parameters(name: str, folder: Path, seed: int) -> list[Row]:
@@ -97,54 +123,69 @@ def losses(name: str, folder: Path, seed: int) -> list[Row]:
 def gradients(name: str, folder: Path, seed: int) -> list[Row]:
     """Compare gradients, in float64 where upstream runs in it, else against upstream under one-ulp noise."""
     setting = settings(name)
-    both = _pair(setting, folder, seed, named=False)
+    both = _pair(setting, folder, seed, named=True)
     batch, truth = _batch(setting, seed, "many")
     if setting.double:
         _to_double(both)
         batch = [v.double() for v in batch]
-    ours = _gradients(both.native, lambda: both.native_losses(batch, truth)["total"])
-    reference = _upstream_gradients(both, batch, truth)
-    kept = {key: (ours[key], reference[key]) for key in reference if not setting.zero_gradient(key)}
-    where, value = worst(kept)
-    limit, detail = DOUBLE_LIMIT, {"worst": where, "dtype": "float64", "excluded": setting.excluded(reference)}
-    if not setting.double:
-        _add_ulp_noise(both.upstream, seed)
-        noisy = _upstream_gradients(both, batch, truth)
-        self_where, itself = worst({key: (noisy[key], reference[key]) for key in kept})
-        limit = NOISE_FACTOR * itself
-        detail |= {"dtype": "float32", "upstream_from_itself": itself, "upstream_from_itself_worst": self_where}
-    return [Row(name, "gradients", f"many actions, {detail['dtype']}", value, limit, detail)]
+    ours = gradients_of(both.native, lambda: both.native_losses(batch, truth)["total"])
+    theirs = _upstream_gradients(both, batch, truth)
+    noisy = []
+    for noise_seed in () if setting.double else NOISE_SEEDS:
+        both.use_named_weights(seed)
+        add_ulp_noise(both.upstream, noise_seed)
+        noisy.append(_upstream_gradients(both, batch, truth))
+    return [_compare(setting, "gradients", "many actions", ours, theirs, noisy)]
 
 
 def steps(name: str, folder: Path, seed: int) -> list[Row]:
     """Compare weights and their moving average after 20 optimizer steps on the same batches."""
     setting = settings(name, steps=True)
-    both = _pair(setting, folder, seed, named=False)
+    both = _pair(setting, folder, seed, named=True)
     if setting.double:
         _to_double(both)
-    start = copy.deepcopy(both.upstream.state_dict())
     batches = [_batch(setting, seed + i, "many", pick=i) for i in range(STEPS)]
     if setting.double:
         batches = [([v.double() for v in batch], truth) for batch, truth in batches]
-    both.reset()
-    ours = _train(both, both.native, lambda b, t: both.native_losses(b, t)["total"], batches, setting, {})
+    start = copy.deepcopy(both.upstream.state_dict())
+    ours = train(
+        both.native,
+        lambda videos, truth: both.native_losses(videos, truth)["total"],
+        batches,
+        setting.recipe,
+        both.decayed,
+        setting.rate_factor,
+    )
     theirs = _train_upstream(both, batches, setting)
-    noisy: list[dict[str, dict[str, Tensor]]] = []
-    for noise_seed in () if setting.double else (seed, seed + 1):
+    noisy = []
+    for noise_seed in () if setting.double else NOISE_SEEDS:
         both.upstream.load_state_dict(start)
-        _add_ulp_noise(both.upstream, noise_seed)
+        add_ulp_noise(both.upstream, noise_seed)
         noisy.append(_train_upstream(both, batches, setting))
-    rows = []
-    for kind in ("weights", "average") if setting.ema_decay else ("weights",):
-        keys = [key for key in theirs[kind] if not setting.zero_gradient(key)]
-        where, value = worst({key: (ours[kind][key], theirs[kind][key]) for key in keys})
-        limit, detail = DOUBLE_LIMIT, {"worst": where, "dtype": "float64", "excluded": setting.excluded(theirs[kind])}
-        if noisy:
-            itself = max(worst({key: (run[kind][key], theirs[kind][key]) for key in keys})[1] for run in noisy)
-            limit = NOISE_FACTOR * itself
-            detail |= {"dtype": "float32", "upstream_from_itself": itself}
-        rows.append(Row(name, "steps", f"{kind} after {STEPS} steps, {detail['dtype']}", value, limit, detail))
-    return rows
+    kinds = ("weights", "average") if setting.ema_decay else ("weights",)
+    return [
+        _compare(setting, "steps", f"{kind} after {STEPS} steps", ours[kind], theirs[kind], [n[kind] for n in noisy])
+        for kind in kinds
+    ]
+
+
+def _compare(
+    setting: Setting,
+    check: str,
+    case: str,
+    ours: dict[str, Tensor],
+    theirs: dict[str, Tensor],
+    noisy: list[dict[str, Tensor]],
+) -> Row:
+    """Compare tensors by name: by distance in float64, else in units of upstream's distance from itself."""
+    keys = [key for key in theirs if not setting.zero_gradient(key)]
+    excluded = {"excluded": setting.excluded(theirs), "tensors": len(keys)}
+    if noisy:
+        value, detail = noise_ratio(ours, theirs, noisy, keys)
+        return Row(setting.name, check, f"{case}, float32, in own noise", value, NOISE_FACTOR, detail | excluded)
+    where, value = worst({key: (ours[key], theirs[key]) for key in keys})
+    detail = {"dtype": "float64", "worst": where} | excluded
+    return Row(setting.name, check, f"{case}, float64", value, DOUBLE_LIMIT, detail)
 
 
 def detections(name: str, folder: Path, seed: int) -> list[Row]:
@@ -187,15 +228,9 @@ def _batch(setting: Setting, seed: int, kind: str, pick: int = 0) -> tuple[list[
     return batch, cases.targets(kind, lengths, setting.recipe.num_classes, seed)
 
 
-def _gradients(model: nn.Module, loss: Callable[[], Tensor]) -> dict[str, Tensor]:
-    model.zero_grad()
-    loss().backward()
-    return {key: p.grad.clone() for key, p in model.named_parameters() if p.grad is not None}
-
-
 def _upstream_gradients(both: Pair, batch: list[Tensor], truth: list[Target]) -> dict[str, Tensor]:
     both.reset()
-    found = _gradients(both.upstream, lambda: both.upstream_losses(batch, truth)["total"])
+    found = gradients_of(both.upstream, lambda: both.upstream_losses(batch, truth)["total"])
     return dict(_native_shapes(both, found))
 
 
@@ -205,47 +240,14 @@ def _native_shapes(both: Pair, tensors: dict[str, Tensor]) -> Iterator[tuple[str
         yield both.names[key], value.reshape(shapes[both.names[key]])
 
 
-def _add_ulp_noise(model: nn.Module, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            up = torch.randint(2, parameter.shape, generator=generator) * 2.0 - 1.0
-            parameter.copy_(torch.nextafter(parameter, parameter + up))
-
-
-def _train_upstream(both: Pair, batches: list[Any], setting: Setting) -> dict[str, dict[str, Tensor]]:
+def _train_upstream(both: Pair, batches: list[Any], setting: Setting) -> Weights:
     both.reset()
-    trained = _train(
-        both, both.upstream, lambda b, t: both.upstream_losses(b, t)["total"], batches, setting, both.names
+    trained = train(
+        both.upstream,
+        lambda videos, truth: both.upstream_losses(videos, truth)["total"],
+        batches,
+        setting.recipe,
+        lambda key: both.decayed(both.names[key]),
+        lambda key: setting.rate_factor(both.names[key]),
     )
     return {kind: dict(_native_shapes(both, tensors)) for kind, tensors in trained.items()}
-
-
-def _train(
-    both: Pair,
-    model: nn.Module,
-    loss: Callable[..., Tensor],
-    batches: list[Any],
-    setting: Setting,
-    names: dict[str, str],
-) -> dict[str, dict[str, Tensor]]:
-    """Take AdamW steps with clipping and moving average as the recipe says; return both sets of weights."""
-    named = list(model.named_parameters())
-    groups = [
-        {
-            "params": [parameter],
-            "weight_decay": setting.recipe.weight_decay if both.decayed(names.get(key, key)) else 0.0,
-            "lr": setting.recipe.learning_rate * setting.rate_factor(names.get(key, key)),
-        }
-        for key, parameter in named
-    ]
-    optimizer = torch.optim.AdamW(groups)
-    average = {key: p.detach().clone() for key, p in named}
-    for batch, truth in batches:
-        optimizer.zero_grad()
-        loss(batch, truth).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), setting.recipe.clip_norm)
-        optimizer.step()
-        for key, parameter in named:
-            average[key].lerp_(parameter.detach(), 1 - setting.ema_decay)
-    return {"weights": {key: p.detach().clone() for key, p in named}, "average": average}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import types
 from pathlib import Path
@@ -12,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.reference.native import FPS, NativePyramid, duration
 from benchmarks.reference.pair import Videos
 from benchmarks.reference.stubs import checkout, nms_stub
-from benchmarks.reference.weights import set_named_weights
-from tal_repro.detection.postprocess import suppress
+from tal_repro.detection.postprocess import CLIP_FRAMES, PYRAMID_STRIDE_FRAMES
 from tal_repro.models.interface import Target
-from tal_repro.models.pyramid import PyramidDetector, PyramidOutputs
+from tal_repro.models.pyramid import PyramidOutputs
 from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.upstream_weights import load, native_name
 
@@ -31,21 +30,17 @@ class PyramidPair:
     def __init__(self, name: str, recipe: PyramidRecipe, folder: Path) -> None:
         self.name, self.recipe = name, recipe
         self.upstream: Any = _build(name, recipe, folder)
-        self.native: Any = PyramidDetector(name, recipe)
-        keys = dict(self.upstream.named_parameters())
-        self.names = {key: str(native_name(name, key)) for key in keys}
+        self.side = NativePyramid(name, recipe)
+        self.native: Any = self.side.model
+        self.names = {key: str(native_name(name, key)) for key, _ in self.upstream.named_parameters()}
         load(self.native, self.upstream.state_dict())
-        self._turn_off_chance()
-
-    def _turn_off_chance(self) -> None:
-        self.native.recipe = dataclasses.replace(self.recipe, drop_path=0.0, input_noise_std=0.0)
         self.upstream.input_noise = 0
         for module in self.upstream.modules():
             if hasattr(module, "drop_prob"):
                 module.drop_prob = 0.0
 
     def use_named_weights(self, seed: int) -> None:
-        set_named_weights(self.native, seed)
+        self.side.use_named_weights(seed)
         own = dict(self.native.named_parameters())
         with torch.no_grad():
             for key, parameter in self.upstream.named_parameters():
@@ -53,41 +48,27 @@ class PyramidPair:
 
     def reset(self) -> None:
         self.upstream.loss_normalizer = self.recipe.loss_normalizer_start
-        self.native.loss_normalizer.fill_(self.recipe.loss_normalizer_start)
+        self.side.reset()
 
     def decayed(self, name: str) -> bool:
         return bool(dict(self.native.named_parameters())[name].ndim == 3)
 
-    def native_outputs(self, videos: Videos, training: bool) -> PyramidOutputs:
-        """Run the native model on unequal videos."""
-        self.native.train(training)
-        longest = max(v.shape[1] for v in videos)
-        batch = torch.stack([F.pad(v, (0, longest - v.shape[1])) for v in videos])
-        return self.native(batch, torch.tensor([v.shape[1] for v in videos]))  # type: ignore[no-any-return]
-
-    def upstream_outputs(self, videos: Videos, training: bool) -> dict[str, list[Tensor]]:
-        """Run upstream's layers up to the raw outputs, [B, channels, T_l] per level."""
-        self.upstream.train(training)
-        model = self.upstream
+    def upstream_outputs(self, videos: Videos, training: bool) -> dict[str, Tensor]:
+        """Run upstream's layers up to the raw outputs, [B, channels, T_l] per field and level."""
+        model = self.upstream.train(training)
         features, masks = model.preprocessing([{"feats": v} for v in videos])
         pyramid, masks = model.neck(*model.backbone(features, masks))
         heads = {"logits": model.cls_head, "offsets": model.reg_head}
         if self.name == "tridet":
             heads |= {"starts": model.start_head, "ends": model.end_head}
-        return {key: list(head(pyramid, masks)) for key, head in heads.items()}
+        return {f"{f}/{level}": x for f, head in heads.items() for level, x in enumerate(head(pyramid, masks))}
 
     def raw(self, videos: Videos, training: bool) -> dict[str, tuple[Tensor, Tensor]]:
-        native = self.native_outputs(videos, training)
-        upstream = self.upstream_outputs(videos, training)
-        pairs = {}
-        for field, levels in upstream.items():
-            for level, theirs in enumerate(levels):
-                ours = getattr(native, field)[level]
-                pairs[f"{field}/{level}"] = (F.pad(ours, (0, theirs.shape[-1] - ours.shape[-1])), theirs)
-        return pairs
+        ours, theirs = self.side.outputs(videos, training), self.upstream_outputs(videos, training)
+        return {key: (F.pad(ours[key], (0, x.shape[-1] - ours[key].shape[-1])), x) for key, x in theirs.items()}
 
     def native_losses(self, videos: Videos, targets: list[Target]) -> dict[str, Tensor]:
-        return self.native.loss(self.native_outputs(videos, True), targets)  # type: ignore[no-any-return]
+        return self.side.losses(videos, targets)
 
     def upstream_losses(self, videos: Videos, targets: list[Target]) -> dict[str, Tensor]:
         self.upstream.train()
@@ -97,28 +78,25 @@ class PyramidPair:
 
     def detections(self, video: Tensor) -> tuple[Any, Any]:
         with torch.no_grad():
-            outputs = self.native_outputs([video], training=False)
-            (candidates,) = self.native.decode(outputs)
-            ours = suppress(candidates.segments, candidates.scores, candidates.labels, self.recipe.max_detections)
-            return ours, self._upstream_detections(outputs)
+            outputs = self.side.run([video], training=False)
+            return self.side.detections(outputs), self.upstream_detections(outputs)
 
-    def _upstream_detections(self, outputs: PyramidOutputs) -> tuple[Tensor, Tensor, Tensor]:
-        total = self.native.padded_length(outputs.lengths[0])
+    def upstream_detections(self, outputs: PyramidOutputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Decode and post-process raw outputs of a single video by upstream's code."""
+        model = self.upstream.eval()
+        total = self.native.eval().padded_length(outputs.lengths[0])
         widths = [total // 2**level for level in range(self.recipe.levels)]
 
-        def level_rows(tensors: tuple[Tensor, ...], turn: bool) -> list[Tensor]:
-            padded = [F.pad(t[0], (0, width - t.shape[-1])) for t, width in zip(tensors, widths, strict=True)]
-            return [t.T for t in padded] if turn else padded
+        def padded(tensors: tuple[Tensor, ...]) -> list[Tensor]:
+            return [F.pad(t[0], (0, width - t.shape[-1])) for t, width in zip(tensors, widths, strict=True)]
 
-        model = self.upstream
         points = model.point_generator([torch.empty(1, 1, width) for width in widths])
         masks = [torch.arange(w) * 2**level < outputs.lengths[0] for level, w in enumerate(widths)]
-        arguments = [points, masks, level_rows(outputs.logits, True), level_rows(outputs.offsets, True)]
-        if self.name == "tridet":
-            arguments += [level_rows(outputs.starts, False), level_rows(outputs.ends, False)]
-        found = model.inference_single_video(*arguments)
-        # stride 1, no clip, 1 frame per second: seconds are feature steps
-        meta = {"video_id": "v", "fps": 1.0, "duration": float("inf"), "feat_stride": 1.0, "feat_num_frames": 0.0}
+        rows = [[t.T for t in padded(field)] for field in (outputs.logits, outputs.offsets)]
+        edges = [padded(field) for field in (outputs.starts, outputs.ends) if field]
+        found = model.inference_single_video(points, masks, *rows, *edges)
+        meta = {"fps": FPS, "feat_stride": PYRAMID_STRIDE_FRAMES, "feat_num_frames": CLIP_FRAMES}
+        meta |= {"video_id": "video", "duration": duration(outputs)}
         result = model.postprocessing([{**found, **meta}])[0]
         return result["segments"], result["scores"], result["labels"]
 

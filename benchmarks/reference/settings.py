@@ -47,7 +47,7 @@ class Setting:
 
 
 def settings(name: str, steps: bool = False) -> Setting:
-    """Return the setting of `name`; `steps` asks for the one to train with, of shorter sequences where it takes long."""
+    """Return the setting of `name`; `steps` asks for the one to train with, on shorter sequences where that is long."""
     if name == "tadtr":
         from benchmarks.reference.tadtr import setting
 
@@ -63,5 +63,6 @@ def settings(name: str, steps: bool = False) -> Setting:
     if name == "temporalmaxer":
         kinds = kinds[:-1]  # upstream fails on a video without actions
     if name == "actionformer":
-        zero = {"key.pointwise.bias": "adds the same to all scores of a query; softmax ignores it"}
+        why = "adds the same to all scores of a query, which softmax ignores"
+        zero = {"key.pointwise.bias": why, "key.norm.bias": why}
     return Setting(name, recipe, train, test, kinds, double=name == "actionformer", zero_gradients=zero)
