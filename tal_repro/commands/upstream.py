@@ -1,0 +1,69 @@
+"""`tal-repro upstream`: look at the authors' checkouts, make patched copies, show what the patches insert."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from tal_repro.models.registry import MODELS
+
+ALL = "all"
+
+
+@click.group()
+def upstream() -> None:
+    """Look at the authors' code, and prepare the patched copies that the upstream engine runs."""
+
+
+@upstream.command()
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, on standard output.")
+def status(as_json: bool) -> None:
+    """Show commit, cleanliness, patches and copy of each model's checkout; exit 1 if one cannot be used."""
+    from tal_repro.engines.upstream.checkout import status as look
+    from tal_repro.engines.upstream.checkout import to_json
+
+    found = [look(model) for model in MODELS]
+    if as_json:
+        click.echo(json.dumps({"schema": "tal-repro/upstream-status/1", "models": [to_json(one) for one in found]}))
+    else:
+        for one in found:
+            commit = one.commit[:12] or ("no git" if one.present else "-")
+            copy = "copy ready" if one.prepared else "no copy yet"
+            click.echo(f"{one.model:<14} {commit:<13} {'ok' if not one.problem else one.problem}, {copy}")
+            if one.problem:
+                click.echo(f"{'':<14} remedy: {one.remedy}", err=True)
+    sys.exit(1 if any(one.problem for one in found) else 0)
+
+
+@upstream.command()
+@click.argument("model", type=click.Choice([*MODELS, ALL]))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the copies (default: .cache/upstream).")
+def prepare(model: str, out: Path | None) -> None:
+    """Make the patched copy of a model's checkout, outside third_party/; nothing to do when it is there."""
+    from tal_repro.engines.upstream.checkout import prepare as make
+
+    for name in MODELS if model == ALL else (model,):
+        click.echo(make(name, out))
+
+
+@upstream.command()
+@click.argument("model", type=click.Choice([*MODELS, ALL]))
+def diff(model: str) -> None:
+    """Show what the patches of a model insert, and why."""
+    from tal_repro.engines.registry import PATCHES
+    from tal_repro.engines.upstream.patches import model_patches
+    from tal_repro.engines.upstream.shims import needed
+
+    for name in MODELS if model == ALL else (model,):
+        for patch in model_patches(PATCHES / name):
+            click.echo(f"{name}/{patch.source.name}: {patch.title}\n  " + patch.reason.replace("\n", "\n  "))
+            for change in patch.files:
+                for insertion in change.insertions:
+                    click.echo(f"  {change.path}, after line {insertion.after}:")
+                    click.echo("".join(f"    +{line.decode()}\n" for line in insertion.lines), nl=False)
+        click.echo(f"{name}, shims of the launcher:")
+        for shim in needed(name):
+            click.echo(f"  {shim.name}: {shim.reason}")

@@ -1,0 +1,129 @@
+"""The authors' checkouts: which commit, clean or not; and the patched copy that runs, outside third_party/."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tal_repro.engines.registry import PATCHES, patch_hash
+from tal_repro.engines.upstream.patches import Patch, apply_patches, file_states, model_patches
+from tal_repro.errors import InputError
+from tal_repro.models.registry import ModelEntry, model_entry
+from tal_repro.record import write_whole
+
+ROOT = Path(__file__).parents[3]
+THIRD_PARTY_VARIABLE = "TAL_REPRO_THIRD_PARTY"  # folder of the four checkouts
+PREPARED_VARIABLE = "TAL_REPRO_UPSTREAM"  # folder of the patched copies
+MARK = ".tal-repro-prepared.json"
+GET = "git submodule update --init, or make submodules (MIRROR=DIR without a network)"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of one model's checkout."""
+
+    model: str
+    folder: str
+    present: bool
+    pinned_commit: str
+    commit: str  # "" where the folder is no git checkout
+    clean: bool | None  # None where that cannot be told
+    files: dict[str, str]  # state of each file the patches touch
+    prepared: str  # the patched copy, "" while there is none
+    problem: str
+    remedy: str
+
+
+def checkout_folder(entry: ModelEntry) -> Path:
+    """Return where the checkout of a model is expected."""
+    return Path(os.environ.get(THIRD_PARTY_VARIABLE, ROOT / "third_party")) / entry.submodule
+
+
+def prepared_folder(entry: ModelEntry, out: Path | None = None) -> Path:
+    """Return where the patched copy of a model lies: named by commit and patches, so that neither can go stale."""
+    base = out or Path(os.environ.get(PREPARED_VARIABLE, ROOT / ".cache" / "upstream"))
+    return base / f"{entry.name}-{entry.commit[:12]}-{patch_hash(entry.name)}"
+
+
+def status(model: str) -> Status:
+    """Look at a model's checkout; change nothing."""
+    entry = model_entry(model)
+    folder = checkout_folder(entry)
+    present = folder.is_dir() and any(folder.iterdir())
+    commit = _git(folder, "rev-parse", "HEAD") if present else ""
+    clean = _git(folder, "status", "--porcelain", "--untracked-files=no") == "" if commit else None
+    files = file_states(folder, model_patches(PATCHES / model)) if present else {}
+    prepared = prepared_folder(entry)
+    problem, remedy = _problem(entry, folder, present, commit, clean, files)
+    where = str(prepared) if (prepared / MARK).is_file() else ""
+    return Status(model, str(folder), present, entry.commit, commit, clean, files, where, problem, remedy)
+
+
+def prepare(model: str, out: Path | None = None) -> Path:
+    """Return the patched copy of a model's checkout, made if need be.
+
+    Raises InputError for a missing checkout, another commit, a changed file, or a patch that does not fit.
+    """
+    entry = model_entry(model)
+    target = prepared_folder(entry, out)
+    patches = model_patches(PATCHES / model)
+    if (target / MARK).is_file() and set(file_states(target, patches).values()) == {"patched"}:
+        return target
+    found = status(model)
+    if found.problem:
+        raise InputError(found.problem, found.folder, found.remedy)
+    return _copy_and_patch(Path(found.folder), target, patches, entry)
+
+
+def _copy_and_patch(source: Path, target: Path, patches: Sequence[Patch], entry: ModelEntry) -> Path:
+    """Copy, patch, mark, and rename into place: a half-made copy is never found."""
+    staging = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copytree(source, staging, ignore=shutil.ignore_patterns(".git", "__pycache__"), symlinks=True)
+        changed = apply_patches(staging, patches)
+        mark = {"model": entry.name, "commit": entry.commit, "patches": patch_hash(entry.name), "changed": changed}
+        write_whole(staging / MARK, json.dumps(mark, indent=1).encode() + b"\n")
+        shutil.rmtree(target, ignore_errors=True)
+        staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _problem(
+    entry: ModelEntry, folder: Path, present: bool, commit: str, clean: bool | None, files: dict[str, str]
+) -> tuple[str, str]:
+    """Return what stops the checkout from being used, and the command that mends it ("" and "": nothing)."""
+    restore = f"git -C {folder} checkout --force {entry.commit}"
+    if not present:
+        return f"the checkout of {entry.title} is missing", GET
+    if commit and commit != entry.commit:
+        return f"is at commit {commit}, pinned is {entry.commit}", restore
+    if clean is False:
+        return "has local changes", f"git -C {folder} stash, or {restore}"
+    wrong = [f"{path} is {state}" for path, state in files.items() if state != "pristine"]
+    return (wrong[0], restore) if wrong else ("", "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Ask the checkout's own git; "" where it is none (an exported tree) or git is not there."""
+    if not (folder / ".git").exists():
+        return ""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def to_json(found: Status) -> dict[str, object]:
+    """Return plain values for `upstream status --json`."""
+    return asdict(found)

@@ -1,0 +1,32 @@
+"""Run one of the authors' scripts in this process: `python -m tal_repro.engines.upstream.launcher JSON`.
+
+JSON: {"model", "tree", "script", "arguments"}; the working directory is the caller's. Shims first, then the script as
+`__main__`, exactly as `python script arguments` would run it.
+"""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+from tal_repro.engines.child import die_with_parent
+from tal_repro.engines.upstream import shims
+
+
+def main() -> None:
+    """Run the script that the one argument describes."""
+    order = json.loads(sys.argv[1])
+    die_with_parent()
+    tree = Path(order["tree"])
+    script = str(tree / order["script"])
+    # As `python script` does: the script's folder comes first, so that its packages `libs` or `models` are found.
+    sys.path.insert(0, str(tree))
+    sys.argv = [script, *order["arguments"]]
+    shims.install(order["model"])
+    runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""One process of upstream's code: start it through the launcher, watch it, stop it, read what its hooks recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tal_repro import hooks
+from tal_repro.engines.adapter import RunContext, StopRequested
+from tal_repro.errors import InputError
+
+ROOT = Path(__file__).parents[3]
+POLL_S = 0.2
+STOP_SECONDS = 5.0
+Event = dict[str, Any]
+
+
+def launch(
+    run: RunContext,
+    tree: Path,
+    script: str,
+    arguments: Sequence[str],
+    work: Path,
+    environment: Mapping[str, str],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> float:
+    """Run a script to its end in folder `work` and return its wall seconds.
+
+    Raises StopRequested when the run was asked to stop, RuntimeError when the script failed. Its output goes to the
+    run's log.
+    """
+    order = {"model": run.spec.model, "tree": str(tree), "script": script, "arguments": list(arguments)}
+    command = [sys.executable, "-m", "tal_repro.engines.upstream.launcher", json.dumps(order)]
+    print(f"# upstream: {script} {' '.join(arguments)}", flush=True)
+    started = time.monotonic()
+    process = subprocess.Popen(command, cwd=work, env=_environment(run, environment), stdin=subprocess.DEVNULL)
+    try:
+        _watch(run, process, meanwhile)
+    finally:
+        _end(process)
+    if process.returncode != 0:
+        raise RuntimeError(
+            f"upstream's {script} ended with exit code {process.returncode}; its last words are in the log"
+        )
+    return time.monotonic() - started
+
+
+def read_events(path: Path) -> list[Event]:
+    """Return the events of a file, without a last line that was cut off."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    try:
+        return [json.loads(line) for line in lines]
+    except json.JSONDecodeError as error:
+        raise InputError(f"not an event file ({error})", path, "run it again") from None
+
+
+def phase_seconds(events: Sequence[Event]) -> dict[str, float]:
+    """Return the seconds between start and end events of each kind, summed."""
+    seconds: dict[str, float] = {}
+    open_at: dict[str, float] = {}
+    for event in events:
+        kind = event["kind"]
+        if event["phase"] == "start":
+            open_at[kind] = event["time"]
+        elif event["phase"] == "end" and kind in open_at:
+            seconds[kind] = seconds.get(kind, 0.0) + event["time"] - open_at.pop(kind)
+    return seconds
+
+
+def data_wait_seconds(events: Sequence[Event]) -> float:
+    """Return the time a training loop stood between iterations: waiting for its loader."""
+    waited, last = 0.0, None
+    for event in events:
+        key = (event["kind"], event["phase"])
+        if key == ("train", "start"):
+            last = event["time"]
+        elif key == ("iteration", "start") and last is not None:
+            waited += event["time"] - last
+        elif key == ("iteration", "end"):
+            last = event["time"]
+    return waited
+
+
+def _environment(run: RunContext, extra: Mapping[str, str]) -> dict[str, str]:
+    """Give the script the kit's hooks and this run's thread count, whatever folder it runs in."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        hooks.EVENTS_VARIABLE: str(run.record.paths.events),
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONUNBUFFERED": "1",
+        "OMP_NUM_THREADS": str(run.spec.threads),
+        **extra,
+    }
+
+
+def _watch(run: RunContext, process: subprocess.Popen[bytes], meanwhile: Callable[[], None]) -> None:
+    """Wait for the end; pass on signs of life (CPU time spent) and wishes to stop (no epoch can be waited for)."""
+    spent = -1.0
+    while process.poll() is None:
+        time.sleep(POLL_S)
+        if (now := _cpu_seconds(process.pid)) > spent:
+            spent = now
+            run.heartbeat()
+        meanwhile()
+        if run.should_stop():
+            raise StopRequested
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        family = psutil.Process(pid)
+        return sum(sum(one.cpu_times()[:2]) for one in (family, *family.children(recursive=True)))
+    except psutil.Error:
+        return -1.0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,142 @@
+"""From a recipe to upstream's own settings: a YAML file for the pyramid models, command-line words for TadTR.
+
+A file starts as the authors' THUMOS14 configuration; only what differs from the default recipe is written over it, so
+that the paper's run is the authors' run. What upstream cannot be told is refused by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tal_repro.errors import InputError
+from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe, with_overrides
+from tal_repro.models.registry import model_entry
+
+CONFIG_FILE = {
+    "actionformer": "configs/thumos_i3d.yaml",
+    "tridet": "configs/thumos_i3d.yaml",
+    "temporalmaxer": "configs/temporalmaxer_thumos_i3d.yaml",
+    "tadtr": "configs/thumos14_i3d2s_tadtr.yml",
+}
+# recipe field -> (section, key) of the YAML file
+_PYRAMID: dict[str, tuple[str, str]] = {
+    "feature_dim": ("dataset", "input_dim"),
+    "num_classes": ("dataset", "num_classes"),
+    "max_seq_len": ("dataset", "max_seq_len"),
+    "truncation_threshold": ("dataset", "trunc_thresh"),
+    "crop_ratio": ("dataset", "crop_ratio"),
+    "embed_dim": ("model", "embd_dim"),
+    "head_dim": ("model", "head_dim"),
+    "regression_ranges": ("model", "regression_range"),
+    "drop_path": ("train_cfg", "droppath"),
+    "center_radius": ("train_cfg", "center_sample_radius"),
+    "loss_normalizer_start": ("train_cfg", "init_loss_norm"),
+    "clip_norm": ("train_cfg", "clip_grad_l2norm"),
+    "warmup_epochs": ("opt", "warmup_epochs"),
+    "learning_rate": ("opt", "learning_rate"),
+    "weight_decay": ("opt", "weight_decay"),
+    "batch_size": ("loader", "batch_size"),
+    "loader_workers": ("loader", "num_workers"),
+    "pre_nms_score": ("test_cfg", "pre_nms_thresh"),
+    "pre_nms_topk": ("test_cfg", "pre_nms_topk"),
+    "min_duration": ("test_cfg", "duration_thresh"),
+    "nms_sigma": ("test_cfg", "nms_sigma"),
+    "nms_min_score": ("test_cfg", "min_score"),
+    "max_detections": ("test_cfg", "max_seg_num"),
+}
+_OWN: dict[str, dict[str, tuple[str, str]]] = {
+    "actionformer": {"attention_heads": ("model", "n_head"), "attention_window": ("model", "n_mha_win_size")},
+    "tridet": {
+        "mlp_dim": ("model", "sgp_mlp_dim"),
+        "trident_bins": ("model", "num_bins"),
+        "input_noise_std": ("model", "input_noise"),
+        "iou_weight_power": ("model", "iou_weight_power"),
+    },
+    "temporalmaxer": {},
+}
+# recipe field -> word of TadTR's configuration
+_TADTR = {
+    "hidden_dim": "hidden_dim",
+    "ffn_dim": "dim_feedforward",
+    "encoder_layers": "enc_layers",
+    "decoder_layers": "dec_layers",
+    "attention_heads": "nheads",
+    "queries": "num_queries",
+    "dropout": "dropout",
+    "actionness": "act_reg",
+    "slice_length": "slice_len",
+    "train_overlap": "slice_overlap",
+    "test_overlap": "test_slice_overlap",
+    "cost_class": "set_cost_class",
+    "cost_segment": "set_cost_seg",
+    "cost_iou": "set_cost_iou",
+    "loss_class": "cls_loss_coef",
+    "loss_segment": "seg_loss_coef",
+    "loss_iou": "iou_loss_coef",
+    "loss_actionness": "act_loss_coef",
+    "focal_alpha": "focal_alpha",
+    "epochs": "epochs",
+    "batch_size": "batch_size",
+    "learning_rate": "lr",
+    "slow_lr_factor": "lr_linear_proj_mult",
+    "weight_decay": "weight_decay",
+    "clip_norm": "clip_max_norm",
+    "detections_per_slice": "postproc_ins_topk",
+}
+
+
+def resolved(model: str, recipe: Mapping[str, Any]) -> PyramidRecipe | TadtrRecipe:
+    """Return the typed recipe of a run; raise InputError for what upstream's code cannot be told."""
+    entry = model_entry(model)
+    wanted = with_overrides(entry.recipe, dict(recipe))
+    settable = {"epochs", *(_TADTR if model == "tadtr" else {**_PYRAMID, **_OWN[model]})}
+    settable |= {"sampling_points", "lr_decay_epoch", "loader_workers", "max_detections"} if model == "tadtr" else set()
+    for field in dataclasses.fields(wanted):
+        value, default = getattr(wanted, field.name), getattr(entry.recipe, field.name)
+        if value != default and field.name not in settable:
+            raise InputError(
+                f"{field.name} = {value!r}: {entry.title}'s own code cannot be told so (it has {default!r})",
+                remedy="use the native engine (--engine native), or leave it at its default",
+            )
+    return wanted
+
+
+def write_config(tree: Path, model: str, recipe: PyramidRecipe, data: Path, seed: int, out: Path) -> Path:
+    """Write the YAML configuration of a pyramid model's run to `out`/config.yaml and return its path.
+
+    `data` is the folder of ActionFormer's layout (annotations/thumos14.json, i3d_features/).
+    """
+    import yaml
+
+    with (tree / CONFIG_FILE[model]).open(encoding="utf-8") as stream:
+        config = yaml.safe_load(stream)
+    default = model_entry(model).recipe
+    for field, (section, key) in {**_PYRAMID, **_OWN[model]}.items():
+        if getattr(recipe, field) != getattr(default, field):
+            config.setdefault(section, {})[key] = _yaml(getattr(recipe, field))
+    if recipe.embed_dim != default.embed_dim:  # type: ignore[union-attr]
+        config["model"]["fpn_dim"] = recipe.embed_dim
+    config["opt"]["epochs"] = recipe.epochs - recipe.warmup_epochs  # upstream counts the warm-up apart
+    config["dataset"]["json_file"] = str(data / "annotations" / "thumos14.json")
+    config["dataset"]["feat_folder"] = str(data / "i3d_features")
+    config["init_rand_seed"] = seed
+    config["output_folder"] = str(out / "checkpoints")
+    path = out / "config.yaml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+def tadtr_words(recipe: TadtrRecipe, out: Path) -> list[str]:
+    """Return TadTR's configuration words (`key value ...`) of a run."""
+    words: dict[str, Any] = {key: getattr(recipe, field) for field, key in _TADTR.items()}
+    words["enc_n_points"] = words["dec_n_points"] = recipe.sampling_points
+    words["lr_step"] = [recipe.lr_decay_epoch]
+    words["output_dir"] = str(out)
+    return [word for key, value in words.items() for word in (key, str(value))]
+
+
+def _yaml(value: Any) -> Any:
+    return [_yaml(item) for item in value] if isinstance(value, tuple) else value
