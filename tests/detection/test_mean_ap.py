@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scalar_oracles import scalar_ap, segment_tiou
+from tests.detection.scalar_oracles import scalar_ap, segment_tiou
 
 from tal_repro.detection.bootstrap import bootstrap_averages, bootstrap_interval
 from tal_repro.detection.errors_tide import TYPES, error_types

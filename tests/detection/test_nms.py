@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scalar_oracles import exp_of_the_c_library, scalar_hard_nms, scalar_soft_nms
+from tests.detection.scalar_oracles import exp_of_the_c_library, scalar_hard_nms, scalar_soft_nms
 
 from tal_repro.detection import soft_nms as streams
 from tal_repro.detection.decay import METHODS, expf

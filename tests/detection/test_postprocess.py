@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scalar_oracles import scalar_soft_nms
+from tests.detection.scalar_oracles import scalar_soft_nms
 
 from tal_repro.detection.postprocess import (
     SliceCandidates,
