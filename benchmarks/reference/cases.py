@@ -15,13 +15,13 @@ def videos(name: str, seed: int, channels: int, lengths: list[int], dtype: torch
 
 
 def targets(kind: str, lengths: list[int], classes: int, seed: int) -> list[Target]:
-    """Return one target per video: `none`, `one`, `many`, `overlapping` or `beyond` (past the end of the video)."""
+    """Return one target per video: `none`, `one`, `many`, `fifteen`, `overlapping` or `beyond` (past the video)."""
     generator = torch.Generator().manual_seed(seed)
     return [_target(kind, length, classes, generator) for length in lengths]
 
 
 def _target(kind: str, length: int, classes: int, generator: torch.Generator) -> Target:
-    count = {"none": 0, "one": 1, "many": 40, "overlapping": 12, "beyond": 6}[kind]
+    count = {"none": 0, "one": 1, "many": 40, "fifteen": 15, "overlapping": 12, "beyond": 6}[kind]
     start = torch.rand(count, generator=generator) * length * 0.9
     # log-normal, median 22 steps: THUMOS14's 2.9 s
     duration = torch.exp(3.1 + 0.8 * torch.randn(count, generator=generator))

@@ -25,6 +25,12 @@ class Pair(Protocol):
     def raw(self, videos: Videos, training: bool) -> dict[str, tuple[Tensor, Tensor]]:
         """Return (native, upstream) raw outputs by name, of equal shapes. Evaluation takes one video."""
 
+    def native_run(self, videos: Videos, training: bool) -> Any:
+        """Run the native model to its raw outputs."""
+
+    def upstream_run(self, videos: Videos, training: bool) -> Any:
+        """Run upstream to its raw outputs, with its own padding."""
+
     def native_losses(self, videos: Videos, targets: list[Target]) -> dict[str, Tensor]:
         """Return the native training losses of one batch, `total` among them."""
 

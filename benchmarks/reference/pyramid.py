@@ -63,6 +63,12 @@ class PyramidPair:
             heads |= {"starts": model.start_head, "ends": model.end_head}
         return {f"{f}/{level}": x for f, head in heads.items() for level, x in enumerate(head(pyramid, masks))}
 
+    def native_run(self, videos: Videos, training: bool) -> PyramidOutputs:
+        return self.side.run(videos, training)
+
+    def upstream_run(self, videos: Videos, training: bool) -> dict[str, Tensor]:
+        return self.upstream_outputs(videos, training)
+
     def raw(self, videos: Videos, training: bool) -> dict[str, tuple[Tensor, Tensor]]:
         ours, theirs = self.side.outputs(videos, training), self.upstream_outputs(videos, training)
         return {key: (F.pad(ours[key], (0, x.shape[-1] - ours[key].shape[-1])), x) for key, x in theirs.items()}

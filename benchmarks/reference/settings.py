@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import random
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,3 +69,33 @@ def settings(name: str, steps: bool = False) -> Setting:
         why = "adds the same to all scores of a query, which softmax ignores"
         zero = {"key.pointwise.bias": why, "key.norm.bias": why}
     return Setting(name, recipe, train, test, kinds, double=name == "actionformer", zero_gradients=zero)
+
+
+# log-normal fits of THUMOS14's video seconds: training and test set
+SECONDS = {"train": (4.94, 0.92), "test": (5.02, 0.84)}
+
+
+def real_lengths(name: str) -> dict[str, Any]:
+    """Return lengths to time: full ones, and quantiles of THUMOS14's in feature steps (stride 4 at 30 frames/s).
+
+    Training lengths are cut at 2304, as the crop does, and paired at random (batches of 2).
+    """
+    if name == "tadtr":
+        from benchmarks.reference.tadtr import lengths
+
+        return lengths()
+    train = [min(n, 2304) for n in _quantiles("train", 8)]
+    random.Random(1).shuffle(train)
+    batches = [train[i : i + 2] for i in range(0, len(train), 2)]
+    return {
+        "train_full": [[2304, 2304]],
+        "train_real": batches,
+        "test_full": [2304],
+        "test_real": _quantiles("test", 6),
+    }
+
+
+def _quantiles(part: str, count: int) -> list[int]:
+    fit = statistics.NormalDist(*SECONDS[part])
+    seconds = [math.exp(fit.inv_cdf((i + 0.5) / count)) for i in range(count)]
+    return [int((30 * s - 16) / 4) for s in seconds]

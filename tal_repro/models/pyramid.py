@@ -121,13 +121,6 @@ class PyramidDetector(nn.Module):
         """
         return decoding.decode(self, outputs, outputs.lengths if lengths is None else lengths.tolist())
 
-    def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:
-        """Return optimizer groups: only convolution kernels decay; norms, biases and scales do not."""
-        named = sorted(self.named_parameters())
-        decayed = [p for _, p in named if p.ndim == 3]
-        others = [p for _, p in named if p.ndim != 3]
-        return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
     def upstream_form(self, on: bool = True) -> PyramidDetector:
         """Switch to upstream's arithmetic (padding, chunked attention, separate levels), for counting its MACs."""
         self.padding = "upstream" if on else "sample"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tal_repro.models.interface import Localizer
+    from tal_repro.models.tadtr import TadTR
 
 # pattern of an upstream name -> native name; the first that matches is taken
 _ATTENTION = r"attn\.(query|key|value)"
@@ -96,7 +97,7 @@ def load(model: Localizer, state: Mapping[str, Any]) -> None:
     if model.name == "tadtr":
         from tal_repro.models import tadtr_weights
 
-        tadtr_weights.load(model, weights)
+        tadtr_weights.load(cast("TadTR", model), weights)
         return
     module: Any = model
     own = dict(module.named_parameters())

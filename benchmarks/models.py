@@ -1,0 +1,171 @@
+"""Time the native models against the authors' own, side by side: python -m benchmarks.models [--upstream DIR].
+
+Both hold the same weights and get the same inputs in turn, A B A B, in one process. Reported is the median ratio of
+neighbours and its spread, on full-length inputs and on lengths distributed like THUMOS14's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.reference import Pair, cases, pair
+from benchmarks.reference.profile import gemm_peak, profile_shares
+from benchmarks.reference.report import describe_run
+from benchmarks.reference.settings import real_lengths, settings
+from benchmarks.reference.training import Batch
+from tal_repro.engines.native.optimization import WeightAverage, build_optimizer
+from tal_repro.measure.macs import count_macs
+from tal_repro.models import model_entry
+
+MODELS = ("actionformer", "tridet", "temporalmaxer", "tadtr")
+
+
+def main() -> None:
+    """Time the chosen models; print a table and write JSON."""
+    options = _parse()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    report = describe_run(options.models, options.upstream, options.seed)
+    report |= {"schema": "tal-repro/bench-models/1", "gemm_peak_gflops": gemm_peak(), "models": {}}
+    for name in options.models:
+        torch.manual_seed(options.seed)
+        both = pair(name, settings(name).recipe, options.upstream / model_entry(name).submodule)
+        report["models"][name] = time_model(both, options.rounds, options.seed)
+        print_model(name, report["models"][name])
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def time_model(both: Pair, rounds: int, seed: int) -> dict[str, Any]:
+    """Return timings of inference and of whole training steps, and what the native step spends its time on."""
+    lengths = real_lengths(both.name)
+    found: dict[str, Any] = {"lengths": lengths}
+    for kind in ("full", "real"):
+        found[f"inference_{kind}"] = _time_inference(both, lengths[f"test_{kind}"], rounds, seed)
+    steps = _Step.native(both), _Step.upstream(both)
+    for kind in ("full", "real"):
+        batches = [_batch(both, group, seed) for group in lengths[f"train_{kind}"]]
+        found[f"training_{kind}"] = _alternate(
+            lambda b=batches: [steps[0].take(x) for x in b], lambda b=batches: [steps[1].take(x) for x in b], rounds
+        )
+    full = _batch(both, lengths["train_full"][0], seed)
+    found["training_profile"] = profile_shares(lambda: steps[0].take(full))
+    found |= _rates(both.name, found, lengths["test_full"][0])
+    return found
+
+
+class _Step:
+    """A whole optimizer step: forward, losses, backward, clipping, AdamW, moving average."""
+
+    def __init__(self, model: nn.Module, loss: Callable[..., Any], optimizer: Any, average: Callable[[], None]) -> None:
+        self.model, self.loss, self.optimizer, self.average = model, loss, optimizer, average
+
+    @classmethod
+    def native(cls, both: Pair) -> _Step:
+        """Return the step as the native trainer takes it."""
+        recipe = settings(both.name).recipe
+        average = WeightAverage(both.native, recipe.ema_decay) if recipe.ema_decay else None
+        optimizer = build_optimizer(both.native, recipe)
+        return cls(both.native, both.native_losses, optimizer, average.update if average else lambda: None)
+
+    @classmethod
+    def upstream(cls, both: Pair) -> _Step:
+        """Return the step as upstream takes it: plain AdamW, an average updated tensor by tensor."""
+        recipe = settings(both.name).recipe
+        kept = [p.detach().clone() for p in both.upstream.parameters()]
+
+        def update() -> None:
+            with torch.no_grad():
+                for average, parameter in zip(kept, both.upstream.parameters(), strict=True):
+                    average.copy_(recipe.ema_decay * average + (1 - recipe.ema_decay) * parameter)
+
+        optimizer = torch.optim.AdamW(both.upstream.parameters(), lr=recipe.learning_rate)
+        return cls(both.upstream, both.upstream_losses, optimizer, update if recipe.ema_decay else lambda: None)
+
+    def take(self, batch: Batch) -> None:
+        """Take one step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss(*batch)["total"].backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.average()
+
+
+def _time_inference(both: Pair, lengths: list[int], rounds: int, seed: int) -> dict[str, Any]:
+    channels = settings(both.name).channels
+    videos = [cases.videos("bench", seed, channels, [length]) for length in lengths]
+    with torch.no_grad():
+        return _alternate(
+            lambda: [both.native_run(video, False) for video in videos],
+            lambda: [both.upstream_run(video, False) for video in videos],
+            rounds,
+        )
+
+
+def _alternate(native: Callable[[], Any], upstream: Callable[[], Any], rounds: int) -> dict[str, Any]:
+    """Return seconds of both and their ratio, taken in turn after one unmeasured round."""
+    taken: dict[str, list[float]] = {"native": [], "upstream": []}
+    for round_number in range(rounds + 1):
+        for side, work in (("native", native), ("upstream", upstream)):
+            start = time.perf_counter()
+            work()
+            if round_number:
+                taken[side].append(time.perf_counter() - start)
+    ratios = [u / n for n, u in zip(taken["native"], taken["upstream"], strict=True)]
+    summary = {"speedup": statistics.median(ratios), "speedup_low": min(ratios), "speedup_high": max(ratios)}
+    best = {f"{side}_seconds": min(values) for side, values in taken.items()}
+    return {**summary, **best, **{f"{side}_all_seconds": values for side, values in taken.items()}}
+
+
+def _batch(both: Pair, lengths: list[int], seed: int) -> Batch:
+    setting = settings(both.name)
+    videos = cases.videos("bench", seed, setting.channels, lengths)
+    return videos, cases.targets(
+        "one" if both.name == "tadtr" else "fifteen", lengths, setting.recipe.num_classes, seed
+    )
+
+
+def _rates(name: str, found: dict[str, Any], length: int) -> dict[str, Any]:
+    """Return arithmetic rates of inference at full length, in 10^9 floating-point operations a second."""
+    rates = {}
+    for side, form in (("native", False), ("upstream", True)):
+        macs = count_macs(name, length, upstream_form=form).macs
+        rates[f"{side}_macs"] = macs
+        rates[f"{side}_gflops"] = 2e-9 * macs / found["inference_full"][f"{side}_seconds"]
+    return {"arithmetic": rates}
+
+
+def print_model(name: str, found: dict[str, Any]) -> None:
+    """Print one model's ratios."""
+    for key in ("inference_full", "inference_real", "training_full", "training_real"):
+        row = found[key]
+        spread = f"{row['speedup_low']:.2f} ... {row['speedup_high']:.2f}"
+        seconds = f"{row['native_seconds']:.3f} s against {row['upstream_seconds']:.3f} s"
+        print(f"{name:14s} {key:16s} {row['speedup']:5.2f} x  ({spread})  {seconds}", flush=True)
+    print(f"{name:14s} {found['arithmetic']}\n{'':14s} {found['training_profile']}", flush=True)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--seed", type=int, default=20230621)
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
