@@ -336,7 +336,9 @@ def _folders(parent: Path) -> list[Path]:
         return []
     with os.scandir(parent) as entries:
         return [
-            Path(entry.path) for entry in sorted(entries, key=lambda e: e.name) if entry.is_dir(follow_symlinks=False)
+            Path(entry.path)
+            for entry in sorted(entries, key=lambda e: e.name)
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")  # locks and the like
         ]
 
 

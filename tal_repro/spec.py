@@ -8,7 +8,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from json.encoder import encode_basestring_ascii
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -117,6 +118,16 @@ _texts: dict[int, tuple[Any, str]] = {}
 
 
 def _canonical_field(value: Any) -> str:
+    """Return `canonical_json(value)`, quickly for what a hundred thousand specs are made of."""
+    kind = type(value)
+    if kind is str:
+        return encode_basestring_ascii(value)
+    if kind is int:
+        return str(value)
+    if kind is SubsetSpec:
+        return _subset_text(value)
+    if value is None or value == ():
+        return "null" if value is None else "[]"
     if not isinstance(value, MappingProxyType | DataSpec):
         return canonical_json(value)
     if id(value) not in _texts:
@@ -124,6 +135,11 @@ def _canonical_field(value: Any) -> str:
             _texts.clear()
         _texts[id(value)] = (value, canonical_json(value))
     return _texts[id(value)][1]
+
+
+@lru_cache(4096)
+def _subset_text(subset: SubsetSpec) -> str:
+    return canonical_json(subset)
 
 
 def check_percent(percent: float, where: str) -> None:

@@ -29,6 +29,7 @@ from tal_repro.study_file import Table, read_table
 SHIPPED = Path(__file__).parent / "studies"
 SCOPES = ("core", "full", "every-percent")  # each holds the ones before it
 PLANNED = ("baseline", "data_sweep", "ablation", "macs", "inference", "trace")
+MEASURED = ("macs", "inference")  # of the model alone: no data, no training
 SETTABLE = ("engine", "device", "precision", "threads", "repeats")
 
 
@@ -90,20 +91,25 @@ class Study:
 
     def _base(self, grid: Grid, model: str, engine: str) -> RunSpec:
         """Return the run that all runs of a grid under one model and engine are variations of."""
-        recipe = {**self.recipes.get(model, {}), **grid.recipe}
+        recipe = _overrides(self.recipes, grid, model)
         return RunSpec(
             experiment=grid.experiment,  # type: ignore[arg-type]
             model=model,
             engine=engine,  # type: ignore[arg-type]
             engine_version=engine_version(model, engine),
             recipe=MappingProxyType(resolve_recipe(model, engine, recipe)),
-            data=None if grid.experiment in ("macs", "inference") else self.data,
+            data=None if grid.experiment in MEASURED else self.data,
             feature_lengths=grid.feature_lengths,
             precision=grid.precision,  # type: ignore[arg-type]
             device_kind="cpu" if grid.experiment == "macs" else grid.device,  # type: ignore[arg-type]
             threads=grid.threads,
             options=MappingProxyType(dict(grid.options)),
         )
+
+
+def _overrides(recipes: Mapping[str, Mapping[str, Any]], grid: Grid, model: str) -> dict[str, Any]:
+    """Return what replaces a model's hyper-parameters: [recipes] are of trainings; measurements are at full size."""
+    return {**({} if grid.experiment in MEASURED else recipes.get(model, {})), **grid.recipe}
 
 
 def resolve_recipe(model: str, engine: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +124,7 @@ def _subsets_and_seeds(grid: Grid, model: str) -> Iterator[tuple[SubsetSpec | No
     """Yield (subset, training seed): repeat k of a sweep draws subset k and trains with seed k."""
     unit = grid.unit or model_entry(model).unit
     whole = SubsetSpec(unit=unit, percent=100.0)  # type: ignore[arg-type]
-    if grid.experiment in ("macs", "inference"):
+    if grid.experiment in MEASURED:
         yield from ((None, seed) for seed in grid.seeds)
     elif grid.experiment in ("baseline", "trace"):
         yield from ((whole, seed) for seed in grid.seeds)
@@ -203,7 +209,7 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
     for name, value in settings.items():
         if name != "repeats" or "repeats" in table.values:
             table.values[name] = value
-    measured = experiment in ("macs", "inference")
+    measured = experiment in MEASURED
     swept = experiment in ("data_sweep", "ablation")
     engines = tuple(ENGINES)
     grid = Grid(
@@ -238,6 +244,6 @@ def _models(table: Table, names: list[str]) -> list[str]:
 
 def _checked_recipe(study: Study, grid: Grid, model: str) -> None:
     try:
-        resolve_recipe(model, grid.engines[0], {**study.recipes.get(model, {}), **grid.recipe})
+        resolve_recipe(model, grid.engines[0], _overrides(study.recipes, grid, model))
     except InputError as error:
         raise InputError(error.what, f"{study.path}: recipe of {model}", error.remedy) from None

@@ -11,6 +11,7 @@ from tal_repro.errors import InputError
 
 Execute = Callable[[RunContext, Adapter], None]
 Row = dict[str, Any]
+GIGA = 1e9
 
 
 def run_training(run: RunContext, adapter: Adapter) -> None:
@@ -18,12 +19,41 @@ def run_training(run: RunContext, adapter: Adapter) -> None:
 
 
 def run_macs(run: RunContext, adapter: Adapter) -> None:
-    """Count multiply-accumulates at every length of the spec -> measurements.csv, details.json."""
-    from tal_repro.measure.macs import measure_macs
+    """Count multiply-accumulates at every length of the spec -> measurements.csv, details.json.
 
-    rows, details = measure_macs(adapter, run.spec, run.heartbeat)
+    `gmacs` counts the authors' algorithm, which published numbers are of; `native_gmacs` this kit's own.
+    """
+    count = _count_native if adapter.engine == "native" else _count_upstream
+    rows: list[Row] = []
+    details: dict[str, Any] = {}
+    for length in run.spec.feature_lengths:
+        run.heartbeat()
+        counts, by_operator, unsupported = count(run, adapter, length)
+        rows += [_measurement(name, length, macs / GIGA, "GMACs") for name, macs in counts.items()]
+        details[str(length)] = {"by_operator": by_operator, "unsupported_ops": unsupported}
     run.record.write_measurements(rows)
-    run.record.write_json("details", details)
+    run.record.write_json("details", {"macs": details})
+
+
+def _count_native(run: RunContext, adapter: Adapter, length: int) -> tuple[dict[str, int], Any, Any]:
+    from tal_repro.measure.macs import count_macs
+
+    recipe = {name: value for name, value in run.spec.recipe.items() if name != "max_seq_len"}
+    limit = run.spec.recipe.get("max_seq_len")
+    upstream = count_macs(run.spec.model, length, limit, upstream_form=True, **recipe)
+    own = count_macs(run.spec.model, length, limit, upstream_form=False, **recipe)
+    return {"gmacs": upstream.macs, "native_gmacs": own.macs}, upstream.by_operator, upstream.unsupported_ops
+
+
+def _count_upstream(run: RunContext, adapter: Adapter, length: int) -> tuple[dict[str, int], Any, Any]:
+    from tal_repro.measure.macs import count_module
+
+    macs, by_operator, unsupported = count_module(adapter.build_for_macs(length), *adapter.example_input(length))
+    return {"gmacs": macs}, by_operator, unsupported
+
+
+def _measurement(quantity: str, length: int, value: float, unit: str) -> Row:
+    return {"quantity": quantity, "feature_length": length, "sample": 0, "value": value, "unit": unit}
 
 
 def run_inference(run: RunContext, adapter: Adapter) -> None:
