@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON  ?= python3
 VENV    ?= .venv
 RESULTS ?= results/runs
+MIRROR  ?=
 STUDY   ?= paper
 ARGS    ?=
 export VENV
@@ -66,6 +67,47 @@ figure-%: $(LIGHT)  ## one figure: figure-1 ... figure-6
 	@$(TAL) figure $* $(ARGS)
 table-%: $(LIGHT)  ## one table: table-1, table-2
 	@$(TAL) table $* $(ARGS)
+
+##@ Running the study (STUDY=paper|demo|FILE, ARGS="--scope full --jobs 2 ...")
+.PHONY: plan smoke data-sweep profile trace reproduce-all $(MODELS:%=baseline-%) $(MODELS:%=sweep-%)
+RUN := $(TAL) run --study $(STUDY) --results $(RESULTS)
+plan: $(FULL)  ## what a study will run, what is done, and what the rest will cost
+	@$(TAL) plan --study $(STUDY) --results $(RESULTS) $(ARGS)
+$(MODELS:%=baseline-%): baseline-%: $(FULL)
+	@$(RUN) --only experiment=baseline,model=$* $(ARGS)
+$(MODELS:%=sweep-%): sweep-%: $(FULL)
+	@$(RUN) --scope full --only experiment=data_sweep,model=$* $(ARGS)
+baseline-MODEL:  ## a model's baseline over seeds: baseline-tadtr, baseline-tridet, ...
+	@echo "name a model: $(MODELS:%=baseline-%)"
+sweep-MODEL:  ## a model's mAP against the share of training data: sweep-tadtr, ...
+	@echo "name a model: $(MODELS:%=sweep-%)"
+data-sweep: $(FULL)  ## the data sweep of every model
+	@$(RUN) --scope full --only experiment=data_sweep $(ARGS)
+profile: $(FULL)  ## MACs and inference times
+	@$(RUN) --only "experiment=macs|inference" $(ARGS)
+trace: $(FULL)  ## the hardware trace of a training
+	@$(RUN) --only experiment=trace $(ARGS)
+
+##@ The authors' code
+.PHONY: submodules parity upstream-check
+submodules:  ## check out the four upstream repositories (MIRROR=DIR: from local clones)
+	@MIRROR="$(MIRROR)" bash third_party/get.sh
+parity: $(VENV)/.upstream  ## compare native models with the authors', weight by weight, at full size
+	@$(PY) -m benchmarks.parity --out results/bench/parity.json $(ARGS)
+upstream-check: $(VENV)/.upstream  ## the authors' code under the kit: units, phases, mAP, losses
+	@$(PY) -m benchmarks.upstream_check --out results/bench/upstream_check.json $(ARGS)
+
+##@ Benchmarks (side by side, never part of the tests)
+.PHONY: bench
+bench: $(DEV)  ## fits, forecasts and detection metrics against plain implementations
+	@$(PY) -m benchmarks.curves && $(PY) -m benchmarks.detection
+bench-%: $(DEV)  ## one benchmark: bench-models, bench-train, bench-runner, ...
+	@$(PY) -m benchmarks.$* $(ARGS)
+
+##@ Containers (RUNTIME=docker|podman|apptainer, TORCH=cpu|cuda)
+.PHONY: image
+image:  ## build the image of the kit (TARGET=upstream: with the authors' patched code)
+	@docker/kit.sh --target $(or $(TARGET),kit) build
 
 ##@ Checks
 .PHONY: lint types check
