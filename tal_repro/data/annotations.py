@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
+from tal_repro.data.annotation_entries import EntryReader, read_segments, short
 from tal_repro.data.dataset import (
     AMBIGUOUS,
     DataSet,
-    FloatArray,
-    IntArray,
     LayoutName,
     Problem,
     SubsetName,
@@ -28,35 +24,6 @@ from tal_repro.errors import InputError
 
 SUBSETS: Mapping[str, SubsetName] = {"validation": "train", "val": "train", "train": "train", "test": "test"}
 _LISTED = 10  # problems an error message spells out; `data verify` lists all
-
-
-@dataclass
-class _Reader:
-    """Collects the problems of one layout while its entries are read."""
-
-    layout: Layout
-    problems: list[Problem] = field(default_factory=list)
-
-    def error(self, where: str, what: str, remedy: str = "correct the entry", path: Path | None = None) -> None:
-        self._add("error", where, what, remedy, path)
-
-    def note(self, where: str, what: str, remedy: str = "nothing to do") -> None:
-        self._add("note", where, what, remedy, None)
-
-    def _add(self, severity: Literal["error", "note"], where: str, what: str, remedy: str, path: Path | None) -> None:
-        file = str(path or self.layout.annotation_file)
-        self.problems.append(Problem(severity, file, where, what, remedy))
-
-    def number(self, value: Any, where: str, *, above: float | None = None, path: Path | None = None) -> float | None:
-        """Return a finite float, or None after noting why it is none."""
-        number = _finite(value)
-        if number is None:
-            self.error(where, f"{_short(value)} is not a finite number", path=path)
-            return None
-        if above is not None and not number > above:
-            self.error(where, f"{number:g} is not above {above:g}", path=path)
-            return None
-        return number
 
 
 def load_dataset(root: str | Path, layout: LayoutName | Literal["auto"] = "auto") -> DataSet:
@@ -76,7 +43,7 @@ def load_dataset(root: str | Path, layout: LayoutName | Literal["auto"] = "auto"
 
 def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
     """Read one layout; return what could be read and every problem of its annotations."""
-    reader = _Reader(layout)
+    reader = EntryReader(layout)
     raw = read_json(layout.annotation_file, layout.root)
     database = raw.get("database")
     if not isinstance(database, dict):
@@ -84,7 +51,7 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
     entries: dict[str, dict[str, Any]] = {}
     for video_id, entry in database.items():
         if not is_safe_id(video_id):
-            reader.error(f"database[{_short(video_id)}]", "the video id is not a plain file name")
+            reader.error(f"database[{short(video_id)}]", "the video id is not a plain file name")
         elif not isinstance(entry, dict):
             reader.error(video_id, "the entry is not an object")
         else:
@@ -111,7 +78,7 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
     return dataset, reader.problems
 
 
-def _classes(raw: Mapping[str, Any], entries: Mapping[str, Any], reader: _Reader) -> tuple[str, ...]:
+def _classes(raw: Mapping[str, Any], entries: Mapping[str, Any], reader: EntryReader) -> tuple[str, ...]:
     """Return class names in label order: TadTR's list, or ActionFormer's label ids."""
     if reader.layout.name == "tadtr":
         names = raw.get("classes")
@@ -128,7 +95,7 @@ def _classes(raw: Mapping[str, Any], entries: Mapping[str, Any], reader: _Reader
             if not isinstance(label, str) or label == AMBIGUOUS:
                 continue  # told where the action itself is read
             if not isinstance(label_id, int) or isinstance(label_id, bool) or not 0 <= label_id < 10_000:
-                reader.error(where, f"{_short(label_id)} is not a class index")
+                reader.error(where, f"{short(label_id)} is not a class index")
             elif ids.setdefault(label, label_id) != label_id:
                 reader.error(where, f"{label} is {label_id} here and {ids[label]} before")
     if not ids:
@@ -144,7 +111,7 @@ def _actions(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [action for action in actions if isinstance(action, dict)] if isinstance(actions, list) else []
 
 
-def _feature_info(layout: Layout, reader: _Reader) -> dict[str, Any]:
+def _feature_info(layout: Layout, reader: EntryReader) -> dict[str, Any]:
     """Return TadTR's feature lengths by video id ({} in ActionFormer's layout, whose .npy headers state them)."""
     if layout.feature_info_file is None:
         return {}
@@ -157,14 +124,14 @@ def _video(
     entry: Mapping[str, Any],
     classes: tuple[str, ...],
     info: Mapping[str, Any],
-    reader: _Reader,
+    reader: EntryReader,
 ) -> Video | None:
     subset = SUBSETS.get(str(entry.get("subset")).lower())
     if subset is None:
-        reader.error(f"{video_id}.subset", f"{_short(entry.get('subset'))} is none of {', '.join(SUBSETS)}")
+        reader.error(f"{video_id}.subset", f"{short(entry.get('subset'))} is none of {', '.join(SUBSETS)}")
     duration_s = reader.number(entry.get("duration"), f"{video_id}.duration", above=0)
     fps = reader.number(entry.get("fps"), f"{video_id}.fps", above=0)
-    segments, labels, ambiguous = _segments(video_id, entry, classes, duration_s or math.inf, reader)
+    segments, labels, ambiguous = read_segments(video_id, entry, classes, duration_s or math.inf, reader)
     if subset is None or duration_s is None or fps is None:
         return None
     stride = reader.layout.stride_frames
@@ -192,7 +159,7 @@ def estimate_feature_length(duration_s: float, fps: float, stride_frames: int) -
 
 
 def _stated_length(
-    video_id: str, info: Mapping[str, Any], fps: float, reader: _Reader
+    video_id: str, info: Mapping[str, Any], fps: float, reader: EntryReader
 ) -> tuple[int | None, float | None]:
     path = reader.layout.feature_info_file
     entry = info.get(video_id)
@@ -207,84 +174,3 @@ def _stated_length(
     if feature_fps is not None and abs(feature_fps * reader.layout.stride_frames / fps - 1) > 0.01:
         reader.note(f"{video_id}.fps", f"{fps:g} frames/s but {feature_fps:g} steps/s: stride is not 8")
     return None if length is None else int(length), feature_fps
-
-
-def _segments(
-    video_id: str, entry: Mapping[str, Any], classes: tuple[str, ...], duration_s: float, reader: _Reader
-) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Return actions [N, 2], their labels [N] and Ambiguous segments [M, 2] of one entry."""
-    annotations = entry.get("annotations")
-    if not isinstance(annotations, list):
-        reader.error(f"{video_id}.annotations", "not a list")
-        annotations = []
-    known = {name: index for index, name in enumerate(classes)}
-    segments: list[tuple[float, float]] = []
-    labels: list[int] = []
-    ambiguous: list[tuple[float, float]] = []
-    seen: set[tuple[str, float, float]] = set()
-    for index, action in enumerate(annotations):
-        where = f"{video_id}.annotations[{index}]"
-        if not isinstance(action, dict):
-            reader.error(where, "not an object")
-            continue
-        label = action.get("label")
-        if not isinstance(label, str) or (label != AMBIGUOUS and label not in known):
-            reader.error(f"{where}.label", f"{_short(label)} is outside the {len(classes)} classes")
-            continue
-        segment = _segment(action.get("segment"), where, duration_s, reader)
-        if segment is None:
-            continue
-        if label == AMBIGUOUS:
-            ambiguous.append(segment)
-            continue
-        if (label, *segment) in seen:
-            reader.note(where, f"repeats an earlier {label} segment", "evaluators count it once")
-        seen.add((label, *segment))
-        segments.append(segment)
-        labels.append(known[label])
-    return (
-        np.array(segments, dtype=np.float64).reshape(-1, 2),
-        np.array(labels, dtype=np.int64),
-        np.array(ambiguous, dtype=np.float64).reshape(-1, 2),
-    )
-
-
-def _segment(value: Any, where: str, duration_s: float, reader: _Reader) -> tuple[float, float] | None:
-    """Return a usable (start, end) in seconds, or None after noting what is wrong with it."""
-    if not isinstance(value, list) or len(value) != 2:
-        reader.error(f"{where}.segment", f"{_short(value)} is not [start, end]")
-        return None
-    start, end = (reader.number(bound, f"{where}.segment") for bound in value)
-    if start is None or end is None:
-        return None
-    if start < 0:
-        reader.error(f"{where}.segment", f"starts at {start:g} s, before the video")
-    elif end < start:
-        reader.error(f"{where}.segment", f"ends at {end:g} s before it starts at {start:g} s", "swap the bounds")
-    elif end == start:
-        reader.note(f"{where}.segment", f"empty at {start:g} s", "left out; upstream evaluators drop it too")
-    else:
-        if end > duration_s + 0.1:
-            kind = "beyond" if start >= duration_s else "reaches beyond"
-            reader.note(
-                f"{where}.segment",
-                f"[{start:g}, {end:g}] s {kind} the video's end at {duration_s:g} s",
-                "known of THUMOS14; protocol opentad-211 leaves such actions out",
-            )
-        return start, end
-    return None
-
-
-def _finite(value: Any) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,9 @@ def map_tensor(path: Path, root: Path) -> npt.NDArray[np.float32]:
 
     check_inside(path, root)
     try:
-        try:
-            tensor = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # files older than torch 1.6 are no zip archives and cannot be mapped
-            tensor = torch.load(path, map_location="cpu", weights_only=True)
+        # Files older than torch 1.6 are no zip archives and cannot be mapped. An archive is only ever mapped: that
+        # refuses compressed ones, which could unpack to more than the memory.
+        tensor = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # unpickling damaged bytes raises nearly anything
         raise InputError(f"not a torch tensor file ({_first_line(error)})", path, _RESTORE) from None
     if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or tensor.dtype != torch.float32:

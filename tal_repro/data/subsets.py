@@ -2,76 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tal_repro.data.dataset import DataSet
-from tal_repro.data.json_files import read_json, write_json
+from tal_repro.data.published_subsets import PUBLISHED_CSV, PUBLISHED_MODELS, published_ids
+from tal_repro.data.subset_file import Subset
 from tal_repro.data.windows import training_windows
 from tal_repro.errors import InputError
 from tal_repro.spec import Policy, Unit, check_percent
 
-PUBLISHED_CSV = Path(__file__).parents[2] / "results" / "published" / "sweep_subsets.csv"
-PUBLISHED_MODELS = ("actionformer", "temporalmaxer")  # whose splits were published
 # Of policy all-classes: 10 % of THUMOS14's videos takes about 10^5 draws. CELLS bounds the memory of one batch.
 MOST_DRAWS, CELLS = 5_000_000, 2_000_000
 _POLICY_STREAM = {"uniform": 1, "all-classes": 2, "stratified": 3, "nested": 4}
 
 Membership = npt.NDArray[np.bool_]  # [units, classes]
-
-
-@dataclass(frozen=True)
-class Subset:
-    """The training units of one run; ids are sorted (video ids, or slice ids as upstream spells them)."""
-
-    unit: Unit
-    policy: Policy
-    percent: float
-    seed: int
-    ids: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of a subset file."""
-        return {
-            "unit": self.unit,
-            "policy": self.policy,
-            "percent": self.percent,
-            "seed": self.seed,
-            "ids": list(self.ids),
-        }
-
-    def write(self, path: str | Path) -> None:
-        """Write a subset file."""
-        write_json(Path(path), self.to_json())
-
-
-def read_subset(path: str | Path) -> Subset:
-    """Read a subset file; raise InputError naming the field that does not fit."""
-    where = Path(path)
-    raw = read_json(where)
-    missing = [key for key in ("unit", "policy", "percent", "seed", "ids") if key not in raw]
-    if missing:
-        raise InputError(f"no field {missing[0]!r}", where, "write it with: tal-repro subset --json")
-    for key, choices in (("unit", get_args(Unit)), ("policy", get_args(Policy))):
-        if raw[key] not in choices:
-            raise InputError(f"{key} = {raw[key]!r}", where, f"use one of: {', '.join(choices)}")
-    check_percent(raw["percent"], f"{where}: percent")
-    if not isinstance(raw["seed"], int) or isinstance(raw["seed"], bool):
-        raise InputError(f"seed = {raw['seed']!r}", where, "use a whole number")
-    ids = raw["ids"]
-    if not isinstance(ids, list) or not ids or not all(isinstance(unit_id, str) for unit_id in ids):
-        raise InputError("'ids' is not a list of at least one id", where)
-    if len(set(ids)) != len(ids):
-        raise InputError(f"'ids' repeats {Counter(ids).most_common(1)[0][0]}", where)
-    return Subset(raw["unit"], raw["policy"], raw["percent"], raw["seed"], tuple(sorted(ids)))
 
 
 def training_units(dataset: DataSet, unit: Unit) -> dict[str, list[int]]:
@@ -115,7 +64,7 @@ def draw_subset(
     if not units:
         raise InputError(f"no training {unit} holds an action", dataset.root, "check it: tal-repro data verify DIR")
     if policy == "published":
-        ids = _published(units, unit, percent, seed, model or PUBLISHED_MODELS[0], Path(published_csv), dataset)
+        ids = published_ids(units, unit, percent, seed, model or PUBLISHED_MODELS[0], Path(published_csv), dataset.root)
         return Subset(unit, policy, percent, seed, ids)
     number = units_at(percent, len(units))
     if number == 0:
@@ -216,39 +165,3 @@ def _stratified(members: Membership, number: int, rng: np.random.Generator) -> l
         parts[int(np.argmax(gain))] += step
     picks = [rng.permutation(stratum)[:part] for stratum, part in zip(strata, parts, strict=True)]
     return [int(index) for pick in picks for index in pick]
-
-
-def _published(
-    units: dict[str, list[int]], unit: Unit, percent: float, run: int, model: str, path: Path, dataset: DataSet
-) -> tuple[str, ...]:
-    if unit != "video":
-        raise InputError("the published subsets are of videos", None, "use --unit video")
-    splits = read_published_subsets(path)
-    ids = splits.get((model, percent, run))
-    if ids is None:
-        there = sorted((key[1], key[2]) for key in splits if key[0] == model)
-        listed = ", ".join(f"{share:g} % run {number}" for share, number in there) or "none"
-        raise InputError(f"no published subset of {model} at {percent:g} %, run {run}", path, f"there are: {listed}")
-    unknown = [video_id for video_id in ids if video_id not in units]
-    if unknown:
-        raise InputError(
-            f"{len(unknown)} of the {len(ids)} published training videos are not in this data set",
-            dataset.root,
-            "published subsets need the real THUMOS14",
-        )
-    return ids
-
-
-def read_published_subsets(path: str | Path = PUBLISHED_CSV) -> dict[tuple[str, float, int], tuple[str, ...]]:
-    """Return (model, percent, run) -> sorted training video ids of the published splits."""
-    found: dict[tuple[str, float, int], list[str]] = {}
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as stream:
-            for row in csv.DictReader(stream):
-                key = (row["model"], float(row["train_percent"]), int(row["run"]))
-                found.setdefault(key, []).append(row["video_id"])
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path, "restore results/published") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"not a table of published subsets ({error!r})", path, "restore results/published") from None
-    return {key: tuple(sorted(ids)) for key, ids in found.items()}

@@ -1,7 +1,11 @@
-"""Sum a data set up: counts, lengths and sizes, and its statistics beside the real THUMOS14's."""
+"""Sum a data set up: counts, lengths and sizes, and its statistics beside the real THUMOS14's.
+
+`python -m tal_repro.data.summary DIR` prints the comparison of docs/data.md.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,33 @@ from tal_repro.data.annotations import load_dataset
 from tal_repro.data.dataset import DataSet, SubsetName, Video
 from tal_repro.data.windows import WINDOW_STEPS, tadtr_steps, training_windows
 
+# statistic -> what it is, THUMOS14's value in train and test (None: known only of both together, or not at all)
+THUMOS14: dict[str, tuple[str, float | None, float | None]] = {
+    "videos": ("videos with actions", 200, 212),
+    "instances": ("instances", 3007, 3358),
+    "ambiguous": ("Ambiguous segments", 89, 99),
+    "video_s_mean": ("video length, mean (s)", 209, 217),
+    "video_s_median": ("video length, median (s)", 150, 162),
+    "video_s_log_mean": ("video length, mean of log", 4.94, 5.02),
+    "video_s_log_std": ("video length, std of log", 0.92, 0.84),
+    "video_s_min": ("shortest video (s; both: 9)", None, None),
+    "video_s_max": ("longest video (s; both: 1673)", None, None),
+    "instances_mean": ("instances a video, mean (both: 15)", None, None),
+    "instances_median": ("instances a video, median (both: 8 to 9)", None, None),
+    "instances_max": ("instances a video, most (both: 218)", None, None),
+    "instances_log_mean": ("instances a video, mean of log (both: 2.04)", None, None),
+    "instances_log_std": ("instances a video, std of log (both: 1.18)", None, None),
+    "action_s_mean": ("action length, mean (s)", 4.04, 4.48),
+    "action_s_median": ("action length, median (s)", 2.9, 3.2),
+    "action_s_log_mean": ("action length, mean of log (both: 1.05)", None, None),
+    "action_s_log_std": ("action length, std of log (both: 0.83)", None, None),
+    "action_s_max": ("longest action (s; both: 118)", None, None),
+    "foreground_share": ("share of time in an action (both: 0.29)", None, None),
+    "one_class_share": ("share of videos with one class (both: 0.86)", None, None),
+    "two_class_share": ("share of videos with two classes (both: 0.14)", None, None),
+    "longer_than_2304_share": ("share longer than 2304 steps at stride 4 (both: 0.15)", None, None),
+    "shorter_than_slice_share": ("share shorter than one slice of 128 steps at stride 8", None, None),
+}
 LONG_STEPS = 2304  # what ActionFormer, TriDet and TemporalMaxer train on at most
 
 
@@ -82,3 +113,26 @@ def _covered_s(video: Video) -> float:
         covered += max(0.0, end - max(start, reached))
         reached = max(reached, end)
     return covered
+
+
+def comparison(dataset: DataSet) -> str:
+    """Return a Markdown table: this data set's statistics beside THUMOS14's."""
+    train, test = statistics(dataset, "train"), statistics(dataset, "test")
+    lines = [
+        f"| {dataset.name} ({dataset.version}) | train | THUMOS14 | test | THUMOS14 |",
+        "|---|---|---|---|---|",
+    ]
+    for name, (what, real_train, real_test) in THUMOS14.items():
+        cells = [_cell(train[name]), _cell(real_train), _cell(test[name]), _cell(real_test)]
+        lines.append(f"| {what} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value >= 100 or float(value).is_integer() else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    print(comparison(load_dataset(Path(sys.argv[1]), "tadtr")))
