@@ -36,7 +36,15 @@ from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.data.windows import training_windows
 from tal_repro.engines.native.batches import Batch, epoch_batches, epoch_plan
 from tal_repro.engines.native.optimization import WeightAverage, build_optimizer, set_learning_rates
-from tal_repro.engines.native.samples import SliceUnits, Units, VideoFeatures, VideoUnits, draws_for
+from tal_repro.engines.native.samples import (
+    ClipUnits,
+    SliceUnits,
+    Units,
+    VideoFeatures,
+    crop_margin,
+    draws_for,
+    whole_video,
+)
 from tal_repro.engines.native.trainer import batch_loss
 from tal_repro.models import model_entry
 from tal_repro.models.recipes import with_overrides
@@ -94,7 +102,8 @@ def _units(name: str, data: Path, recipe: Any) -> Units:
     features = VideoFeatures(open_features(data, layout), model_entry(name).feature_stride_frames)
     if name == "tadtr":
         return SliceUnits(training_windows(dataset), features, recipe.slice_length)
-    return VideoUnits(dataset.train, features, recipe, margin=name != "tridet")
+    clips = [whole_video(video, features) for video in dataset.train]
+    return ClipUnits(clips, features, recipe, crop_margin(name, dataset.train))
 
 
 # --- samples ---------------------------------------------------------------------------------------------------------

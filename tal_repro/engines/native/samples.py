@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from tal_repro.data import FeatureStore, Video
 from tal_repro.data.dataset import IntArray
 from tal_repro.data.layouts import CLIP_FRAMES
 from tal_repro.data.store import RESIDENT_SHARE, available_memory_bytes
-from tal_repro.data.windows import Window
+from tal_repro.data.windows import TADTR_STRIDE_FRAMES, Window
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import PyramidRecipe
 
@@ -92,30 +93,55 @@ def _free_bytes(device: torch.device) -> int:
     return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else available_memory_bytes()
 
 
-class VideoUnits:
-    """Whole videos, cropped at random: what ActionFormer, TriDet and TemporalMaxer train on."""
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A stretch of a video that a pyramid model trains on: steps [start, stop) and the actions in it."""
+
+    id: str
+    video_id: str
+    start: int
+    stop: int
+    segments: Float32Array  # [N, 2] in steps from the clip's start
+    labels: IntArray
+
+
+def whole_video(video: Video, features: VideoFeatures) -> Clip:
+    """Return a video as one clip: what ActionFormer, TriDet and TemporalMaxer train on."""
+    return Clip(video.id, video.id, 0, features.length(video.id), video_segments(video), video.labels)
+
+
+def slice_clip(window: Window, video: Video, features: VideoFeatures) -> Clip:
+    """Return one of TadTR's slices as a clip, for a pyramid model that is trained on slices."""
+    scale = TADTR_STRIDE_FRAMES // video.feature_stride_frames
+    start, stop = window.start * scale, min(window.stop * scale, features.length(video.id))
+    steps = (window.segments_s + window.offset_s) * video.fps / video.feature_stride_frames - clip_offset(video)
+    return Clip(window.slice_id, video.id, start, stop, (steps - start).astype(np.float32), window.labels)
+
+
+class ClipUnits:
+    """Clips cropped at random: the training units of the pyramid models."""
 
     def __init__(
-        self, videos: Sequence[Video], features: VideoFeatures, recipe: PyramidRecipe, *, margin: bool
+        self, clips: Sequence[Clip], features: VideoFeatures, recipe: PyramidRecipe, margin: float = 0.0
     ) -> None:
-        self.videos, self.features, self.recipe = list(videos), features, recipe
-        self.ids = [video.id for video in self.videos]
-        self.labels = [video.labels for video in self.videos]
-        self._margin = margin  # the window test of a crop allows half a clip at both ends
+        self.clips, self.features, self.recipe = list(clips), features, recipe
+        self.ids = [clip.id for clip in self.clips]
+        self.labels = [clip.labels for clip in self.clips]
+        self._margin = margin  # steps by which the window test of a crop reaches over both ends
 
     def sample(self, index: int, draws: np.random.Generator) -> Sample:
-        """Return a video cut to at most `max_seq_len` steps, with the actions that stay inside for half or more."""
-        video, recipe = self.videos[index], self.recipe
-        segments, labels = video_segments(video), video.labels
-        length = self.features.length(video.id)
-        kept = crop_length(length, recipe, draws)
-        start = 0
+        """Return a clip cut to at most `max_seq_len` steps, with the actions that stay inside for half or more."""
+        clip, recipe = self.clips[index], self.recipe
+        segments, labels = clip.segments, clip.labels
+        length = clip.stop - clip.start
+        kept, start = crop_length(length, recipe, draws), 0
         if kept < length:
-            margin = clip_offset(video) if self._margin else 0.0
-            start, segments, inside = draw_crop(segments, length, kept, margin, recipe.truncation_threshold, draws)
+            start, segments, inside = draw_crop(
+                segments, length, kept, self._margin, recipe.truncation_threshold, draws
+            )
             labels = labels[inside]
-        features = self.features.read(video.id, start, start + kept)
-        return Sample(video.id, features, torch.from_numpy(segments), torch.from_numpy(labels))
+        features = self.features.read(clip.video_id, clip.start + start, clip.start + start + kept)
+        return Sample(clip.id, features, torch.from_numpy(segments), torch.from_numpy(labels))
 
 
 class SliceUnits:
@@ -139,6 +165,11 @@ def window_features(features: VideoFeatures, window: Window, steps: int) -> Tens
     """Return the features of a slice, [C, steps], with zeros behind a short one."""
     rows = features.read(window.video_id, window.start, window.stop)
     return torch.nn.functional.pad(rows, (0, steps - rows.shape[1])) if rows.shape[1] < steps else rows
+
+
+def crop_margin(model: str, videos: Sequence[Video]) -> float:
+    """Return by how many steps a crop's window test reaches over its ends: half a clip, in TriDet's code nothing."""
+    return 0.0 if model == "tridet" or not videos else clip_offset(videos[0])
 
 
 def clip_offset(video: Video) -> float:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from tal_repro.data import DataSet, FeatureStore, Video, load_dataset, open_features
+from tal_repro.data import DataSet, FeatureStore, load_dataset, open_features
 from tal_repro.data.layouts import find_layouts
 from tal_repro.data.windows import Window, training_windows
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native.evaluation import Evaluator
 from tal_repro.engines.native.limits import check_features, check_labels, check_units
-from tal_repro.engines.native.samples import SliceUnits, Units, VideoFeatures, VideoUnits
+from tal_repro.engines.native.samples import (
+    ClipUnits,
+    SliceUnits,
+    Units,
+    VideoFeatures,
+    crop_margin,
+    slice_clip,
+    whole_video,
+)
 from tal_repro.errors import InputError
 from tal_repro.models import build, model_entry
 from tal_repro.models.interface import Localizer
 from tal_repro.models.pyramid import PyramidDetector
-from tal_repro.models.recipes import Recipe, TadtrRecipe, with_overrides
+from tal_repro.models.recipes import PyramidRecipe, Recipe, TadtrRecipe, with_overrides
 from tal_repro.spec import RunSpec
 
 # Up to this width a CPU spends more on starting kernels than on padding, so videos of a batch go through together.
@@ -40,13 +47,6 @@ class Data:
 def recipe_of(spec: RunSpec) -> Recipe:
     """Return the recipe of a specification; its fields replace the model's own."""
     return with_overrides(model_entry(spec.model).recipe, dict(spec.recipe))
-
-
-def resolved_recipe(model: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return the full recipe of a native RunSpec: every field but the loader workers, which change nothing here."""
-    recipe = dataclasses.asdict(with_overrides(model_entry(model).recipe, overrides))
-    recipe.pop("loader_workers", None)
-    return recipe
 
 
 def open_data(run: RunContext) -> Data:
@@ -85,16 +85,23 @@ def _check_width(store: FeatureStore, recipe: Recipe) -> None:
         )
 
 
-def open_units(data: Data, subset_ids: Sequence[str]) -> tuple[Units, int]:
-    """Return the training units of a run (all, where no subset is named) and how many the whole set has."""
-    if isinstance(data.recipe, TadtrRecipe):
-        windows = {window.slice_id: window for window in training_windows(data.dataset)}
-        chosen_windows = _choose(windows, subset_ids, data.dataset, "slice")
-        return SliceUnits(chosen_windows, data.features, data.recipe.slice_length), len(windows)
-    all_videos = {video.id: video for video in data.dataset.train}
-    chosen: list[Video] = _choose(all_videos, subset_ids, data.dataset, "video")
-    # TriDet's window test has no margin (its authors fixed the half-clip shift differently)
-    return VideoUnits(chosen, data.features, data.recipe, margin=data.model != "tridet"), len(all_videos)
+def open_units(data: Data, unit: str, subset_ids: Sequence[str]) -> tuple[Units, int]:
+    """Return the training units of a run (all, where no subset is named) and how many the whole set has.
+
+    `unit` is what a subset of the run counts: pyramid models train on whole videos, or on TadTR's slices when those
+    are counted; TadTR always on slices, all those of a video where videos are counted.
+    """
+    recipe, dataset, features = data.recipe, data.dataset, data.features
+    if isinstance(recipe, PyramidRecipe) and unit == "video":
+        videos = {video.id: video for video in dataset.train}
+        clips = [whole_video(video, features) for video in _choose(videos, subset_ids, dataset, unit)]
+        return ClipUnits(clips, features, recipe, crop_margin(data.model, dataset.train)), len(videos)
+    windows = {window.slice_id: window for window in training_windows(dataset)}
+    chosen: list[Window] = _choose(windows, subset_ids, dataset, unit)
+    if isinstance(recipe, TadtrRecipe):
+        return SliceUnits(chosen, features, recipe.slice_length), len(windows)
+    clips = [slice_clip(window, dataset.videos[window.video_id], features) for window in chosen]
+    return ClipUnits(clips, features, recipe, crop_margin(data.model, dataset.train)), len(windows)
 
 
 def _choose(units: dict[str, Any], ids: Sequence[str], dataset: DataSet, unit: str) -> list[Any]:
@@ -122,9 +129,11 @@ def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:
     """Return a run's model, its units, its optimizer steps per epoch and its evaluator; InputError names a refusal."""
     torch.set_num_threads(run.spec.threads)
     data = open_data(run)
-    units, total = open_units(data, run.subset_ids)
+    own_unit = model_entry(data.model).unit
+    unit = run.spec.subset.unit if run.spec.subset is not None else own_unit
+    units, total = open_units(data, unit, run.subset_ids)
     recipe = data.recipe
-    check_units(len(units.ids), recipe.batch_size, model_entry(data.model).unit)
+    check_units(len(units.ids), recipe.batch_size, own_unit if own_unit == "slice" else unit)
     steps = (total if recipe.budget == "steps" else len(units.ids)) // recipe.batch_size
     torch.manual_seed(run.spec.seed)
     model = build(run.spec.model, **dict(run.spec.recipe))

@@ -14,9 +14,9 @@ from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native import NATIVE_VERSION
-from tal_repro.engines.native.session import resolved_recipe
 from tal_repro.record import RunStore
-from tal_repro.spec import DataSpec, RunSpec
+from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
+from tal_repro.study import resolve_recipe
 
 MODELS = ("tadtr", "actionformer", "tridet", "temporalmaxer")
 SIZES: dict[str, Any] = {"feature_dim": 16, "epochs": 3}
@@ -41,7 +41,7 @@ TINY: dict[str, dict[str, Any]] = {
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("data") / "tiny"
-    return write_synthetic(out, SyntheticConfig(24, 20, 16, 20, (20.0, 30.0), difficulty=0.1, seed=3))
+    return write_synthetic(out, SyntheticConfig(24, 20, 16, 20, (20.0, 50.0), difficulty=0.1, seed=3))
 
 
 @pytest.fixture
@@ -53,13 +53,15 @@ def context(data_dir: Path, tmp_path: Path) -> Callable[..., RunContext]:
     ) -> RunContext:
         dataset = load_dataset(data_dir)
         options = overrides.pop("options", {})
+        unit = overrides.pop("unit", None)
         spec = RunSpec(
             experiment="data_sweep",
             model=model,
             engine="native",
             engine_version=NATIVE_VERSION,
-            recipe=resolved_recipe(model, {**TINY[model], **overrides}),
+            recipe=resolve_recipe(model, "native", {**TINY[model], **overrides}),
             data=DataSpec(dataset.name, dataset.version, dataset.annotation_hash, synthetic=True),
+            subset=SubsetSpec(unit=unit) if unit else None,
             seed=seed,
             options=options,
         )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tal_repro.data import load_dataset, open_features
+from tal_repro.data import DataSet, FeatureStore, load_dataset, open_features
 from tal_repro.data.windows import training_windows
 from tal_repro.engines.native.batches import collate, epoch_batches, epoch_plan
 from tal_repro.engines.native.checkpoint import load_checkpoint, save_checkpoint
@@ -21,19 +21,21 @@ from tal_repro.engines.native.evaluation import Evaluator
 from tal_repro.engines.native.limits import check_units, invalid_flags
 from tal_repro.engines.native.optimization import WeightAverage, build_optimizer, learning_rate
 from tal_repro.engines.native.samples import (
+    ClipUnits,
     Sample,
     SliceUnits,
     VideoFeatures,
-    VideoUnits,
     crop_length,
     draw_crop,
     draws_for,
+    slice_clip,
     video_segments,
+    whole_video,
 )
 from tal_repro.engines.native.schedule import Selections, is_evaluated
 from tal_repro.errors import InputError
 from tal_repro.models import build
-from tal_repro.models.recipes import ACTIONFORMER, TADTR, TEMPORALMAXER, TRIDET, with_overrides
+from tal_repro.models.recipes import ACTIONFORMER, TADTR, TEMPORALMAXER, TRIDET, PyramidRecipe, with_overrides
 
 
 def test_pyramid_rates_warm_up_from_zero_and_fall_as_a_half_cosine() -> None:
@@ -132,10 +134,29 @@ def test_a_video_longer_than_the_model_takes_is_cut_to_its_length() -> None:
     assert crop_length(100, recipe, np.random.default_rng(0)) == 64
 
 
+def video_units(dataset: DataSet, store: FeatureStore, recipe: PyramidRecipe, margin: float = 0.0) -> ClipUnits:
+    features = VideoFeatures(store, 4)
+    return ClipUnits([whole_video(video, features) for video in dataset.train], features, recipe, margin)
+
+
+def test_a_slice_of_a_pyramid_model_is_a_stretch_of_its_video(data_dir: Path) -> None:
+    dataset = load_dataset(data_dir, "actionformer")
+    features = VideoFeatures(open_features(data_dir, "actionformer"), 4)
+    for window in training_windows(dataset)[:12]:
+        video = dataset.videos[window.video_id]
+        clip = slice_clip(window, video, features)
+        whole = video_segments(video)
+        assert (clip.start, clip.stop) == (2 * window.start, min(2 * window.stop, features.length(video.id)))
+        for segment, label in zip(clip.segments + clip.start, clip.labels.tolist(), strict=True):
+            # cut at the slice's ends in seconds, which lie half a clip before its steps
+            edges = whole[video.labels == label].clip(2 * window.start - 2, 2 * window.stop - 2)
+            assert np.abs(edges - segment).max(axis=1).min() < 0.01
+
+
 def test_video_samples_show_the_features_their_segments_speak_of(data_dir: Path) -> None:
     dataset, store = load_dataset(data_dir, "actionformer"), open_features(data_dir, "actionformer")
     recipe = with_overrides(TRIDET, {"feature_dim": 16, "max_seq_len": 128})
-    units = VideoUnits(dataset.train, VideoFeatures(store, 4), recipe, margin=False)
+    units = video_units(dataset, store, recipe)
     for index, video in enumerate(dataset.train[:6]):
         sample = units.sample(index, draws_for(0, 0, video.id))
         rows = store.read(video.id).T
@@ -183,7 +204,7 @@ def test_features_that_do_not_fit_in_memory_are_read_each_time(data_dir: Path) -
 
 def test_batches_do_not_depend_on_who_prepares_them(data_dir: Path) -> None:
     dataset, store = load_dataset(data_dir, "actionformer"), open_features(data_dir, "actionformer")
-    units = VideoUnits(dataset.train, VideoFeatures(store, 4), ACTIONFORMER, margin=True)
+    units = video_units(dataset, store, ACTIONFORMER, 2.0)
     plan = epoch_plan(0, 0, len(units.ids), 4, 5)
     for batch, (passage, indices) in zip(epoch_batches(units, plan, 0), plan, strict=True):
         alone = collate([units.sample(i, draws_for(0, passage, units.ids[i])) for i in indices])

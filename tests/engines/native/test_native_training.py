@@ -178,6 +178,19 @@ def test_another_data_set_than_the_declared_one_is_refused(context: Make) -> Non
         train(other)
 
 
+@pytest.mark.parametrize(("model", "unit"), [("temporalmaxer", "slice"), ("tadtr", "video")])
+def test_units_may_be_counted_the_other_way(context: Make, data_dir: Path, model: str, unit: str) -> None:
+    from tal_repro.data.subsets import training_units
+
+    dataset = load_dataset(data_dir)
+    ids = tuple(training_units(dataset, unit))[:12]  # type: ignore[arg-type]
+    slices = [name for name in training_units(dataset, "slice") if name.split("_window_")[0] in ids]
+    metrics = train(context(model, unit=unit, subset_ids=ids))["metrics"]
+    counted = metrics["training"]["units"]
+    assert counted == (12 if unit == "slice" else len(slices))  # a video stands for all of its slices
+    assert metrics["optimizer_steps"] == 3 * (counted // (4 if model == "temporalmaxer" else 8))
+
+
 def test_equal_steps_give_a_subset_the_steps_of_the_whole_set(context: Make, data_dir: Path) -> None:
     ids = tuple(video.id for video in load_dataset(data_dir).train[:8])
     by_epochs = train(context("temporalmaxer", "epochs", subset_ids=ids))["metrics"]
