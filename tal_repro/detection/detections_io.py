@@ -6,11 +6,8 @@ JSON, ActionFormer's and TadTR's THUMOS14 files among them. All bad rows are cou
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 import math
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tal_repro.detection.protocols import AMBIGUOUS, GroundTruth
+from tal_repro.detection.untrusted import (
+    is_integer,
+    is_number,
+    is_pair,
+    member,
+    read_bytes,
+    read_json,
+    refuse_all,
+    seconds_or_nan,
+)
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("video_id", "start_s", "end_s", "label", "score")
-MAX_BYTES = 1 << 30  # decompressed
-_SHOWN = 5
 Row = tuple[str, float, float, str]
 
 
@@ -36,8 +41,8 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
     [start, end]}]}}, "classes"?}`, times in seconds. Raises InputError for anything else, for negative, swapped or
     NaN segments, and when the subset holds no video.
     """
-    document = _read_json(path)
-    database = _member(document, "database", dict, path, "the top level")
+    document = read_json(path)
+    database = member(document, "database", dict, path, "the top level")
     names = _classes(document, database, path)
     problems: list[str] = []
     durations: dict[str, float] = {}
@@ -46,9 +51,9 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
         if not isinstance(entry, dict) or not isinstance(entry.get("subset"), str):
             problems.append(f"video {video!r}: no subset")
         elif entry["subset"].lower() == subset.lower():
-            durations[video] = _number(entry.get("duration", math.nan), f"video {video!r}: duration", problems)
+            durations[video] = seconds_or_nan(entry.get("duration", math.nan), f"video {video!r}: duration", problems)
             rows += _instances(video, entry, problems)
-    _refuse(problems, path, "correct or remove these annotations")
+    refuse_all(problems, path, "correct or remove these annotations")
     if not durations:
         found = sorted({e["subset"] for e in database.values()})
         raise InputError(f"no video of subset {subset!r}", path, f"subsets in the file: {', '.join(found) or 'none'}")
@@ -71,7 +76,7 @@ def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:
         "a number is missing or not finite": ~np.isfinite(table[["start_s", "end_s", "score"]].to_numpy(float)).all(1),
         "ends before it starts": segments[:, 1] < segments[:, 0],
     }
-    _refuse(
+    refuse_all(
         (f"{place(int(row))}: {what}" for what, rows in wrong.items() for row in np.flatnonzero(rows)),
         path,
         "remove or correct these detections",
@@ -81,8 +86,8 @@ def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:
 
 
 def _rows_of_json(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
-    document = _read_json(path)
-    results = _member(document, "results" if "results" in document else "database", dict, path, "the top level")
+    document = read_json(path)
+    results = member(document, "results" if "results" in document else "database", dict, path, "the top level")
     rows: list[tuple[str, Any, Any, Any, Any]] = []
     problems: list[str] = []
     for video, found in results.items():
@@ -95,7 +100,7 @@ def _rows_of_json(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
                 problems.append(f"video {video!r}, detection {number}: needs label, score and segment [start, end]")
             else:
                 rows.append(row)
-    _refuse(problems, path, "see ActivityNet's format: {results: {video: [{label, score, segment}]}}")
+    refuse_all(problems, path, "see ActivityNet's format: {results: {video: [{label, score, segment}]}}")
     table = _table(rows, COLUMNS)
 
     def place(row: int) -> str:
@@ -111,7 +116,7 @@ def _detection(video: str, item: Any) -> tuple[str, Any, Any, Any, Any] | None:
     label = item.get("label", item.get("label_id"))
     score: Any = item.get("score", item.get("scores"))
     segment: Any = item.get("segment")
-    if not (isinstance(label, str) or _is_id(label)) or not _is_number(score) or not _is_pair(segment):
+    if not (isinstance(label, str) or is_integer(label)) or not is_number(score) or not is_pair(segment):
         return None
     return (video, float(segment[0]), float(segment[1]), str(label), float(score))
 
@@ -120,7 +125,7 @@ def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     import pandas as pd
 
     try:
-        text = _read_bytes(path).decode("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
         table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"not a CSV file ({error})", path, f"columns: {','.join(COLUMNS)}") from None
@@ -137,7 +142,7 @@ def _labels(labels: pd.Series, ground_truth: GroundTruth, path: Path, place: Cal
     names = {name: name for name in ground_truth.classes}
     names = {str(number): name for number, name in ground_truth.class_ids.items()} | names
     unknown = [row for row, label in enumerate(labels) if label not in names]
-    _refuse(
+    refuse_all(
         (f"{place(row)}: label {labels.iloc[row]!r} is not a class of the annotations" for row in unknown),
         path,
         f"use one of: {', '.join(ground_truth.classes)}",
@@ -155,7 +160,7 @@ def _instances(video: str, entry: Mapping[str, Any], problems: list[str]) -> lis
         place = f"video {video!r}, annotation {number}"
         if not isinstance(item, dict) or not isinstance(item.get("label"), str):
             problems.append(f"{place}: no label")
-        elif not _is_pair(item.get("segment")):
+        elif not is_pair(item.get("segment")):
             problems.append(f"{place}: segment is not [start, end] in seconds")
         elif not 0 <= item["segment"][0] <= item["segment"][1]:
             problems.append(f"{place}: segment {item['segment']} is negative or swapped")
@@ -176,7 +181,7 @@ def _classes(document: Mapping[str, Any], database: Mapping[str, Any], path: Pat
 
 def _class_ids(database: Mapping[str, Any], names: tuple[str, ...], path: Path) -> dict[int, str]:
     """Return names by number: `label_id` where annotations carry it, else the position in the list of classes."""
-    stated = {(item["label_id"], item["label"]) for item in _annotations(database) if _is_id(item.get("label_id"))}
+    stated = {(item["label_id"], item["label"]) for item in _annotations(database) if is_integer(item.get("label_id"))}
     ids = {number: name for number, name in sorted(stated) if name != AMBIGUOUS}
     if len(ids) < sum(name != AMBIGUOUS for _, name in stated):
         raise InputError("one label_id stands for two labels", path, "correct the annotations")
@@ -199,80 +204,3 @@ def _table(rows: list[Any], names: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(
         {name: np.array(column, kind) for name, column, kind in zip(names, columns, types, strict=False)}
     )
-
-
-def _read_bytes(path: Path) -> bytes:
-    """Read a whole file, unpacked if its name ends in .gz; InputError beyond `MAX_BYTES`."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"cannot be read ({reason})", path) from None
-    if len(content) > MAX_BYTES:
-        raise InputError(f"larger than {MAX_BYTES >> 20} MiB", path, "split it by video")
-    return bytes(content)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not a number")
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = dict(pairs)
-        if len(names) != len(pairs):
-            raise ValueError("a key occurs twice in one object: " + _first_repeated(k for k, _ in pairs))
-        return names
-
-    try:
-        document = json.loads(_read_bytes(path), parse_constant=refuse, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not readable as JSON ({str(error)[:200]})", path) from None
-    if not isinstance(document, dict):
-        raise InputError("the top level is not an object", path)
-    return document
-
-
-def _first_repeated(names: Iterable[str]) -> str:
-    seen: set[str] = set()
-    return repr(next(name for name in names if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
-
-
-def _member(document: Mapping[str, Any], name: str, kind: type, path: Path, place: str) -> Any:
-    if not isinstance(document.get(name), kind):
-        raise InputError(f"{place} has no object {name!r}", path, "give an ActivityNet-like JSON file")
-    return document[name]
-
-
-def _number(value: Any, place: str, problems: list[str]) -> float:
-    if isinstance(value, float) and math.isnan(value):  # absent: JSON itself cannot hold a NaN here
-        return value
-    if not _is_number(value) or value < 0:
-        problems.append(f"{place} is not a number of seconds")
-        return math.nan
-    return float(value)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(float(value))
-    except OverflowError:
-        return False
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(_is_number(v) for v in value)
-
-
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _refuse(problems: Iterable[str], path: Path, remedy: str) -> None:
-    """Raise InputError that counts all problems and names the first few."""
-    found = list(problems)
-    if found:
-        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise InputError("; ".join(found[:_SHOWN]) + more, path, remedy)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tal_repro.detection import detections_io
+from tal_repro.detection import untrusted
 from tal_repro.detection.detections_io import read_detections, read_ground_truth
 from tal_repro.detection.protocols import GroundTruth
 from tal_repro.errors import InputError
@@ -153,7 +153,7 @@ def test_unreadable_files_are_named(tmp_path, monkeypatch) -> None:
     half.write_bytes(gzip.compress(b"{}" * 1000)[:20])
     with pytest.raises(InputError, match="cannot be read"):
         read_ground_truth(half)
-    monkeypatch.setattr(detections_io, "MAX_BYTES", 10)
+    monkeypatch.setattr(untrusted, "MAX_BYTES", 10)
     with pytest.raises(InputError, match="larger than"):
         read_ground_truth(written(tmp_path, document(annotation())))
 

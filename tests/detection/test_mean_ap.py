@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.detection.scalar_oracles import scalar_ap, segment_tiou
 
 from tal_repro.detection.bootstrap import bootstrap_averages, bootstrap_interval
 from tal_repro.detection.errors_tide import TYPES, error_types
 from tal_repro.detection.matching import match
 from tal_repro.detection.mean_ap import THUMOS14_TIOUS, mean_average_precision, recall_at
+from tests.detection.scalar_oracles import scalar_ap, segment_tiou
 
 THIRD_PARTY = Path(__file__).parents[2] / "third_party"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.detection.scalar_oracles import exp_of_the_c_library, scalar_hard_nms, scalar_soft_nms
 
 from tal_repro.detection import soft_nms as streams
 from tal_repro.detection.decay import METHODS, expf
 from tal_repro.detection.nms import hard_nms, multiclass_hard_nms, multiclass_soft_nms, soft_nms, vote
 from tal_repro.detection.soft_nms import SoftNms
+from tests.detection.scalar_oracles import exp_of_the_c_library, scalar_hard_nms, scalar_soft_nms
 
 CASES = 10_000
 

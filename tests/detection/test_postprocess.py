@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.detection.scalar_oracles import scalar_soft_nms
 
 from tal_repro.detection.postprocess import (
     SliceCandidates,
@@ -16,6 +15,7 @@ from tal_repro.detection.postprocess import (
     suppress,
 )
 from tal_repro.detection.soft_nms import SoftNms
+from tests.detection.scalar_oracles import scalar_soft_nms
 
 
 def candidates(seed, n=200, classes=3):
