@@ -66,17 +66,18 @@ def verify(folder: Path, layout: str | None, no_fingerprint: bool, as_json: bool
 
     reports = verify_layouts(folder, layout, _progress("feature files"))  # type: ignore[arg-type]
     errors = sum(report.errors for report in reports)
-    written = None
-    good = [(report.dataset, report.fingerprint) for report in reports if report.dataset and report.fingerprint]
-    if good and not errors and not no_fingerprint:
-        written = write_fingerprints(folder, good[0][0], [fingerprint for _, fingerprint in good])
     if as_json:
         content = {"root": str(folder), "errors": errors, "layouts": [report.to_json() for report in reports]}
         click.echo(json.dumps({"schema": VERIFY_SCHEMA, **content}, indent=1))
     else:
         for report in reports:
             _print_report(report)
-        click.echo(f"fingerprint written to {written}" if written else f"{errors} errors; no fingerprint written")
+    good = [(report.dataset, report.fingerprint) for report in reports if report.dataset and report.fingerprint]
+    if errors:
+        click.echo(f"{errors} errors; no fingerprint written", err=True)
+    elif good and not no_fingerprint:
+        written = write_fingerprints(folder, good[0][0], [fingerprint for _, fingerprint in good])
+        click.echo(f"fingerprint written to {written}", err=True)
     sys.exit(1 if errors else 0)
 
 

@@ -59,7 +59,7 @@ def test_verify_in_words_says_synthetic_and_lists_errors_with_exit_code_1(copy):
     (copy / "data/thumos/i3d_features/video_test_0000003.npy").unlink()
     answer = call("data", "verify", copy)
     assert answer.exit_code == 1
-    assert "synthetic" in answer.stdout and "2 errors; no fingerprint written" in answer.stdout
+    assert "synthetic" in answer.stdout and "2 errors; no fingerprint written" in answer.stderr
     assert "corrupt .npy header" in answer.stdout and "missing: annotated" in answer.stdout
     assert not (copy / "fingerprint.json").exists()
     report = valid(call("data", "verify", copy, "--json").stdout, "data-verify")
