@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tal_repro.errors import InputError
-from tal_repro.paper.claims import baselines, compute, data_efficiency, extrapolation
-from tal_repro.paper.claims.derivation import DERIVATIONS, Derivation, Reading
+from tal_repro.paper.claims.derivation import Derivation, Reading
 from tal_repro.paper.claims.measured import Measured, measure
+from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.published import Published
 from tal_repro.paper.runs import Runs
 from tal_repro.paper.statistics import Sample, welch
 
-DERIVING = (baselines, data_efficiency, extrapolation, compute)  # imported for the derivations they register
 SIGNIFICANCE = 0.05
 
 

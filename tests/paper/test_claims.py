@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from tal_repro.paper import claims as claims_package
-from tal_repro.paper.claims.derivation import DERIVATIONS, Derivation
+from tal_repro.paper.claims.derivation import Derivation
 from tal_repro.paper.claims.measurements import READERS
+from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.published import load_published
 from tal_repro.paper.runs import NO_RUNS

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tal_repro.paper.claims.derivation import DERIVATIONS, Derivation
+from tal_repro.paper.claims.derivation import Derivation
 from tal_repro.paper.claims.measurements import READERS, Found, train_seconds
+from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.runs import Run, Runs, measured_tables, sweeps
 from tal_repro.paper.statistics import Sample, mean_interval, runs_needed, welch

@@ -1,0 +1,46 @@
+"""`tal-repro table`: Tables 1 and 2 of the paper, with what runs measured beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from tal_repro.commands.verify import load_results
+
+FORMATS = ("csv", "markdown", "latex")
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(1, 2))
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="markdown", show_default=True)
+@click.option("--results", metavar="DIR", help="Show the runs in DIR too.  [default: results/runs, if there]")
+@click.option("--published", metavar="DIR", help="Read the published numbers from DIR.")
+@click.option("--out", metavar="FILE", help="Write to FILE instead of standard output.")
+def table(number: int, kind: str, results: str | None, published: str | None, out: str | None) -> None:
+    """Print Table 1 or 2 of the paper as CSV, Markdown or LaTeX."""
+    from tal_repro.paper import tables
+    from tal_repro.paper.published import load_published
+    from tal_repro.record import write_whole
+
+    numbers = load_published(Path(published) if published else None)
+    text = tables.render(tables.table(number, numbers, load_results(results)), cast(Any, kind))
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_whole(writable(Path(out)), text.encode())
+        click.echo(out, err=True)
+
+
+def writable(path: Path) -> Path:
+    """Make the folder of `path`; raise InputError where that cannot be or a folder stands in its place."""
+    from tal_repro.errors import InputError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make this folder ({error.strerror})", path.parent, "choose another place") from None
+    if path.is_dir():
+        raise InputError("is a folder", path, "name a file")
+    return path

@@ -1,0 +1,95 @@
+"""What every figure is given and gives back, and how it is saved: PNG, PDF, SVG and a caption that names its rows."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tal_repro.errors import InputError
+from tal_repro.paper.captions import caption_text
+from tal_repro.paper.published import Published
+from tal_repro.paper.runs import Run, Runs
+from tal_repro.paper.table import Table
+from tal_repro.record import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tal_repro.curves import Fit
+
+Source = Literal["published", "measured", "both"]
+FORMATS = ("png", "pdf", "svg")
+DPI = 300
+# Nothing that changes from one drawing to the next: the same numbers give the same bytes.
+METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+@dataclass(frozen=True)
+class Material:
+    """The numbers a figure may draw from. `source` says which of them it should."""
+
+    published: Published
+    runs: Runs
+    source: Source = "both"
+
+    @property
+    def draws_published(self) -> bool:
+        return self.source != "measured"
+
+    @property
+    def draws_measured(self) -> bool:
+        return self.source != "published"
+
+
+class NotRun(InputError):
+    """A figure that needs runs which do not exist."""
+
+
+@dataclass
+class Drawing:
+    """A finished figure and everything its caption must name."""
+
+    figure: Figure
+    caption: str
+    rows: list[Table] = field(default_factory=list)
+    fits: dict[str, Fit] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def save(drawing: Drawing, number: int, folder: Path) -> list[Path]:
+    """Write figure-N.png, .pdf, .svg and .caption.md whole into `folder`, and return their paths."""
+    from tal_repro.paper.figures.style import applied
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make this folder ({error.strerror})", folder, "choose another with --out") from None
+    contents: dict[str, bytes] = {}
+    with applied():
+        for extension in FORMATS:
+            buffer = io.BytesIO()
+            drawing.figure.savefig(buffer, format=extension, dpi=DPI, metadata=METADATA[extension])
+            contents[extension] = buffer.getvalue()
+    contents["caption.md"] = caption_text(drawing, number).encode()
+    return _write(contents, number, folder)
+
+
+def _write(contents: dict[str, bytes], number: int, folder: Path) -> list[Path]:
+    paths = []
+    for extension, content in contents.items():
+        path = folder / f"figure-{number}.{extension}"
+        try:
+            write_whole(path, content)
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", path, "choose another place with --out") from None
+        paths.append(path)
+    return paths
+
+
+def used(runs: Sequence[Run]) -> list[Run]:
+    """Return runs without repetition, in their order."""
+    return list({run.run_id: run for run in runs}.values())

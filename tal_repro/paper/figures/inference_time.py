@@ -1,0 +1,140 @@
+"""Figure 4: inference time against input length: the siblings' published times, and what was measured here."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tal_repro.paper.figures import style
+from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
+from tal_repro.paper.figures.macs import measured_gmacs
+from tal_repro.paper.runs import Measurement, Run, measurements
+from tal_repro.paper.statistics import line, r_squared
+from tal_repro.paper.table import Table
+
+LOW, HIGH = 10, 90  # percentiles of the band
+HOW = "run: tal-repro run --only experiment=inference, then give --results DIR"
+LONGEST_LINEAR = 5000  # feature steps; beyond, both axes are logarithmic
+
+
+def draw(material: Material) -> Drawing:
+    """Draw published times (left) and, on each machine measured, times and TadTR's MACs (right)."""
+    machines = by_machine(material) if material.draws_measured else {}
+    if not machines and not material.draws_published:
+        raise NotRun("not run: no finished run of inference", material.runs.root, HOW)
+    count = material.draws_published + max(len(machines), 1 if material.draws_published else 0)
+    with style.applied():
+        figure, axes = style.canvas(
+            style.PAGE_INCHES, 2.4 * ((count + 1) // 2), (count + 1) // 2, 2 if count > 1 else 1
+        )
+        places = list(axes.flat)
+        drawing = Drawing(figure, _caption(material, bool(machines)))
+        letters = iter("abcdefghijkl")
+        if material.draws_published:
+            ax = places.pop(0)
+            _published(ax, material.published["inference_runs"], drawing)
+            style.panel(ax, next(letters), "Published: V100S, shared machine")
+        for (machine, engine), times in machines.items():
+            ax = places.pop(0)
+            _measured(ax, times, drawing)
+            macs_lines(ax, material, drawing)
+            style.panel(ax, next(letters), f"Measured here, {engine}: {machine}"[:58])
+        if not machines:
+            ax = places.pop(0)
+            style.say(ax, "TadTR: no time was published, not run here\n(tal-repro run --only experiment=inference)")
+            style.panel(ax, next(letters), "Measured here")
+        for ax in places:
+            ax.remove()
+    return drawing
+
+
+def by_machine(material: Material) -> dict[tuple[str, str], list[Measurement]]:
+    """Return the measured inference times of each (machine, engine)."""
+    groups: dict[tuple[str, str], list[Measurement]] = {}
+    for row in measurements(material.runs.of("inference"), "latency_ms"):
+        groups.setdefault((material.runs.device(row.run), row.run.engine), []).append(row)
+    return dict(sorted(groups.items()))
+
+
+def _published(ax: Axes, table: Table, drawing: Drawing) -> None:
+    for model in style.ordered(table["model"]):
+        rows = table.where(model=model)
+        _times(ax, model, rows["feature_length"], rows["milliseconds"], True)
+        lengths, medians = medians_of(rows["feature_length"], rows["milliseconds"])
+        drawing.notes.append(_line_text("published", model, lengths, medians))
+    _finish(ax, 3000)
+    drawing.rows.append(table)
+
+
+def _measured(ax: Axes, rows: list[Measurement], drawing: Drawing) -> None:
+    for model in style.ordered(row.run.model for row in rows):
+        mine = [row for row in rows if row.run.model == model]
+        lengths, values = np.array([row.feature_length for row in mine]), np.array([row.value for row in mine])
+        _times(ax, model, lengths, values, False)
+        if len(np.unique(lengths)) > 2:
+            drawing.notes.append(_line_text("measured", model, *medians_of(lengths, values)))
+    _finish(ax, max(row.feature_length for row in rows))
+    runs: list[Run] = [row.run for row in rows]
+    drawing.runs = used([*drawing.runs, *runs])
+
+
+def _times(ax: Axes, model: str, lengths: np.ndarray, values: np.ndarray, published: bool) -> None:
+    look = style.look(model)
+    at, medians = medians_of(lengths, values)
+    low, high = (np.array([np.percentile(values[lengths == n], q) for n in at]) for q in (LOW, HIGH))
+    ax.fill_between(at, low, high, color=look.colour, alpha=0.2, linewidth=0)
+    face = look.colour if published else "white"
+    ax.plot(at, medians, color=look.colour, marker=look.marker, linestyle=look.line, markerfacecolor=face,
+            markeredgecolor="black", markeredgewidth=0.5, label=look.title)  # fmt: skip
+
+
+def medians_of(lengths: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct lengths and the median value at each."""
+    distinct = np.unique(lengths)
+    return distinct, np.array([np.median(values[lengths == length]) for length in distinct])
+
+
+def _line_text(source: str, model: str, lengths: np.ndarray, medians: np.ndarray) -> str:
+    slope, intercept = line(lengths, medians)
+    r2 = r_squared(lengths, medians)
+    return f"Line through the {source} medians of {model}: {intercept!r} ms + {slope!r} ms a step, R2 = {r2!r}."
+
+
+def macs_lines(ax: Axes, material: Material, drawing: Drawing) -> None:
+    """Add TadTR's MACs on a second axis, as the paper's figure does, where they were counted."""
+    rows = [count for count in measured_gmacs(material) if count.model == "tadtr"]
+    if not rows:
+        return
+    rows.sort(key=lambda row: row.feature_length)
+    twin = ax.twinx()
+    twin.spines["right"].set_visible(True)
+    twin.plot([r.feature_length for r in rows], [r.gmacs for r in rows], color="#777777", linewidth=0.8, linestyle=":",
+              marker="x", markersize=3)  # fmt: skip
+    twin.set_ylabel("TadTR GMACs (×, dotted)")
+    twin.set_yscale(ax.get_yscale())
+    if ax.get_yscale() == "linear":
+        twin.set_ylim(0, None)
+    drawing.runs = used([*drawing.runs, *(row.run for row in rows if row.run is not None)])
+
+
+def _finish(ax: Axes, longest: int) -> None:
+    ax.set(xlabel="input length (feature steps)", ylabel="inference time (ms)")
+    if longest > LONGEST_LINEAR:
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+    else:
+        ax.set(xlim=(0, None), ylim=(0, None))
+    ax.legend(loc="upper left")
+
+
+def _caption(material: Material, measured: bool) -> str:
+    text = "Inference time against input length [1, 2048, length], random input. Lines are medians, bands the "
+    text += f"{LOW}th to {HIGH}th percentile of all samples. "
+    if material.draws_published:
+        text += (
+            "Published: the sibling studies' scripts on a Tesla V100S (ActionFormer, TriDet, TemporalMaxer; "
+            "5 processes of 5 repetitions); no time of TadTR was published. "
+        )
+    if measured:
+        text += "Measured here: open markers, the bare model in one process on the machine named; MACs dotted."
+    return text.rstrip()

@@ -1,0 +1,131 @@
+"""Figure 5: multiply-accumulates against input length: published counts filled, those counted here open."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from tal_repro.paper.figures import style
+from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
+from tal_repro.paper.runs import Run, measurements
+from tal_repro.paper.statistics import r_squared
+
+HOW = "run: tal-repro run --only experiment=macs, then give --results DIR"
+LONGEST_LINEAR = 5000  # feature steps; beyond, both axes are logarithmic
+COUNTED_NOW = (200, 1000, 3000)  # TadTR's, counted while drawing where torch is there and no run is
+
+
+class Count(NamedTuple):
+    """GMACs of one inference, from a run or (run None) counted while the figure is drawn."""
+
+    model: str
+    feature_length: int
+    gmacs: float
+    run: Run | None
+
+
+def draw(material: Material) -> Drawing:
+    """Draw GMACs by length, published and counted here."""
+    counts = measured_gmacs(material) if material.draws_measured else []
+    if not counts and not material.draws_published:
+        raise NotRun("not run: no finished run of macs", material.runs.root, HOW)
+    if material.source == "both" and not any(count.model == "tadtr" for count in counts):
+        counts += count_tadtr()
+    with style.applied():
+        figure, axes = style.canvas(style.COLUMN_INCHES, 2.5)
+        drawing = Drawing(figure, _caption(material, counts))
+        ax = axes[0, 0]
+        if material.draws_published:
+            _published(ax, material, drawing)
+        _counted(ax, counts, drawing)
+        _finish(ax, max([3000 if material.draws_published else 0, *(count.feature_length for count in counts)]))
+        _legend(ax, material, counts)
+    return drawing
+
+
+def measured_gmacs(material: Material) -> list[Count]:
+    """Return the counts of macs runs, one for each model and length."""
+    found: dict[tuple[str, int], Count] = {}
+    for row in measurements(material.runs.of("macs"), "gmacs"):
+        key = (row.run.model, row.feature_length)
+        found.setdefault(key, Count(*key, row.value, row.run))
+    return [found[key] for key in sorted(found)]
+
+
+def count_tadtr() -> list[Count]:
+    """Count TadTR's MACs now; none where torch or fvcore is not installed (the light environment)."""
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "fvcore")):
+        return []
+    from tal_repro.measure.macs import count_macs
+
+    return [Count("tadtr", length, count_macs("tadtr", length).macs / 1e9, None) for length in COUNTED_NOW]
+
+
+def _published(ax: Axes, material: Material, drawing: Drawing) -> None:
+    table = material.published["gmacs"]
+    for model in style.ordered(table["model"]):
+        rows, look = table.where(model=model), style.look(model)
+        ax.plot(rows["feature_length"], rows["gmacs"], color=look.colour, marker=look.marker, linestyle=look.line,
+                markeredgecolor="black", markeredgewidth=0.5)  # fmt: skip
+        r2 = r_squared(rows["feature_length"], rows["gmacs"])
+        drawing.notes.append(f"R2 of a line through the published counts of {model}: {r2!r}.")
+    drawing.rows.append(table)
+
+
+def _counted(ax: Axes, counts: Sequence[Count], drawing: Drawing) -> None:
+    for model in style.ordered(count.model for count in counts):
+        mine, look = [count for count in counts if count.model == model], style.look(model)
+        lengths, values = np.array([c.feature_length for c in mine]), np.array([c.gmacs for c in mine])
+        ax.plot(lengths, values, color=look.colour, marker=look.marker, markerfacecolor="none", markersize=5.2,
+                markeredgecolor=look.colour, markeredgewidth=0.9, linestyle=look.line, linewidth=0.6)  # fmt: skip
+        if len(mine) > 2:
+            r2 = r_squared(lengths, values)
+            drawing.notes.append(f"R2 of a line through the counts of {model} made here: {r2!r}.")
+    drawing.runs = used([*drawing.runs, *(count.run for count in counts if count.run is not None)])
+
+
+def _finish(ax: Axes, longest: int) -> None:
+    ax.set(xlabel="input length (feature steps)", ylabel="GMACs (fvcore's count)")
+    if longest > LONGEST_LINEAR:
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_ylim(ax.get_ylim()[0], ax.get_ylim()[1] * 4)  # room for the legend
+    else:
+        ax.set_xlim(0, None)
+        ax.set_ylim(0, ax.get_ylim()[1] * 1.1)
+
+
+def _legend(ax: Axes, material: Material, counts: Sequence[Count]) -> None:
+    """Name each model once, and say once what filled and open markers are."""
+    published = material.published["gmacs"]["model"].tolist() if material.draws_published else []
+    handles = []
+    for model in style.ordered([*published, *(count.model for count in counts)]):
+        look = style.look(model)
+        marks: dict[str, Any] = {"marker": look.marker, "markeredgecolor": "black", "markeredgewidth": 0.5}
+        marks["markerfacecolor"] = look.colour if model in published else "white"
+        handles.append(Line2D([], [], color=look.colour, linestyle=look.line, label=look.title, **marks))
+    for label, face, there in (("published", "#888888", published), ("counted here", "white", counts)):
+        if there:
+            marks = {"marker": "h", "markerfacecolor": face, "linestyle": "none"}
+            handles.append(Line2D([], [], color="#444444", label=label, **marks))
+    ax.legend(handles=handles, loc="upper left")
+
+
+def _caption(material: Material, counts: Sequence[Count]) -> str:
+    text = "Multiply-accumulates of one inference against input length; operators fvcore cannot count add nothing. "
+    if material.draws_published:
+        text += (
+            "Filled: published counts of the sibling studies (none of TadTR), in which the three pyramid models pad "
+            "inputs to 576 steps and ActionFormer to multiples of it. "
+        )
+    if counts:
+        now = "" if any(count.run for count in counts) else " while this figure was drawn"
+        text += f"Open: counted here{now}, with each recipe's own padding; MACs depend on neither hardware nor data."
+    elif material.draws_published:
+        text += "TadTR is missing: counting it needs torch and fvcore, or a run of the macs experiment."
+    return text.rstrip()

@@ -1,0 +1,158 @@
+"""`tal-repro figure` and `tal-repro table`: files, formats, captions, marks of synthetic data, bad input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "paper"))
+from made_up_runs import demo, trace, training
+
+from tal_repro.cli import main
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo(tmp_path_factory.mktemp("figures") / "runs")
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def _png(path: Path) -> tuple[int, int, int]:
+    """Return width, height and dots per inch of a PNG."""
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    at = data.index(b"pHYs") + 4
+    return width, height, round(int.from_bytes(data[at : at + 4], "big") * 0.0254)
+
+
+@pytest.mark.parametrize(("number", "inches"), [(1, 3.35), (2, 3.35), (3, 6.9), (4, 6.9)])
+def test_published_figures_in_print_size(call, tmp_path: Path, number: int, inches: float) -> None:  # type: ignore[no-untyped-def]
+    result: Result = call("figure", number, "--out", "out")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [f"out/figure-{number}.{e}" for e in ("png", "pdf", "svg", "caption.md")]
+    width, _, dpi = _png(tmp_path / "out" / f"figure-{number}.png")
+    assert dpi == 300 and width == pytest.approx(300 * inches, abs=1)
+    pdf = (tmp_path / "out" / f"figure-{number}.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf  # TrueType, embedded
+    svg = (tmp_path / "out" / f"figure-{number}.svg").read_text(encoding="utf-8")
+    assert "<text" not in svg and "http://www.w3.org/2000/svg" in svg
+    caption = (tmp_path / "out" / f"figure-{number}.caption.md").read_text(encoding="utf-8")
+    assert caption.startswith(f"**Figure {number}.**") and "Drawn by tal-repro" in caption
+
+
+def test_the_caption_names_rows_and_exact_parameters(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    call("figure", 3, "--out", "out")
+    caption = (tmp_path / "out" / "figure-3.caption.md").read_text(encoding="utf-8")
+    assert "learning_curves.csv lines 2-42" in caption
+    assert re.search(r'"a": 5\.67085997\d{6}', caption)
+    assert "oprescu2023" in caption
+    call("figure", 2, "--out", "out")
+    assert "table2.csv line 3" in (tmp_path / "out" / "figure-2.caption.md").read_text(encoding="utf-8")
+
+
+def test_the_same_numbers_give_the_same_bytes(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for folder in ("one", "two"):
+        call("figure", 2, "--out", folder)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("number", [2, 4, 5, 6])
+def test_figures_with_runs_name_them_and_mark_synthetic_data(call, tmp_path: Path, study: Path, number: int) -> None:  # type: ignore[no-untyped-def]
+    assert call("figure", number, "--out", "out", "--results", study).exit_code == 0
+    caption = (tmp_path / "out" / f"figure-{number}.caption.md").read_text(encoding="utf-8")
+    experiment = {2: "data_sweep", 4: "inference", 5: "macs", 6: "trace"}[number]
+    for folder in (study / experiment / "tadtr").iterdir():
+        assert folder.name in caption
+    assert ("SYNTHETIC" in caption) == (number in (2, 6))
+
+
+def test_measured_curves_alone(call, tmp_path: Path, study: Path) -> None:  # type: ignore[no-untyped-def]
+    assert call("figure", 2, "--out", "out", "--results", study, "--source", "measured").exit_code == 0
+    caption = (tmp_path / "out" / "figure-2.caption.md").read_text(encoding="utf-8")
+    assert "learning_curves.csv" not in caption and "SYNTHETIC" in caption
+
+
+def test_the_mark_is_in_the_picture(study: Path) -> None:
+    from tal_repro.paper.figures import drawer
+    from tal_repro.paper.figures.drawing import Material
+    from tal_repro.paper.published import load_published
+    from tal_repro.paper.runs import load_runs
+
+    for number, marked in ((2, [False, True]), (3, [False, False, True, True]), (6, [True])):
+        drawing = drawer(number)(Material(load_published(), load_runs(study)))
+        found = ["SYNTHETIC DATA" in {t.get_text() for t in axes.texts} for axes in drawing.figure.axes]
+        assert found == marked, number
+
+
+def test_figure_6_says_how_to_get_a_trace(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result: Result = call("figure", 6, "--out", "out")
+    assert result.exit_code == 2
+    assert "not run" in result.stderr and "tal-repro run --only experiment=trace" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seconds", [10.0, 300.0])
+def test_figure_6_for_a_short_and_a_long_trace(call, tmp_path: Path, seconds: float) -> None:  # type: ignore[no-untyped-def]
+    trace(tmp_path / "runs", seconds, synthetic=False, gpu=True, step=0.5)
+    assert call("figure", 6, "--out", "out", "--results", "runs").exit_code == 0
+    caption = (tmp_path / "out" / "figure-6.caption.md").read_text(encoding="utf-8")
+    assert f"first {min(seconds, 140):.0f} s of {seconds:.0f} s" in caption
+    assert "gpu_percent" in caption and "SYNTHETIC" not in caption
+
+
+def test_a_fifth_model_is_drawn_and_tabled(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for percent in (10, 50, 100):
+        training(tmp_path / "runs", "a$b_<i>", 30 + percent / 5, percent=percent)
+    training(tmp_path / "runs", "a$b_<i>", 50, experiment="baseline")
+    for number in (2, 3):
+        assert call("figure", number, "--out", "out", "--results", "runs").exit_code == 0
+    assert r"a\$b\_$<$i$>$" in call("table", 2, "--format", "latex", "--results", "runs").stdout
+    assert "a$b_&lt;i>" in call("table", 2, "--results", "runs").stdout
+
+
+def test_an_unwritable_place_is_named(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result: Result = call("figure", 1, "--out", "file/below")
+    assert result.exit_code == 2 and "cannot make this folder" in result.stderr
+    assert call("table", 1, "--out", tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize("kind", ["csv", "markdown", "latex"])
+def test_table_1_comes_from_the_recipe(call, kind: str) -> None:  # type: ignore[no-untyped-def]
+    text = call("table", 1, "--format", kind).stdout
+    for part in ("# of epochs", "15", "0.0002", "0.0001", "14", "75"):
+        assert part in text.replace("\\", "")
+
+
+def test_table_2_puts_measured_under_published(call, study: Path) -> None:  # type: ignore[no-untyped-def]
+    text = call("table", 2, "--format", "csv", "--results", study).stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["Model"], row["Source"]) for row in rows[:2]] == [("TadTR", "paper"), ("TadTR", "measured")]
+    paper, measured = rows[0], rows[1]
+    assert (paper["Training (s) mean"], paper["Training (s) std"], paper["mAP (%) mean"]) == ("426", "4", "55.3")
+    assert measured["Data"] == "synthetic-demo (SYNTHETIC)" and measured["n"] == "2"
+    assert measured["± is"] == "sample std" and len(measured["Runs"].split()) == 2
+    assert rows[6]["n"] == "25 (5 stated)" and rows[6]["± is"] == "population std"
+
+
+def test_table_2_without_runs_says_so(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert call("table", 2, "--out", "t/table-2.md").exit_code == 0
+    text = (tmp_path / "t" / "table-2.md").read_text(encoding="utf-8")
+    assert text.count("not run") == 8 and "T2.4 consistent with correction" in text
+
+
+def test_there_is_no_table_3(call) -> None:  # type: ignore[no-untyped-def]
+    assert call("table", 3).exit_code == 2

@@ -1,0 +1,145 @@
+"""The measured verdicts: what counts as reproduced, what never can, and how many runs are still needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_runs import A10, CPU, measured, row, trace, training
+
+from tal_repro.models.recipes import TADTR
+from tal_repro.paper.claims.measured import OTHER_PERCENTS, TADTR_PERCENTS, Measured, measure
+from tal_repro.paper.claims.statements import load_claims
+from tal_repro.paper.published import load_published
+from tal_repro.paper.runs import NO_RUNS, Runs, load_runs
+
+CLAIMS = {claim.id: claim for claim in load_claims()}
+PUBLISHED = load_published()
+
+
+def _measure(claim_id: str, root: Path) -> Measured:
+    return measure(CLAIMS[claim_id], load_runs(root), PUBLISHED)
+
+
+def _baselines(root: Path, model: str, maps: list[float], **options: object) -> None:
+    for seed, value in enumerate(maps):
+        training(root, model, value, experiment="baseline", seed=seed, synthetic=False, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("claim", CLAIMS.values(), ids=list(CLAIMS))
+def test_without_runs_nothing_is_run(claim) -> None:  # type: ignore[no-untyped-def]
+    result = measure(claim, NO_RUNS, PUBLISHED)
+    assert result.verdict == "not run" and result.reason and result.runs == ()
+
+
+@pytest.mark.parametrize("claim_id", [c.id for c in CLAIMS.values() if c.kind not in ("macs", "latency")])
+def test_synthetic_runs_judge_no_claim_about_thumos14(claim_id: str, demo_runs: Runs) -> None:
+    assert measure(CLAIMS[claim_id], demo_runs, PUBLISHED).verdict == "not run"
+
+
+def test_five_runs_inside_the_band_reproduce(tmp_path: Path) -> None:
+    _baselines(tmp_path, "tadtr", [55.2, 55.4, 55.6, 55.3, 55.5])
+    for claim_id in ("T2.5", "A2", "A5"):
+        result = _measure(claim_id, tmp_path)
+        assert result.verdict == "reproduced", result.reason
+        assert result.sample is not None and result.sample.n == 5
+        assert len(result.runs) == 5
+
+
+def test_runs_outside_the_band_do_not_reproduce(tmp_path: Path) -> None:
+    _baselines(tmp_path, "tadtr", [50.2, 50.4, 50.6, 50.3, 50.5])
+    assert _measure("T2.5", tmp_path).verdict == "not reproduced"
+
+
+def test_too_few_or_too_scattered_runs_say_how_many_more(tmp_path: Path) -> None:
+    _baselines(tmp_path / "few", "tadtr", [55.4, 55.5])
+    few = _measure("T2.5", tmp_path / "few")
+    assert (few.verdict, few.further_runs) == ("inconclusive", 3)
+    _baselines(tmp_path / "wide", "tadtr", [53.5, 57.3, 54.0, 56.9, 55.3])
+    wide = _measure("T2.5", tmp_path / "wide")
+    assert wide.verdict == "inconclusive" and wide.further_runs is not None and wide.further_runs > 5
+
+
+def test_seconds_count_absolutely_on_the_papers_gpu_only(tmp_path: Path) -> None:
+    _baselines(tmp_path / "a10", "tadtr", [55.0, 55.2], seconds=430.0, machine=A10)
+    assert _measure("T2.1", tmp_path / "a10").verdict == "reproduced"
+    _baselines(tmp_path / "cpu", "tadtr", [55.0, 55.2], seconds=430.0, machine=CPU)
+    elsewhere = _measure("T2.1", tmp_path / "cpu")
+    assert elsewhere.verdict == "inconclusive" and "printed for A10" in elsewhere.reason
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [(75.0, "reproduced"), (200.0, "not reproduced")])
+def test_elsewhere_seconds_are_a_ratio_on_one_machine(tmp_path: Path, seconds: float, verdict: str) -> None:
+    _baselines(tmp_path, "actionformer", [66.0, 66.1], seconds=100.0)
+    _baselines(tmp_path, "tridet", [68.0, 68.1], seconds=seconds)  # printed: 646 / 866
+    result = _measure("T2.2", tmp_path)
+    assert result.verdict == verdict and "ratio to actionformer" in result.reason
+
+
+def test_upstream_runs_are_judged_before_native_ones(tmp_path: Path) -> None:
+    _baselines(tmp_path, "tadtr", [40.0] * 5, engine="native")
+    _baselines(tmp_path, "tadtr", [55.2, 55.4, 55.6, 55.3, 55.5], engine="upstream")
+    assert _measure("T2.5", tmp_path).verdict == "reproduced"
+
+
+def test_settings_are_read_from_the_recipe(tmp_path: Path) -> None:
+    recipe = {"epochs": TADTR.epochs, "train_overlap": TADTR.train_overlap}
+    _baselines(tmp_path, "tadtr", [55.0], recipe=recipe)
+    assert _measure("T1.1", tmp_path).verdict == "reproduced"
+    assert _measure("T1.6", tmp_path).value == 75
+    assert _measure("T1.2", tmp_path).verdict == "not run"
+
+
+def test_a_sweep_in_full_goes_through_the_published_derivations(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    published = PUBLISHED["learning_curves"].where(model="tadtr")
+    for percent, mean in zip(published["train_percent"], published["map_mean"], strict=True):
+        for seed in range(5):
+            training(tmp_path, "tadtr", mean + random.normal(0, 0.1), percent=percent, seed=seed, synthetic=False)
+    for claim_id in ("E1", "E2", "E3", "E6", "D3", "G1"):
+        result = _measure(claim_id, tmp_path)
+        assert result.verdict in ("reproduced", "not reproduced"), result.reason
+        assert result.derivation is not None and len(result.runs) == 120
+    assert _measure("E1", tmp_path).verdict == "reproduced"
+    assert _measure("F4", tmp_path).verdict == "inconclusive"  # not identified there either
+
+
+def test_half_a_sweep_says_how_many_runs_are_missing(tmp_path: Path) -> None:
+    training(tmp_path, "tadtr", 35.0, percent=10, synthetic=False)
+    assert _measure("E1", tmp_path).further_runs == 5 * len(TADTR_PERCENTS) - 1
+    assert len(TADTR_PERCENTS) == 24 and len(OTHER_PERCENTS) == 6
+
+
+def _gmacs(root: Path, model: str, slope: float) -> None:
+    measured(root, "macs", model, [row("gmacs", length, slope * length) for length in (200, 1000, 3000)])
+
+
+@pytest.mark.parametrize(("slope", "verdict"), [(0.003, "reproduced"), (0.03, "not reproduced")])
+def test_macs_need_no_data_and_tadtr_must_be_lowest(tmp_path: Path, slope: float, verdict: str) -> None:
+    for model in ("actionformer", "tridet", "temporalmaxer"):
+        _gmacs(tmp_path, model, 0.02)
+    assert _measure("C7", tmp_path).verdict == "inconclusive"
+    _gmacs(tmp_path, "tadtr", slope)
+    assert _measure("C7", tmp_path).verdict == verdict
+
+
+def test_inference_claims(tmp_path: Path) -> None:
+    lengths = [length for length in (100, 3000, 30000) for _ in range(3)]
+    times = [row("latency_ms", length, 0.0012 * length, sample) for sample, length in enumerate(lengths)]
+    measured(tmp_path, "inference", "tadtr", [*times, row("build_ms", 0, 2400), row("collection_ms", 0, 290)], A10)
+    slow = [row("latency_ms", 30000, 1000.0, sample, "ms") for sample in range(3)]
+    measured(tmp_path, "inference", "actionformer", slow, A10)
+    for claim_id in ("C1", "C2", "C3", "C4", "C5"):
+        assert _measure(claim_id, tmp_path).verdict == "reproduced", claim_id
+    assert _measure("C6", tmp_path).verdict == "not run"
+    measured(tmp_path, "inference", "tadtr", [row("latency_ms", 3000, 3.9)], CPU)
+    assert _measure("C6", tmp_path).verdict == "reproduced"
+
+
+def test_hardware_claims_read_the_trace(tmp_path: Path) -> None:
+    trace(tmp_path, synthetic=False, gpu=True)
+    assert _measure("H1", tmp_path).verdict == "reproduced"
+    assert _measure("H3", tmp_path).verdict == "not reproduced"
+    assert _measure("M1", tmp_path).verdict == "reproduced"
+    assert _measure("M3", tmp_path).verdict == "inconclusive"  # an A10 says nothing about Hopper

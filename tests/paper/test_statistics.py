@@ -1,0 +1,53 @@
+"""The tests and intervals equal SciPy's, and behave at the edges."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from tal_repro.paper.statistics import Sample, describe, mean_interval, runs_needed, tost, welch
+
+ONE, OTHER = [55.2, 55.9, 54.8, 56.1], [54.1, 55.0, 53.9, 54.6, 54.4]
+
+
+def test_welch_equals_scipy() -> None:
+    ours = welch(describe(ONE), describe(OTHER))
+    assert ours == pytest.approx(stats.ttest_ind(ONE, OTHER, equal_var=False).pvalue)
+
+
+def test_the_kind_of_std_changes_the_label_not_the_test() -> None:
+    sample, population = (welch(describe(ONE, kind), describe(OTHER, kind)) for kind in ("sample", "population"))
+    assert sample == pytest.approx(population)
+    assert describe(ONE, "population").std == pytest.approx(np.std(ONE))
+
+
+def test_the_interval_equals_scipy() -> None:
+    low, high = mean_interval(describe(ONE), 0.9)
+    assert (low, high) == pytest.approx(stats.t.interval(0.9, 3, np.mean(ONE), stats.sem(ONE)))
+
+
+def test_equivalence_needs_closeness() -> None:
+    close, far = Sample(55.0, 0.2, 10), Sample(57.0, 0.2, 10)
+    assert tost(close, Sample(55.1, 0.2, 10), 0.5) < 0.05
+    assert tost(close, far, 0.5) > 0.95
+
+
+def test_edges() -> None:
+    assert welch(Sample(1, 0, 5), Sample(1, 0, 5)) == 1
+    assert welch(Sample(1, 0, 5), Sample(2, 0, 5)) == 0
+    assert welch(Sample(1, 0, 1), Sample(2, 1, 5)) == 1  # one value cannot contradict anything
+    assert mean_interval(Sample(1, 0, 1)) == (-math.inf, math.inf)
+    assert runs_needed(Sample(55, 1.0, 5), 0.0) == 1000
+
+
+@given(st.floats(0.05, 3), st.floats(0.1, 2))
+def test_the_runs_asked_for_are_enough(std: float, half: float) -> None:
+    n = runs_needed(Sample(55, std, 5), half)
+    if n < 1000:
+        low, high = mean_interval(Sample(55, std, n))
+        assert high - low <= 2 * half * (1 + 1e-9)
