@@ -36,13 +36,15 @@ class HeldOut:
     predictions: int
     n: int
     k: int
+    binned: bool = False
 
     @property
     def text(self) -> str:
         """Return the error with its number of predictions, or why there is none."""
         if self.rmse is None:
             return f"not available (n = {self.n}, k = {self.k})"
-        return f"{self.rmse:.3f} ({self.predictions} one-step predictions)"
+        joined = " of joined neighbours" if self.binned else ""
+        return f"{self.rmse:.3f} ({self.predictions} one-step predictions{joined})"
 
     def __str__(self) -> str:
         return self.text

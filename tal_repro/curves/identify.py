@@ -95,8 +95,8 @@ def _threshold(fit: Fit, level: float) -> float | None:
     return float(fit.cost + variance * fdtri(1, fit.dof, level) + 1e-12 * (fit.weights * fit.y**2).sum())
 
 
-def _profile(fit: Fit) -> tuple[Array, varpro.Solution]:
-    """Fix each nonlinear parameter along its box, fit the others; return the fixed axis [P] and the fits."""
+def _profile(fit: Fit) -> varpro.Solution:
+    """Fix each nonlinear parameter along its box, fit the others; return all those fits, axis by axis."""
     target = np.log2(fit.y) if fit.family.log2_space else fit.y
     low, high = np.array([axis.box(fit.t_last) for axis in fit.family.axes]).T
     # Dense near the optimum, reaching the bounds.
@@ -112,18 +112,22 @@ def _profile(fit: Fit) -> tuple[Array, varpro.Solution]:
     theta, axes = np.array(starts), np.array(held)
     size = len(theta)
     t = np.log(fit.x / fit.x0)
-    y, w = np.tile(target, (size, 1)), np.tile(fit.weights, (size, 1))
+    y, w = np.broadcast_to(target, (size, fit.n)), np.broadcast_to(fit.weights, (size, fit.n))
     batch = varpro.make_batch(fit.family, t, y, w, np.full(size, fit.t_last))
+    batch = varpro.binned(batch, varpro.SEARCH_BINS)
+    within = fit.cost - float((varpro.project(batch, np.tile(fit.theta, (size, 1)))[0][0] ** 2).sum())
     rows = np.arange(size)
     batch.low[rows, axes] = batch.high[rows, axes] = theta[rows, axes]
-    return axes, varpro.polish(batch, theta, 60)
+    solution = varpro.polish(batch, theta, 60)
+    solution.cost += within  # what joining points into bins has taken out of every cost alike
+    return solution
 
 
 def _open_profiles(fit: Fit) -> list[str]:
     threshold = _threshold(fit, PROFILE_LEVEL)
     if threshold is None or not len(fit.theta):
         return []
-    _, solution = _profile(fit)
+    solution = _profile(fit)
     costs = solution.cost.reshape(len(fit.theta), 2, PROFILE_POINTS)
     return [
         f"the profile of {axis.name} does not close towards its {side} bound"
@@ -196,7 +200,7 @@ def _profile_interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array]:
     threshold, t = _threshold(fit, level), np.log(x / fit.x0)
     inner = np.concatenate([fit.theta, fit.beta])[None]
     if len(fit.theta) and threshold is not None:
-        _, solution = _profile(fit)
+        solution = _profile(fit)
         members = np.concatenate([solution.theta, solution.beta], axis=1)[solution.cost <= threshold]
         inner = np.concatenate([inner, members])
     curves = _curve(fit, t, inner)

@@ -19,7 +19,8 @@ MAX_ITERATIONS = 120
 STEP = 3e-6  # central difference in internal coordinates, which are all of order one
 COST_TOLERANCE = 1e-13
 VANISHED = 1e-60  # a column (or its scaled square) below this carries no information
-COARSE_POINTS = 64  # starts are ranked on at most so many points
+RANKING_BINS = 64  # starts are ranked on at most so many points
+SEARCH_BINS = 400  # and searched from on at most so many; the last polish sees every point
 
 
 @dataclass
@@ -219,21 +220,22 @@ def _valleys(costs: Array, family: Family, count: int) -> NDArray[np.intp]:
     return np.stack([np.lexsort((cost, order))[:count] for cost, order in zip(costs, rank, strict=True)])
 
 
-def _thin(batch: Batch) -> Batch:
-    """Return the batch on at most COARSE_POINTS of its points, for ranking starts."""
+def binned(batch: Batch, limit: int) -> Batch:
+    """Return the batch with neighbouring points joined into at most `limit` weighted means."""
     count = len(batch.t)
-    if count <= COARSE_POINTS:
+    if count <= limit:
         return batch
-    keep = np.unique(np.linspace(0, count - 1, COARSE_POINTS).round().astype(int))
-    return Batch(
-        batch.family,
-        batch.t[keep],
-        batch.y[:, keep],
-        batch.weights[:, keep],
-        batch.low,
-        batch.high,
-        batch.t_last,
+    first = np.unique(np.linspace(0, count, limit, endpoint=False).astype(int))
+    sizes = np.diff(np.append(first, count))
+    weights = np.add.reduceat(batch.weights, first, axis=1)
+    held = np.where(weights > 0, weights, 1.0)
+    y = np.where(
+        weights > 0,
+        np.add.reduceat(batch.weights * batch.y, first, axis=1) / held,
+        np.add.reduceat(batch.y, first, axis=1) / sizes,
     )
+    t = np.add.reduceat(batch.t, first) / sizes
+    return Batch(batch.family, t, y, weights, batch.low, batch.high, batch.t_last)
 
 
 def solve(batch: Batch, starts: int = 6) -> Solution:
@@ -244,8 +246,10 @@ def solve(batch: Batch, starts: int = 6) -> Solution:
     family, size = batch.family, len(batch.y)
     if not family.axes:
         return polish(batch, np.zeros((size, 0)))
+    if len(batch.t) > SEARCH_BINS:
+        return polish(batch, solve(binned(batch, SEARCH_BINS), starts).theta, 20)
     unit = _grid(family)
-    coarse = _thin(batch)
+    coarse = binned(batch, RANKING_BINS)
     costs = np.empty((size, len(unit)))
     for row in range(size):
         repeated = coarse.take(np.full(len(unit), row))

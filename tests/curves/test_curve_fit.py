@@ -186,3 +186,16 @@ def test_held_out_error_is_the_error_of_refits(curves):
 def test_options_hold_what_repeats_the_search(curves):
     options = fit("5pl", *curves["tridet"]).options
     assert options["start_grid"] and options["box"] and options["x0"] == 10.0 and options["polished_starts"] > 0
+
+
+def test_many_points_are_searched_in_bins_and_polished_in_full():
+    random = np.random.default_rng(0)
+    x = np.sort(random.uniform(1, 100, 5000))
+    y = 65 - 60 * np.exp(-x / 25) + random.normal(0, 0.5, x.size)
+    found = fit("exp3", x, y)
+    assert found.identified and found.dof == 4997
+    # the optimum of all points: the residuals are orthogonal to every derivative of the curve
+    b = found.params["b"]
+    for column in (np.ones_like(x), np.exp(-b * x), x * np.exp(-b * x)):
+        assert abs(found.residuals @ column) < 1e-5 * np.linalg.norm(column) * np.sqrt(found.rss)
+    assert "joined" in found.held_out.text and found.held_out.rmse < 1.0
