@@ -60,10 +60,10 @@ def evaluate(
 
 
 def _report(evaluation: Evaluation, per_class: bool, bootstrap: int | None, errors: bool) -> dict[str, Any]:
-    from tal_repro.detection.mean_ap import recall_at
+    from tal_repro.detection.mean_ap import recalls
 
     result = evaluation.result
-    recall = recall_at(evaluation.detections, evaluation.ground_truth, result.tious)
+    recall = recalls(evaluation.matched)
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "protocol": evaluation.protocol,

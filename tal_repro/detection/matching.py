@@ -82,6 +82,7 @@ def match(detections: Table, ground_truth: Table, tious: Sequence[float]) -> Mat
     pairs = overlapping_pairs(
         video * classes + label, segment, instance_video * classes + instance_label, instance_segment, min(tious)
     )
+    pairs = _by_preference(*pairs)
     hit = np.stack([assign(*_at_least(pairs, t), len(order), len(instance_segment)) for t in tious])
     return Matched(
         tuple(map(str, videos)),
@@ -100,16 +101,14 @@ def match(detections: Table, ground_truth: Table, tious: Sequence[float]) -> Mat
     )
 
 
-def assign(detection: IntArray, instance: IntArray, overlap: FloatArray, detections: int, instances: int) -> IntArray:
-    """Return the instance taken by each detection (-1: none), detections being numbered by falling priority.
+def assign(detection: IntArray, instance: IntArray, detections: int, instances: int) -> IntArray:
+    """Return the instance taken by each detection (-1: none), from pairs in order of priority and preference.
 
     The greedy rule is a stable matching in which all instances rank detections alike, so deferred acceptance finds
     the same one in a few vectorised rounds: everyone asks for the best instance left, each instance refuses all but
     its first in rank, and a refusal is final.
     """
     taken = np.full(detections, -1)
-    preferred = np.lexsort((instance, -overlap, detection))
-    detection, instance = detection[preferred], instance[preferred]
     while True:
         asks = np.flatnonzero(np.diff(detection, prepend=-1))  # each detection's best pair left
         holder = np.full(instances, detections)
@@ -121,9 +120,20 @@ def assign(detection: IntArray, instance: IntArray, overlap: FloatArray, detecti
         detection, instance = detection[accepted], instance[accepted]
 
 
-def _at_least(pairs: tuple[IntArray, IntArray, FloatArray], threshold: float) -> tuple[IntArray, IntArray, FloatArray]:
-    chosen = pairs[2] >= threshold
-    return pairs[0][chosen], pairs[1][chosen], pairs[2][chosen]
+def _by_preference(
+    detection: IntArray, instance: IntArray, overlap: FloatArray
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return pairs, given by detection, with each detection's best instance first."""
+    repeats = np.diff(detection) == 0
+    several = np.flatnonzero(np.append(repeats, False) | np.insert(repeats, 0, False))
+    order = np.arange(len(detection))
+    order[several] = several[np.lexsort((instance[several], -overlap[several], detection[several]))]
+    return detection[order], instance[order], overlap[order]
+
+
+def _at_least(pairs: tuple[IntArray, IntArray, FloatArray], threshold: float) -> tuple[IntArray, IntArray]:
+    chosen = np.flatnonzero(pairs[2] >= threshold)
+    return pairs[0][chosen], pairs[1][chosen]
 
 
 def _codes(*columns: Any) -> tuple[list[Any], list[IntArray]]:

@@ -66,13 +66,13 @@ def mean_average_precision(
 
 def summarize(matched: Matched, detections: Table, classes: Iterable[str] = ()) -> MapResult:
     """Return the `MapResult` of matched detections."""
-    missing = {str(name) for name in [*np.unique(np.asarray(detections["label"], object).astype(str)), *classes]}
+    named = {str(name) for name in {*np.asarray(detections["label"], object).tolist(), *classes}}
     return MapResult(
         matched.tious,
         matched.classes,
         average_precisions(matched),
         matched.instances_per_class,
-        tuple(sorted(missing - set(matched.classes))),
+        tuple(sorted(named - set(matched.classes))),
         len(np.unique(matched.instance_video)),
         len(matched.row),
         len(detections["label"]) - len(matched.row),
@@ -106,8 +106,12 @@ def recall_at(detections: Table, ground_truth: Table, tious: Sequence[float], k:
     The top detections of a class in a video are the k x n best scored, n being its instances there; one detection may
     find several instances (EPIC-Kitchens' "Recall@kx", as ActionFormer prints it).
     """
-    matched = match(detections, ground_truth, tious)
-    classes = len(matched.classes)
+    return recalls(match(detections, ground_truth, tious), k)
+
+
+def recalls(matched: Matched, k: Sequence[int] = (1, 5)) -> FloatArray:
+    """Return `recall_at` of matched detections."""
+    tious, classes = matched.tious, len(matched.classes)
     group = matched.video * classes + matched.label
     instance_group = matched.instance_video * classes + matched.instance_label
     place = _place_in_group(group)
