@@ -45,6 +45,8 @@ def make(name: str, folder: Path) -> golden.Arrays:
     recipe = golden.recipe(name)
     both = PyramidPair(name, recipe, folder)
     both.use_named_weights(golden.SEED)
+    keys = sorted(key for key, _ in both.upstream.named_parameters())
+    (FOLDER / f"{name}_keys.txt").write_text("\n".join(keys) + "\n")
     arrays: golden.Arrays = {"parameters": np.array(sum(p.numel() for p in both.upstream.parameters()))}
     with torch.no_grad():
         arrays |= golden.output_arrays(both.upstream_outputs, recipe.feature_dim)
