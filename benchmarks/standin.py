@@ -1,7 +1,8 @@
 """A stand-in adapter for rehearsing the runner: deterministic, without torch, with a checkpoint at every epoch.
 
 It trains nothing. Its engine version says so, and its results are only ever compared with themselves. What it does is
-set by TAL_REPRO_STAND_IN_PLAN, a JSON object: epochs, epoch_seconds, and misbehaviour by seed {"3": "hang"}.
+set by TAL_REPRO_STAND_IN_PLAN, a JSON object: epochs, epoch_seconds, and by seed: slow {"3": 9.0} (seconds an epoch),
+misbehave {"3": "hang"}.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class StandIn:
     def train(self, run: RunContext) -> None:
         plan: dict[str, Any] = json.loads(os.environ.get(PLAN_VARIABLE, "{}"))
         epochs, pause = int(plan.get("epochs", 3)), float(plan.get("epoch_seconds", 0.01))
+        pause = float(plan.get("slow", {}).get(str(run.spec.seed), pause))
         misbehave(plan.get("misbehave", {}).get(str(run.spec.seed), ""), run)
         first, link = load(run.record.paths.checkpoint, run.spec.run_id)
         for epoch in range(first, epochs):
@@ -44,6 +46,7 @@ class StandIn:
                 time.sleep(min(0.01, left))
             link = hashlib.sha256(f"{link}:{epoch}".encode()).hexdigest()
             write_whole(run.record.paths.checkpoint, json.dumps([epoch + 1, link]).encode())
+            print(f"epoch {epoch} done", flush=True)
             run.heartbeat()
             if run.should_stop() and epoch + 1 < epochs:
                 raise StopRequested
