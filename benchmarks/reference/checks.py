@@ -207,7 +207,8 @@ def detections(name: str, folder: Path, seed: int) -> list[Row]:
     return rows
 
 
-CHECKS: tuple[Callable[[str, Path, int], list[Row]], ...] = (parameters, outputs, losses, gradients, steps, detections)
+Check = Callable[[str, Path, int], list[Row]]
+CHECKS: tuple[Check, ...] = (parameters, outputs, losses, gradients, steps, detections)
 
 
 def _pair(setting: Setting, folder: Path, seed: int, named: bool) -> Pair:
