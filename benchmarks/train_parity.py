@@ -96,7 +96,7 @@ def _recipe(name: str) -> Any:
     return with_overrides(model_entry(name).recipe, SMALL[name])
 
 
-def _units(name: str, data: Path, recipe: Any) -> Units:
+def units_of(name: str, data: Path, recipe: Any) -> Units:
     layout: Any = "tadtr" if name == "tadtr" else "actionformer"
     dataset = load_dataset(data, layout)
     features = VideoFeatures(open_features(data, layout), model_entry(name).feature_stride_frames)
@@ -112,8 +112,8 @@ def _units(name: str, data: Path, recipe: Any) -> Units:
 def _samples(name: str, data: Path, folder: Path) -> list[Row]:
     """Compare training samples with the authors' data set, crops drawn by the native generator for both."""
     recipe = _recipe(name)
-    units = _units(name, data, recipe)
-    theirs = _tadtr_dataset(data, folder) if name == "tadtr" else _pyramid_dataset(name, data, folder, recipe)
+    units = units_of(name, data, recipe)
+    theirs = tadtr_dataset(data, folder) if name == "tadtr" else pyramid_dataset(name, data, folder, recipe)
     rows = []
     for passage in range(1 if name == "tadtr" else 5):
         farthest, where = 0.0, ""
@@ -143,10 +143,10 @@ class _Replay:
         return int(self.draws.integers(low, high, endpoint=True))
 
 
-def _pyramid_dataset(name: str, data: Path, folder: Path, recipe: Any) -> Fetch:
+def pyramid_dataset(name: str, data: Path, folder: Path, recipe: Any) -> Fetch:
     layout = find_layout(data, "actionformer")
     replay = _Replay()
-    with checkout(folder, ("libs",), _stubs()):
+    with checkout(folder, ("libs",), upstream_stubs()):
         module = importlib.import_module("libs.datasets.thumos14")
         importlib.import_module("libs.datasets.data_utils").random = replay  # type: ignore[attr-defined]
         dataset = module.THUMOS14Dataset(
@@ -164,7 +164,7 @@ def _pyramid_dataset(name: str, data: Path, folder: Path, recipe: Any) -> Fetch:
     return fetch
 
 
-def _tadtr_dataset(data: Path, folder: Path) -> Fetch:
+def tadtr_dataset(data: Path, folder: Path) -> Fetch:
     layout = find_layout(data, "tadtr")
     with checkout(folder, ("datasets", "util", "opts", "Evaluation"), {"torchvision": types.ModuleType("torchvision")}):
         module = importlib.import_module("datasets.tad_dataset")
@@ -183,7 +183,7 @@ def _tadtr_dataset(data: Path, folder: Path) -> Fetch:
     return fetch
 
 
-def _stubs() -> dict[str, types.ModuleType]:
+def upstream_stubs() -> dict[str, types.ModuleType]:
     board: Any = types.ModuleType("torch.utils.tensorboard")
     board.SummaryWriter = object
     return {"nms_1d_cpu": nms_stub(), "torch.utils.tensorboard": board}
@@ -204,7 +204,7 @@ class _Course:
 def _losses(name: str, data: Path, folder: Path, steps: int) -> list[Row]:
     recipe = _recipe(name)
     both: Any = pair(name, recipe, folder)
-    units = _units(name, data, recipe)
+    units = units_of(name, data, recipe)
     start = {key: value.clone() for key, value in both.upstream.state_dict().items()}
     epochs = -(-steps // EPOCH_STEPS)
     batches = [
@@ -276,7 +276,7 @@ def _train_native(model: nn.Module, recipe: Any, batches: list[Batch]) -> _Cours
 
 def _train_upstream(name: str, both: Any, folder: Path, recipe: Any, batches: list[Batch]) -> _Course:
     model = both.upstream.train()
-    make = _tadtr_optimizer if name == "tadtr" else _pyramid_optimizer
+    make = tadtr_optimizer if name == "tadtr" else pyramid_optimizer
     optimizer, scheduler, average = make(model, folder, recipe)
     losses = []
     for step, batch in enumerate(batches):
@@ -303,9 +303,9 @@ def _native_names(both: Any, parameters: dict[str, Tensor]) -> dict[str, Tensor]
     }
 
 
-def _pyramid_optimizer(model: nn.Module, folder: Path, recipe: Any) -> tuple[Any, Any, Any]:
+def pyramid_optimizer(model: nn.Module, folder: Path, recipe: Any) -> tuple[Any, Any, Any]:
     """Return the authors' optimizer, scheduler and moving average."""
-    with checkout(folder, ("libs",), _stubs()):
+    with checkout(folder, ("libs",), upstream_stubs()):
         tools = importlib.import_module("libs.utils.train_utils")
     for module in model.modules():  # the model's own classes, which this import made again
         if hasattr(tools, type(module).__name__):
@@ -320,7 +320,7 @@ def _pyramid_optimizer(model: nn.Module, folder: Path, recipe: Any) -> tuple[Any
     return optimizer, scheduler, tools.ModelEma(model, decay=recipe.ema_decay)
 
 
-def _tadtr_optimizer(model: nn.Module, folder: Path, recipe: Any) -> tuple[Any, Any, Any]:
+def tadtr_optimizer(model: nn.Module, folder: Path, recipe: Any) -> tuple[Any, Any, Any]:
     """Return what TadTR's main script makes of its options."""
     slow = ("reference_points", "sampling_offsets")
     parts: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])

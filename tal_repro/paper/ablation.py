@@ -1,0 +1,289 @@
+"""What bends the learning curves: finished ablation runs in; a figure, a table and a conclusion in words out.
+
+    python -m tal_repro.paper.ablation --results results/ablation --out results/figures
+
+Every run holds both weight sets, so the factor `weights` is paired within a run; `budget` is paired by unit, subset and
+seed; `unit` by percentage. All numbers in the conclusion are computed from the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import math
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tal_repro.errors import InputError
+from tal_repro.models.registry import MODELS
+from tal_repro.record import RunRecord, RunStore, write_whole
+
+BUDGETS, WEIGHTS, UNITS = ("epochs", "steps"), ("ema", "raw"), ("video", "slice")
+PUBLISHED_WAY = ("epochs", "ema")  # how three of the four upstreams are trained and scored
+COLUMNS = ("model", "unit", "budget", "weights", "percent", "seed", "average_map_percent", "optimizer_steps", "run_id")
+
+
+class Point(NamedTuple):
+    """The average mAP (percent) of one weight set of one run, last checkpoint, under the model's own protocol."""
+
+    model: str
+    unit: str
+    budget: str
+    weights: str
+    percent: float
+    seed: int
+    average_map_percent: float
+    optimizer_steps: int
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A paired difference in mAP (points) of one factor for one model, at less than all of the data."""
+
+    factor: str
+    model: str
+    differences: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.differences)
+
+    @property
+    def half_width(self) -> float:
+        """Return the half-width of the 95 % interval of the mean (infinite for one pair)."""
+        from scipy import stats
+
+        n = len(self.differences)
+        if n < 2:
+            return math.inf
+        return float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(self.differences) / math.sqrt(n)
+
+    @property
+    def verdict(self) -> str:
+        """Say whether the interval leaves out 0."""
+        if abs(self.mean) <= self.half_width:
+            return "not resolved"
+        return "raises the mAP" if self.mean > 0 else "lowers the mAP"
+
+
+def read_points(root: Path) -> list[Point]:
+    """Return the points of all finished ablation runs under a results folder; both budgets share the whole set."""
+    points: list[Point] = []
+    for record in RunStore(root).records():
+        if record.spec.experiment == "ablation" and not record.metrics["flags"]:
+            points += _points(record)
+    if not points:
+        raise InputError("no finished ablation runs", root, "make them: tal-repro run --study ablation")
+    return points
+
+
+def _points(record: RunRecord) -> list[Point]:
+    spec, metrics = record.spec, record.metrics
+    assert spec.subset is not None
+    protocol = metrics["reported"]["protocol"]
+    found = []
+    for weights in WEIGHTS:
+        values = [
+            row["ap"]
+            for row in metrics["rows"]
+            if (row["selection"], row["weights"], row["protocol"]) == ("last", weights, protocol)
+        ]
+        budgets = BUDGETS if spec.subset.percent == 100 else (spec.recipe["budget"],)
+        found += [
+            Point(
+                spec.model, spec.subset.unit, budget, weights, spec.subset.percent, spec.seed,
+                100 * statistics.fmean(values), metrics["optimizer_steps"], spec.run_id,
+            )
+            for budget in budgets
+            if values
+        ]  # fmt: skip
+    return found
+
+
+def effects(points: Sequence[Point]) -> list[Effect]:
+    """Return what each factor does to the mAP below 100 %, per model, the other factors as published."""
+    below = [point for point in points if point.percent < 100]
+    found = []
+    for model in (name for name in MODELS if any(point.model == name for point in below)):
+        own = [point for point in below if point.model == model]
+        unit = MODELS[model].unit
+        for factor, base, other in (
+            ("raw weights instead of EMA", ("epochs", "ema", unit), ("epochs", "raw", unit)),
+            ("equal steps instead of equal epochs, EMA", ("epochs", "ema", unit), ("steps", "ema", unit)),
+            ("equal steps instead of equal epochs, raw", ("epochs", "raw", unit), ("steps", "raw", unit)),
+            ("slices instead of videos", ("epochs", "ema", "video"), ("epochs", "ema", "slice")),
+        ):
+            differences = _paired(own, base, other)
+            if differences:
+                found.append(Effect(factor, model, differences))
+    return found
+
+
+def _paired(points: Iterable[Point], base: tuple[str, ...], other: tuple[str, ...]) -> tuple[float, ...]:
+    values: dict[tuple[str, ...], dict[tuple[float, int], float]] = defaultdict(dict)
+    for point in points:
+        values[point.budget, point.weights, point.unit][point.percent, point.seed] = point.average_map_percent
+    shared = sorted(values[base].keys() & values[other].keys())
+    return tuple(values[other][key] - values[base][key] for key in shared)
+
+
+def early_share(points: Iterable[Point], percent: float) -> float | None:
+    """Return the mean mAP at `percent` as a share of that at 100 %: high for a curve that saturates early."""
+    by_percent: dict[float, list[float]] = defaultdict(list)
+    for point in points:
+        by_percent[point.percent].append(point.average_map_percent)
+    if not by_percent.get(percent) or not by_percent.get(100) or statistics.fmean(by_percent[100]) <= 0:
+        return None
+    return statistics.fmean(by_percent[percent]) / statistics.fmean(by_percent[100])
+
+
+def conclude(points: Sequence[Point], made_up: bool) -> str:
+    """Say in words what the shape of the curves is due to (Markdown)."""
+    runs = len({point.run_id for point in points})
+    kind = "synthetic data: this says nothing of THUMOS14's values" if made_up else "real data"
+    lines = [
+        "# What bends the learning curves",
+        "",
+        f"{runs} runs, {kind}. Average mAP of the last checkpoint; differences in mAP points below 100 % of the data,",
+        "mean and 95 % interval over paired runs. 'Not resolved' means that the interval holds 0.",
+        "",
+        "| model | factor | difference | pairs | |",
+        "|---|---|---|---|---|",
+    ]
+    found = effects(points)
+    for effect in found:
+        width = "-" if math.isinf(effect.half_width) else f"{effect.half_width:.1f}"
+        lines.append(
+            f"| {MODELS[effect.model].title} | {effect.factor} | {effect.mean:+.1f} +- {width} | "
+            f"{len(effect.differences)} | {effect.verdict} |"
+        )
+    return "\n".join([*lines, "", *_shapes(points), "", *_summary(found)]) + "\n"
+
+
+def _shapes(points: Sequence[Point]) -> list[str]:
+    """Say which share of the full mAP a middling subset reaches under each condition."""
+    percents = sorted({point.percent for point in points if point.percent < 100})
+    if not percents:
+        return ["No run below 100 % of the data: the shape cannot be judged."]
+    middle = percents[len(percents) // 2]
+    lines = [f"Share of the full-data mAP reached at {middle:g} % of the data:", ""]
+    for model in (name for name in MODELS if any(point.model == name for point in points)):
+        parts = []
+        for unit, budget, weights in itertools.product(UNITS, BUDGETS, WEIGHTS):
+            chosen = [p for p in points if p[:4] == (model, unit, budget, weights)]
+            share = early_share(chosen, middle)
+            if share is not None:
+                parts.append(f"{unit}/{budget}/{weights} {100 * share:.0f} %")
+        lines.append(f"- {MODELS[model].title}: {', '.join(parts) or 'no complete curve'}")
+    return lines
+
+
+def _summary(found: Sequence[Effect]) -> list[str]:
+    """Say which factor moves the low end most, and where none can be told."""
+    lines = []
+    for model in dict.fromkeys(effect.model for effect in found):
+        own = [effect for effect in found if effect.model == model]
+        resolved = [effect for effect in own if effect.verdict != "not resolved"]
+        title = MODELS[model].title
+        if not resolved:
+            lines.append(f"{title}: no factor is resolved with these runs; add repeats.")
+            continue
+        largest = max(resolved, key=lambda effect: abs(effect.mean))
+        others = ", ".join(f"{e.factor} {e.mean:+.1f}" for e in resolved if e is not largest) or "none"
+        lines.append(
+            f"{title}: the low end of its curve depends most on '{largest.factor}' ({largest.mean:+.1f} points); "
+            f"further resolved: {others}."
+        )
+    artefact = [
+        MODELS[e.model].title for e in found if e.factor.startswith("raw weights") and e.verdict == "raises the mAP"
+    ]
+    if artefact:
+        lines.append(
+            f"For {', '.join(artefact)} part of what looks like hunger for data is the moving average: with few steps "
+            "the evaluated weights are still close to the initial ones."
+        )
+    return [line for text in lines for line in (text, "")][:-1]
+
+
+def draw(points: Sequence[Point], path: Path, made_up: bool) -> None:
+    """Draw one panel a model: colour tells the budget, the line the weights, the marker the unit."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from tal_repro.paper.figures.style import PAGE_INCHES, RC
+
+    colours, lines = {"epochs": "#bb5566", "steps": "#004488"}, {"ema": "--", "raw": "-"}
+    markers, fills = {"video": "o", "slice": "s"}, {"video": None, "slice": "white"}
+    models = [name for name in MODELS if any(point.model == name for point in points)]
+    with pyplot.rc_context(RC):
+        figure, axes = pyplot.subplots(
+            1, len(models), figsize=(PAGE_INCHES, 2.4), sharey=True, squeeze=False, layout="constrained"
+        )
+        for axis, model in zip(axes[0], models, strict=True):
+            for unit, budget, weights in itertools.product(UNITS, BUDGETS, WEIGHTS):
+                curve = _curve([p for p in points if p[:4] == (model, unit, budget, weights)])
+                axis.plot(
+                    *curve, color=colours[budget], linestyle=lines[weights], marker=markers[unit],
+                    markerfacecolor=fills[unit], label=f"{budget}, {weights}, {unit}",
+                )  # fmt: skip
+            axis.set(title=MODELS[model].title, xlabel="training data (%)", ylim=(0, None))
+        axes[0][0].set_ylabel("average mAP (%)" + (", synthetic data" if made_up else ""))
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        for suffix in (".png", ".pdf", ".svg"):
+            figure.savefig(path.with_suffix(suffix), dpi=200)
+        pyplot.close(figure)
+
+
+def _curve(points: Iterable[Point]) -> tuple[list[float], list[float]]:
+    by_percent: dict[float, list[float]] = defaultdict(list)
+    for point in points:
+        by_percent[point.percent].append(point.average_map_percent)
+    percents = sorted(by_percent)
+    return percents, [statistics.fmean(by_percent[percent]) for percent in percents]
+
+
+def write_table(points: Iterable[Point], path: Path) -> None:
+    """Write every point as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(sorted(points))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the runs; write ablation.{png,pdf,svg,csv,md}; print the conclusion."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results/ablation"))
+    parser.add_argument("--out", type=Path, default=Path("results/figures"))
+    options = parser.parse_args(arguments)
+    try:
+        points = read_points(options.results)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    made_up = any(_is_synthetic(record) for record in RunStore(options.results).records())
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = conclude(points, made_up)
+    write_table(points, options.out / "ablation.csv")
+    draw(points, options.out / "ablation", made_up)
+    write_whole(options.out / "ablation.md", text.encode())
+    print(text, end="")
+    return 0
+
+
+def _is_synthetic(record: Any) -> bool:
+    return record.spec.data is not None and record.spec.data.synthetic
+
+
+if __name__ == "__main__":
+    sys.exit(main())
