@@ -193,9 +193,17 @@ def bench_mean_ap(checkout: Path, per_video: int, rounds: int) -> dict[str, Any]
     return _row(title, "ActionFormer's evaluator", times["theirs"], times["ours"], bool(same))
 
 
+def _show(row: dict[str, Any]) -> dict[str, Any]:
+    low, high = row["ratio_range"]
+    times = f"{row['their_cpu_seconds']:.3g} CPU s, ours {row['our_cpu_seconds']:.3g} s"
+    ratio = f"{row['ratio']:.3g} x ({low:.3g} to {high:.3g})"
+    print(f"{row['case']}: {row['against']} {times}, {ratio}, same output: {row['same_output']}", flush=True)
+    return row
+
+
 def _row(title: str, other: str, theirs: list[float], ours: list[float], same: bool) -> dict[str, Any]:
     ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
-    return {
+    row = {
         "case": title,
         "against": other,
         "their_cpu_seconds": sum(theirs),
@@ -205,6 +213,7 @@ def _row(title: str, other: str, theirs: list[float], ours: list[float], same: b
         "ratio_range": [min(ratios), max(ratios)],
         "same_output": same,
     }
+    return _show(row)
 
 
 def main() -> None:
@@ -227,12 +236,6 @@ def main() -> None:
         rows += [bench_mean_ap(options.evaluator, n, options.rounds) for n in options.per_video]
     else:
         print(f"no evaluator at {options.evaluator}: run `make submodules` to compare with it", file=sys.stderr)
-    for row in rows:
-        low, high = row["ratio_range"]
-        print(
-            f"{row['case']}: {row['against']} {row['their_cpu_seconds']:.3g} CPU s, ours {row['our_cpu_seconds']:.3g} s, "
-            f"{row['ratio']:.3g} x ({low:.3g} to {high:.3g}), {'same' if row['same_output'] else 'OTHER'} output"
-        )
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({"synthetic": True, "threads": 1, "rows": rows}, indent=2) + "\n")
