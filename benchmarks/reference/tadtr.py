@@ -25,7 +25,7 @@ from tal_repro.models.tadtr_weights import load, native_name
 CONFIG = "configs/thumos14_i3d2s_tadtr.yml"
 LOSSES = {"loss_ce": "class", "loss_segments": "segment", "loss_iou": "iou", "loss_actionness": "actionness"}
 REFINING = (".offsets.weight", ".scores.weight", "segment_heads.")
-REFINEMENT = 0.2
+REFINEMENT = 0.1
 PACKAGES = ("models", "util", "opts", "datasets")
 
 

@@ -52,8 +52,7 @@ class TadTR(nn.Module):
         self.input_norm = nn.GroupNorm(NORM_GROUPS, dim)
         self.level_embedding = nn.Parameter(torch.empty(dim))
         self.encoder = _copies(EncoderLayer(recipe), recipe.encoder_layers)
-        self.query_position = nn.Parameter(torch.empty(recipe.queries, dim))
-        self.query_content = nn.Parameter(torch.empty(recipe.queries, dim))
+        self.queries = nn.Parameter(torch.empty(recipe.queries, 2 * dim))  # position, then content
         self.reference = nn.Linear(dim, 1)
         self.decoder = _copies(DecoderLayer(recipe), recipe.decoder_layers)
         self.class_heads = _copies(nn.Linear(dim, recipe.num_classes), recipe.decoder_layers)
@@ -72,7 +71,7 @@ class TadTR(nn.Module):
         for linear in (self.input_projection, self.reference):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
-        for embedding in (self.level_embedding, self.query_position, self.query_content):
+        for embedding in (self.level_embedding, self.queries):
             nn.init.normal_(embedding)
         for class_head in self.class_heads:
             nn.init.constant_(class_head.bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))  # type: ignore[arg-type]
@@ -154,8 +153,7 @@ class TadTR(nn.Module):
     def _decode_queries(self, memory: Tensor, valid: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return logits [L, B, Q, classes] and normalised segments [L, B, Q, 2] of every decoder layer."""
         batch, total, _ = memory.shape
-        content = self.query_content.expand(batch, -1, -1)
-        position = self.query_position.expand(batch, -1, -1)
+        position, content = self.queries.expand(batch, -1, -1).chunk(2, dim=-1)
         reference = self.reference(position).sigmoid()
         valid_ratio = (valid.float() / total)[:, None, None]
         logits, segments = [], []

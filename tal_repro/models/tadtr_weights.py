@@ -31,6 +31,8 @@ DECODER = (*((f"cross_attn.{a}", f"memory_attention.{b}") for a, b in ATTENTION)
 RENAMES = tuple(
     (re.compile("^" + pattern), replacement)
     for pattern, replacement in (
+        (r"query_embed\.weight$", "queries"),
+        (r"transformer\.level_embed$", "level_embedding"),
         (r"input_proj\.0\.0\.", "input_projection."),
         (r"input_proj\.0\.1\.", "input_norm."),
         (r"transformer\.reference_points\.", "reference."),
@@ -66,17 +68,15 @@ def native_state(upstream: dict[str, Tensor]) -> dict[str, Tensor]:
     for key, value in upstream.items():
         if ALIAS.match(key):
             _check_alias(upstream, key)
-        elif key == "query_embed.weight":
-            native["query_position"], native["query_content"] = value.tensor_split(2, dim=1)
-        elif key == "transformer.level_embed":
-            native["level_embedding"] = value.flatten()
-        else:
-            native[native_name(key)] = value
+            continue
+        name = native_name(key)
+        native[name] = value.flatten() if name == "level_embedding" else value  # upstream's is [1, C]
     return native
 
 
 def native_name(key: str) -> str:
     """Return the native name of an upstream weight, or `key` itself where there is none."""
+    key = ALIAS.sub("", key)
     for pattern, replacement in RENAMES:
         renamed, count = pattern.subn(replacement, key)
         if count:
