@@ -22,7 +22,10 @@ DEFAULT_RESULTS = Path("results", "runs")
 @click.option("--results", metavar="DIR", help=f"Judge the runs in DIR too.  [default: {DEFAULT_RESULTS}, if there]")
 @click.option("--published", metavar="DIR", help="Read the published numbers from DIR.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/verify.json).")
-def verify(claims: tuple[str, ...], results: str | None, published: str | None, as_json: bool) -> None:
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
+def verify(
+    claims: tuple[str, ...], results: str | None, published: str | None, as_json: bool, as_markdown: bool
+) -> None:
     """Give a verdict on every number of the paper.
 
     Exit status: 0 when every verdict on the published data is the expected one, 1 when one flipped, 2 on an error.
@@ -36,6 +39,8 @@ def verify(claims: tuple[str, ...], results: str | None, published: str | None, 
     verdicts = judge_all(numbers, runs, claims or None)
     if as_json:
         click.echo(json.dumps(verdict_text.as_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
+    elif as_markdown:
+        click.echo(verdict_text.markdown(verdicts), nl=False)
     elif claims:
         for number, verdict in enumerate(verdicts):
             _print([[]] if number else [])

@@ -9,7 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ REPORTED = {
     "temporalmaxer": ("best-on-test", "ema", "af-212"),
 }
 DEFAULT_REPORTED = ("last", "ema", "af-212")
+PUBLISHED_PADDING = 576  # feature steps to which the pyramid models of the published MACs pad
 
 Scores = Mapping[tuple[str, str, str], float]  # (selection, weights, protocol) -> average mAP in percent
 
@@ -63,10 +64,15 @@ class Run(NamedTuple):
     @property
     def reported(self) -> tuple[str, str, str] | None:
         """Return the (selection, weights, protocol) reported, falling back only to another protocol or weight set."""
-        selection, weights, protocol = REPORTED.get(self.model, DEFAULT_REPORTED)
-        fitting = [key for key in self.scores if key[0] == selection]
-        fitting = [key for key in fitting if key[1] == weights] or fitting
-        return min(fitting, key=lambda key: (key[2] != protocol, key), default=None)
+        return _reported(self.model, tuple(self.scores))
+
+
+@lru_cache(maxsize=4096)  # 10^5 runs share a handful of key sets
+def _reported(model: str, keys: tuple[tuple[str, str, str], ...]) -> tuple[str, str, str] | None:
+    selection, weights, protocol = REPORTED.get(model, DEFAULT_REPORTED)
+    fitting = [key for key in keys if key[0] == selection]
+    fitting = [key for key in fitting if key[1] == weights] or fitting
+    return min(fitting, key=lambda key: (key[2] != protocol, key), default=None)
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,10 @@ class Runs:
             path = RunPaths(run.folder).system
             self._systems[run.folder] = _read_object(path) if path.exists() else {}
         return self._systems[run.folder]
+
+    def alone(self, run: Run) -> bool:
+        """Say whether a run had its device to itself, so that its times count."""
+        return bool(self.system(run).get("alone", True))
 
     def device(self, run: Run) -> str:
         """Return the name of what a run's times are comparable on: its GPU, else its processor."""
@@ -304,12 +314,36 @@ def _table2(trained: list[Run], runs: Runs) -> Table:
     return _table("table2", rows, origins)
 
 
-def _gmacs(runs: list[Run]) -> Table:
+def macs_rows(runs: Iterable[Run]) -> list[Measurement]:
+    """Return the counts of macs runs, one a model and length, padded as the published ones where such runs exist."""
+    counted = [run for run in runs if run.experiment == "macs"]
+    padding = {run.run_id: padded_to(run) for run in counted}
+    counted.sort(key=lambda run: padding[run.run_id] not in (None, PUBLISHED_PADDING))
     found: dict[tuple[str, int], Measurement] = {}
-    for row in measurements([r for r in runs if r.experiment == "macs"], "gmacs"):
-        found.setdefault((row.run.model, row.feature_length), row)
-    rows = [(model, length, row.value, "measured") for (model, length), row in sorted(found.items())]
-    return _table("gmacs", rows, [row.run.run_id for _, row in sorted(found.items())])
+    first: dict[str, int | None] = {}  # lengths of one model are never mixed from two paddings
+    for row in measurements(counted, "gmacs"):
+        padded = padding[row.run.run_id]
+        if first.setdefault(row.run.model, padded) == padded:
+            found.setdefault((row.run.model, row.feature_length), row)
+    return [found[key] for key in sorted(found)]
+
+
+def padded_to(run: Run) -> int | None:
+    """Return the length that a run's recipe pads inputs to (None: it pads nothing)."""
+    length = read_recipe(run).get("max_seq_len")
+    return None if length is None else int(length)
+
+
+def read_recipe(run: Run) -> dict[str, Any]:
+    """Return the resolved hyper-parameters of a run."""
+    recipe = _read_object(RunPaths(run.folder).spec).get("recipe")
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def _gmacs(runs: list[Run]) -> Table:
+    found = macs_rows(runs)
+    rows = [(row.run.model, row.feature_length, row.value, "measured") for row in found]
+    return _table("gmacs", rows, [row.run.run_id for row in found])
 
 
 def _inference_runs(runs: list[Run]) -> Table:

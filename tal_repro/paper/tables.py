@@ -129,11 +129,12 @@ def _measured_rows(model: str, runs: Runs) -> list[tuple[str, ...]]:
     groups: dict[tuple[str, bool, str, str], list[Run]] = {}
     for run in runs.of("baseline", model):
         groups.setdefault((run.engine, run.synthetic, run.data_name, runs.device(run)), []).append(run)
-    return [_measured_row(model, key, group) for key, group in sorted(groups.items())]
+    return [_measured_row(model, key, group, runs) for key, group in sorted(groups.items())]
 
 
-def _measured_row(model: str, key: tuple[str, bool, str, str], group: Sequence[Run]) -> tuple[str, ...]:
+def _measured_row(model: str, key: tuple[str, bool, str, str], group: Sequence[Run], runs: Runs) -> tuple[str, ...]:
     engine, synthetic, data, machine = key
+    shared = "" if all(runs.alone(run) for run in group) else " (shared while running)"
     accurate = [run for run in group if run.average_map is not None]
     maps = [run.average_map for run in group if run.average_map is not None]
     seconds = [run.train_seconds for run in group if run.train_seconds is not None]
@@ -143,7 +144,7 @@ def _measured_row(model: str, key: tuple[str, bool, str, str], group: Sequence[R
     return (
         _title(model), "measured", _mean(seconds, 1), _mean(maps, 2), n, spread,
         " ".join(selection[:2]) if selection else "-", selection[2] if selection else "-", engine,
-        group[0].train_seconds_of or "-", f"{data} (SYNTHETIC)" if synthetic else data, machine,
+        group[0].train_seconds_of or "-", f"{data} (SYNTHETIC)" if synthetic else data, machine + shared,
         " ".join(run.run_id for run in group),
     )  # fmt: skip
 

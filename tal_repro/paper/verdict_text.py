@@ -246,6 +246,28 @@ def _cell(value: Any) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
+def markdown(verdicts: Sequence[Verdict]) -> str:
+    """Return the verdicts as a Markdown table for documents."""
+    lines = ["| id | statement | paper | recomputed | published data | measured here | reason |", "|" + "---|" * 7]
+    for verdict in verdicts:
+        claim = verdict.claim
+        paper = f"{claim.printed} {claim.unit}".rstrip() if claim.reference else claim.criterion
+        measured = verdict.measured.verdict
+        if verdict.measured.value is not None:
+            measured += f": {measured_text(verdict)}"
+        cells = (
+            claim.id,
+            claim.statement,
+            paper,
+            recomputed_text(verdict),
+            verdict.published,
+            measured,
+            verdict.reason,
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def flipped(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Return the verdicts that differ from what is expected of them."""
     return [verdict for verdict in verdicts if not verdict.as_expected]

@@ -107,3 +107,10 @@ def test_it_works_where_torch_matplotlib_and_pandas_are_missing(tmp_path: Path) 
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_documented_table_is_the_commands_output(verify) -> None:  # type: ignore[no-untyped-def]
+    """Make it again: `tal-repro verify --markdown`, in a folder without runs, between the markers of docs/claims.md."""
+    text = (Path(__file__).parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
+    begin, end = (f"<!-- verify --markdown: {word} -->\n" for word in ("begin", "end"))
+    assert text.partition(begin)[2].partition(end)[0] == verify("--markdown").stdout

@@ -56,7 +56,7 @@ def _by_reading(claim: Claim, runs: Runs, chosen: list[Run]) -> Measured:
     reader = READERS.get(name)
     found = reader(runs, chosen, option) if reader else None
     if found is None:
-        return Measured("not run", f"{_count(chosen)} of {claim.experiment}, but none holds this quantity", runs=())
+        return Measured("not run", f"{_count(chosen)} of {claim.experiment}, but none holds a usable value")
     if claim.gpu and not all(claim.gpu in runs.device(run) for run in found.runs):
         return _on_another_machine(claim, runs, found)
     return _judge(claim, found)

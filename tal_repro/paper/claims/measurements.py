@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tal_repro.paper.runs import Run, Runs, measurements
+from tal_repro.paper.runs import Run, Runs, measurements, read_recipe
 from tal_repro.paper.statistics import Sample, describe, r_squared
 from tal_repro.paper.trace import read_trace
 from tal_repro.record import RunPaths
@@ -48,8 +47,8 @@ def map_below(runs: Runs, chosen: list[Run], reported: str) -> Found | None:
 
 
 def train_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
-    """Mean training time in Table 2's definition for the model, in seconds."""
-    timed = [run for run in chosen if run.percent == 100 and run.train_seconds]
+    """Mean training time in Table 2's definition for the model, in seconds, of runs that had the device alone."""
+    timed = [run for run in chosen if run.percent == 100 and run.train_seconds and runs.alone(run)]
     return _sampled(timed, [run.train_seconds for run in timed], timed[0].train_seconds_of if timed else "")
 
 
@@ -63,9 +62,9 @@ def recipe(runs: Runs, chosen: list[Run], name: str) -> Found | None:
     """A hyper-parameter of the runs (their one value, else the first run that differs)."""
     values: list[tuple[Run, float]] = []
     for run in chosen:
-        spec = json.loads(RunPaths(run.folder).spec.read_text(encoding="utf-8"))
-        if name in spec.get("recipe", {}):
-            values.append((run, float(spec["recipe"][name]) * (100.0 if name.endswith("overlap") else 1.0)))
+        settings = read_recipe(run)
+        if name in settings:
+            values.append((run, float(settings[name]) * (100.0 if name.endswith("overlap") else 1.0)))
     if not values:
         return None
     distinct = sorted({value for _, value in values})

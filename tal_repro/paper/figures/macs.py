@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
-from tal_repro.paper.runs import Run, measurements
+from tal_repro.paper.runs import Run, macs_rows, padded_to
 from tal_repro.paper.statistics import r_squared
 
 HOW = "run: tal-repro run --only experiment=macs, then give --results DIR"
@@ -50,11 +50,7 @@ def draw(material: Material) -> Drawing:
 
 def measured_gmacs(material: Material) -> list[Count]:
     """Return the counts of macs runs, one for each model and length."""
-    found: dict[tuple[str, int], Count] = {}
-    for row in measurements(material.runs.of("macs"), "gmacs"):
-        key = (row.run.model, row.feature_length)
-        found.setdefault(key, Count(*key, row.value, row.run))
-    return [found[key] for key in sorted(found)]
+    return [Count(row.run.model, row.feature_length, row.value, row.run) for row in macs_rows(material.runs.of("macs"))]
 
 
 def count_tadtr() -> list[Count]:
@@ -125,7 +121,14 @@ def _caption(material: Material, counts: Sequence[Count]) -> str:
         )
     if counts:
         now = "" if any(count.run for count in counts) else " while this figure was drawn"
-        text += f"Open: counted here{now}, with each recipe's own padding; MACs depend on neither hardware nor data."
+        text += f"Open: counted here{now}{_padding(counts)}; MACs depend on neither hardware nor data."
     elif material.draws_published:
         text += "TadTR is missing: counting it needs torch and fvcore, or a run of the macs experiment."
     return text.rstrip()
+
+
+def _padding(counts: Sequence[Count]) -> str:
+    """Say what the pyramid models of the counts pad to."""
+    found = (padded_to(run) for run in {c.run.run_id: c.run for c in counts if c.run}.values())
+    lengths = {length for length in found if length is not None}
+    return f", pyramid models padding to {' or '.join(map(str, sorted(lengths)))} steps" if lengths else ""
