@@ -22,7 +22,7 @@ from tal_repro.detection.decay import Float32Array, Method, areas, weights
 Selection = tuple[int, float]  # index of the candidate, its score when selected
 IndexArray = npt.NDArray[np.int64]
 
-_FIRST_CANDIDATES = 256
+_FIRST_CANDIDATES = 512
 _GROWTH = 0.5
 _NEAR = 0.8  # of the best score: what is likely to be selected soon
 _MATRIX_ELEMENTS = 1 << 15  # of one block of factors: 128 KiB
@@ -90,7 +90,7 @@ def lazily(segments: Float32Array, scores: Float32Array, settings: SoftNms) -> I
             continue
         if score < settings.min_score:
             return
-        if np.count_nonzero(pool.current == score) > 1:
+        if (pool.current[best + 1 :] == score).any():
             yield from islice(by_position(segments, scores, settings), given, None)
             return
         yield int(order[pool.number[best]]), float(score)
@@ -138,22 +138,13 @@ class _Pool:
             factors = _factor_matrix(self.candidates.at(self.taken[begin : begin + at_once]), newcomers, self.settings)
             scores = np.multiply.reduce(np.vstack([scores, factors]), axis=0)  # row by row, as if one at a time
         stays = np.flatnonzero(self.current >= np.float32(self.settings.min_score))
-        self._extend_rows(stays, newcomers)
+        self.rows.clear()  # computing the few again is cheaper than widening them
         self.number = np.concatenate([self.number[stays], np.arange(self.size, stop)])
         self.competitors = _Columns(
             *(np.concatenate(pair) for pair in zip(self.competitors.at(stays), newcomers, strict=True))
         )
         self.current = np.concatenate([self.current[stays], scores])
         self.size = stop
-
-    def _extend_rows(self, stays: IndexArray, newcomers: _Columns) -> None:
-        known = np.intersect1d(list(self.rows), stays).astype(np.int64)
-        factors = _factor_matrix(self.competitors.at(known), newcomers, self.settings)
-        places = np.searchsorted(stays, known).tolist()
-        self.rows = {
-            place: np.concatenate([self.rows[old][stays], row])
-            for place, old, row in zip(places, known.tolist(), factors, strict=True)
-        }
 
     def _add_rows(self, best: int) -> None:
         """Compute the factors of `best` and of the likeliest selections after it, whose scores are near its own."""
