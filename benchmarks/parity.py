@@ -23,6 +23,7 @@ def main() -> int:
     """Run the comparisons of the chosen models and write one JSON file."""
     options = _parse()
     torch.manual_seed(options.seed)
+    head = describe_run(options.models, options.upstream, options.seed)
     rows: list[checks.Row] = []
     for name in options.models:
         folder = options.upstream / model_entry(name).submodule
@@ -33,7 +34,7 @@ def main() -> int:
             print_table(found)
             rows += found
     if options.out:
-        write_report(options.out, describe_run(options.models, options.upstream, options.seed), rows)
+        write_report(options.out, head, rows)
     return 0 if all(row.passed for row in rows) else 1
 
 

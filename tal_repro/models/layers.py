@@ -15,13 +15,14 @@ EPSILON = 1e-5
 
 def _normalise(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return (x - mean) / std over channels, zero where `mask` is, and the masked 1 / std."""
-    variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
-    scale = torch.rsqrt(variance + EPSILON) * mask
-    return (x - mean).mul_(scale), scale
+    # plain passes: on a CPU torch.var_mean over a strided dimension takes 50 times as long, addcmul 3 times
+    centred = x - x.mean(dim=1, keepdim=True)
+    scale = torch.rsqrt(centred.square().mean(dim=1, keepdim=True) + EPSILON) * mask
+    return centred.mul_(scale), scale
 
 
 def _affine(normal: Tensor, weight: Tensor, bias: Tensor, relu: bool, zeroed: list[int]) -> Tensor:
-    out = torch.addcmul(bias[:, None], normal, weight[:, None])
+    out = (normal * weight[:, None]).add_(bias[:, None])
     if relu:
         out = out.relu_()
     if zeroed:
@@ -54,7 +55,7 @@ class _MaskedNorm(torch.autograd.Function):
         grad_weight, grad_bias = product.sum((0, 2)), grad.sum((0, 2))
         row = weight[None] / weight.numel()
         inner, mean = row @ product, row @ grad
-        grad_x = (grad * weight[:, None]).sub_(mean).addcmul_(normal, inner, value=-1).mul_(scale)
+        grad_x = (grad * weight[:, None]).sub_(mean).sub_(torch.mul(normal, inner, out=product)).mul_(scale)
         return grad_x, None, grad_weight, grad_bias, None, None
 
 
@@ -112,7 +113,7 @@ def group_norm(x: Tensor, groups: int, level: Level, weight: Tensor | None, bias
     centred = wide - mean(wide)
     scale = torch.rsqrt(mean(centred.square()) + EPSILON)
     if weight is not None and bias is not None:
-        return torch.addcmul(bias[:, None], centred, scale * weight[:, None]).to(x.dtype)
+        return (centred * (scale * weight[:, None]) + bias[:, None]).to(x.dtype)
     return (centred * scale).to(x.dtype)
 
 
@@ -128,4 +129,4 @@ class ScaledResidual(nn.Module):
         scale = self.scale[:, None]
         if keep is not None:
             scale = scale * keep[:, None, None]
-        return torch.addcmul(x, scale, branch.to(x.dtype))
+        return x + branch.to(x.dtype) * scale

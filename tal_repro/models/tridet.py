@@ -62,9 +62,9 @@ class GranularityBlock(nn.Module):
         kernel = self.wide_window.weight + F.pad(self.window.weight, (WIDE // 2, WIDE // 2))
         bias = _bias(self.wide_window) + _bias(self.window)
         window = F.conv1d(x, kernel, bias, padding=WIDE // 2, groups=x.shape[1])
-        window_gate = torch.addcmul(_bias(self.window_gate)[:, None], x, self.window_gate.weight[:, 0])
-        instant = torch.addcmul(gate * _bias(self.instant)[:, None], x, 1 + gate * self.instant.weight[:, 0])
-        return torch.addcmul(instant, window.to(x.dtype), window_gate)
+        window_gate = x * self.window_gate.weight[:, 0] + _bias(self.window_gate)[:, None]
+        instant = x * (1 + gate * self.instant.weight[:, 0]) + gate * _bias(self.instant)[:, None]
+        return torch.add(instant, window.to(x.dtype) * window_gate)
 
     @staticmethod
     def _add(scaled: ScaledResidual | None, x: Tensor, branch: Tensor, keep: list[Tensor] | None) -> Tensor:
