@@ -303,7 +303,9 @@ def _native_names(both: Any, parameters: dict[str, Tensor]) -> dict[str, Tensor]
     }
 
 
-def pyramid_optimizer(model: nn.Module, folder: Path, recipe: Any) -> tuple[Any, Any, Any]:
+def pyramid_optimizer(
+    model: nn.Module, folder: Path, recipe: Any, epoch_steps: int = EPOCH_STEPS
+) -> tuple[Any, Any, Any]:
     """Return the authors' optimizer, scheduler and moving average."""
     with checkout(folder, ("libs",), upstream_stubs()):
         tools = importlib.import_module("libs.utils.train_utils")
@@ -316,11 +318,13 @@ def pyramid_optimizer(model: nn.Module, folder: Path, recipe: Any) -> tuple[Any,
         "schedule_type": "cosine", "eta_min": 1e-8,
     }  # fmt: skip
     optimizer = tools.make_optimizer(model, options)
-    scheduler = tools.make_scheduler(optimizer, options, EPOCH_STEPS)
+    scheduler = tools.make_scheduler(optimizer, options, epoch_steps)
     return optimizer, scheduler, tools.ModelEma(model, decay=recipe.ema_decay)
 
 
-def tadtr_optimizer(model: nn.Module, folder: Path, recipe: Any) -> tuple[Any, Any, Any]:
+def tadtr_optimizer(
+    model: nn.Module, folder: Path, recipe: Any, epoch_steps: int = EPOCH_STEPS
+) -> tuple[Any, Any, Any]:
     """Return what TadTR's main script makes of its options."""
     slow = ("reference_points", "sampling_offsets")
     parts: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])

@@ -21,10 +21,10 @@ from tal_repro.detection.postprocess import (
     merge_slices,
     pyramid_detections,
 )
-from tal_repro.detection.protocols import AMBIGUOUS, PROTOCOLS, Evaluation, GroundTruth, evaluate
+from tal_repro.detection.protocols import AMBIGUOUS, PROTOCOLS, Evaluation, GroundTruth, counted_instances, evaluate
 from tal_repro.detection.soft_nms import SoftNms
 from tal_repro.engines.native.batches import collate
-from tal_repro.engines.native.limits import invalid_flags
+from tal_repro.engines.native.limits import check_test_set, invalid_flags
 from tal_repro.engines.native.samples import Sample, VideoFeatures, window_features
 from tal_repro.engines.native.schedule import Score
 from tal_repro.models.interface import Candidates, Localizer
@@ -46,6 +46,7 @@ class Evaluator:
         self.videos = dataset.test
         self.protocol = MODEL_PROTOCOL.get(model.name, "af-212")
         self._truth = _ground_truth(dataset)
+        check_test_set(len(counted_instances(self._truth, PROTOCOLS[self.protocol])["video_id"]), self.protocol)
 
     @torch.no_grad()
     def detect(self, model: Localizer, poll: Callable[[], None] = lambda: None) -> pd.DataFrame:
@@ -136,6 +137,9 @@ def _ground_truth(dataset: DataSet) -> GroundTruth:
 
 
 def _by_tiou(evaluation: Evaluation) -> dict[str, float]:
+    """Return the mAP by tIoU (none, where a protocol leaves no instance)."""
+    if evaluation.result.instances == 0:
+        return {}
     result = evaluation.result
     pairs = zip(result.tious, result.map_per_tiou.tolist(), strict=True)
     return {f"{tiou:g}": ap for tiou, ap in pairs}

@@ -20,6 +20,16 @@ def check_units(units: int, batch_size: int, unit: str) -> None:
     )
 
 
+def check_test_set(instances: int, protocol: str) -> None:
+    """Raise InputError when nothing can be scored: every mAP would be 0/0."""
+    if instances == 0:
+        raise InputError(
+            f"no test instance counts under protocol {protocol}",
+            "data",
+            "use a data set with annotated test videos: tal-repro data verify DIR",
+        )
+
+
 def check_features(videos: Iterable[Video]) -> None:
     """Raise InputError naming annotated videos that have no feature file."""
     absent = [video.id for video in videos if not video.has_features]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,8 @@ def _choose(units: dict[str, Any], ids: Sequence[str], dataset: DataSet, unit: s
 def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:
     """Return a run's model, its units, its optimizer steps per epoch and its evaluator; InputError names a refusal."""
     torch.set_num_threads(run.spec.threads)
+    if run.device.startswith("cuda"):
+        _choose_deterministic_kernels()
     data = open_data(run)
     own_unit = model_entry(data.model).unit
     unit = run.spec.subset.unit if run.spec.subset is not None else own_unit
@@ -141,3 +144,11 @@ def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:
     if isinstance(model, PyramidDetector) and (run.device != "cpu" or model.recipe.embed_dim <= NARROW):
         model.padding = "batch"
     return model, units, steps, Evaluator(data.dataset, data.features, model, run.spec.precision)
+
+
+def _choose_deterministic_kernels() -> None:
+    """Ask a GPU for the same bits each time, as far as its kernels go (TadTR's gathers do not: torch warns)."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True, warn_only=True)

@@ -311,6 +311,17 @@ def test_a_class_without_test_instances_is_flagged(data_dir: Path) -> None:
     assert evaluator.score(truth, 0)["flags"] == ["class-without-test-instances: Billiards"]
 
 
+def test_a_test_set_without_instances_is_refused(data_dir: Path) -> None:
+    import dataclasses
+
+    dataset = load_dataset(data_dir, "actionformer")
+    videos = {key: video for key, video in dataset.videos.items() if video.subset == "train"}
+    features = VideoFeatures(open_features(data_dir, "actionformer"), 4)
+    model = build("tridet", feature_dim=16, embed_dim=16, head_dim=16, mlp_dim=16)
+    with pytest.raises(InputError, match="no test instance counts under protocol af-212"):
+        Evaluator(dataclasses.replace(dataset, videos=videos), features, model, "fp32")
+
+
 def test_checkpoints_are_checked_at_the_door(weird_path: Path) -> None:
     path = weird_path / "checkpoint.pt"
     assert load_checkpoint(path, "a") is None

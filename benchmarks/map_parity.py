@@ -1,0 +1,182 @@
+"""Ask whether native and upstream training reach the same mAP: python -m benchmarks.map_parity [--upstream DIR].
+
+Small models on one synthetic data set, `--runs` independent seeds a side: own initial weights, orders and crops. The
+native side is the adapter that studies run; upstream's side is the authors' data set, model, losses, optimizer,
+schedule and moving average, scored by the same evaluator. Two one-sided t-tests (TOST) against +-1.5 mAP points at
+5 % say equivalent; a 95 % interval of the difference that leaves out 0 says different; anything else is
+inconclusive. Stochastic depth and dropout are off on both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy import stats
+
+from benchmarks.reference import pair
+from benchmarks.reference.report import describe_run
+from benchmarks.train_parity import (
+    MODELS,
+    SMALL,
+    pyramid_dataset,
+    pyramid_optimizer,
+    tadtr_dataset,
+    tadtr_optimizer,
+    units_of,
+)
+from tal_repro.data import load_dataset, open_features
+from tal_repro.data.synthetic import write_synthetic
+from tal_repro.data.synthetic_annotations import SyntheticConfig
+from tal_repro.engines.adapter import RunContext
+from tal_repro.engines.native import NATIVE_VERSION
+from tal_repro.engines.native.adapter import NativeAdapter
+from tal_repro.engines.native.batches import epoch_plan
+from tal_repro.engines.native.evaluation import Evaluator
+from tal_repro.engines.native.samples import VideoFeatures
+from tal_repro.models import model_entry
+from tal_repro.models.recipes import with_overrides
+from tal_repro.record import RunStore
+from tal_repro.spec import RunSpec
+from tal_repro.study import resolve_recipe
+
+MARGIN = 1.5  # mAP points
+MOST_STD = 1.0  # above it, ten runs cannot tell
+SYNTHETIC = SyntheticConfig(24, 24, 64, 20, (20.0, 40.0), difficulty=0.05, seed=21)
+LEARNING: dict[str, Any] = {
+    "epochs": 12, "warmup_epochs": 2, "learning_rate": 2e-3, "ema_decay": 0.97, "loss_normalizer_start": 20.0,
+    "early_stop": False, "max_detections": 40,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Train both sides of each chosen model; print and write the tests."""
+    options = _parse()
+    torch.set_num_threads(1)
+    report = describe_run(options.models, options.upstream, 0)
+    report |= {"schema": "tal-repro/map-parity/1", "synthetic": True, "data": repr(SYNTHETIC), "models": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.models:
+            config = replace(SYNTHETIC, feature_dim=2048) if name == "tadtr" else SYNTHETIC
+            data = write_synthetic(Path(folder) / name, config)
+            maps: dict[str, list[float]] = {"native": [], "upstream": []}
+            for seed in range(options.runs):  # in turn, so that an interrupted session is balanced
+                maps["native"].append(_native(name, data, Path(folder) / "runs", seed))
+                maps["upstream"].append(_upstream(name, data, options.upstream, 1000 + seed))
+                print(name, seed, {side: round(values[-1], 2) for side, values in maps.items()}, flush=True)
+                report["models"][name] = {**maps, "overrides": overrides(name), **compare(**maps)}
+                if options.out:
+                    options.out.parent.mkdir(parents=True, exist_ok=True)
+                    options.out.write_text(json.dumps(report, indent=1) + "\n")
+            print(name, {key: value for key, value in report["models"][name].items() if key not in maps}, flush=True)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--runs", type=int, default=10, help="seeds a side")
+    parser.add_argument("--out", type=Path, help="JSON report")
+    return parser.parse_args()
+
+
+def compare(native: Sequence[float], upstream: Sequence[float]) -> dict[str, Any]:
+    """Return the difference of means, its Welch interval, the TOST p-value, and the verdict."""
+    n, m = len(native), len(upstream)
+    difference = statistics.fmean(native) - statistics.fmean(upstream)
+    if min(n, m) < 2:
+        return {"n": [n, m], "difference": difference, "verdict": "inconclusive (one run a side)"}
+    parts = statistics.variance(native) / n, statistics.variance(upstream) / m
+    error = max(math.sqrt(sum(parts)), 1e-12)
+    freedom = sum(parts) ** 2 / max(parts[0] ** 2 / (n - 1) + parts[1] ** 2 / (m - 1), 1e-30)
+    freedom = max(freedom, 1.0)
+    p_low = float(stats.t.sf((difference + MARGIN) / error, freedom))
+    p_high = float(stats.t.cdf((difference - MARGIN) / error, freedom))
+    half_width = float(stats.t.ppf(0.975, freedom)) * error
+    std = max(statistics.stdev(native), statistics.stdev(upstream))
+    if max(p_low, p_high) < 0.05 and min(n, m) >= 10:
+        verdict = "equivalent within 1.5 mAP"
+    elif abs(difference) > half_width:
+        verdict = "different"
+    else:
+        verdict = "inconclusive" + (f" (std {std:.1f} above {MOST_STD:g})" if std > MOST_STD else "")
+    return {
+        "n": [n, m],
+        "std": [statistics.stdev(native), statistics.stdev(upstream)],
+        "difference": difference,
+        "half_width_95": half_width,
+        "tost_p": max(p_low, p_high),
+        "verdict": verdict,
+    }
+
+
+def overrides(name: str) -> dict[str, Any]:
+    """Return what differs from the model's own recipe on both sides."""
+    if name == "tadtr":
+        return {**SMALL[name], "epochs": 8, "lr_decay_epoch": 7}
+    return {**SMALL[name], **LEARNING}
+
+
+def _native(name: str, data: Path, root: Path, seed: int) -> float:
+    recipe = resolve_recipe(name, "native", overrides(name))
+    options = {"evaluate_every": 1000}
+    spec = RunSpec("ablation", name, "native", NATIVE_VERSION, recipe, seed=seed, options=options)
+    run = RunContext(spec=spec, record=RunStore(root).writer(spec), data_dir=data, device="cpu")
+    NativeAdapter(name).train(run)
+    metrics = json.loads(run.record.paths.metrics.read_text())
+    wanted = ("last", metrics["reported"]["weights"], metrics["reported"]["protocol"])
+    rows = [r["ap"] for r in metrics["rows"] if (r["selection"], r["weights"], r["protocol"]) == wanted]
+    return 100 * statistics.fmean(rows)
+
+
+def _upstream(name: str, data: Path, checkouts: Path, seed: int) -> float:
+    recipe = with_overrides(model_entry(name).recipe, overrides(name))
+    folder = checkouts / model_entry(name).submodule
+    torch.manual_seed(seed)
+    both: Any = pair(name, recipe, folder)
+    model, units = both.upstream.train(), units_of(name, data, recipe)
+    steps = len(units.ids) // recipe.batch_size
+    make = tadtr_optimizer if name == "tadtr" else pyramid_optimizer
+    optimizer, scheduler, average = make(model, folder, recipe, steps)
+    fetch = tadtr_dataset(data, folder) if name == "tadtr" else pyramid_dataset(name, data, folder, recipe)
+    for epoch in range(recipe.epochs):
+        for passage, chosen in epoch_plan(seed, epoch, len(units.ids), recipe.batch_size, steps):
+            samples = [fetch(units.ids[index], 1000 * seed + passage) for index in chosen]
+            targets: Any = [{"segments": segments, "labels": labels} for _, segments, labels in samples]
+            optimizer.zero_grad()
+            both.upstream_losses([features for features, _, _ in samples], targets)["total"].backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimizer.step()
+            if name != "tadtr":
+                scheduler.step()
+                average.update(model)
+        if name == "tadtr":
+            scheduler.step()
+    return _score(name, both, data, average.module if average is not None else model)
+
+
+def _score(name: str, both: Any, data: Path, trained: Any) -> float:
+    """Return the average mAP of upstream's weights in the native model (equal outputs: see benchmarks.parity)."""
+    own = dict(both.native.named_parameters())
+    with torch.no_grad():
+        for key, parameter in trained.named_parameters():
+            own[both.names[key]].copy_(parameter.reshape(own[both.names[key]].shape))
+    layout: Any = "tadtr" if name == "tadtr" else "actionformer"
+    features = VideoFeatures(open_features(data, layout), model_entry(name).feature_stride_frames)
+    evaluator = Evaluator(load_dataset(data, layout), features, both.native, "fp32")
+    if name == "tadtr":
+        both.native.mask_padding = False
+    return 100 * float(evaluator.score(evaluator.detect(both.native), 0)["average"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
