@@ -13,6 +13,7 @@ from tal_repro.errors import InputError
 
 # verb -> (module in tal_repro.commands, attribute, one line for --help)
 VERBS: dict[str, tuple[str, str, str]] = {
+    "demo": ("demo", "demo", "Run the whole study in miniature on synthetic data."),
     "verify": ("verify", "verify", "Give a verdict on every number of the paper."),
     "forecast": ("forecast", "forecast", "Predict mAP at more data from a few (train %, mAP) points."),
     "figure": ("figure", "figure", "Draw a figure of the paper from published numbers and your runs."),

@@ -68,6 +68,7 @@ class Study:
     alone: tuple[str, ...]  # experiments that have the device alone
     price_usd_per_hour: float
     price_source: str
+    run_seconds: Mapping[str, float]  # what a run takes, by kind (training, macs, inference); else published times
 
     @property
     def given(self) -> str:
@@ -155,6 +156,7 @@ def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> 
     data = top.table("data")
     synthesis = data.table("synthesis")
     cost = top.table("cost")
+    seconds = cost.table("run_seconds")
     recipes = top.table("recipes")
     overrides = _read_settings(settings or {})
     study = Study(
@@ -168,7 +170,10 @@ def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> 
         alone=tuple(defaults.choices("alone", PLANNED, TIMING_EXPERIMENTS)),
         price_usd_per_hour=cost.number("price_usd_per_hour", 0.0, low=0),
         price_source=cost.text("price_source", "none given"),
+        run_seconds={kind: seconds.number(kind, low=0.001) for kind in seconds.values},
     )
+    if unknown := sorted(set(seconds.values) - {"training", *MEASURED}):
+        raise seconds.error(unknown[0], seconds.values[unknown[0]], f"use: training, {', '.join(MEASURED)}")
     for table in (top, defaults, data, cost):
         table.reject_unknown()
     for grid in study.grids:  # a wrong hyper-parameter is told when the study is read

@@ -39,19 +39,22 @@ class Estimate:
     source: str
 
 
-def published_seconds(spec: RunSpec) -> Estimate:
-    """Return the estimate before anything was run here."""
+def published_seconds(spec: RunSpec, stated: Mapping[str, float] | None = None) -> Estimate:
+    """Return the estimate before anything was run here; `stated` are the study's own figures, by kind of run."""
+    kind = kind_of(spec)
+    share = 1.0 if spec.subset is None else spec.subset.percent / 100
+    share = FIXED_SHARE + (1 - FIXED_SHARE) * share
+    if stated and kind in stated:
+        return Estimate(stated[kind] * (share if kind == "training" else 1.0), "the study file")
     if spec.experiment in FLAT_SECONDS:
         return Estimate(FLAT_SECONDS[spec.experiment], FLAT_SOURCE)
     seconds, hardware = _table2().get(spec.model, (UNPUBLISHED_SECONDS, "no published time"))
-    share = 1.0 if spec.subset is None else spec.subset.percent / 100
-    scale = _epoch_share(spec) * (FIXED_SHARE + (1 - FIXED_SHARE) * share)
-    return Estimate(seconds * scale, f"Table 2 ({hardware})")
+    return Estimate(seconds * _epoch_share(spec) * share, f"Table 2 ({hardware})")
 
 
-def estimate(spec: RunSpec, factors: Factors) -> Estimate:
+def estimate(spec: RunSpec, factors: Factors, stated: Mapping[str, float] | None = None) -> Estimate:
     """Return the estimate of a run, corrected by what its like took here."""
-    base = published_seconds(spec)
+    base = published_seconds(spec, stated)
     kind = kind_of(spec)
     for key, whose in (((kind, f"{spec.model}/{spec.engine}"), "its like"), ((kind, ""), "other models")):
         if key in factors:
@@ -60,7 +63,13 @@ def estimate(spec: RunSpec, factors: Factors) -> Estimate:
     return base
 
 
-def correction(store: RunStore, specs: Iterable[RunSpec], states: Mapping[str, str], machine: str) -> Factors:
+def correction(
+    store: RunStore,
+    specs: Iterable[RunSpec],
+    states: Mapping[str, str],
+    machine: str,
+    stated: Mapping[str, float] | None = None,
+) -> Factors:
     """Return, for each kind of run, the median of measured over published seconds on this machine.
 
     A run counts that was done in one attempt on `machine`. At most 200 of a kind are read, so that planning stays
@@ -70,7 +79,7 @@ def correction(store: RunStore, specs: Iterable[RunSpec], states: Mapping[str, s
     for spec in specs:
         if states[spec.run_id] == "done":
             done[kind_of(spec), f"{spec.model}/{spec.engine}"].append(spec)
-    ratios = {key: _ratios(store, runs, machine) for key, runs in done.items()}
+    ratios = {key: _ratios(store, runs, machine, stated) for key, runs in done.items()}
     by_kind: dict[tuple[str, str], list[float]] = defaultdict(list)
     for (kind, _), values in ratios.items():
         by_kind[kind, ""] += values
@@ -83,7 +92,7 @@ def kind_of(spec: RunSpec) -> str:
     return spec.experiment if spec.experiment in FLAT_SECONDS else "training"
 
 
-def _ratios(store: RunStore, runs: list[RunSpec], machine: str) -> list[float]:
+def _ratios(store: RunStore, runs: list[RunSpec], machine: str, stated: Mapping[str, float] | None) -> list[float]:
     step = -(-len(runs) // MOST_SAMPLED)
     ratios = []
     for spec in runs[::step]:
@@ -92,7 +101,7 @@ def _ratios(store: RunStore, runs: list[RunSpec], machine: str) -> list[float]:
         except InputError:
             continue
         if status.get("machine") == machine and status.get("attempts") == 1 and status.get("seconds"):
-            ratios.append(float(status["seconds"]) / published_seconds(spec).seconds)
+            ratios.append(float(status["seconds"]) / published_seconds(spec, stated).seconds)
     return ratios
 
 

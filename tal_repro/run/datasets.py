@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tal_repro.errors import InputError
+from tal_repro.models.registry import model_entry
 from tal_repro.record import read_json, write_whole
 from tal_repro.run import locks
 
 if TYPE_CHECKING:
     from tal_repro.data import DataSet
+    from tal_repro.data.dataset import LayoutName
     from tal_repro.spec import RunSpec
     from tal_repro.study import Study
 
@@ -23,7 +25,7 @@ STAMP = "made_for.json"
 
 def open_dataset(data_dir: Path, spec: RunSpec) -> DataSet:
     """Read the data set of a run; raise InputError where it is not the one the run declares."""
-    dataset = _load(data_dir)
+    dataset = _load(data_dir, model_entry(spec.model).unit)
     declared = spec.data
     assert declared is not None
     if dataset.synthetic != declared.synthetic:
@@ -44,10 +46,14 @@ def open_dataset(data_dir: Path, spec: RunSpec) -> DataSet:
 
 
 @cache
-def _load(data_dir: Path) -> DataSet:
+def _load(data_dir: Path, unit: str) -> DataSet:
+    """Read in the layout of a model's own archive where it is there: slices are cut from TadTR's feature lengths."""
     from tal_repro.data import load_dataset
+    from tal_repro.data.layouts import find_layouts
 
-    return load_dataset(data_dir)
+    own: LayoutName = "tadtr" if unit == "slice" else "actionformer"
+    there = any(layout.name == own for layout in find_layouts(data_dir))
+    return load_dataset(data_dir, own if there else "auto")
 
 
 def make_synthetic(data_dir: Path, study: Study, root: Path, say: Callable[[str], None]) -> None:

@@ -106,8 +106,9 @@ def make_plan(
     specs = select(study.runs(scope), only)
     states = store.states(specs)
     machine = machine_name("cuda:0" if any(spec.device_kind == "cuda" for spec in specs) else "cpu")
-    factors = {**costs.correction(store, specs, states, machine), **(probed or {})}
-    runs = [PlannedRun(spec, states[spec.run_id], costs.estimate(spec, factors)) for spec in specs]
+    stated = study.run_seconds
+    factors = {**costs.correction(store, specs, states, machine, stated), **(probed or {})}
+    runs = [PlannedRun(spec, states[spec.run_id], costs.estimate(spec, factors, stated)) for spec in specs]
     price, source = study.price_usd_per_hour, study.price_source
     if price_usd_per_hour is not None:
         price, source = price_usd_per_hour, "given"

@@ -1,0 +1,72 @@
+"""`tal-repro demo`: the whole study in miniature on synthetic data, from nothing to figures, tables and verdicts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from tal_repro.commands.run import tell
+
+TITLE = "SYNTHETIC DATA, miniature models: this shows the kit at work and says nothing of THUMOS14"
+
+
+@click.command()
+@click.option("--out", default="results/demo", show_default=True, type=click.Path(file_okay=False), help="Everything.")
+@click.option("--jobs", type=click.IntRange(1), default=None, help="Runs at the same time.  [default: cores]")
+@click.option("--only", default="", metavar="EXPR", help="Only these runs, without figures and verdicts.")
+@click.option("--draw/--no-draw", default=True, help="Draw figures and tables and give verdicts afterwards.")
+@click.pass_context
+def demo(context: click.Context, out: str, jobs: int | None, only: str, draw: bool) -> None:
+    """Run the demo study (Ctrl-C and start again: it goes on), then draw every figure and table and verify."""
+    from tal_repro.record import RunStore
+    from tal_repro.run.plan import make_plan
+    from tal_repro.run.progress import format_duration
+    from tal_repro.run.start import run_plan
+    from tal_repro.study import load_study
+
+    began = time.monotonic()
+    folder = Path(out)
+    store = RunStore(folder / "runs")
+    click.echo(TITLE, err=True)
+    plan = make_plan(load_study("demo"), store, "core", only, jobs or 1)
+    summary = run_plan(plan, store, data_dir=folder / "data", jobs=jobs, say=lambda line: click.echo(line, err=True))
+    tell(plan, summary, str(store.root))
+    if draw and not only and not summary.interrupted:
+        _draw(context, folder, str(store.root))
+        click.echo(f"look at {folder / 'figures'}, {folder / 'tables'} and {folder / 'verdicts.txt'}", err=True)
+    click.echo(f"{TITLE}\ndemo took {format_duration(time.monotonic() - began)}", err=True)
+    sys.exit(summary.exit_status)
+
+
+def _draw(context: click.Context, folder: Path, results: str) -> None:
+    """Draw from the demo's runs alone, through the commands that draw a real study."""
+    from tal_repro.commands.figure import figure
+    from tal_repro.commands.table import table
+
+    click.echo("drawing figures and tables", err=True)
+    context.invoke(figure, number="all", out=str(folder / "figures"), results=results, source="both")
+    for number in (1, 2):
+        path = str(folder / "tables" / f"table-{number}.md")
+        context.invoke(table, number=number, kind="markdown", results=results, out=path)
+    _verify(folder, results)
+
+
+def _verify(folder: Path, results: str) -> None:
+    """Write every verdict, for people and for programs."""
+    import json
+
+    from tal_repro.commands.verify import load_results
+    from tal_repro.paper import verdict_text
+    from tal_repro.paper.published import load_published
+    from tal_repro.paper.verdicts import judge_all
+    from tal_repro.record import write_whole
+
+    runs = load_results(results)
+    verdicts = judge_all(load_published(None), runs, None)
+    lines = ["".join(text for text, _ in line).rstrip() for line in verdict_text.table_lines(verdicts, runs)]
+    write_whole(folder / "verdicts.txt", "\n".join([TITLE, "", *lines, ""]).encode())
+    content = json.dumps(verdict_text.as_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False)
+    write_whole(folder / "verdicts.json", content.encode())
