@@ -98,8 +98,8 @@ class TadTR(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> TadtrOutputs:
         """Map features [B, C, T] and lengths [B] to raw outputs; ValueError names a bad shape, length or value."""
-        total = features.shape[2]
         numbers = check_features(features, lengths, self.recipe.feature_dim, self.name)
+        total = features.shape[2]
         if not self.mask_padding and min(numbers) < total:  # the tail counts as video: it has to be finite too
             check_features(features, torch.full_like(lengths, total), self.recipe.feature_dim, self.name)
         lengths = lengths.to(features.device)
