@@ -135,6 +135,7 @@ def test_inference_claims(tmp_path: Path) -> None:
     assert _measure("C6", tmp_path).verdict == "not run"
     measured(tmp_path, "inference", "tadtr", [row("latency_ms", 3000, 3.9)], CPU)
     assert _measure("C6", tmp_path).verdict == "reproduced"
+    assert "NVIDIA A10" in _measure("C1", tmp_path).reason  # not a line through two machines
 
 
 def test_hardware_claims_read_the_trace(tmp_path: Path) -> None:

@@ -74,12 +74,13 @@ def recipe(runs: Runs, chosen: list[Run], name: str) -> Found | None:
 
 def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """R2 of the median inference time on feature length, on one machine."""
-    medians = latencies(chosen)
+    here = on_one_machine(runs, chosen)
+    medians = latencies(here)
     if len(medians) < 3:
         return None
     lengths = np.array(sorted(medians))
-    note = f"{len(lengths)} lengths up to {lengths[-1]}"
-    return Found(r_squared(lengths, np.array([medians[n] for n in lengths])), tuple(chosen), note=note)
+    note = f"{len(lengths)} lengths up to {lengths[-1]} on {runs.device(here[0])}"
+    return Found(r_squared(lengths, np.array([medians[n] for n in lengths])), tuple(here), note=note)
 
 
 def latencies(chosen: Sequence[Run]) -> dict[int, float]:
@@ -90,19 +91,32 @@ def latencies(chosen: Sequence[Run]) -> dict[int, float]:
     return {length: float(np.median(values)) for length, values in samples.items()}
 
 
+def on_one_machine(runs: Runs, chosen: list[Run]) -> list[Run]:
+    """Return the runs of one machine: the one with most models, then the longest input, then the first by name."""
+    machines = sorted({runs.device(run) for run in chosen})
+    groups = [[run for run in chosen if runs.device(run) == machine] for machine in machines]
+
+    def reach(group: list[Run]) -> tuple[int, int]:
+        return len({run.model for run in group}), max(latencies(group), default=0)
+
+    return max(groups, key=reach, default=[])
+
+
 def latency_at_30000(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Median inference time in ms at length 30000."""
-    medians = latencies(chosen)
-    return Found(medians[LONG_LENGTH], tuple(chosen)) if LONG_LENGTH in medians else None
+    here = on_one_machine(runs, chosen)
+    medians = latencies(here)
+    return Found(medians[LONG_LENGTH], tuple(here)) if LONG_LENGTH in medians else None
 
 
 def latency_ratio(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """ActionFormer's inference time over TadTR's at length 30000 on one machine, times TadTR's printed 35 ms, in s."""
-    times = {m: latencies([run for run in chosen if run.model == m]) for m in ("actionformer", "tadtr")}
+    here = on_one_machine(runs, chosen)
+    times = {m: latencies([run for run in here if run.model == m]) for m in ("actionformer", "tadtr")}
     if any(LONG_LENGTH not in medians for medians in times.values()):
         return None
     ratio = times["actionformer"][LONG_LENGTH] / times["tadtr"][LONG_LENGTH]
-    return Found(ratio * 0.035, tuple(chosen), note=f"ratio to TadTR {ratio:.1f} on one machine")
+    return Found(ratio * 0.035, tuple(here), note=f"ratio to TadTR {ratio:.1f} on one machine")
 
 
 def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Found | None:

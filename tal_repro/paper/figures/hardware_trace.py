@@ -19,11 +19,11 @@ SHOWN_SECONDS = 140.0  # the paper's
 TOP_PERCENT = 124  # room above 100 % for the mark of an epoch
 HOW = "run: tal-repro run --only experiment=trace, then give --results DIR"
 SERIES = (
-    ("cpu_mean_percent", "CPU, mean of all threads", "#ddaa33", "-", 1.1),
-    ("cpu_busiest_percent", "CPU, busiest thread", "#004488", "-", 0.8),
+    ("cpu_mean_percent", "CPU, mean of all cores", "#bb5566", "-", 1.3),
+    ("cpu_busiest_percent", "CPU, busiest core", "#004488", "-", 0.8),
     ("gpu_percent", "GPU", "#000000", (0, (4, 1)), 1.0),
 )
-SHADES = {"train": ("#ffffff", "///", "training"), "eval": ("#c9c9c9", "", "evaluation")}
+SHADES = {"train": ("#ffffff", "///", "training"), "eval": ("#d4d4d4", "", "evaluation")}
 
 
 def draw(material: Material) -> Drawing:

@@ -36,8 +36,8 @@ def draw(material: Material) -> Drawing:
             style.panel(ax, next(letters), "Published: V100S, shared machine")
         for (machine, engine), times in machines.items():
             ax = places.pop(0)
-            _measured(ax, times, drawing)
-            macs_lines(ax, material, drawing)
+            _measured(ax, times, machine, drawing)
+            macs_lines(ax, material, drawing, max(row.feature_length for row in times))
             style.panel(ax, next(letters), f"Measured here, {engine}: {machine}"[:58])
         if not machines:
             ax = places.pop(0)
@@ -66,13 +66,13 @@ def _published(ax: Axes, table: Table, drawing: Drawing) -> None:
     drawing.rows.append(table)
 
 
-def _measured(ax: Axes, rows: list[Measurement], drawing: Drawing) -> None:
+def _measured(ax: Axes, rows: list[Measurement], machine: str, drawing: Drawing) -> None:
     for model in style.ordered(row.run.model for row in rows):
         mine = [row for row in rows if row.run.model == model]
         lengths, values = np.array([row.feature_length for row in mine]), np.array([row.value for row in mine])
         _times(ax, model, lengths, values, False)
         if len(np.unique(lengths)) > 2:
-            drawing.notes.append(_line_text("measured", model, *medians_of(lengths, values)))
+            drawing.notes.append(_line_text(f"measured ({machine})", model, *medians_of(lengths, values)))
     _finish(ax, max(row.feature_length for row in rows))
     runs: list[Run] = [row.run for row in rows]
     drawing.runs = used([*drawing.runs, *runs])
@@ -100,9 +100,10 @@ def _line_text(source: str, model: str, lengths: np.ndarray, medians: np.ndarray
     return f"Line through the {source} medians of {model}: {intercept!r} ms + {slope!r} ms a step, R2 = {r2!r}."
 
 
-def macs_lines(ax: Axes, material: Material, drawing: Drawing) -> None:
+def macs_lines(ax: Axes, material: Material, drawing: Drawing, longest: int) -> None:
     """Add TadTR's MACs on a second axis, as the paper's figure does, where they were counted."""
-    rows = [count for count in measured_gmacs(material) if count.model == "tadtr"]
+    counts = measured_gmacs(material)
+    rows = [count for count in counts if count.model == "tadtr" and count.feature_length <= longest]
     if not rows:
         return
     rows.sort(key=lambda row: row.feature_length)

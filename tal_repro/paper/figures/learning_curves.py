@@ -147,8 +147,13 @@ def spread_text(part: Panel) -> str:
     return f"{part.title[0].lower()}{part.title[1:]}: band = sample standard deviation, n = {n} runs a point"
 
 
+def upper_first(text: str) -> str:
+    """Begin a sentence, leaving its names alone."""
+    return text[:1].upper() + text[1:]
+
+
 def _caption(shown: list[Panel]) -> str:
     return (
         "mAP (average over tIoU 0.3 to 0.7) of the models trained on parts of the data. Markers are means, curves are "
-        f"5PL fits to all points. {'; '.join(map(spread_text, shown)).capitalize()}."
+        f"5PL fits to all points. {upper_first('; '.join(map(spread_text, shown)))}."
     )
