@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.reference.pair import Videos
 from benchmarks.reference.settings import Setting
 from benchmarks.reference.stubs import checkout
 from benchmarks.reference.weights import set_named_weights
 from tal_repro.models import recipes, roi_align
+from tal_repro.models.dropout import Dropout
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.recipes import TadtrRecipe
 from tal_repro.models.tadtr import TadTR, TadtrOutputs
@@ -90,6 +91,24 @@ class TadtrPair:
     def decayed(self, name: str) -> bool:
         return True
 
+    def set_dropout(self, probability: float) -> None:
+        """Switch dropout on in both: speed is measured with it, parity without."""
+        for module in (*self.native.modules(), *self.upstream.modules()):
+            if isinstance(module, Dropout):
+                module.probability = probability
+            elif isinstance(module, nn.Dropout):
+                module.p = probability
+            elif isinstance(module, nn.MultiheadAttention):
+                module.dropout = probability
+
+    def native_run(self, videos: Videos, training: bool) -> TadtrOutputs:
+        self.native.train(training)
+        return self.side.run(videos)
+
+    def upstream_run(self, videos: Videos, training: bool) -> dict[str, Any]:
+        self.upstream.train(training)
+        return self.run_upstream(videos)
+
     def run_upstream(self, videos: Videos) -> dict[str, Any]:
         """Run upstream's model under its padding mask."""
         batch, lengths = stack(videos)
@@ -109,9 +128,11 @@ class TadtrPair:
         return {field: (ours[field], theirs[field]) for field in theirs}
 
     def native_losses(self, videos: Videos, targets: list[Target]) -> dict[str, Tensor]:
+        self.native.train()
         return self.side.losses(videos, targets)
 
     def upstream_losses(self, videos: Videos, targets: list[Target]) -> dict[str, Tensor]:
+        self.upstream.train()
         found = self.criterion(
             self.run_upstream(videos), [_normalised(t, v) for t, v in zip(targets, videos, strict=True)]
         )
@@ -156,6 +177,16 @@ def setting(steps: bool = False) -> Setting:
     kinds = ("one", "many", "overlapping", "beyond")  # upstream fails on a batch without any action
     slow = {".offsets.": recipes.TADTR.slow_lr_factor, "reference.": recipes.TADTR.slow_lr_factor}
     return Setting("tadtr", recipes.TADTR, train, test, kinds, double=True, slow=slow)
+
+
+def lengths() -> dict[str, Any]:
+    """Return the lengths that speed is measured on: full slices, and what the cut of THUMOS14 leaves of them."""
+    return {
+        "train_full": [[128] * 16],
+        "train_real": [[128] * 16],  # upstream pads every slice to 128, and so does the kit
+        "test_full": [128],
+        "test_real": [100, 128, 1000, 3000],
+    }
 
 
 def _normalised(target: Target, video: Tensor) -> dict[str, Tensor]:

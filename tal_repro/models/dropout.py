@@ -17,11 +17,10 @@ class Dropout(nn.Module):
         if not 0 <= probability < 1:
             raise ValueError(f"dropout {probability} is not in [0, 1)")
         self.probability = probability
-        self.dropped_levels = round(probability * LEVELS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero each element of `x` with the given probability and scale the others; in eval mode return `x`."""
-        if not self.training or self.dropped_levels == 0:
+        if not self.training or self.probability == 0:
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.probability)
@@ -31,5 +30,6 @@ class Dropout(nn.Module):
         """Return 0 or the scale for each element, from torch's default generator."""
         words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
         bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-        keep = bits >= self.dropped_levels - LEVELS // 2
-        return keep.to(x.dtype).mul_(LEVELS / (LEVELS - self.dropped_levels))
+        dropped = round(self.probability * LEVELS)
+        keep = bits >= dropped - LEVELS // 2
+        return keep.to(x.dtype).mul_(LEVELS / (LEVELS - dropped))

@@ -49,7 +49,7 @@ def test_start_weights_follow_upstreams_distributions() -> None:
     first, second = (layer.ffn.expand for layer in model.encoder[:2])  # type: ignore[union-attr]
     for weight in (first.weight, second.weight):
         assert 0.99 * xavier < weight.abs().max() <= xavier
-        assert weight.std() == pytest.approx(xavier / math.sqrt(3), rel=0.01)
+        assert weight.std().item() == pytest.approx(xavier / math.sqrt(3), rel=0.01)
     assert not torch.equal(first.weight, second.weight)
     assert torch.equal(first.bias, second.bias)  # upstream draws kernels anew in each layer, biases once
     qkv = model.decoder[0].self_attention.query_key_value  # type: ignore[union-attr]
@@ -57,7 +57,7 @@ def test_start_weights_follow_upstreams_distributions() -> None:
     assert model.class_heads[0].bias.sigmoid().allclose(torch.tensor(0.01))  # type: ignore[union-attr, operator]
     assert torch.equal(model.class_heads[0].weight, model.class_heads[3].weight)  # type: ignore[union-attr]
     assert [h[-1].bias.tolist() for h in model.segment_heads] == [[0, -2], [0, 0], [0, 0], [0, 0]]  # type: ignore[index]
-    assert model.queries.std() == pytest.approx(1, rel=0.02)
+    assert model.queries.std().item() == pytest.approx(1, rel=0.02)
 
 
 def test_the_padded_tail_counts_as_video() -> None:
