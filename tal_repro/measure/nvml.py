@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +10,19 @@ MIB = 2**20
 
 
 class Gpu:
-    """One open NVML device. `sample` returns the counters that answered; a lost device returns {} from then on."""
+    """One open NVML device, whole or a MIG slice (which reports memory, but no utilisation of its own).
 
-    def __init__(self, nvml: Any, handle: Any) -> None:
+    A counter that fails at the first sample is never asked again: its columns are absent. One that fails later gives
+    empty cells until it answers again; a lost device is not asked any more. `errors` counts failures by NVML's words.
+    """
+
+    def __init__(self, nvml: Any, handle: Any, *, pcie: bool = True) -> None:
         self.nvml, self.handle = nvml, handle
-        self.broken: set[str] = set()
+        self.errors: dict[str, int] = {}
+        self.readers = self._readers()
+        if not pcie:
+            del self.readers["pcie"]
+        self._first = True
 
     @property
     def name(self) -> str:
@@ -23,14 +32,22 @@ class Gpu:
     def sample(self) -> dict[str, float]:
         """Return utilisation, memory, its bandwidth share, power, clock, temperature and PCIe traffic."""
         values: dict[str, float] = {}
-        for group, read in self._readers().items():
-            if group in self.broken:
-                continue
+        for group, read in list(self.readers.items()):
+            if group not in self.readers:  # the device was lost a moment ago
+                break
             try:
                 values |= read()
-            except self.nvml.NVMLError:
-                self.broken.add(group)
+            except self.nvml.NVMLError as error:
+                self._failed(group, error)
+        self._first = False
         return values
+
+    def _failed(self, group: str, error: Exception) -> None:
+        self.errors[str(error)] = self.errors.get(str(error), 0) + 1
+        if getattr(error, "value", None) == getattr(self.nvml, "NVML_ERROR_GPU_IS_LOST", 15):
+            self.readers.clear()
+        elif self._first:
+            del self.readers[group]
 
     def energy_joules(self) -> float | None:
         """Return the energy counter since the driver was loaded, or None where the card has none."""
@@ -38,14 +55,6 @@ class Gpu:
             return float(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)) / 1000
         except self.nvml.NVMLError:
             return None
-
-    def other_processes(self, own_pid: int) -> list[int]:
-        """Return the pids of compute processes on the device other than `own_pid`."""
-        try:
-            found = self.nvml.nvmlDeviceGetComputeRunningProcesses(self.handle)
-        except self.nvml.NVMLError:
-            return []
-        return [process.pid for process in found if process.pid != own_pid]
 
     def _readers(self) -> dict[str, Callable[[], dict[str, float]]]:
         return {
@@ -74,8 +83,11 @@ class Gpu:
         return {"pcie_received_mib_s": received / 1024, "pcie_sent_mib_s": sent / 1024}
 
 
-def open_gpu(index: int | None, nvml: Any = None) -> Gpu | None:
-    """Open GPU `index`; return None where there is no index, no library, no driver or no such device."""
+def open_gpu(index: int | None, nvml: Any = None, *, pcie: bool = True) -> Gpu | None:
+    """Open what CUDA calls device `index`; return None where there is no index, library, driver or such device.
+
+    `pcie=False` leaves the PCIe counters out, which take NVML 20 ms each to read.
+    """
     if index is None:
         return None
     if nvml is None:
@@ -86,6 +98,19 @@ def open_gpu(index: int | None, nvml: Any = None) -> Gpu | None:
         nvml = pynvml
     try:
         nvml.nvmlInit()
-        return Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
-    except nvml.NVMLError:
+        return Gpu(nvml, _handle(nvml, index), pcie=pcie)
+    except (nvml.NVMLError, ValueError):
         return None
+
+
+def _handle(nvml: Any, index: int) -> Any:
+    """Find the device through CUDA_VISIBLE_DEVICES, which may name it by index, UUID or MIG slice."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return nvml.nvmlDeviceGetHandleByIndex(index)
+    names = [name.strip() for name in listed.split(",") if name.strip()]
+    if index >= len(names):
+        raise ValueError(f"CUDA sees {len(names)} devices")
+    if names[index].startswith(("GPU-", "MIG-")):
+        return nvml.nvmlDeviceGetHandleByUUID(names[index])
+    return nvml.nvmlDeviceGetHandleByIndex(int(names[index]))

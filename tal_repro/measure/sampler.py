@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TextIO
 
-import psutil
-
+from tal_repro.measure.counters import Sample, Take, system_counters
+from tal_repro.measure.energy import ASK_S, EnergyCounters
+from tal_repro.measure.family import family_counters
 from tal_repro.measure.nvml import Gpu, open_gpu
 
-MIB = 2**20
+LONGEST_SLEEP_S = 0.5  # between looks at whether the process that started us still lives
 
 
 class Stopped:
@@ -27,112 +30,114 @@ class Stopped:
 
     def __init__(self, parent: int) -> None:
         self.parent, self.flag = parent, False
+        self._wake, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write)
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: setattr(self, "flag", True))
 
     def __bool__(self) -> bool:
         return self.flag or os.getppid() != self.parent
 
-
-class Rates:
-    """Turn counters that only grow (bytes, CPU seconds) into rates over the last tick."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, tuple[float, float]] = {}
-
-    def per_second(self, name: str, now: float, counter: float) -> float:
-        before, value = self.last.get(name, (now, counter))
-        self.last[name] = (now, counter)
-        return (counter - value) / (now - before) if now > before else 0.0
+    def sleep(self, seconds: float) -> None:
+        """Sleep, or until a signal comes."""
+        select.select([self._wake], [], [], min(seconds, LONGEST_SLEEP_S))
 
 
-def system_sample(now: float, rates: Rates) -> dict[str, float]:
-    """Return CPU use per core, memory in use, and disk and network traffic since the last sample."""
-    cores: list[float] = psutil.cpu_percent(percpu=True)
-    memory = psutil.virtual_memory()
-    sample = {
-        "cpu_mean_percent": sum(cores) / len(cores),
-        "cpu_busiest_percent": max(cores),
-        "memory_used_mib": (memory.total - memory.available) / MIB,
-        "memory_free_percent": 100 * memory.available / memory.total,
-    }
-    if disk := psutil.disk_io_counters():
-        sample["disk_read_mib_s"] = rates.per_second("read", now, disk.read_bytes / MIB)
-        sample["disk_write_mib_s"] = rates.per_second("write", now, disk.write_bytes / MIB)
-    if net := psutil.net_io_counters():
-        sample["net_received_mib_s"] = rates.per_second("received", now, net.bytes_recv / MIB)
-        sample["net_sent_mib_s"] = rates.per_second("sent", now, net.bytes_sent / MIB)
-    return sample | {f"cpu_{index}_percent": percent for index, percent in enumerate(cores)}
+class Ticks:
+    """Ticks at whole multiples of `interval_s` after the start; those that came too late to take are `missed`.
+
+    `clock` and `sleep` are the process's own unless a test gives others.
+    """
+
+    def __init__(self, interval_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self.interval_s, self.clock, self.sleep = interval_s, clock, sleep
+        self.start = clock()
+        self.taken = self.missed = 0
+
+    def until(self, stopped: Callable[[], bool]) -> Iterator[float]:
+        """Yield the clock at each tick; a tick that passed unseen is counted, and the next whole one comes."""
+        tick = 1
+        while not stopped():
+            now = self.clock()
+            late = now - (self.start + tick * self.interval_s)
+            if late < 0:
+                self.sleep(-late)
+                continue
+            skipped = int(late / self.interval_s)
+            self.missed, self.taken, tick = self.missed + skipped, self.taken + 1, tick + skipped + 1
+            yield now
 
 
-def busiest_thread_percent(process: psutil.Process, now: float, rates: Rates) -> float:
-    """Return the load of the busiest single thread of `process` and its children."""
-    busiest = 0.0
-    try:
-        family = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return busiest
-    for member in family:
-        if member.pid == os.getpid():
-            continue
-        try:
-            threads = member.threads()
-        except psutil.Error:
-            continue
-        for thread in threads:
-            seconds = thread.user_time + thread.system_time
-            busiest = max(busiest, 100 * rates.per_second(f"thread {thread.id}", now, seconds))
-    return busiest
-
-
-def sampling(process: psutil.Process | None, gpu: Gpu | None) -> Callable[[float], dict[str, float]]:
+def sampling(watched_pid: int | None, gpu: Gpu | None) -> Take:
     """Return the function that takes one sample; columns that cannot be had are absent, not zero."""
-    rates = Rates()
-    psutil.cpu_percent(percpu=True)
+    system = system_counters()
+    family = family_counters(watched_pid) if watched_pid else None
 
-    def sample(now: float) -> dict[str, float]:
-        row = system_sample(now, rates)
-        if process is not None:
-            row["thread_busiest_percent"] = busiest_thread_percent(process, now, rates)
-        return row | (gpu.sample() if gpu else {})
+    def sample(now: float) -> Sample:
+        row = system(now)
+        if family is not None:
+            row |= family(now)
+        if gpu is not None:
+            row |= gpu.sample()
+        return row
 
     return sample
 
 
-def run(out: Path, interval_s: float, watched_pid: int | None, gpu_index: int | None) -> dict[str, float]:
-    """Sample until stopped; return how many samples were taken and missed, and what they cost."""
-    stopped = Stopped(os.getppid())
-    sample = sampling(psutil.Process(watched_pid) if watched_pid else None, open_gpu(gpu_index))
-    start, missed, taken = time.monotonic(), 0, 0
-    sample(start)  # counters need a first reading
-    cost_before = _own_cpu_seconds()
+def asking(sample: Take, energy: EnergyCounters) -> Take:
+    """Take samples, and look at the energy counters often enough to see them wrap."""
+    last = time.monotonic()
+
+    def take(now: float) -> Sample:
+        nonlocal last
+        if now - last >= ASK_S:
+            energy.joules()
+            last = now
+        return sample(now)
+
+    return take
+
+
+def write_samples(stream: TextIO, ticks: Ticks, sample: Take, stopped: Callable[[], bool]) -> None:
+    """Write one CSV line a tick. The first sample decides the columns; what a later one lacks is an empty cell."""
     columns: list[str] = []
+    for now in ticks.until(stopped):
+        row = {"unix_time": time.time(), "time_s": now - ticks.start, **sample(now)}
+        if not columns:
+            columns = list(row)
+            stream.write(",".join(columns) + "\n")
+        stream.write(",".join([_text(row.get(column)) for column in columns]) + "\n")
+
+
+def run(out: Path, interval_s: float, watched_pid: int | None, gpu_index: int | None) -> dict[str, Any]:
+    """Sample until stopped; return how many samples were taken and missed, what they cost, and the energy used."""
+    stopped = Stopped(os.getppid())
+    gpu = open_gpu(gpu_index, pcie=interval_s >= 0.25)  # PCIe counters take 40 ms to read
+    sample = sampling(watched_pid, gpu)
+    error = ""
     with out.open("w", encoding="utf-8", buffering=1) as stream:
+        sample(time.monotonic())  # counters need a first reading
+        ticks = Ticks(interval_s, time.monotonic, stopped.sleep)
+        energy = EnergyCounters(gpu)
+        cost = _own_cpu_seconds()
         print("ready", flush=True)
-        tick = 1
-        while not stopped:
-            delay = start + tick * interval_s - time.monotonic()
-            if delay > 0:
-                time.sleep(min(delay, 0.5))
-                continue
-            late = int(-delay / interval_s)
-            missed, tick = missed + late, tick + late + 1
-            now = time.monotonic()
-            row = {"unix_time": time.time(), "time_s": now - start, **sample(now)}
-            if not columns:
-                columns = list(row)
-                stream.write(",".join(columns) + "\n")
-            stream.write(",".join(_text(row.get(column)) for column in columns) + "\n")
-            taken += 1
-    wall = time.monotonic() - start
-    cost = _own_cpu_seconds() - cost_before
+        try:
+            write_samples(stream, ticks, asking(sample, energy), lambda: bool(stopped))
+        except OSError as problem:  # a full disk ends the trace, not the run
+            error = str(problem)
+        cost = _own_cpu_seconds() - cost
+    wall = time.monotonic() - ticks.start
     return {
         "interval_s": interval_s,
-        "samples": taken,
-        "missed": missed,
+        "samples": ticks.taken,
+        "missed": ticks.missed,
         "seconds": wall,
         "own_cpu_seconds": cost,
         "own_cpu_percent_of_one_core": 100 * cost / wall if wall else 0.0,
+        "energy_joules": energy.joules(),
+        **({"gpu_errors": gpu.errors} if gpu else {}),
+        **({"error": error} if error else {}),
     }
 
 

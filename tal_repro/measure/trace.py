@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 0.5  # the paper's
 SHORTEST_INTERVAL_S = 0.05
+LONGEST_INTERVAL_S = 3600.0
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
@@ -34,8 +39,9 @@ class Sampler:
         watched_pid: int | None = None,
         gpu_index: int | None = None,
     ) -> None:
-        if not SHORTEST_INTERVAL_S <= interval_s <= 3600:
-            raise InputError(f"sampling interval {interval_s} s", remedy=f"use {SHORTEST_INTERVAL_S} to 3600 seconds")
+        if not SHORTEST_INTERVAL_S <= interval_s <= LONGEST_INTERVAL_S:
+            allowed = f"use {SHORTEST_INTERVAL_S:g} to {LONGEST_INTERVAL_S:g} seconds"
+            raise InputError(f"sampling interval {interval_s:g} s", remedy=allowed)
         self.out = out
         self.arguments = {
             "out": str(out),
@@ -66,6 +72,8 @@ class Sampler:
         except (subprocess.TimeoutExpired, json.JSONDecodeError):
             process.kill()
             process.wait()
+        if not self.summary:
+            self.summary = {"error": "the sampling process was killed; what it wrote until then stands"}
 
 
 def read_trace(path: Path) -> pd.DataFrame:
@@ -85,3 +93,38 @@ def read_trace(path: Path) -> pd.DataFrame:
     if "time_s" not in columns or not whole:
         raise InputError("holds no whole sample", path, "trace for longer than one interval")
     return pd.DataFrame({c: pd.to_numeric([line[i] for line in whole], errors="coerce") for i, c in enumerate(columns)})
+
+
+def summarise(path: Path) -> dict[str, dict[str, float]]:
+    """Return mean, min, max and 99th percentile of each column of a trace that holds any number."""
+    trace = read_trace(path)
+    found = {}
+    for name in trace.columns:
+        values = trace[name].dropna()
+        if name not in ("unix_time", "time_s") and len(values):
+            numbers = {
+                "mean": values.mean(),
+                "min": values.min(),
+                "max": values.max(),
+                "p99": values.quantile(0.99),
+            }
+            found[name] = {key: round(float(value), 4) for key, value in numbers.items()}
+    return found
+
+
+def idle_baseline(seconds: float, gpu_index: int | None = None) -> dict[str, Any]:
+    """Sample the machine while we do nothing for `seconds`: what a trace starts from (claim H5).
+
+    Raises InputError for a time that is no time. It says what others use, not that nobody is there.
+    """
+    if not (math.isfinite(seconds) and 0.2 <= seconds <= 3600):
+        raise InputError(f"idle baseline of {seconds:g} s", remedy="use 0.2 to 3600 seconds, or 0 for none")
+    interval_s = min(max(seconds / 5, SHORTEST_INTERVAL_S), INTERVAL_S)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "baseline.csv")
+        with Sampler(path, interval_s, gpu_index=gpu_index) as sampler:
+            time.sleep(seconds + interval_s / 2)
+        columns: dict[str, Any] = {}
+        with contextlib.suppress(InputError):  # too slow a machine for one whole sample
+            columns = summarise(path)
+    return {"seconds": seconds, "sampler": sampler.summary, "columns": columns}

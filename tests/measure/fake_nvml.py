@@ -1,0 +1,66 @@
+"""A stand-in for pynvml with states that can be set: counters, errors by call, MIG slices, a device that falls off."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+
+class NVMLError(Exception):
+    def __init__(self, value: int) -> None:
+        self.value = value
+        super().__init__({3: "Not Supported", 4: "Insufficient Permissions", 15: "GPU is lost"}.get(value, "Unknown"))
+
+
+class FakeNvml:
+    """Devices by index; a device is a dict of what its calls return, a number meaning the NVML error to raise."""
+
+    NVMLError = NVMLError
+    NVML_ERROR_GPU_IS_LOST = 15
+    NVML_CLOCK_SM, NVML_TEMPERATURE_GPU, NVML_PCIE_UTIL_TX_BYTES, NVML_PCIE_UTIL_RX_BYTES = 1, 0, 0, 1
+
+    def __init__(self, *devices: dict[str, Any], initialises: bool = True) -> None:
+        self.devices, self.initialises = list(devices), initialises
+        self.calls: list[str] = []
+
+    def nvmlInit(self) -> None:
+        if not self.initialises:
+            raise NVMLError(9)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> dict[str, Any]:
+        if index >= len(self.devices):
+            raise NVMLError(6)
+        return self.devices[index]
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> dict[str, Any]:
+        for device in self.devices:
+            if device["uuid"] == uuid:
+                return device
+        raise NVMLError(6)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(handle: dict[str, Any], which: int | None = None) -> Any:
+            self.calls.append(name)
+            key = name.removeprefix("nvmlDeviceGet")
+            value = handle["lost"] if handle.get("lost") else handle[key]
+            if isinstance(value, NVMLError):
+                raise value
+            return value
+
+        return call
+
+
+def device(**changes: Any) -> dict[str, Any]:
+    """One card at half load; `changes` replace what a call returns."""
+    return {
+        "uuid": "GPU-0",
+        "Name": "Fake A10",
+        "UtilizationRates": SimpleNamespace(gpu=50, memory=20),
+        "MemoryInfo": SimpleNamespace(used=1024 * 2**20, total=2048 * 2**20),
+        "PowerUsage": 150_000,
+        "ClockInfo": 1500,
+        "Temperature": 61,
+        "PcieThroughput": 2048,
+        "TotalEnergyConsumption": 5_000_000,
+        **changes,
+    }

@@ -1,0 +1,238 @@
+"""Counters against made-up files whose numbers are known, and against the accounting of processes with a known load."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tal_repro.measure.counters import Rates, Take, system_counters
+from tal_repro.measure.counters_psutil import family_counters_psutil, system_counters_psutil
+from tal_repro.measure.family import family_counters
+
+ZEROS = "0 0 0 0 0 0 0 0 0 0"
+
+
+def write_proc(root: Path, cpus: list[str], available_kib: int, sectors: tuple[int, int], net: tuple[int, int]) -> None:
+    (root / "net").mkdir(parents=True, exist_ok=True)
+    lines = [f"cpu {ZEROS}", *(f"cpu{i} {fields}" for i, fields in enumerate(cpus)), "intr 1 2 3", ""]
+    (root / "stat").write_text("\n".join(lines))
+    (root / "meminfo").write_text(f"MemTotal:  8192000 kB\nMemFree: 1 kB\nMemAvailable:  {available_kib} kB\n")
+    disk = "   {} {} 9 9 {} 9 9 9 {} 9 0 9 9\n"
+    rows = [(f"254 {i}", name) for i, name in enumerate(("vda", "vda1", "dm-0", "loop0"))]
+    (root / "diskstats").write_text("".join(disk.format(i, name, *sectors) for i, name in rows))
+    row = "{}: {} 1 0 0 0 0 0 0 {} 1 0 0 0 0 0 0\n"
+    header = "Inter-|   Receive\n face |bytes\n"
+    (root / "net" / "dev").write_text(header + row.format("    lo", 10**9, 10**9) + row.format("  eth0", *net))
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[tuple[Path, Take]]:
+    blocks = tmp_path / "block"
+    for name in ("vda", "dm-0", "loop0"):
+        (blocks / name).mkdir(parents=True)
+    root = tmp_path / "proc"
+    write_proc(root, [ZEROS, ZEROS], 8192000, (0, 0), (0, 0))
+    yield root, system_counters(root, blocks)
+
+
+def test_rates_over_a_known_interval(fake: tuple[Path, Take]) -> None:
+    root, take = fake
+    assert set(take(10.0).values()) == {0.0, 100.0}  # nothing has passed yet, all memory is free
+    # user nice system idle iowait irq softirq steal: core 0 half busy, core 1 a tenth busy and four tenths stolen
+    write_proc(root, ["40 0 10 50 0 0 0 0 0 0", "5 1 2 30 20 1 1 40 0 0"], 6144000, (2048, 4096), (2**20, 2**22))
+    sample = take(12.0)
+    assert sample["cpu_0_percent"] == 50
+    assert sample["cpu_1_percent"] == 10
+    assert sample["cpu_mean_percent"] == 30
+    assert sample["cpu_busiest_percent"] == 50
+    assert sample["cpu_steal_percent"] == 20
+    assert sample["cpu_iowait_percent"] == 10
+    assert sample["memory_used_mib"] == 2000
+    assert sample["memory_free_percent"] == 75
+    # one disk, not its partition nor what is layered on it; no loopback
+    assert (sample["disk_read_mib_s"], sample["disk_write_mib_s"]) == (0.5, 1.0)
+    assert (sample["net_received_mib_s"], sample["net_sent_mib_s"]) == (0.5, 2.0)
+
+
+def test_a_core_that_goes_offline_leaves_its_column_out(fake: tuple[Path, Take]) -> None:
+    root, take = fake
+    take(0.0)
+    write_proc(root, ["100 0 0 0 0 0 0 0 0 0"], 8192000, (0, 0), (0, 0))
+    assert "cpu_1_percent" not in take(1.0)
+
+
+def test_files_longer_than_a_page_are_read_whole(fake: tuple[Path, Take]) -> None:
+    root, take = fake
+    write_proc(root, [ZEROS] * 500, 8192000, (0, 0), (0, 0))
+    assert len([name for name in take(0.0) if name.startswith("cpu_") and name[4].isdigit()]) == 500
+
+
+def test_a_first_reading_has_no_rate() -> None:
+    rates = Rates()
+    assert rates.per_second("x", 5.0, 100.0) == 0.0
+    assert rates.per_second("x", 7.0, 110.0) == 5.0
+    assert rates.per_second("x", 7.0, 110.0) == 0.0
+
+
+LOAD = """
+import os, sys, threading, time
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end: pass
+kind = sys.argv[1]
+sys.stdin.readline()
+if kind == "busy": spin(60)
+if kind == "sleep": time.sleep(60)
+if kind == "memory":
+    hog = bytearray(200 * 2**20)
+    hog[::4096] = b"x" * len(hog[::4096])
+    time.sleep(60)
+if kind == "fork":
+    os.fork() or spin(60)
+    time.sleep(60)
+"""
+
+
+class Child:
+    """A process with a known load, started on request."""
+
+    def __init__(self, kind: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LOAD, kind], stdin=subprocess.PIPE, start_new_session=True
+        )
+        self.pid = self.process.pid
+
+    def start(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+
+    def end(self) -> None:
+        os.killpg(self.pid, 9)
+        self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+
+@pytest.fixture
+def child() -> Iterator[type[Child]]:
+    made: list[Child] = []
+
+    class Kept(Child):
+        def __init__(self, kind: str) -> None:
+            super().__init__(kind)
+            made.append(self)
+
+    yield Kept
+    for one in made:
+        one.end()
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the kernel accounts to a process, to the nanosecond."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="compares with /proc: run it on Linux")
+
+
+@linux
+def test_a_busy_loop_is_seen_as_the_kernel_accounts_it(child: type[Child]) -> None:
+    busy = child("busy")
+    take = family_counters(busy.pid)
+    busy.start()
+    time.sleep(0.2)
+    before, start = cpu_seconds(busy.pid), time.monotonic()
+    take(start)
+    loads, totals, ends = [], [], []
+    for _ in range(4):
+        time.sleep(0.25)
+        now = time.monotonic()
+        sample = take(now)
+        loads.append(sample["thread_busiest_percent"])
+        totals.append(sample["process_cpu_percent"])
+        ends.append(now)
+    wall = ends[-1] - start
+    accounted = 100 * (cpu_seconds(busy.pid) - before) / wall
+    steps = [end - begin for begin, end in zip([start, *ends], ends, strict=False)]
+    seen = [sum(v * s for v, s in zip(values, steps, strict=True)) / wall for values in (loads, totals)]
+    assert accounted > 5  # even beside many others it gets a share
+    assert seen[0] == pytest.approx(accounted, rel=0.05)
+    assert seen[1] == pytest.approx(accounted, rel=0.05, abs=2)  # counted in ticks of 10 ms
+
+
+@linux
+def test_a_sleeper_uses_nothing_and_a_hog_its_memory(child: type[Child]) -> None:
+    sleeper, hog = child("sleep"), child("memory")
+    takes = [family_counters(sleeper.pid), family_counters(hog.pid)]
+    time.sleep(0.3)
+    before = [take(time.monotonic()) for take in takes]
+    sleeper.start()
+    hog.start()
+    time.sleep(1.0)
+    after = [take(time.monotonic()) for take in takes]
+    assert after[0]["thread_busiest_percent"] < 5
+    assert after[1]["process_memory_mib"] - before[1]["process_memory_mib"] == pytest.approx(200, rel=0.05)
+
+
+@linux
+def test_a_forked_child_belongs_to_the_family(child: type[Child]) -> None:
+    parent = child("fork")
+    take = family_counters(parent.pid)
+    take(time.monotonic())
+    parent.start()
+    time.sleep(0.4)
+    take(time.monotonic())
+    time.sleep(0.4)
+    sample = take(time.monotonic())
+    assert sample["thread_busiest_percent"] > 5
+    assert sample["process_cpu_percent"] == pytest.approx(sample["thread_busiest_percent"], abs=7)
+
+
+def test_a_family_that_is_gone_has_no_values(child: type[Child]) -> None:
+    gone = child("sleep")
+    take = family_counters(gone.pid)
+    assert take(time.monotonic())
+    gone.process.kill()
+    gone.process.wait()
+    assert take(time.monotonic()) == {}
+    gone.process = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE, start_new_session=True)
+    gone.pid = gone.process.pid
+
+
+@linux
+def test_psutil_sees_the_same(child: type[Child]) -> None:
+    hog = child("memory")
+    hog.start()
+    time.sleep(0.7)
+    direct, psutil = family_counters(hog.pid), family_counters_psutil(hog.pid, os.getpid())
+    first, second = direct(1.0), psutil(1.0)
+    assert set(first) == set(second)
+    assert first["process_memory_mib"] == pytest.approx(second["process_memory_mib"], rel=0.01)
+    ours, theirs = system_counters()(1.0), system_counters_psutil()(1.0)
+    assert set(theirs) <= set(ours)
+    assert ours["memory_used_mib"] == pytest.approx(theirs["memory_used_mib"], rel=0.05)
+
+
+@linux
+def test_descriptors_of_ended_threads_are_closed() -> None:
+    import threading
+
+    take = family_counters(os.getpid(), own_pid=-1)
+    take(0.0)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(20):
+        over = threading.Event()
+        thread = threading.Thread(target=over.wait)
+        thread.start()
+        take(float(number))
+        over.set()
+        thread.join()
+    take(100.0)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
