@@ -76,10 +76,21 @@ def keep(unit_id: str) -> bool:
 
 
 def restrict(units: Iterable[T], name_of: Callable[[T], str] = str) -> list[T]:
-    """Return the training units that belong to the run's subset, in their order, and record their ids."""
-    kept = [unit for unit in units if keep(name_of(unit))]
-    if _subset() is not None:
-        event("subset", "used", values={"ids": [name_of(unit) for unit in kept]})
+    """Return the training units that belong to the run's subset, in their order, and record their ids.
+
+    Raises ValueError naming a wanted id that is not among the units: a run never trains on less than it says.
+    """
+    everything = list(units)
+    wanted = _subset()
+    if wanted is None:
+        return everything
+    kept = [unit for unit in everything if keep(name_of(unit))]
+    used = [name_of(unit) for unit in kept]
+    absent = sorted(wanted.difference(used, (name.partition(SLICE_MARK)[0] for name in used)))
+    if absent:
+        what = "units of the subset are not in the training data as upstream reads it, the first:"
+        raise ValueError(f"{len(absent)} of {len(wanted)} {what} {absent[0]}")
+    event("subset", "used", values={"ids": used})
     return kept
 
 

@@ -30,9 +30,19 @@ PATCHES = Path(__file__).parents[2] / "patches"
 
 def get_adapter(model: str, engine: str) -> Adapter:
     """Return the adapter of a model under an engine; raise InputError for an unknown pair."""
-    model_entry(model)
+    _check_pair(model, engine)
     adapter: Adapter = importlib.import_module(_module(engine)).adapter(model)
     return adapter
+
+
+def engines_of(model: str) -> tuple[str, ...]:
+    """Return the engines that run a model: both for the four, upstream alone for one that was added."""
+    return ("upstream",) if model_entry(model).adapter else tuple(ENGINES)
+
+
+def engine_for(model: str, wanted: str) -> str:
+    """Return the engine `wanted` where it runs the model, else the one that does: no experiment goes without it."""
+    return wanted if wanted in engines_of(model) else engines_of(model)[0]
 
 
 def warm_modules(engine: str) -> tuple[str, ...]:
@@ -44,6 +54,7 @@ def engine_version(model: str, engine: str) -> str:
     """Return what pins the results of a pair, without importing torch: a version number, or commit and patch hash."""
     if stand_in := os.environ.get(STAND_IN_VARIABLE):
         return str(importlib.import_module(stand_in).VERSION)
+    _check_pair(model, engine)
     if engine == "native":
         return str(importlib.import_module("tal_repro.engines.native").NATIVE_VERSION)
     entry = model_entry(model)
@@ -60,6 +71,13 @@ def patch_hash(model: str) -> str:
     for patch in patches:
         digest.update(patch.name.encode() + b"\0" + hashlib.sha256(patch.read_bytes()).digest())
     return digest.hexdigest()[:8]
+
+
+def _check_pair(model: str, engine: str) -> None:
+    """Raise InputError for an unknown model or engine, or an engine that does not run the model."""
+    engines = engines_of(model)
+    if engine in ENGINES and engine not in engines and not os.environ.get(STAND_IN_VARIABLE):
+        raise InputError(f"{model} has no {engine} engine", remedy=f"use --engine {engines[0]}")
 
 
 def _module(engine: str) -> str:

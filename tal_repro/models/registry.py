@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 
 from tal_repro.errors import InputError
@@ -22,6 +23,19 @@ class ModelEntry:
     submodule: str  # folder under third_party/
     licence: str
     paper: str
+    adapter: str = ""  # module of a model beyond the four: its recipe, and how its authors' code is run
+
+
+def added(name: str, title: str, repository: str, commit: str, licence: str, unit: str = "video") -> ModelEntry:
+    """Return the entry of a model beyond the four; tal_repro/engines/added/<name>.py describes it."""
+    module = f"tal_repro.engines.added.{name}"
+    # Its top level holds plain values alone (no torch, nothing of the kit), so that this import is quick and ends.
+    description = importlib.import_module(module)
+    stride_frames = 8 if description.LAYOUT == "tadtr" else 4
+    folder = repository.rpartition("/")[2].removesuffix(".git")
+    return ModelEntry(
+        name, title, description.RECIPE, stride_frames, unit, repository, commit, folder, licence, "", module
+    )
 
 
 ENTRIES = (
@@ -41,6 +55,7 @@ ENTRIES = (
         "temporalmaxer", "TemporalMaxer", recipes.TEMPORALMAXER, 4, "video", "TuanTNG/TemporalMaxer",
         "4030cdfc8b5f3670b7ebf9f89436c2a0997581bd", "TemporalMaxer", "none", "Tang et al., 2023",
     ),
+    # Models beyond the four, a line each: tal-repro models new NAME --repository URL --commit SHA writes it.
 )  # fmt: skip
 MODELS = {entry.name: entry for entry in ENTRIES}
 

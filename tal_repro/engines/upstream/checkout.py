@@ -72,12 +72,16 @@ def prepare(model: str, out: Path | None = None) -> Path:
     entry = model_entry(model)
     target = prepared_folder(entry, out)
     patches = model_patches(PATCHES / model)
-    if (target / MARK).is_file() and set(file_states(target, patches).values()) == {"patched"}:
+    if _ready(target, patches):
         return target
     found = status(model)
     if found.problem:
         raise InputError(found.problem, found.folder, found.remedy)
     return _copy_and_patch(Path(found.folder), target, patches, entry)
+
+
+def _ready(target: Path, patches: Sequence[Patch]) -> bool:
+    return (target / MARK).is_file() and set(file_states(target, patches).values()) <= {"patched"}
 
 
 def _copy_and_patch(source: Path, target: Path, patches: Sequence[Patch], entry: ModelEntry) -> Path:
@@ -90,8 +94,9 @@ def _copy_and_patch(source: Path, target: Path, patches: Sequence[Patch], entry:
         changed = apply_patches(staging, patches)
         mark = {"model": entry.name, "commit": entry.commit, "patches": patch_hash(entry.name), "changed": changed}
         write_whole(staging / MARK, json.dumps(mark, indent=1).encode() + b"\n")
-        shutil.rmtree(target, ignore_errors=True)
-        staging.rename(target)
+        if not _ready(target, patches):  # another process may have made it meanwhile, and may be running from it
+            shutil.rmtree(target, ignore_errors=True)
+            staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target

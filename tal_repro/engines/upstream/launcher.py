@@ -1,7 +1,7 @@
 """Run one of the authors' scripts in this process: `python -m tal_repro.engines.upstream.launcher JSON`.
 
-JSON: {"model", "tree", "script", "arguments"}; the working directory is the caller's. Shims first, then the script as
-`__main__`, exactly as `python script arguments` would run it.
+JSON: {"model", "tree", "script", "arguments", "last_words"}; the working directory is the caller's. Shims first, then
+the script as `__main__`, exactly as `python script arguments` would run it. What it died of goes to file `last_words`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 from tal_repro.engines.child import die_with_parent
@@ -24,8 +25,13 @@ def main() -> None:
     # As `python script` does: the script's folder comes first, so that its packages `libs` or `models` are found.
     sys.path.insert(0, str(tree))
     sys.argv = [script, *order["arguments"]]
-    shims.install(order["model"])
-    runpy.run_path(script, run_name="__main__")
+    try:
+        shims.install(order["model"])
+        runpy.run_path(script, run_name="__main__")
+    except BaseException as error:
+        words = "".join(traceback.format_exception_only(error)).strip().splitlines()
+        Path(order["last_words"]).write_text(words[-1] if words else "", encoding="utf-8")
+        raise
 
 
 if __name__ == "__main__":

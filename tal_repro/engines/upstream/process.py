@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -37,7 +38,9 @@ def launch(
     Raises StopRequested when the run was asked to stop, RuntimeError when the script failed. Its output goes to the
     run's log.
     """
+    last_words = work / "last_words.txt"
     order = {"model": run.spec.model, "tree": str(tree), "script": script, "arguments": list(arguments)}
+    order["last_words"] = str(last_words)
     command = [sys.executable, "-m", "tal_repro.engines.upstream.launcher", json.dumps(order)]
     print(f"# upstream: {script} {' '.join(arguments)}", flush=True)
     started = time.monotonic()
@@ -47,9 +50,8 @@ def launch(
     finally:
         _end(process)
     if process.returncode != 0:
-        raise RuntimeError(
-            f"upstream's {script} ended with exit code {process.returncode}; its last words are in the log"
-        )
+        words = last_words.read_text(encoding="utf-8") if last_words.exists() else "see the log"
+        raise RuntimeError(f"upstream's {script} ended with exit code {process.returncode}: {words}")
     return time.monotonic() - started
 
 
@@ -57,11 +59,22 @@ def read_events(path: Path) -> list[Event]:
     """Return the events of a file, without a last line that was cut off."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     try:
-        return [json.loads(line) for line in lines]
-    except json.JSONDecodeError as error:
-        raise InputError(f"not an event file ({error})", path, "run it again") from None
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [_checked(json.loads(line)) for line in lines]
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise InputError(f"not an event file ({type(error).__name__}: {error})", path, "run it again") from None
+
+
+def _checked(event: Event) -> Event:
+    """Return an event as hooks write them; raise for anything else."""
+    if event["kind"] not in hooks.KINDS or not isinstance(event["phase"], str):
+        raise ValueError(f"kind {event['kind']!r}, phase {event['phase']!r}")
+    if not math.isfinite(event["time"]) or not isinstance(event.get("index", 0), int):
+        raise ValueError(f"time {event['time']!r}, index {event.get('index')!r}")
+    if not isinstance(event.get("values", {}), dict):
+        raise ValueError("values are not an object")
+    return event
 
 
 def phase_seconds(events: Sequence[Event]) -> dict[str, float]:

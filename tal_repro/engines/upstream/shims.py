@@ -6,12 +6,15 @@ file. They make code of 2023 run on today's numpy, pandas, torch and without com
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from tal_repro.models.registry import model_entry
 
 PYRAMID = ("actionformer", "tridet", "temporalmaxer")
 TADTR = ("tadtr",)
@@ -119,7 +122,9 @@ SHIMS: tuple[Shim, ...] = (
 
 def needed(model: str) -> list[Shim]:
     """Return the shims that a model's code needs, in the order they are installed."""
-    return [shim for shim in SHIMS if model in shim.models]
+    description = model_entry(model).adapter
+    wanted = importlib.import_module(description).SHIMS if description else ()
+    return [shim for shim in SHIMS if model in shim.models or shim.name in wanted]
 
 
 def install(model: str) -> None:

@@ -1,0 +1,126 @@
+"""One training of an upstream as a job: its folders, its scripts run one after another, and the scores they left.
+
+What a model's own part of the adapter is given; the four models and a fifth one use it alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tal_repro import hooks
+from tal_repro.data.layouts import Layout
+from tal_repro.engines.adapter import RunContext
+from tal_repro.engines.upstream import process, scores, shims
+from tal_repro.errors import InputError
+
+Chosen = dict[tuple[str, str], scores.Evaluated]
+
+
+@dataclass
+class Job:
+    """A run under way: where things lie, and what was evaluated so far, by (selection, weights)."""
+
+    run: RunContext
+    recipe: Any
+    tree: Path  # the patched copy
+    layout: Layout  # where the data lie
+    work: Path  # working directory of the scripts; deleted when the run is done
+    subset: Path | None = None  # what the hooks restrict training to
+    chosen: Chosen = field(default_factory=dict)
+    train_wall: float = 0.0
+    evaluation_wall: float = 0.0
+
+    def train(
+        self, script: str, arguments: Sequence[str], weights: str, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run a training script; evaluations it makes itself become the last and the best-on-test of `weights`."""
+        folder = _folder(self.work / "detections")
+        environment = {hooks.DETECTIONS_VARIABLE: str(folder)}
+        if self.subset is not None:
+            environment[hooks.SUBSET_VARIABLE] = str(self.subset)
+        self.train_wall = process.launch(self.run, self.tree, script, arguments, self.work, environment, meanwhile)
+        found = scores.evaluations(self.events, folder, weights)
+        if found:
+            self.chosen["last", weights] = found[-1]
+            self.chosen["best-on-test", weights] = max(found, key=lambda one: (one.printed_map, -one.epoch))
+
+    def evaluate(self, script: str, arguments: Sequence[str], weights: str) -> None:
+        """Run an evaluation script on the last checkpoint; `weights` tells the shims which set it is to use."""
+        folder, events = _folder(self.work / f"detections-{weights}"), self.work / f"events-{weights}.jsonl"
+        environment = {
+            hooks.DETECTIONS_VARIABLE: str(folder),
+            hooks.EVENTS_VARIABLE: str(events),
+            shims.WEIGHTS_VARIABLE: weights,
+        }
+        self.evaluation_wall += process.launch(self.run, self.tree, script, arguments, self.work, environment)
+        found = scores.evaluations(process.read_events(events), folder, weights)
+        if not found:
+            raise InputError(f"{script} recorded no evaluation", self.tree, "see docs/adding-a-model.md: metrics")
+        self.chosen["last", weights] = scores.Evaluated(
+            self.last_epoch, weights, found[-1].detections, found[-1].printed_map
+        )
+
+    @property
+    def events(self) -> list[process.Event]:
+        """Return what the hooks recorded of the training."""
+        return process.read_events(self.run.record.paths.events)
+
+    @property
+    def last_epoch(self) -> int:
+        """Return the index of the last epoch that started."""
+        epochs = [event["index"] for event in self.events if (event["kind"], event["phase"]) == ("epoch", "start")]
+        return max(epochs, default=-1)
+
+    def used_ids(self) -> list[str]:
+        """Return the training units that upstream's data set kept."""
+        used = [event["values"]["ids"] for event in self.events if event["kind"] == "subset"]
+        return list(used[0]) if used else []
+
+    def seconds(self) -> dict[str, float]:
+        """Return the phases of the training process and of the evaluations after it."""
+        events = self.events
+        phases = process.phase_seconds(events)
+        inside = {name: phases.get(name, 0.0) for name in ("train", "eval", "checkpoint")}
+        return {
+            **inside,
+            "setup": self.train_wall - phases.get("run", self.train_wall),
+            "reported_eval": inside["eval"],
+            "eval_after": self.evaluation_wall,
+            "data_wait": process.data_wait_seconds(events),
+            "total": self.train_wall + self.evaluation_wall,
+        }
+
+
+def fresh_work_folder(run: RunContext) -> Path:
+    """Make the working directory of a run's scripts; what a stopped attempt left is cleared away, and said."""
+    work = run.record.paths.folder / "work"
+    if work.exists():
+        print("# an earlier attempt was stopped: upstream cannot resume bit for bit; starting over", flush=True)
+        shutil.rmtree(work)
+    run.record.paths.events.unlink(missing_ok=True)
+    work.mkdir()
+    return work
+
+
+def newest_checkpoint(folder: Path, pattern: str = "epoch_*.pth.tar") -> Path:
+    """Return the alphabetically last checkpoint; raise InputError where there is none."""
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise InputError("upstream wrote no checkpoint", folder, "see the log")
+    return found[-1]
+
+
+def sha256(path: Path) -> str:
+    """Return a file's digest: only what this run wrote is ever unpickled."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path

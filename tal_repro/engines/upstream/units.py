@@ -1,0 +1,76 @@
+"""The training units that upstream is asked for, and those it used: they must be the same, or the run fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tal_repro.data.dataset import LayoutName
+from tal_repro.engines.native.limits import check_features, check_units
+from tal_repro.errors import InputError
+
+if TYPE_CHECKING:
+    from tal_repro.engines.adapter import RunContext
+
+MARK = "_window_"  # TadTR names a slice <video>_window_<first step>_<last step>
+NAMED = 5
+
+
+def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[str, ...]:
+    """Return the units upstream must use; raise InputError where they cannot be trained on.
+
+    Of videos that TadTR cuts into slices, those without a single slice to train on are left out (and said).
+    """
+    from tal_repro.data import load_dataset
+    from tal_repro.data.subsets import training_units
+
+    if not run.subset_ids or run.data_dir is None:
+        return ()
+    unit = run.spec.subset.unit if run.spec.subset else "video"
+    dataset = load_dataset(run.data_dir, layout)
+    known = training_units(dataset, unit)
+    absent = [unit_id for unit_id in run.subset_ids if unit_id not in known]
+    if absent:
+        raise InputError(
+            f"{len(absent)} of {len(run.subset_ids)} training units are not in this data set, the first: {absent[0]}",
+            run.data_dir,
+            "draw the subset from the data set it is used with",
+        )
+    videos = {unit_id.partition(MARK)[0] for unit_id in run.subset_ids}
+    check_features(video for video in dataset.train if video.id in videos)
+    if layout == "actionformer":
+        check_features(dataset.test)  # upstream would leave such videos out without a word
+    if layout == "tadtr" and unit == "video":
+        return _with_slices(run.subset_ids, training_units(dataset, "slice"), batch_size)
+    check_units(len(run.subset_ids), batch_size, unit)
+    return run.subset_ids
+
+
+def write_asked(asked: Collection[str], run: RunContext, path: Path) -> Path | None:
+    """Write what the hooks are to restrict training to, where that is not the run's own subset file."""
+    if set(asked) == set(run.subset_ids):
+        return None
+    path.write_text(json.dumps({"ids": sorted(asked)}) + "\n", encoding="utf-8")
+    return path
+
+
+def check_used(asked: Collection[str], used: Collection[str]) -> None:
+    """Raise InputError unless upstream trained on exactly the units asked for (or all the slices of those videos)."""
+    if not asked:
+        return
+    names = set(used) if set(used) & set(asked) else {name.partition(MARK)[0] for name in used}
+    missing, surplus = sorted(set(asked) - names), sorted(names - set(asked))
+    if missing or surplus:
+        parts = [f"{what} {', '.join(ids[:NAMED])}" for what, ids in (("without", missing), ("and on", surplus)) if ids]
+        raise InputError(f"upstream trained {' '.join(parts)}", "subset", "see the log; the run does not count")
+
+
+def _with_slices(videos: Collection[str], slices: Collection[str], batch_size: int) -> tuple[str, ...]:
+    cut = [name.partition(MARK)[0] for name in slices]
+    kept = tuple(video for video in videos if video in set(cut))
+    if without := sorted(set(videos) - set(kept)):
+        print(f"# no slice of these videos holds an action: {', '.join(without)}", flush=True)
+    check_units(sum(name in set(kept) for name in cut), batch_size, "slice")
+    return kept
