@@ -49,6 +49,6 @@ def _offsets(
 ) -> Tensor:
     if not model.trident:
         return outputs.offsets[level][sample, :, point].T
-    single = (slice(level, level + 1),)
+    only = slice(level, level + 1)
     at = (torch.full_like(point, sample), label, point)
-    return offsets_at(outputs.starts[single[0]], outputs.ends[single[0]], outputs.offsets[single[0]], at)
+    return offsets_at(outputs.starts[only], outputs.ends[only], outputs.offsets[only], at)
