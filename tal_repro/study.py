@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
-from tal_repro.engines.registry import ENGINES, engine_version
+from tal_repro.engines.registry import ENGINES, engine_for, engine_version
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import with_overrides
 from tal_repro.models.registry import MODELS, model_entry
@@ -30,7 +31,7 @@ SHIPPED = Path(__file__).parent / "studies"
 SCOPES = ("core", "full", "every-percent")  # each holds the ones before it
 PLANNED = ("baseline", "data_sweep", "ablation", "macs", "inference", "trace")
 MEASURED = ("macs", "inference")  # of the model alone: no data, no training
-SETTABLE = ("engine", "device", "precision", "threads", "repeats")
+SETTABLE = ("engine", "device", "precision", "threads", "repeats", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Study:
     def _runs_of(self, grid: Grid) -> Iterator[RunSpec]:
         for engine in grid.engines:
             for model in grid.models:
-                base = self._base(grid, model, engine)
+                base = self._base(grid, model, engine_for(model, engine))
                 for subset, seed in _subsets_and_seeds(grid, model):
                     yield dataclasses.replace(base, subset=subset, seed=seed)
 
@@ -159,11 +160,12 @@ def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> 
     seconds = cost.table("run_seconds")
     recipes = top.table("recipes")
     overrides = _read_settings(settings or {})
+    synthetic = overrides.pop("synthetic", False)
     study = Study(
         name=top.text("name"),
         title=top.text("title", ""),
         path=path,
-        data=_read_data(data, synthesis.values),
+        data=_read_data(data, synthesis.values, synthetic),
         synthesis=MappingProxyType(synthesis.values),
         grids=tuple(_read_grid(table, defaults, overrides) for table in top.tables("experiments")),
         recipes={model: recipes.table(model).values for model in _models(recipes, list(recipes.values))},
@@ -182,15 +184,17 @@ def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> 
     return study
 
 
-def _read_data(data: Table, synthesis: Mapping[str, Any]) -> DataSpec:
-    import hashlib
-
+def _read_data(data: Table, synthesis: Mapping[str, Any], synthetic: bool) -> DataSpec:
+    """Return the declared data set; `synthetic`: the user runs the study on synthetic data in its place."""
     version = data.text("version", "")
     if synthesis:  # a synthetic set is declared by its recipe, so that planning needs no data
         version = "synthesis-" + hashlib.sha256(canonical_json(synthesis).encode()).hexdigest()[:12]
-    return DataSpec(
+    declared = DataSpec(
         data.text("name"), version, data.text("annotation_hash", ""), data.flag("synthetic", bool(synthesis))
     )
+    if synthetic and not declared.synthetic:
+        return DataSpec(f"synthetic-{declared.name}", "at hand", "", synthetic=True)
+    return declared
 
 
 def _read_settings(settings: Mapping[str, str]) -> dict[str, Any]:
@@ -203,6 +207,10 @@ def _read_settings(settings: Mapping[str, str]) -> dict[str, Any]:
             if not str(table[name]).isdecimal():
                 raise InputError(f"{name} = {table[name]!r}", "--set", "use a whole number of 1 or more")
             table[name] = int(table[name])
+    if "synthetic" in table:
+        if table["synthetic"] not in ("true", "false"):
+            raise InputError(f"synthetic = {table['synthetic']!r}", "--set", "use true or false")
+        table["synthetic"] = table["synthetic"] == "true"
     if "engine" in table:
         table["engines"] = str(table.pop("engine")).split(",")
     return table

@@ -14,6 +14,7 @@ import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def export_runs(store: RunStore, out: Path, chosen: Callable[[RunSpec], bool] = 
     ids = [record.folder.name for record in records]
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
+        with beside.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
             with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
                 manifest = json.dumps({"schema": SCHEMA, "format": FORMAT, "runs": ids}, indent=1).encode()
                 _add(archive, MANIFEST, io.BytesIO(manifest), len(manifest))
@@ -115,7 +116,7 @@ def _extract(source: Path, staging: Path) -> list[str]:
     names: list[str] | None = None
     total = 0
     try:
-        with tarfile.open(source, mode="r|gz") as archive:
+        with gzip.open(source) as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
             for entry in archive:
                 total += entry.size
                 if not entry.isreg() or entry.size > MOST_FILE_BYTES or total > MOST_ARCHIVE_BYTES:
@@ -129,9 +130,11 @@ def _extract(source: Path, staging: Path) -> list[str]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("xb") as out:
                     shutil.copyfileobj(stream, out, 1 << 20)
+            while packed.read(1 << 20):  # to the end, where gzip's checksum is
+                pass
     except FileExistsError as error:
         raise InputError(f"holds {Path(error.filename).name} twice", source, "do not trust it") from None
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, FileNotFoundError) and not source.exists():
             raise InputError("no such file", source) from None
         raise InputError(f"not a whole archive of runs ({error})", source, "copy or export it again") from None

@@ -15,7 +15,7 @@ class LifeSigns:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.seen: tuple[tuple[int, int], ...] = ()
+        self.seen = self._look()
         self.changed = time.monotonic()
         self.looked = self.changed
 

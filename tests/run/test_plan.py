@@ -1,0 +1,155 @@
+"""A plan says what is there, what is left and what it will cost, and where each figure comes from."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from tal_repro.cli import main
+from tal_repro.errors import InputError
+from tal_repro.record import RunStore
+from tal_repro.run import costs
+from tal_repro.run.plan import make_plan
+from tal_repro.run.selection import parse_filter, select
+from tal_repro.run.system import machine_name
+from tal_repro.study import SHIPPED, Study, load_study
+from tests.run.conftest import ROOT
+
+SCHEMAS = ROOT / "tal_repro" / "schemas"
+
+
+def schema(name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads((SCHEMAS / f"{name}.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_studies_meet_the_schema(path: Path) -> None:
+    raw = tomllib.loads(path.read_text())
+    if "schema" in raw:  # a page of recipes is not a study
+        jsonschema.validate(raw, schema("study"))
+
+
+def test_json_alone_on_stdout_meets_the_schema(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(main, ["plan", "--study", "paper", "--results", str(tmp_path), "--json"])
+    assert answer.exit_code == 0
+    found = json.loads(answer.stdout)
+    jsonschema.validate(found, schema("plan"))
+    assert found["totals"]["runs"] == len(found["runs"]) == 149
+    assert 13 < found["totals"]["device_hours"] < 16, "about 13 GPU-hours of trainings at published speeds"
+    assert found["totals"]["usd"] == pytest.approx(found["totals"]["wall_hours"] * 0.86, abs=0.01)
+
+
+def test_the_short_filters_narrow_the_plan(tmp_path: Path) -> None:
+    arguments = ["plan", "--results", str(tmp_path), "--experiment", "data_sweep", "--model", "tadtr", "--json"]
+    found = json.loads(CliRunner().invoke(main, arguments).stdout)
+    assert len(found["runs"]) == 120
+    assert {run["experiment"] for run in found["runs"]} == {"data_sweep"}
+
+
+def test_published_times_are_named_and_scaled_by_share_and_epochs() -> None:
+    runs = {
+        run.subset.percent: run
+        for run in load_study("paper").runs("core")
+        if run.experiment == "data_sweep" and run.subset
+    }
+    whole, tenth = costs.published_seconds(runs[100]), costs.published_seconds(runs[10])
+    assert whole.seconds == pytest.approx(426)
+    assert whole.source == "Table 2 (A10)"
+    assert tenth.seconds == pytest.approx(426 * (0.1 + 0.9 * 0.1))
+    smoke = {run.model: run for run in load_study("smoke").runs()}
+    assert costs.published_seconds(smoke["tridet"]).seconds == pytest.approx(646 * 2 / 40)
+
+
+def test_done_runs_of_this_machine_correct_the_estimate(mini: Study, store: RunStore) -> None:
+    before = make_plan(mini, store, "core")
+    machine = machine_name("cpu")
+    for number, spec in enumerate(mini.runs()[:3]):
+        seconds = 0.5 * costs.published_seconds(spec).seconds
+        store.writer(spec).finish(seconds=seconds, attempts=1, machine=machine if number < 2 else "another")
+    after = make_plan(mini, store, "core")
+    assert after.counts == {"done": 3, "todo": 3}
+    assert after.pending[0].estimate.seconds == pytest.approx(0.5 * before.runs[3].estimate.seconds)
+    assert after.pending[0].estimate.source == "2 runs of its like done here"
+    assert after.totals()["device_hours"] == pytest.approx(0.25 * before.totals()["device_hours"], rel=0.3)
+
+
+def test_wall_time_knows_jobs_and_runs_that_must_be_alone(tmp_path: Path) -> None:
+    study = load_study("paper")
+    one = make_plan(study, RunStore(tmp_path), "core", jobs=1).totals()
+    four = make_plan(study, RunStore(tmp_path), "core", jobs=4).totals()
+    assert four["device_hours"] == one["device_hours"]
+    assert one["wall_hours"] / 4 < four["wall_hours"] < one["wall_hours"]
+    assert make_plan(study, RunStore(tmp_path), "core", price_usd_per_hour=2.0).totals()["price_source"] == "given"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 149),
+        ("experiment=data_sweep,percent<=20", 40),
+        ("model=tadtr|tridet,experiment=baseline", 10),
+        ("model!=tadtr,experiment=baseline", 15),
+        ("percent>95, seed=0, experiment=data_sweep", 1),
+        ("engine=native", 8),
+    ],
+)
+def test_filters_pick(text: str, count: int) -> None:
+    assert len(select(load_study("paper").runs("core"), text)) == count
+
+
+def test_an_id_picks_one_run() -> None:
+    runs = load_study("paper").runs("core")
+    assert select(runs, f"id={runs[7].run_id}") == [runs[7]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("colour=red", "unknown key 'colour'.*use one of: id, experiment"),
+        ("model=tadpole", "unknown model 'tadpole'.*tadtr"),
+        ("model", "not a condition: 'model'"),
+        ("model<tadtr", "cannot be compared"),
+        ("percent=ten", "takes a number, not 'ten'"),
+        ("id=xyz", "not the beginning of a run id"),
+        ("model=tadtr,model=tridet", "model=tadtr and model=tridet exclude each other"),
+        ("percent=3,model=tridet", "no run meets"),
+        ("__import__('os').system('x')=1", "not a condition"),
+    ],
+)
+def test_a_wrong_filter_is_told(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        select(load_study("paper").runs("core"), text)
+
+
+def test_terms_may_be_spaced() -> None:
+    assert [term.key for term in parse_filter(" model = tadtr , percent <= 5 ")] == ["model", "percent"]
+
+
+def test_bad_input_ends_with_status_2_and_no_traceback(tal: Callable[..., object], tmp_path: Path) -> None:
+    for arguments in (
+        ("plan", "--only", "colour=red"),
+        ("run", "--study", "nowhere"),
+        ("run", "--study", "paper", "--set", "slurm"),
+        ("run", "--study", "paper", "--confirm"),
+        ("show", "abc"),
+        ("gc", "--results", "nowhere"),
+    ):
+        answer = tal(*arguments)
+        assert answer.returncode == 2, arguments  # type: ignore[attr-defined]
+        assert "Traceback" not in answer.stderr  # type: ignore[attr-defined]
+        assert "error: " in answer.stderr  # type: ignore[attr-defined]
+    assert not list(tmp_path.glob("results/**/*.json"))
+
+
+def test_a_dry_run_starts_nothing(tal: Callable[..., object], mini: Study, store: RunStore) -> None:
+    answer = tal("run", "--study", str(mini.path), "--results", str(store.root), "--dry-run")
+    assert answer.returncode == 0  # type: ignore[attr-defined]
+    assert "6 runs: 0 done, 6 to do" in answer.stdout  # type: ignore[attr-defined]
+    assert not store.root.exists()

@@ -1,0 +1,316 @@
+"""Look at a results folder, clean it, carry its runs elsewhere: nothing is trusted, nothing in use goes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import multiprocessing
+import os
+import signal
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from tal_repro.cli import main
+from tal_repro.commands.status import read_status
+from tal_repro.errors import InputError
+from tal_repro.record import RunStore
+from tal_repro.run import archive, gc, locks
+from tal_repro.run.progress import Progress, format_duration
+from tal_repro.run.view import find_run
+from tal_repro.run.watch import LifeSigns
+from tal_repro.study import Study
+from tests.run.conftest import results_of
+from tests.run.test_plan import schema
+
+
+@pytest.fixture
+def filled(mini: Study, store: RunStore) -> RunStore:
+    """Three finished runs, one failed, one abandoned half way, one to do."""
+    specs = mini.runs()
+    for spec in specs[:3]:
+        writer = store.writer(spec)
+        writer.write_metrics([], optimizer_steps=1, seconds={}, table2_seconds=1.0, table2_definition="made up")
+        writer.finish(study="mini", seconds=1.0)
+    store.writer(specs[3]).fail("out of memory (device): 20 GiB")
+    writer = store.writer(specs[4])
+    writer.write_json("status", {"format": 1, "state": "running", "host": "elsewhere", "pid": 1})
+    writer.paths.checkpoint.write_bytes(b"half way")
+    return store
+
+
+def hold(path: Path, ready: Any) -> None:
+    locks.acquire(path)
+    ready.set()
+    time.sleep(60)
+
+
+@pytest.fixture
+def holder() -> Any:
+    """Hold a lock in another process."""
+    processes = []
+
+    def call(path: Path) -> Any:
+        context = multiprocessing.get_context("fork")
+        ready = context.Event()
+        process = context.Process(target=hold, args=(path, ready))
+        process.start()
+        assert ready.wait(10)
+        processes.append(process)
+        return process
+
+    yield call
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+def test_a_lock_excludes_names_its_owner_and_vanishes_with_it(tmp_path: Path, holder: Any) -> None:
+    path = locks.lock_path(tmp_path, "a" * 16)
+    assert locks.owner(path) is None
+    process = holder(path)
+    owner = locks.owner(path)
+    assert owner is not None and owner["pid"] == process.pid
+    assert locks.acquire(path) is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert locks.owner(path) is None
+    lock = locks.acquire(path)
+    assert lock is not None
+    lock.release()
+    assert not path.exists()
+
+
+def test_status_tells_counts_runs_under_way_and_failures(filled: RunStore, mini: Study, holder: Any) -> None:
+    specs = mini.runs()
+    found = read_status(mini, filled, specs)
+    jsonschema.validate(found, schema("status"))
+    assert found["counts"] == {"done": 3, "running": 0, "partial": 1, "todo": 1, "failed": 1}
+    assert found["failed"][0]["reason"].startswith("out of memory")
+    holder(locks.lock_path(filled.root, specs[4].run_id))
+    assert read_status(mini, filled, specs)["counts"]["running"] == 1
+    assert read_status(mini, filled, specs)["running"][0]["host"] == "elsewhere"
+
+
+def test_a_heartbeat_from_another_machine_counts_without_its_lock(filled: RunStore, mini: Study) -> None:
+    writer = filled.writer(mini.runs()[4])
+    writer.beat()
+    assert read_status(mini, filled, mini.runs())["counts"]["running"] == 1
+    os.utime(writer.paths.heartbeat, (1, 1))
+    assert read_status(mini, filled, mini.runs())["counts"]["running"] == 0
+
+
+def test_show_tells_everything_and_how_to_repeat(filled: RunStore, mini: Study) -> None:
+    spec = mini.runs()[0]
+    folder = filled.folder(spec)
+    answer = CliRunner().invoke(main, ["show", spec.run_id[:9], "--results", str(filled.root)])
+    assert answer.exit_code == 0
+    assert f"run {spec.run_id}: done" in answer.output
+    assert f"--only id={spec.run_id}" in answer.output
+    (folder / "metrics.json").write_text("{}")
+    assert (
+        "DAMAGED: metrics.json" in CliRunner().invoke(main, ["show", spec.run_id, "--results", str(filled.root)]).output
+    )
+    assert (
+        "reason: out of memory"
+        in CliRunner().invoke(main, ["show", mini.runs()[3].run_id, "--results", str(filled.root)]).output
+    )
+
+
+def test_show_refuses_what_is_no_or_no_single_run(filled: RunStore) -> None:
+    with pytest.raises(InputError, match="not a run id"):
+        find_run(filled, "../etc")
+    with pytest.raises(InputError, match="no run"):
+        find_run(filled, "0123456789abcdef")
+    model = next(filled.records()).folder.parent
+    for name in ("abcabcabcabcabc1", "abcabcabcabcabc2.failed"):
+        (model / name).mkdir()
+    with pytest.raises(InputError, match="2 runs begin with abcabc"):
+        find_run(filled, "abcabc")
+    assert find_run(filled, "abcabcabcabcabc2").name == "abcabcabcabcabc2.failed"
+
+
+def test_gc_lists_and_deletes_only_what_nobody_is_at(filled: RunStore, mini: Study, holder: Any) -> None:
+    kinds = [item.kind for item in gc.find_rubbish(filled)]
+    assert sorted(kinds) == ["failed", "partial"]
+    before = gc.find_rubbish(filled)
+    holder(locks.lock_path(filled.root, mini.runs()[4].run_id))
+    assert [item.kind for item in gc.find_rubbish(filled)] == ["failed"]
+    assert gc.delete(filled, before) > 0
+    assert filled.partial(mini.runs()[4]).is_dir(), "somebody took it up between the look and the deletion"
+    assert not filled.failed(mini.runs()[3]).exists()
+    assert len(list(filled.records())) == 3
+
+
+def test_gc_knows_runs_of_no_study_and_stale_locks(filled: RunStore, mini: Study) -> None:
+    path = locks.lock_path(filled.root, "b" * 16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{}")
+    wanted = {spec.run_id for spec in mini.runs()[:1]}
+    kinds = sorted(item.kind for item in gc.find_rubbish(filled, wanted))
+    assert kinds == ["failed", "lock", "orphan", "orphan", "partial"]
+
+
+def test_runs_travel_as_one_archive(filled: RunStore, weird_path: Path) -> None:
+    path = weird_path / "runs.tar.gz"
+    assert len(archive.export_runs(filled, path)) == 3
+    again = weird_path / "again.tar.gz"
+    archive.export_runs(filled, again)
+    assert path.read_bytes() == again.read_bytes(), "the same runs give the same bytes"
+    other = RunStore(weird_path / "other")
+    imported = archive.import_runs(other, path)
+    assert (len(imported.added), len(imported.present)) == (3, 0)
+    assert results_of(other) == results_of(filled)
+    assert all(record.damaged() == [] for record in other.records())
+    imported = archive.import_runs(other, path)
+    assert (len(imported.added), len(imported.present)) == (0, 3)
+    assert not list(other.root.glob(".import-*"))
+
+
+def test_a_damaged_run_is_not_exported(filled: RunStore, tmp_path: Path) -> None:
+    next(filled.records()).paths.metrics.write_text("{}")
+    with pytest.raises(InputError, match=r"metrics.json is not as it was written"):
+        archive.export_runs(filled, tmp_path / "x.tar.gz")
+    assert not (tmp_path / "x.tar.gz").exists()
+
+
+def rewrite(path: Path, change: Callable[[str, bytes], tuple[tarfile.TarInfo, bytes] | None]) -> Path:
+    """Copy an archive, member by member, through `change`."""
+    out = path.with_name("changed.tar.gz")
+    with tarfile.open(path) as source, tarfile.open(out, "w:gz") as target:
+        for member in source:
+            content = source.extractfile(member).read()  # type: ignore[union-attr]
+            changed = change(member.name, content)
+            if changed is not None:
+                info, content = changed
+                info.size = len(content) if info.isreg() else 0
+                target.addfile(info, io.BytesIO(content))
+    return out
+
+
+def renamed(name: str) -> Callable[[str, bytes], tuple[tarfile.TarInfo, bytes]]:
+    return lambda old, content: (tarfile.TarInfo(name if old.endswith("metrics.json") else old), content)
+
+
+def linked(old: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(old)
+    if old.endswith("metrics.json"):
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    return info, content
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (renamed("../../evil"), "not a file of a run"),
+        (renamed("/etc/evil"), "not a file of a run"),
+        (renamed("data_sweep/tadtr/0123456789abcdef/../../x"), "not a file of a run"),
+        (renamed("data_sweep/tadtr/0123456789abcdef/metrics.json"), "holds metrics.json twice"),
+        (linked, "not a plain file"),
+        (
+            lambda n, c: (tarfile.TarInfo(n), c + b" " if n.endswith("metrics.json") else c),
+            "does not match its digests",
+        ),
+        (lambda n, c: None if n.endswith("metrics.json") else (tarfile.TarInfo(n), c), "does not match its digests"),
+        (lambda n, c: None if n == "manifest.json" else (tarfile.TarInfo(n), c), "not an archive of runs"),
+        (
+            lambda n, c: (tarfile.TarInfo(n), c.replace(b'"seed": 0', b'"seed": 9') if n.endswith("spec.json") else c),
+            "holds the specification of run|does not match",
+        ),
+    ],
+)
+def test_a_bad_archive_adds_nothing(filled: RunStore, tmp_path: Path, change: Any, message: str) -> None:
+    path = tmp_path / "runs.tar.gz"
+    archive.export_runs(filled, path)
+    other = RunStore(tmp_path / "other")
+    with pytest.raises(InputError, match=message):
+        archive.import_runs(other, rewrite(path, change))
+    assert not list(other.records())
+    assert not list(other.root.iterdir())
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not gzip", gzip.compress(b"not tar" * 200), gzip.compress(b"")[:7]])
+def test_what_is_no_archive_is_told(filled: RunStore, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.tar.gz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"not a whole archive|empty archive|not an archive"):
+        archive.import_runs(RunStore(tmp_path / "other"), path)
+
+
+def test_every_cut_of_an_archive_is_refused(filled: RunStore, tmp_path: Path) -> None:
+    path = tmp_path / "runs.tar.gz"
+    archive.export_runs(filled, path)
+    whole = path.read_bytes()
+    for length in range(1, len(whole) - 8, max(1, len(whole) // 25)):
+        path.write_bytes(whole[:length])
+        other = RunStore(tmp_path / f"other-{length}")
+        with pytest.raises(InputError):
+            archive.import_runs(other, path)
+        assert not list(other.records())
+
+
+def test_an_import_never_replaces_other_results(filled: RunStore, mini: Study, tmp_path: Path) -> None:
+    path = tmp_path / "runs.tar.gz"
+    archive.export_runs(filled, path)
+    other = RunStore(tmp_path / "other")
+    writer = other.writer(mini.runs()[0])
+    writer.write_json("details", {"mine": True})
+    writer.finish(study="mini")
+    with pytest.raises(InputError, match="here already with other results"):
+        archive.import_runs(other, path)
+    assert len(list(other.records())) == 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_piped_progress_is_plain_lines_with_the_time() -> None:
+    stream = io.StringIO()
+    progress = Progress(2, 10.0, 1, stream)
+    progress.draw(["cpu: baseline tadtr"])
+    progress.ended("done abc (1.0 s)", 5.0)
+    text = stream.getvalue()
+    assert "\x1b" not in text and "\r" not in text
+    assert text[:4].isdigit() and "1/2 done abc" in text and "ETA" in text
+
+
+def test_a_terminal_gets_a_bar_with_rate_eta_and_what_runs_where() -> None:
+    stream = Terminal()
+    progress = Progress(2, 10.0, 1, stream)
+    progress.ended("done abc (1.0 s)", 5.0)
+    progress.draw(["cpu: baseline tadtr (3.0 s)"])
+    last = stream.getvalue().rsplit("\r", 1)[1]
+    assert "[##########..........] 1/2" in last and "/min" in last and "ETA" in last and "cpu: baseline" in last
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.14, "3.1 s"), (245, "4:05 min"), (11220, "3:07 h")])
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_signs_of_life_are_measured_by_our_own_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    life = LifeSigns(tmp_path)
+    now[0] += 50
+    assert life.silent_seconds() == pytest.approx(50)
+    (tmp_path / "heartbeat").write_text("1")
+    os.utime(tmp_path / "heartbeat", (5, 5))  # a clock that jumped back to 1970
+    now[0] += 10
+    assert life.silent_seconds() == 0
+
+
+def test_json_of_show_is_whole(filled: RunStore, mini: Study) -> None:
+    run_id = mini.runs()[0].run_id
+    answer = CliRunner().invoke(main, ["show", run_id, "--results", str(filled.root), "--json"])
+    assert json.loads(answer.stdout)["spec"]["model"] == "tadtr"

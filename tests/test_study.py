@@ -1,0 +1,143 @@
+"""A study file becomes the grid it describes; a wrong one is told by file and key, and nothing starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tal_repro.errors import InputError
+from tal_repro.study import SCOPES, find_study, load_study
+
+HEAD = 'schema = "tal-repro/study/1"\nname = "mine"\n[data]\nname = "mine"\n'
+SWEEP = '[[experiments]]\nexperiment = "data_sweep"\nmodels = ["tadtr"]\npercentages = [10, 50]\nrepeats = 2\n'
+
+
+@pytest.fixture
+def write(tmp_path: Path):  # type: ignore[no-untyped-def]
+    def call(text: str) -> str:
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return str(path)
+
+    return call
+
+
+def test_the_papers_grid_is_the_papers() -> None:
+    study = load_study("paper")
+    core = Counter((run.experiment, run.model) for run in study.runs("core"))
+    assert core["data_sweep", "tadtr"] == 24 * 5
+    assert all(core["baseline", model] == 5 for model in ("tadtr", "tridet", "actionformer", "temporalmaxer"))
+    assert all(core["macs", model] == core["inference", model] == 1 for model in ("tadtr", "actionformer"))
+    full = Counter((run.experiment, run.model) for run in study.runs("full"))
+    assert all(full["data_sweep", model] == 30 for model in ("tridet", "actionformer", "temporalmaxer"))
+    every = [run for run in study.runs("every-percent") if run.experiment == "data_sweep"]
+    assert Counter(run.model for run in every) == dict.fromkeys(
+        ("tadtr", "tridet", "actionformer", "temporalmaxer"), 500
+    )
+    assert {run.subset.unit for run in every if run.subset and run.model == "tadtr"} == {"slice"}
+    assert {run.subset.unit for run in every if run.subset and run.model != "tadtr"} == {"video"}
+
+
+@pytest.mark.parametrize("name", ["paper", "demo", "smoke"])
+def test_every_run_of_a_shipped_study_has_its_own_id(name: str) -> None:
+    runs = load_study(name).runs(SCOPES[-1])
+    assert len({run.run_id for run in runs}) == len(runs)
+
+
+def test_the_demo_is_small_and_synthetic() -> None:
+    study = load_study("demo")
+    runs = study.runs("core")
+    assert study.data.synthetic and len(runs) <= 66
+    assert {run.experiment for run in runs} == {"baseline", "data_sweep", "macs", "inference", "trace"}
+    percentages = {run.subset.percent for run in runs if run.experiment == "data_sweep" and run.subset}
+    assert len(percentages) >= 6
+    full_size = next(run for run in runs if run.experiment == "macs" and run.model == "actionformer")
+    assert full_size.recipe["embed_dim"] == 512, "recipes of the demo's trainings do not shrink what is measured"
+
+
+def test_repeats_draw_other_subsets_and_train_with_other_seeds(write) -> None:  # type: ignore[no-untyped-def]
+    runs = load_study(write(HEAD + SWEEP)).runs()
+    assert [(run.subset.percent, run.subset.seed, run.seed) for run in runs if run.subset] == [
+        (10, 0, 0),
+        (10, 1, 1),
+        (50, 0, 0),
+        (50, 1, 1),
+    ]
+
+
+def test_at_all_of_the_data_there_is_one_subset(write) -> None:  # type: ignore[no-untyped-def]
+    runs = load_study(write(HEAD + SWEEP.replace("[10, 50]", "[100]"))).runs()
+    assert {run.subset for run in runs if run.subset} == {runs[0].subset}
+    assert len({run.run_id for run in runs}) == 2
+
+
+def test_settings_replace_the_files(write) -> None:  # type: ignore[no-untyped-def]
+    study = load_study(write(HEAD + SWEEP), {"engine": "upstream", "device": "cuda", "threads": "4", "repeats": "1"})
+    runs = study.runs()
+    assert {(run.engine, run.device_kind, run.threads) for run in runs} == {("upstream", "cuda", 4)}
+    assert len(runs) == 2
+    assert load_study("smoke", {"synthetic": "true"}).data.synthetic
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("schema = = 1", "not TOML.*line 1"),
+        ("name = 'x'", "key 'schema' is missing"),
+        (HEAD.replace("study/1", "study/9") + SWEEP, "use one of: tal-repro/study/1"),
+        (HEAD, "key 'experiments' is missing"),
+        (HEAD + SWEEP.replace("repeats", "repaets"), r"experiments\[0\].*unknown key 'repaets'.*known keys: .*repeats"),
+        (HEAD + SWEEP.replace("[10, 50]", "[0]"), r"experiments\[0\].percentages: percentage 0"),
+        (HEAD + SWEEP.replace("[10, 50]", "[101]"), "percentage 101"),
+        (HEAD + SWEEP.replace("[10, 50]", '["10"]'), "percentage '10'"),
+        (HEAD + SWEEP.replace("[10, 50]", "[]"), "use a list with at least one value"),
+        (HEAD + SWEEP.replace("tadtr", "tadpole"), "unknown model 'tadpole'.*tadtr, actionformer"),
+        (HEAD + SWEEP.replace("data_sweep", "datasweep"), "experiment = 'datasweep'.*use one of: baseline"),
+        (HEAD + SWEEP.replace("repeats = 2", "repeats = 0"), "use a whole number of 1 or more"),
+        (HEAD + SWEEP + 'unit = "frame"\n', "use one of: video, slice"),
+        (HEAD + SWEEP + 'scope = "all"\n', "use one of: core, full, every-percent"),
+        (HEAD + SWEEP + "recipe = { epoch = 3 }\n", "recipe of tadtr: unknown hyper-parameter 'epoch'"),
+        (HEAD + SWEEP + "feature_lengths = [100]\n", "unknown key 'feature_lengths'"),
+        (HEAD + SWEEP + "surplus = true\n[cost]\nprice = 1\n", "unknown key"),
+        (HEAD + SWEEP + "[recipes.tadpole]\nepochs = 3\n", "unknown model 'tadpole'"),
+        (HEAD + SWEEP + "[cost]\nprice_usd_per_hour = -1\n", "use a number of 0 or more"),
+        (HEAD + SWEEP + "[cost.run_seconds]\nsleeping = 1\n", "use: training, macs, inference"),
+    ],
+)
+def test_a_wrong_study_is_told_by_key(write, text: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        load_study(write(text))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"engines": "native"}, "unknown setting 'engines'"),
+        ({"engine": "theirs"}, "use any of: native, upstream"),
+        ({"threads": "none"}, "whole number"),
+        ({"device": "tpu"}, "use one of: cpu, cuda"),
+        ({"synthetic": "maybe"}, "use true or false"),
+    ],
+)
+def test_a_wrong_setting_is_told(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_study("paper", settings)
+
+
+def test_an_unknown_study_names_the_shipped_ones() -> None:
+    with pytest.raises(InputError, match=r"use one of: .*demo.*paper"):
+        find_study("papers")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_study("/nowhere/at/all.toml")
+
+
+def test_a_study_that_is_no_text_or_far_too_long_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "binary.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8"):
+        load_study(str(path))
+    path.write_bytes(b"#" * (2 << 20))
+    with pytest.raises(InputError, match="not a study file"):
+        load_study(str(path))
