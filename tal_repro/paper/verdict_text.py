@@ -166,7 +166,8 @@ def story_lines(verdict: Verdict) -> Iterator[list[Styled]]:
     claim = verdict.claim
     yield [(f"{claim.id}  {claim.statement}", "bold")]
     yield [(f"section   {claim.section}", None)]
-    yield [(f"paper     {claim.printed} {claim.unit}".rstrip(), None)]
+    said = f"{claim.printed} {claim.unit}" if claim.reference else f"in words; held to: {claim.criterion}"
+    yield [(f"paper     {said}".rstrip(), None)]
     yield [(f"rule      {_rule(claim)}", None)]
     yield [("published ", None), (verdict.published, COLOURS.get(verdict.published)), (_expected(verdict), "dim")]
     yield from _wrapped("reason    ", verdict.reason)

@@ -42,7 +42,7 @@ def draw(material: Material) -> Drawing:
         ax = axes[0, 0]
         if material.draws_published:
             _published(ax, material, drawing)
-        _counted(ax, counts, drawing)
+        _counted(ax, counts, material, drawing)
         _finish(ax, max([3000 if material.draws_published else 0, *(count.feature_length for count in counts)]))
         _legend(ax, material, counts)
     return drawing
@@ -73,12 +73,14 @@ def _published(ax: Axes, material: Material, drawing: Drawing) -> None:
     drawing.rows.append(table)
 
 
-def _counted(ax: Axes, counts: Sequence[Count], drawing: Drawing) -> None:
+def _counted(ax: Axes, counts: Sequence[Count], material: Material, drawing: Drawing) -> None:
     for model in style.ordered(count.model for count in counts):
         mine, look = [count for count in counts if count.model == model], style.look(model)
+        published = material.draws_published and model in material.published["gmacs"]["model"]
+        line = "none" if published else look.line  # a line through fewer lengths would hide the published steps
         lengths, values = np.array([c.feature_length for c in mine]), np.array([c.gmacs for c in mine])
         ax.plot(lengths, values, color=look.colour, marker=look.marker, markerfacecolor="none", markersize=5.2,
-                markeredgecolor=look.colour, markeredgewidth=0.9, linestyle=look.line, linewidth=0.6)  # fmt: skip
+                markeredgecolor=look.colour, markeredgewidth=0.9, linestyle=line, linewidth=0.6)  # fmt: skip
         if len(mine) > 2:
             r2 = r_squared(lengths, values)
             drawing.notes.append(f"R2 of a line through the counts of {model} made here: {r2!r}.")
