@@ -151,8 +151,10 @@ def conclude(points: Sequence[Point], made_up: bool) -> str:
     lines = [
         "# What bends the learning curves",
         "",
-        f"{runs} runs, {kind}. Average mAP of the last checkpoint; differences in mAP points below 100 % of the data,",
-        "mean and 95 % interval over paired runs. 'Not resolved' means that the interval holds 0.",
+        f"{runs} runs, {kind}.",
+        "Average mAP of the last checkpoint. Differences are in mAP points, of paired runs at all shares below 100 %,",
+        "with the 95 % interval of their mean (not resolved: it holds 0). Unless a factor is named, runs are trained",
+        "and scored as published: equal epochs, EMA, the model's own unit.",
         "",
         "| model | factor | difference | pairs | |",
         "|---|---|---|---|---|",
@@ -235,7 +237,8 @@ def draw(points: Sequence[Point], path: Path, made_up: bool) -> None:
                     *curve, color=colours[budget], linestyle=lines[weights], marker=markers[unit],
                     markerfacecolor=fills[unit], label=f"{budget}, {weights}, {unit}",
                 )  # fmt: skip
-            axis.set(title=MODELS[model].title, xlabel="training data (%)", ylim=(0, None))
+            axis.set(title=MODELS[model].title, xlabel="training data (%)")
+        axes[0][0].set_ylim(0, 1.05 * max(point.average_map_percent for point in points) or 1)
         axes[0][0].set_ylabel("average mAP (%)" + (", synthetic data" if made_up else ""))
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
