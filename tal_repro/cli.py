@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "results": ("results", "results", "Carry finished runs between machines as one archive."),
     "upstream": ("upstream", "upstream", "Look at the authors' code and prepare patched copies."),
     "macs": ("macs", "macs", "Count multiply-accumulate operations of a model."),
+    "trace": ("trace", "trace", "Run any command under the hardware sampler."),
 }
 
 
