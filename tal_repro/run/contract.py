@@ -206,7 +206,7 @@ def judge(record: RunRecord) -> str:
 
 
 def _small(model: str, engine: str) -> dict[str, Any]:
-    recipe = model_entry(model).recipe
+    recipe: Any = model_entry(model).recipe
     if isinstance(recipe, PyramidRecipe | TadtrRecipe):
         sizes: Mapping[str, Any] = SMALL_PYRAMID if isinstance(recipe, PyramidRecipe) else SMALL_TADTR
         # TadTR's own code knows no width but 2048

@@ -1,0 +1,41 @@
+"""Count one model's MACs in a process of its own: python -m tal_repro.engines.macs_process MODEL ENGINE LENGTH.
+
+Three upstreams own a package called `libs`, so a process can hold the authors' code of one model only.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tal_repro.engines.registry import get_adapter
+from tal_repro.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def count_apart(model: str, engine: str, length: int) -> dict[str, object]:
+    """Return {"macs", "by_operator", "unsupported_ops"} of a model; raise InputError with the child's last words."""
+    command = [sys.executable, "-m", __name__, model, engine, str(length)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if answer.returncode != 0:
+        words = (answer.stderr.strip().splitlines() or ["no message"])[-1]
+        raise InputError(f"counting MACs of {model} failed: {words}", remedy="does build(tree) return the whole model?")
+    found: dict[str, object] = json.loads(answer.stdout.strip().splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Print the counts as one line of JSON."""
+    from tal_repro.measure.macs import count_module
+
+    model, engine, length = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    adapter = get_adapter(model, engine)
+    macs, by_operator, unsupported = count_module(adapter.build_for_macs(length), *adapter.example_input(length))
+    print(json.dumps({"macs": macs, "by_operator": by_operator, "unsupported_ops": unsupported}))
+
+
+if __name__ == "__main__":
+    main()
