@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "forecast": ("forecast", "forecast", "Predict mAP at more data from a few (train %, mAP) points."),
     "figure": ("figure", "figure", "Draw a figure of the paper from published numbers and your runs."),
     "table": ("table", "table", "Print a table of the paper as CSV, Markdown or LaTeX."),
+    "report": ("report", "report", "Write one page with every verdict, table, figure and run."),
     "data": ("data", "data", "Make, check, pack or fetch a data set."),
     "subset": ("subset", "subset", "Draw the training units of a run."),
     "train": ("train", "train", "Train one model on a data set and print its mAP."),

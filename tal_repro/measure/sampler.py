@@ -26,15 +26,15 @@ LONGEST_SLEEP_S = 0.5  # between looks at whether the process that started us st
 
 
 class Stopped:
-    """Becomes true at SIGTERM or SIGINT, or when the process that started us is gone."""
+    """Becomes true at SIGTERM, or when the process that started us is gone."""
 
     def __init__(self, parent: int) -> None:
         self.parent, self.flag = parent, False
         self._wake, write = os.pipe()
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write)
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, lambda *_: setattr(self, "flag", True))
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "flag", True))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a traced command may live on after Ctrl-C; its trace then too
 
     def __bool__(self) -> bool:
         return self.flag or os.getppid() != self.parent

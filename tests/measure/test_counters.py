@@ -234,5 +234,10 @@ def test_descriptors_of_ended_threads_are_closed() -> None:
         take(float(number))
         over.set()
         thread.join()
-    take(100.0)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    for _ in range(100):  # a joined thread may still be leaving the kernel
+        take(100.0)
+        left = len(list(Path("/proc/self/fd").iterdir()))
+        if left == before:
+            break
+        time.sleep(0.02)
+    assert left == before
