@@ -1,0 +1,118 @@
+"""The claims table: one line a claim, opening to its rule, readings, rows and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tal_repro.models.registry import MODELS
+from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS
+from tal_repro.paper.report.markup import Html, command, join, region, shortened, tag
+from tal_repro.paper.table import spans
+from tal_repro.paper.verdict_text import measured_text, recomputed_text, story_lines
+from tal_repro.paper.verdicts import Verdict
+
+IDS_SHOWN = 60
+HEADER = ("Claim", "Statement", "Paper", "Recomputed", "Published data", "Measured here", "Verdict here")
+TONES = {
+    "consistent": "good", "reproduced": "good", "consistent with correction": "fair", "inconclusive": "fair",
+    "inconsistent": "bad", "not reproduced": "bad",
+}  # fmt: skip
+SIGNS = {"good": "✓", "fair": "~", "bad": "✗", "none": "·"}  # colour is never the only difference
+
+
+def badge(verdict: str) -> Html:
+    """Return a verdict as a coloured word with a sign."""
+    tone = TONES.get(verdict, "none")
+    return tag("span", tag("span", SIGNS[tone], aria_hidden="true"), " ", verdict, class_=f"badge {tone}")
+
+
+def claims(verdicts: list[Verdict], results: str | None) -> Html:
+    """Return filters and table."""
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col", role="columnheader") for name in HEADER), role="row"),
+               role="rowgroup")  # fmt: skip
+    caption = tag("caption", "Every quantitative statement of the paper; open a line for its derivation, rows and runs")
+    body = join(_claim(verdict, results) for verdict in verdicts)
+    whole = tag("table", caption, head, body, id="claims-table", class_="stacking", role="table", data_sortable=True)
+    return join([_filters(verdicts), region("Claims", whole)])
+
+
+def _filters(verdicts: list[Verdict]) -> Html:
+    models = sorted({model for verdict in verdicts for model in verdict.claim.models}, key=list(MODELS).index)
+    options = {
+        "section": list(dict.fromkeys(verdict.claim.section for verdict in verdicts)),
+        "published": list(PUBLISHED_VERDICTS),
+        "measured": list(MEASURED_VERDICTS),
+        "model": models,
+    }
+    titles = {"section": "Section", "published": "Published data", "measured": "Measured here", "model": "Model"}
+    selects = [_select(name, titles[name], values) for name, values in options.items()]
+    search = tag("label", "Words ", tag("input", type="search", data_filter="words", aria_controls="claims-table"))
+    count = tag("span", role="status", class_="count", id="claims-count")
+    return tag("form", *selects, search, count, class_="filters", id="claims-filters", aria_label="Filter the claims")
+
+
+def _select(name: str, title: str, values: list[str]) -> Html:
+    options = [tag("option", "all", value="")]
+    options += [tag("option", MODELS[v].title if v in MODELS else v, value=v) for v in values]
+    return tag("label", title, " ", tag("select", *options, data_filter=name, aria_controls="claims-table"))
+
+
+def _claim(verdict: Verdict, results: str | None) -> Html:
+    claim, measured = verdict.claim, verdict.measured
+    paper = f"{claim.printed} {claim.unit}".rstrip() if claim.reference else claim.criterion
+    cells = (
+        claim.statement, paper, recomputed_text(verdict), badge(verdict.published),
+        measured_text(verdict), badge(measured.verdict),
+    )  # fmt: skip
+    line = tag(
+        "tr",
+        tag("th", claim.id, scope="row", role="rowheader"),
+        *(tag("td", cell, role="cell", data_label=name) for name, cell in zip(HEADER[1:], cells, strict=True)),
+        role="row",
+    )
+    story = tag(
+        "details",
+        tag("summary", f"{claim.id}: derivation, rows, runs"),
+        *_story(verdict, results),
+    )
+    more = tag("tr", tag("td", story, colspan=len(HEADER), role="cell"), role="row", class_="more")
+    return tag(
+        "tbody", line, more, role="rowgroup", id=f"claim-{claim.id}", data_section=claim.section,
+        data_published=verdict.published, data_measured=measured.verdict, data_model=" ".join(claim.models),
+    )  # fmt: skip
+
+
+def _story(verdict: Verdict, results: str | None) -> Iterator[Html]:
+    """Yield what `tal-repro verify --claim` tells, with the run ids cut to what a page can hold."""
+    lines = ["".join(text for text, _ in line) for line in story_lines(verdict)]
+    yield tag("p", verdict.reason)
+    yield tag("p", f"Measured here: {verdict.measured.reason}.")
+    shown = [line for line in lines[1:] if not line.startswith("reason ")]
+    first_table = next((i for i, line in enumerate(shown) if not line), len(shown))
+    kept = _without_runs(shown[:first_table])
+    yield tag("pre", "\n".join([*kept, *shown[first_table:]]), tabindex="0", role="region",
+              aria_label=f"Derivation of {verdict.claim.id}")  # fmt: skip
+    if verdict.derivation and verdict.derivation.rows:
+        yield tag("p", "Source rows: ", "; ".join(spans(table) for table in verdict.derivation.rows), ".")
+    if verdict.measured.runs:
+        ids = shortened((run.run_id for run in verdict.measured.runs), IDS_SHOWN)
+        yield tag("p", "Runs: ", tag("span", ids, class_="ids"))
+    where = f" --results {quoted(results)}" if results else ""
+    yield tag("p", "Repeat it: ", command(f"tal-repro verify --claim {verdict.claim.id}{where}"))
+
+
+def _without_runs(lines: list[str]) -> list[str]:
+    """Drop the run ids of the story: the page lists them once, cut."""
+    kept, inside = [], False
+    for line in lines:
+        inside = line.startswith("runs ") or (inside and line.startswith(" " * 10))
+        if not inside:
+            kept.append(line)
+    return kept
+
+
+def quoted(path: str) -> str:
+    """Return a path as a shell takes it."""
+    import shlex
+
+    return shlex.quote(path)

@@ -1,0 +1,81 @@
+"""Cost and time: what the runs took by kind and machine, and training times beside the paper's as ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tal_repro.models.registry import MODELS
+from tal_repro.paper.report.content import Content
+from tal_repro.paper.report.markup import Html, duration, join, number, table, tag
+from tal_repro.paper.report.run_rows import RunRow, groups
+from tal_repro.paper.runs import Run
+from tal_repro.paper.statistics import describe
+
+RATIO_TO = "tadtr"
+JOULES_PER_WH = 3600.0
+Key = tuple[str, str, str]  # engine, data, machine
+
+
+def costs(content: Content) -> Html:
+    """Return the tables of time and energy."""
+    parts = [_times(content)]
+    grouped = groups(row for row in content.rows if row.status == "done")
+    if grouped:
+        rows = [[*key[:5], len(group), *_spent(group)] for key, group in grouped.items()]
+        header = ("Experiment", "Model", "Engine", "Data", "Machine", "Runs", "Each (mean)", "Together", "Energy (Wh)")
+        parts.append(table("Time and energy of the finished runs, start to end of the process", header, rows))
+    return join([*parts, tag("p", "Energy is shown where a counter of the machine was read; it is never estimated.",
+                             class_="note")])  # fmt: skip
+
+
+def _spent(group: Sequence[RunRow]) -> tuple[str, str, str]:
+    seconds = [row.seconds for row in group if row.seconds is not None]
+    joules = [row.energy_joules for row in group if row.energy_joules is not None]
+    mean = sum(seconds) / len(seconds) if seconds else None
+    energy = number(sum(joules) / JOULES_PER_WH, 3) if joules else "not measured"
+    return duration(mean), duration(sum(seconds) if seconds else None), energy
+
+
+def _times(content: Content) -> Html:
+    """Return training times: the paper's on its GPUs, those here, and both as ratios to one model."""
+    printed = {row["model"]: row for row in content.published["table2"].rows()}
+    base = printed[RATIO_TO]
+    rows = [
+        [MODELS[model].title, "paper", "THUMOS14", str(row["hardware"]), f"{row['train_seconds_mean']:.0f}",
+         "5 (stated)", _ratio(row["train_seconds_mean"], base["train_seconds_mean"], row["hardware"], base["hardware"])]
+        for model, row in printed.items()
+    ]  # fmt: skip
+    rows += _measured(content)
+    note = "Absolute times are comparable on one GPU only; elsewhere the ratio between models on one machine is."
+    header = ("Model", "Source", "Data", "Machine", "Training (s)", "n", "Ratio to TadTR")
+    return table("Training time of the baselines", header, rows, note)
+
+
+def _ratio(seconds: float, base: float, machine: object, of_base: object) -> str:
+    return f"{seconds / base:.2f}" if machine == of_base else f"{seconds / base:.2f} (other GPU)"
+
+
+def _measured(content: Content) -> list[list[object]]:
+    means: dict[Key, dict[str, list[float]]] = {}
+    for run in content.runs.of("baseline"):
+        if run.train_seconds is not None:
+            means.setdefault(_key(content, run), {}).setdefault(run.model, []).append(run.train_seconds)
+    rows: list[list[object]] = []
+    for (engine, data, machine), models in sorted(means.items()):
+        base = models.get(RATIO_TO)
+        for model, seconds in models.items():
+            sample = describe(seconds)
+            spread = f" ± {sample.std:.1f}" if sample.n > 1 else ""
+            ratio = f"{sample.mean / describe(base).mean:.2f}" if base else "no TadTR here"
+            title = MODELS[model].title if model in MODELS else model
+            rows.append([title, f"measured, {engine}", data, machine, f"{sample.mean:.1f}{spread}", sample.n, ratio])
+    return rows
+
+
+def _key(content: Content, run: Run) -> Key:
+    shared = "" if content.runs.alone(run) else " (shared)"
+    return (
+        run.engine,
+        f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name,
+        (content.runs.device(run) + shared),
+    )
