@@ -1,8 +1,8 @@
 """Inference time and memory against input length (paper section 4.3, Figure 4), by one method on CPU and GPU.
 
-Lengths are interleaved in a seeded random order, so that a drift of the machine's speed spreads over all of them;
-every sample is kept. CUDA events on a GPU, `perf_counter` on a CPU. First call, model creation and garbage collection
-are measured apart (the paper mixes them, section 4.3).
+Models and lengths are interleaved in a seeded random order, so that a drift of the machine's speed spreads over all
+of them; every sample is kept. CUDA events on a GPU, `perf_counter` on a CPU. First call, model creation and garbage
+collection are measured apart (the paper mixes them, section 4.3).
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import gc
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
-from tal_repro.measure.memory import PeakMemory
+from tal_repro.measure.memory import PeakMemory, is_out_of_memory, memory_guard
 
 if TYPE_CHECKING:
     import torch
 
-INCLUDE = ("model", "post", "all")
 Row = dict[str, Any]
+Timer = Callable[[Callable[[], Any]], tuple[float, Any]]
+# what is timed -> the quantity its samples are stored under; figures draw the bare model's
+QUANTITY = {"model": "latency_ms", "post": "post_latency_ms", "all": "full_latency_ms"}
 
 
 @dataclass(frozen=True)
@@ -36,87 +39,194 @@ class Effort:
     stable_within: float = 0.1  # warm-up ends when two calls in a row differ by less than this share
 
 
+@dataclass(frozen=True)
+class Subject:
+    """One model to be timed. `postprocess(model, outputs, inputs)` is decoding and NMS."""
+
+    name: str
+    build: Callable[[], Any]
+    example_input: Callable[[int], tuple[Any, ...]]
+    lengths: Sequence[int]
+    postprocess: Callable[[Any, Any, tuple[Any, ...]], Any] | None = None
+
+
 def measure_inference(
     build: Callable[[], Any],
     example_input: Callable[[int], tuple[Any, ...]],
     lengths: Sequence[int],
     device: str,
     *,
-    postprocess: Callable[[Any, tuple[Any, ...]], Any] | None = None,
     effort: Effort | None = None,
     seed: int = 0,
 ) -> Iterator[Row]:
-    """Yield rows {quantity, feature_length, sample, value, unit} of one model on one device.
+    """Yield the rows of one model on one device, the bare model timed (see `measure_subjects`)."""
+    subject = Subject("", build, example_input, lengths)
+    yield from (row for _, row in measure_subjects([subject], device, effort=effort, seed=seed))
 
-    Quantities: `build_ms`, `first_call_ms`, `latency_ms` (all samples), `peak_memory_mib`, `collection_ms`, and
-    `out_of_memory` for a length that did not fit (the others go on). `postprocess` adds decoding and NMS to the time.
+
+def measure_subjects(
+    subjects: Sequence[Subject],
+    device: str,
+    *,
+    include: str = "model",
+    effort: Effort | None = None,
+    seed: int = 0,
+) -> Iterator[tuple[str, Row]]:
+    """Yield (subject's name, row {quantity, feature_length, sample, value, unit}) on one device.
+
+    Quantities: `build_ms`, `first_call_ms`, `latency_ms` (all samples; `post_latency_ms` for decoding and NMS alone,
+    `full_latency_ms` with both), `peak_memory_mib`, `resident_mib`, `peak_reserved_mib` on a GPU, `collection_ms`, and
+    `out_of_memory` for a length that did not fit (the others go on). On a CPU memory is guarded: nothing is killed.
     """
     import torch
 
-    if not lengths:
-        raise InputError("no input length to measure", remedy="name at least one, for example --lengths 100,1000")
+    _check(subjects, include)
     timer = timer_for(torch.device(device))
     effort = effort or Effort()
-    build_ms, model = timer(lambda: build().eval().to(device))
-    yield _row("build_ms", 0, 0, build_ms)
+    calls: dict[tuple[str, int], Callable[[], Any]] = {}
+    for subject in subjects:
+        build_ms, model = timer(partial(_build, subject, device))
+        yield subject.name, _row("build_ms", 0, 0, build_ms)
+        for length in sorted(set(subject.lengths)):
+            try:
+                with _guarded(device):
+                    call = _prepare(subject, model, length, device, include)
+                    rows = list(_first_calls(call, length, timer, device, effort))
+                calls[subject.name, length] = call
+            except (MemoryError, RuntimeError) as error:  # of which torch's own OutOfMemoryError is one
+                rows = [_limit(error, length)]
+            yield from ((subject.name, row) for row in rows)
+    with _guarded(device):
+        yield from _interleaved(calls, QUANTITY[include], timer, effort, seed)
+    for subject in subjects:
+        yield from ((subject.name, _row("collection_ms", 0, i, collection_ms(device))) for i in range(3))
 
-    def call(inputs: tuple[Any, ...]) -> Any:
+
+def _check(subjects: Sequence[Subject], include: str) -> None:
+    if not subjects or not all(subject.lengths for subject in subjects):
+        raise InputError("no input length to measure", remedy="name at least one, for example --lengths 100,1000")
+    if include not in QUANTITY:
+        raise InputError(f"include {include!r}", remedy=f"use one of: {', '.join(QUANTITY)}")
+    for subject in subjects:
+        if include != "model" and subject.postprocess is None:
+            raise InputError(f"{subject.name} has no post-processing of its own to time", "--include", "use: model")
+
+
+def _build(subject: Subject, device: str) -> Any:
+    return subject.build().eval().to(device)
+
+
+def _prepare(subject: Subject, model: Any, length: int, device: str, include: str) -> Callable[[], Any]:
+    """Return the call to be timed at a length: the model, what follows it, or both."""
+    import torch
+
+    inputs = tuple(part.to(device) for part in subject.example_input(length))
+
+    def forward() -> Any:
         with torch.inference_mode():
-            outputs = model(*inputs)
-            return postprocess(outputs, inputs) if postprocess else outputs
+            return model(*inputs)
 
-    fitting: dict[int, tuple[Any, ...]] = {}
-    for length in sorted(set(lengths)):
-        try:
-            inputs = tuple(part.to(device) for part in example_input(length))
-            yield from _first_calls(call, inputs, length, timer, device, effort)
-            fitting[length] = inputs
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            yield _row("out_of_memory", length, 0, 1.0, "bool")
-    yield from _interleaved(call, fitting, timer, effort, seed)
-    yield from (_row("collection_ms", 0, index, collection_ms(device)) for index in range(3))
+    if include == "model" or subject.postprocess is None:
+        return forward
+    post = subject.postprocess
+    if include == "all":
+        return lambda: post(model, forward(), inputs)
+    outputs = forward()
+    return lambda: post(model, outputs, inputs)
 
 
-def _first_calls(
-    call: Callable[[Any], Any], inputs: Any, length: int, timer: Timer, device: str, effort: Effort
-) -> Iterator[Row]:
+def _first_calls(call: Callable[[], Any], length: int, timer: Timer, device: str, effort: Effort) -> Iterator[Row]:
     """Measure the first call and the peak memory at a length, then warm up until two calls agree."""
     with PeakMemory(device) as peak:
-        first_ms, _ = timer(lambda: call(inputs))
+        first_ms, _ = timer(call)
     yield _row("first_call_ms", length, 0, first_ms)
     yield _row("peak_memory_mib", length, 0, peak.mib, "MiB")
+    yield _row("resident_mib", length, 0, peak.resident_mib, "MiB")
+    if peak.reserved_mib is not None:
+        yield _row("peak_reserved_mib", length, 0, peak.reserved_mib, "MiB")
     last = first_ms
     for _ in range(effort.max_warmup):
-        now, _ = timer(lambda: call(inputs))
+        now, _ = timer(call)
         if abs(now - last) < effort.stable_within * max(now, last):
             return
         last = now
 
 
 def _interleaved(
-    call: Callable[[Any], Any], inputs: dict[int, Any], timer: Timer, effort: Effort, seed: int
-) -> Iterator[Row]:
-    """Go round the lengths in a new random order each time, until each has been measured enough."""
+    calls: dict[tuple[str, int], Callable[[], Any]], quantity: str, timer: Timer, effort: Effort, seed: int
+) -> Iterator[tuple[str, Row]]:
+    """Go round models and lengths in a new random order each time, until each has been measured enough."""
     shuffler = random.Random(seed)
-    taken = dict.fromkeys(inputs, 0)
-    spent_ms = dict.fromkeys(inputs, 0.0)
+    taken = dict.fromkeys(calls, 0)
+    spent_ms = dict.fromkeys(calls, 0.0)
     while waiting := [
-        length
-        for length in inputs
-        if taken[length] < effort.max_samples
-        and (taken[length] < effort.min_samples or spent_ms[length] < 1000 * effort.min_seconds)
+        key
+        for key in calls
+        if taken[key] < effort.max_samples
+        and (taken[key] < effort.min_samples or spent_ms[key] < 1000 * effort.min_seconds)
     ]:
         shuffler.shuffle(waiting)
-        for length in waiting:
-            elapsed, _ = timer(partial(call, inputs[length]))
-            yield _row("latency_ms", length, taken[length], elapsed)
-            taken[length] += 1
-            spent_ms[length] += elapsed
+        for key in waiting:
+            try:
+                elapsed, _ = timer(calls[key])
+            except (MemoryError, RuntimeError) as error:  # of which torch's own OutOfMemoryError is one
+                yield key[0], _limit(error, key[1])
+                del calls[key]
+                continue
+            yield key[0], _row(quantity, key[1], taken[key], elapsed)
+            taken[key] += 1
+            spent_ms[key] += elapsed
 
 
-Timer = Callable[[Callable[[], Any]], tuple[float, Any]]
+def largest_length(fits: Callable[[int], bool], known: int, cap: int, resolution: float = 0.01) -> tuple[int, bool]:
+    """Return the largest length found to fit, by doubling then bisection to `resolution`, and whether `cap` was met.
+
+    `known` is a length that fits.
+    """
+    low, high = known, None
+    while high is None:
+        if low >= cap:
+            return cap, True
+        step = min(2 * low, cap)
+        if fits(step):
+            low = step
+        else:
+            high = step
+    while high - low > max(1, int(resolution * low)):
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low, False
+
+
+def fits_in_memory(subject: Subject, model: Any, device: str) -> Callable[[int], bool]:
+    """Return the question whether one call at a length fits in memory."""
+
+    def fits(length: int) -> bool:
+        try:
+            with _guarded(device):
+                _prepare(subject, model, length, device, "model")()
+        except (MemoryError, RuntimeError) as error:
+            _limit(error, length)
+            return False
+        finally:
+            collection_ms(device)
+        return True
+
+    return fits
+
+
+def _guarded(device: str) -> AbstractContextManager[Any]:
+    return memory_guard() if device == "cpu" else nullcontext()
+
+
+def _limit(error: BaseException, length: int) -> Row:
+    """Return the row of a length that did not fit; raise what is another error."""
+    if not is_out_of_memory(error):
+        raise error
+    return _row("out_of_memory", length, 0, 1.0, "bool")
 
 
 def timer_for(device: torch.device) -> Timer:
@@ -150,12 +260,6 @@ def collection_ms(device: str) -> float:
         torch.cuda.empty_cache()
         torch.cuda.synchronize()
     return 1000 * (time.perf_counter() - start)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Torch raises a plain RuntimeError when the CPU allocator fails."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _row(quantity: str, length: int, sample: int, value: float, unit: str = "ms") -> Row:

@@ -1,0 +1,200 @@
+"""Times against a model that only sleeps, memory against allocations of known size, and lengths that do not fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tal_repro.errors import InputError
+from tal_repro.measure.latency import Effort, Subject, largest_length, measure_inference, measure_subjects
+from tal_repro.measure.linearity import linearity
+from tal_repro.measure.memory import PeakMemory, available_mib, memory_guard
+
+QUICK = Effort(min_samples=3, min_seconds=0.0, max_samples=3, max_warmup=2)
+
+
+class Sleeper(nn.Module):
+    """Takes `ms_per_step` times the length, and `build_ms` to be made."""
+
+    def __init__(self, ms_per_step: float = 1.0, build_ms: float = 0.0) -> None:
+        super().__init__()
+        time.sleep(build_ms / 1000)
+        self.ms_per_step = ms_per_step
+        self.calls: list[int] = []
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        assert torch.is_inference_mode_enabled()
+        assert not self.training
+        self.calls.append(int(lengths[0]))
+        time.sleep(self.ms_per_step * int(lengths[0]) / 1000)
+        return features
+
+
+def example_input(length: int) -> tuple[Tensor, Tensor]:
+    return torch.zeros(1, 1, length), torch.tensor([length])
+
+
+def test_a_sleeping_model_is_timed_to_a_few_percent() -> None:
+    rows = list(measure_inference(lambda: Sleeper(build_ms=60), example_input, [20, 40, 80, 160], "cpu", effort=QUICK))
+    lowest = {
+        n: min(r["value"] for r in rows if (r["quantity"], r["feature_length"]) == ("latency_ms", n))
+        for n in (20, 40, 80, 160)
+    }
+    for length, value in lowest.items():  # the lowest: a busy machine wakes sleepers late
+        assert length <= value <= 1.03 * length + 2
+    assert 60 <= next(r["value"] for r in rows if r["quantity"] == "build_ms") < 200
+    assert sum(r["quantity"] == "collection_ms" for r in rows) == 3
+    found = linearity(lowest)
+    assert found.slope_ms_per_step == pytest.approx(1, rel=0.05)
+    assert found.verdict == "linear"
+
+
+def test_every_sample_is_kept_and_models_and_lengths_alternate() -> None:
+    made: list[Sleeper] = []
+
+    def build() -> Sleeper:
+        made.append(Sleeper(0.01))
+        return made[-1]
+
+    effort = Effort(min_samples=10, min_seconds=0.0, max_samples=10, max_warmup=1)
+    subjects = [Subject(name, build, example_input, (10, 20)) for name in ("a", "b")]
+    rows = list(measure_subjects(subjects, "cpu", effort=effort))
+    samples = [(name, row["feature_length"], row["sample"]) for name, row in rows if row["quantity"] == "latency_ms"]
+    assert sorted(samples) == sorted((n, length, i) for n in "ab" for length in (10, 20) for i in range(10))
+    first_round = samples[:4]
+    assert len({(name, length) for name, length, _ in first_round}) == 4  # each once before any twice
+    assert [s[:2] for s in samples[:4]] != [s[:2] for s in samples[4:8]] or [s[:2] for s in samples[4:8]] != [
+        s[:2] for s in samples[8:12]
+    ]
+    again = [
+        (n, r["feature_length"], r["sample"])
+        for n, r in measure_subjects(subjects, "cpu", effort=effort)
+        if r["quantity"] == "latency_ms"
+    ]
+    assert again == samples  # the order is drawn from the seed
+
+
+def test_model_post_and_all_are_told_apart() -> None:
+    def post(model: Any, outputs: Tensor, inputs: Any) -> None:
+        assert outputs.shape == inputs[0].shape
+        time.sleep(0.03)
+
+    def lowest(include: str) -> tuple[str, float]:
+        subject = Subject("a", lambda: Sleeper(1.0), example_input, (50,), post)
+        rows = [row for _, row in measure_subjects([subject], "cpu", include=include, effort=QUICK)]
+        (quantity,) = {row["quantity"] for row in rows if row["quantity"].endswith("latency_ms")}
+        return quantity, min(row["value"] for row in rows if row["quantity"] == quantity)
+
+    assert lowest("model") == ("latency_ms", pytest.approx(50, rel=0.1))
+    assert lowest("post") == ("post_latency_ms", pytest.approx(30, rel=0.15))
+    assert lowest("all") == ("full_latency_ms", pytest.approx(80, rel=0.1))
+
+
+class Hog(nn.Module):
+    """Allocates `mib_per_step` for each step, and touches it."""
+
+    def __init__(self, mib_per_step: float) -> None:
+        super().__init__()
+        self.mib_per_step = mib_per_step
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        return torch.ones(int(self.mib_per_step * 2**18 * int(lengths[0])))[:1]
+
+
+def test_peak_memory_is_reset_before_each_length() -> None:
+    rows = list(measure_inference(lambda: Hog(1.0), example_input, [40, 80, 160], "cpu", effort=QUICK))
+    peaks = {r["feature_length"]: r["value"] for r in rows if r["quantity"] == "peak_memory_mib"}
+    for length, mib in peaks.items():
+        assert mib == pytest.approx(length, rel=0.05, abs=1)
+
+
+@pytest.mark.skipif(available_mib() is None, reason="the guard needs /proc: run it on Linux")
+def test_a_length_beyond_memory_is_a_limit_and_the_sweep_goes_on() -> None:
+    too_long = int(4 * available_mib())  # type: ignore[operator]
+    subject = Subject("hog", lambda: Hog(1.0), example_input, (10, too_long, 20))
+    rows = [row for _, row in measure_subjects([subject], "cpu", effort=QUICK)]
+    limits = [row["feature_length"] for row in rows if row["quantity"] == "out_of_memory"]
+    measured = {row["feature_length"] for row in rows if row["quantity"] == "latency_ms"}
+    assert (limits, measured) == ([too_long], {10, 20})
+    assert torch.ones(2**18).sum() == 2**18  # the guard is gone with the measurement
+
+
+def test_the_guard_leaves_ordinary_work_alone() -> None:
+    with memory_guard(0.5), PeakMemory("cpu") as peak:
+        block = torch.ones(50 * 2**18)
+    assert peak.mib == pytest.approx(50, rel=0.1)
+    assert block.numel() == 50 * 2**18
+
+
+def test_other_errors_are_not_taken_for_limits() -> None:
+    class Broken(nn.Module):
+        def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(measure_inference(Broken, example_input, [10], "cpu", effort=QUICK))
+
+
+def test_bisection_finds_the_largest_length() -> None:
+    asked: list[int] = []
+
+    def fits(length: int) -> bool:
+        asked.append(length)
+        return length <= 12345
+
+    found, capped = largest_length(fits, 100, 10**6)
+    assert 12345 * 0.99 <= found <= 12345
+    assert not capped
+    assert len(asked) < 20
+    assert largest_length(lambda length: True, 100, 5000) == (5000, True)
+    assert largest_length(lambda length: length <= 100, 100, 5000) == (100, False)
+
+
+def test_bad_input() -> None:
+    with pytest.raises(InputError, match="no input length"):
+        list(measure_inference(Sleeper, example_input, [], "cpu"))
+    subject = Subject("a", Sleeper, example_input, (1,))
+    with pytest.raises(InputError, match="no post-processing"):
+        list(measure_subjects([subject], "cpu", include="all"))
+    with pytest.raises(InputError, match="include"):
+        list(measure_subjects([subject], "cpu", include="nothing"))
+
+
+LENGTHS = (100, 200, 400, 800, 1600, 3200)
+
+
+@pytest.fixture
+def noise() -> Iterator[np.ndarray]:
+    yield 1 + 0.005 * np.random.default_rng(0).standard_normal(len(LENGTHS))
+
+
+def test_a_line_is_linear_to_the_last_digit() -> None:
+    found = linearity({n: 5 + 0.25 * n for n in LENGTHS})
+    assert (found.slope_ms_per_step, found.intercept_ms, found.r2) == pytest.approx((0.25, 5, 1))
+    assert (found.verdict, found.degrees_of_freedom) == ("linear", 4)
+
+
+def test_curves_are_called_by_name_though_their_r2_is_high(noise: np.ndarray) -> None:
+    def verdict(times: Any) -> str:
+        return linearity(dict(zip(LENGTHS, times, strict=True))).verdict
+
+    x = np.array(LENGTHS, dtype=float)
+    parabola = x + x**2 / 3200
+    assert linearity(dict(zip(LENGTHS, parabola, strict=True))).r2 > 0.95
+    assert verdict(parabola * noise) == "superlinear"
+    assert verdict(np.sqrt(x) * noise) == "sublinear"
+    assert verdict((3 + 0.1 * x) * noise) == "linear"
+    assert verdict(np.array([5.0, 1.0, 4.0, 2.0, 6.0, 3.0])) == "scattered"
+
+
+def test_few_lengths_are_undecided_and_nothing_is_nan_in_json() -> None:
+    for count in (1, 2, 3):
+        found = linearity({n: 1.0 * n for n in LENGTHS[:count]})
+        assert found.verdict == "undecided"
+        assert all(v is None or v == v for v in found.to_json().values())
