@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "upstream": ("upstream", "upstream", "Look at the authors' code and prepare patched copies."),
     "macs": ("macs", "macs", "Count multiply-accumulate operations of a model."),
     "trace": ("trace", "trace", "Run any command under the hardware sampler."),
+    "bench": ("bench", "bench", "Time inference against length; find what a training waits for."),
 }
 
 

@@ -28,6 +28,7 @@ DISK_MIB = {"baseline": 6.0, "data_sweep": 6.0, "ablation": 6.0, "trace": 8.0, "
 PARTIAL_MIB = 500.0  # a checkpoint with optimizer and EMA, only while a run is under way
 MOST_SAMPLED = 200  # done runs looked at for each (experiment, model, engine)
 
+# (kind, "model/engine" or "" for all) -> measured over published seconds, and the runs it comes from (0: a probe)
 Factors = Mapping[tuple[str, str], tuple[float, int]]
 
 
@@ -59,6 +60,8 @@ def estimate(spec: RunSpec, factors: Factors, stated: Mapping[str, float] | None
     for key, whose in (((kind, f"{spec.model}/{spec.engine}"), "its like"), ((kind, ""), "other models")):
         if key in factors:
             factor, runs = factors[key]
+            if not runs:
+                return Estimate(base.seconds * factor, "a probe of this machine")
             return Estimate(base.seconds * factor, f"{runs} run{'s' * (runs != 1)} of {whose} done here")
     return base
 

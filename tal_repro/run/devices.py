@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tal_repro.errors import InputError
 from tal_repro.run.gpu import visible_gpus
+from tal_repro.run.packing import Packing
 from tal_repro.spec import RunSpec
 
 
@@ -19,6 +20,7 @@ class Device:
     capacity: int
     running: dict[int, RunSpec] = field(default_factory=dict)
     taken_alone: bool = False
+    packing: Packing | None = None  # while one run is watched to decide how many may share the device
 
     def admits(self, spec: RunSpec, alone: bool) -> bool:
         """Tell whether a run may start here now: one that must be alone waits until the device is empty."""
@@ -36,11 +38,11 @@ class Device:
             self.taken_alone = False
 
 
-def find_devices(specs: Iterable[RunSpec], jobs: int | None, jobs_per_gpu: int = 1) -> list[Device]:
+def find_devices(specs: Iterable[RunSpec], jobs: int | None, jobs_per_gpu: int | None = 1) -> list[Device]:
     """Return the devices that the runs need; raise InputError where there is none of a kind.
 
     `jobs`: runs at the same time on the CPU (default: cores over threads of the most threaded run); GPUs: at most
-    `jobs` of them are used, with `jobs_per_gpu` runs each.
+    `jobs` of them are used, with `jobs_per_gpu` runs each (None: as many as the first run shows to fit).
     """
     specs = list(specs)
     devices = []
@@ -55,5 +57,6 @@ def find_devices(specs: Iterable[RunSpec], jobs: int | None, jobs_per_gpu: int =
                 "the study asks for a CUDA device and this machine shows none",
                 remedy="check nvidia-smi, or run it on the CPU: --set device=cpu (slow), or --executor slurm",
             )
-        devices += [Device(name, jobs_per_gpu) for name in gpus[: jobs or len(gpus)]]
+        for name in gpus[: jobs or len(gpus)]:
+            devices.append(Device(name, jobs_per_gpu or 1, packing=None if jobs_per_gpu else Packing()))
     return devices

@@ -12,9 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from tal_repro.errors import InputError
 from tal_repro.record import RunStore
 from tal_repro.run import failures, locks, worker
 from tal_repro.run.devices import Device
+from tal_repro.run.gpu import gpu_use
+from tal_repro.run.packing import Packing
 from tal_repro.run.plan import PlannedRun
 from tal_repro.run.progress import Progress, format_duration, name_run
 from tal_repro.run.signals import EXIT_SIGINT, EXIT_SIGTERM
@@ -159,7 +162,10 @@ class Runner:
             device=device.name,
             study=self.settings.study,
             alone=alone or device.capacity == 1,
+            exclusive=alone,
         )
+        if device.packing is not None and not alone:
+            self._look_at(device)
         device.take(slot, run.spec, alone)
         self.running[slot] = Running(run, device, LifeSigns(self.store.partial(run.spec)))
         self.pool.start(slot, job)
@@ -167,6 +173,8 @@ class Runner:
     def _ended(self, slot: int, status: int) -> None:
         running = self.running.pop(slot)
         running.device.free(slot)
+        if status == worker.DONE:
+            self._pack(running)
         run, run_id = running.run, running.run.spec.run_id
         took = format_duration(time.monotonic() - running.began)
         if running.hung:
@@ -185,6 +193,26 @@ class Runner:
             self._settle(run, "failed", failures.record(self.store, run.spec, reason))
         else:
             self._killed(run, -status)
+
+    def _look_at(self, device: Device) -> None:
+        """Note what is on a device that one run is watched on; without NVML nothing is packed."""
+        assert device.packing is not None
+        try:
+            device.packing.look(gpu_use(device.name))
+        except InputError as error:
+            self.progress.say(f"{device.name} is not shared: {error.what}")
+            device.packing = None
+
+    def _pack(self, running: Running) -> None:
+        """Let more runs share a device, once one has shown what it takes."""
+        device = running.device
+        if device.packing is None or running.run.spec.experiment in self.settings.alone:
+            return
+        capacity = device.packing.decide()
+        device.packing = Packing() if capacity is None else None
+        if capacity is not None:
+            device.capacity = capacity
+            self.progress.say(f"{device.name}: {capacity} such runs at a time, as the first one shows")
 
     def _killed(self, run: PlannedRun, number: int) -> None:
         """Start a killed run again from its checkpoint, unless memory ran out or it keeps being killed."""
@@ -226,7 +254,10 @@ class Runner:
                 self.queue.append(run)
 
     def _watch(self) -> None:
-        """Stop what hangs, and what does not stop in time."""
+        """Stop what hangs, and what does not stop in time; look at devices that are being judged."""
+        for device in self.devices:
+            if device.packing is not None and device.running and not device.taken_alone:
+                self._look_at(device)
         for slot, running in self.running.items():
             silent = running.life.silent_seconds()
             if silent > self.settings.hang_seconds + GRACE_SECONDS and running.hung:

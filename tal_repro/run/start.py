@@ -80,7 +80,7 @@ def _run_on(
         return run_on_slurm(pending, store, settings, jobs, machine, say)
     specs = [run.spec for run in pending]
     jobs_per_gpu = machine.get("jobs_per_gpu", "1")
-    devices = find_devices(specs, jobs, 1 if jobs_per_gpu == "auto" else _count(jobs_per_gpu))
+    devices = find_devices(specs, jobs, None if jobs_per_gpu == "auto" else _count(jobs_per_gpu))
     slots = sum(device.capacity for device in devices)
     progress = Progress(len(pending), seconds, slots)
     pool = LocalPool(sorted({name for engine in {spec.engine for spec in specs} for name in warm_modules(engine)}))

@@ -40,6 +40,7 @@ OUTCOMES = {
     STOPPED: "stopped",
 }
 LEAST_FREE_MIB = 64
+LEAVE_SECONDS = 10.0
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -52,7 +53,8 @@ class Job:
     data_dir: str | None
     device: str
     study: str = ""
-    alone: bool = False
+    alone: bool = False  # none of ours is beside it
+    exclusive: bool = False  # it measures time: nobody at all may be beside it
     wait_for_lock: bool = False  # a requeued Slurm task waits for what is left of its predecessor
 
     def to_json(self) -> dict[str, Any]:
@@ -80,7 +82,9 @@ def run_job(job: Job) -> int:
         if store.state(spec) == "done":  # by another runner, between our look and our lock
             return DONE
         data_dir = None if job.data_dir is None else Path(job.data_dir)
-        return execute(spec, store, data_dir, job.device, stop=stop, study=job.study, alone=job.alone)
+        return execute(
+            spec, store, data_dir, job.device, stop=stop, study=job.study, alone=job.alone, exclusive=job.exclusive
+        )
     finally:
         lock.release()
 
@@ -94,6 +98,7 @@ def execute(
     stop: StopFlag | None = None,
     study: str = "",
     alone: bool = False,
+    exclusive: bool = False,
     log: bool = True,
 ) -> int:
     """Execute one run into its folder and return DONE, FAILED, STOPPED, DISK_FULL or BLOCKED; raise nothing.
@@ -109,7 +114,7 @@ def execute(
         if log:
             _redirect_output(writer.paths.log)
         status = _begin(writer, device, study, alone)
-        _execute(writer, data_dir, device, stop, alone)
+        _execute(writer, data_dir, device, stop, exclusive)
         _end_output(log)
         writer.finish(**status, seconds=round(time.monotonic() - started, 3), finished=_now())
         return DONE
@@ -126,11 +131,11 @@ def execute(
         return _fail(writer, error, started)
 
 
-def _execute(writer: RunWriter, data_dir: Path | None, device: str, stop: StopFlag, alone: bool) -> None:
+def _execute(writer: RunWriter, data_dir: Path | None, device: str, stop: StopFlag, exclusive: bool) -> None:
     spec = writer.spec
     _set_threads(spec.threads)
-    if alone and (others := neighbours(device)):
-        raise DeviceNotFree(f"{device} is used by process {', '.join(map(str, others))}")
+    if exclusive:
+        _wait_for_device(device)
     context = RunContext(
         spec=spec,
         record=writer,
@@ -147,6 +152,15 @@ def _execute(writer: RunWriter, data_dir: Path | None, device: str, stop: StopFl
                 experiment_of(spec.experiment)(context, adapter)
         else:
             experiment_of(spec.experiment)(context, adapter)
+
+
+def _wait_for_device(device: str) -> None:
+    """Raise DeviceNotFree while others compute on the device; the run before may need a moment to leave it."""
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while others := neighbours(device):
+        if time.monotonic() > deadline:
+            raise DeviceNotFree(f"{device} is used by process {', '.join(map(str, others))}")
+        time.sleep(0.5)
 
 
 def _begin(writer: RunWriter, device: str, study: str, alone: bool) -> dict[str, Any]:

@@ -159,6 +159,7 @@ def _job(run: PlannedRun, store: RunStore, settings: Settings) -> worker.Job:
         device="cuda:0" if run.spec.device_kind == "cuda" else "cpu",
         study=settings.study,
         alone=run.spec.experiment in settings.alone,
+        exclusive=run.spec.experiment in settings.alone,
         wait_for_lock=True,
     )
 

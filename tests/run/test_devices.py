@@ -1,0 +1,170 @@
+"""GPUs without a GPU: who may share one, who must be alone, and how a minute of training becomes an estimate."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tal_repro.errors import InputError
+from tal_repro.record import RunStore
+from tal_repro.run import devices, gpu, probe, runner, worker
+from tal_repro.run.devices import Device, find_devices
+from tal_repro.run.executors.local import LocalPool
+from tal_repro.run.gpu import GpuUse
+from tal_repro.run.packing import Packing
+from tal_repro.run.plan import make_plan
+from tal_repro.run.progress import Progress
+from tal_repro.run.runner import Runner, Settings
+from tal_repro.study import Study, load_study
+
+
+def use(used: float, busy: float) -> GpuUse:
+    return GpuUse(total_mib=24000, used_mib=used, utilisation_percent=busy, pids=())
+
+
+@pytest.mark.parametrize(
+    ("peak", "busy", "runs"),
+    [(3000, 40, 2), (9500, 10, 2), (20000, 10, 1), (500, 5, 8), (3000, 95, 1)],
+)
+def test_packing_is_bound_by_memory_and_utilisation(peak: float, busy: float, runs: int) -> None:
+    packing = Packing()
+    packing.look(use(1000, 0))
+    for _ in range(4):
+        packing.look(use(1000 + peak, busy))
+    assert packing.decide() == runs
+
+
+def test_a_run_too_short_decides_nothing() -> None:
+    packing = Packing()
+    packing.look(use(0, 0))
+    packing.look(use(3000, 50))
+    assert packing.decide() is None
+
+
+@pytest.fixture
+def on_cuda(mini: Study) -> Study:
+    return load_study(str(mini.path), {"device": "cuda"})
+
+
+def drive(study: Study, store: RunStore, found: list[Device]) -> runner.Summary:
+    plan = make_plan(study, store, "core")
+    progress = Progress(len(plan.pending), 1.0, 1, io.StringIO())
+    settings = Settings(study.given, None, study.alone)
+    return Runner(plan.pending, store, LocalPool(["standin"]), found, settings, progress).run()
+
+
+def test_auto_watches_one_run_and_then_shares_the_device(
+    on_cuda: Study, store: RunStore, stand_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(epochs=1, epoch_seconds=1.2)
+    looks = iter([use(100, 0)])
+    monkeypatch.setattr(runner, "gpu_use", lambda name: next(looks, use(3100, 30)))
+    device = Device("cuda:0", 1, packing=Packing())
+    assert drive(on_cuda, store, [device]).counts == {"done": 6}
+    assert device.capacity == 3 and device.packing is None
+    alone = [record.system["alone"] for record in store.records()]
+    assert alone.count(True) == 1, "only the first one had the device to itself"
+
+
+def test_without_nvml_nothing_is_shared(on_cuda: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> GpuUse:
+        raise InputError("NVML does not answer")
+
+    monkeypatch.setattr(runner, "gpu_use", refuse)
+    device = Device("cuda:0", 1, packing=Packing())
+    assert drive(on_cuda, store, [device]).counts == {"done": 6}
+    assert device.capacity == 1
+
+
+def test_a_timing_run_never_shares_and_is_never_joined(on_cuda: Study) -> None:
+    spec = on_cuda.runs()[0]
+    device = Device("cuda:0", 2)
+    device.take(0, spec, alone=False)
+    assert device.admits(spec, alone=False) and not device.admits(spec, alone=True)
+    device.free(0)
+    assert device.admits(spec, alone=True)
+    device.take(0, spec, alone=True)
+    assert not device.admits(spec, alone=False)
+    device.free(0)
+    assert device.admits(spec, alone=False)
+    assert not device.admits(dataclasses.replace(spec, device_kind="cpu"), alone=False)
+
+
+def test_a_timing_run_is_not_started_beside_somebody_elses(
+    on_cuda: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(worker, "neighbours", lambda device: (4711,))
+    monkeypatch.setattr(worker, "LEAVE_SECONDS", 0.0)
+    spec = on_cuda.runs()[0]
+    assert worker.execute(spec, store, None, "cuda:0", exclusive=True, log=False) == worker.BLOCKED
+    assert "cuda:0 is used by process 4711" in capsys.readouterr().err
+    assert store.state(spec) == "partial", "nothing is held against the run"
+    monkeypatch.setattr(worker, "neighbours", lambda device: ())
+    assert worker.execute(spec, store, None, "cuda:0", exclusive=True, log=False) == worker.DONE
+
+
+def test_a_missing_gpu_is_told_before_anything_starts(on_cuda: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "visible_gpus", list)
+    with pytest.raises(InputError, match="this machine shows none"):
+        find_devices(on_cuda.runs(), None)
+
+
+def test_visible_devices_limit_what_is_used(on_cuda: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5,7")
+    assert [device.name for device in find_devices(on_cuda.runs(), None)] == ["cuda:0", "cuda:1", "cuda:2"]
+    assert len(find_devices(on_cuda.runs(), 2)) == 2
+    assert all(device.packing is not None for device in find_devices(on_cuda.runs(), None, None))
+
+
+def test_nvml_is_asked_through_the_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    process = types.SimpleNamespace(pid=4711)
+    fake = types.SimpleNamespace(
+        NVMLError=RuntimeError,
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlDeviceGetHandleByIndex=lambda index: asked.append(index) or "handle",
+        nvmlDeviceGetHandleByUUID=lambda name: asked.append(name) or "handle",
+        nvmlDeviceGetMemoryInfo=lambda handle: types.SimpleNamespace(total=24 * 2**30, used=2**30),
+        nvmlDeviceGetComputeRunningProcesses=lambda handle: [process],
+        nvmlDeviceGetUtilizationRates=lambda handle: types.SimpleNamespace(gpu=40),
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-abc")
+    assert gpu.gpu_use("cuda:0") == GpuUse(24 * 1024, 1024, 40.0, (4711,))
+    assert gpu.neighbours("cuda:1") == (4711,)
+    assert asked == [3, "GPU-abc"]
+    assert gpu.neighbours("cpu") == ()
+
+
+def test_a_minute_of_iterations_becomes_the_seconds_of_a_run(mini: Study, store: RunStore) -> None:
+    spec = mini.runs()[0]  # 15 epochs, batches of 16
+    writer = store.writer(spec)
+    writer.write_json("subset", {"ids": [f"slice-{number}" for number in range(320)]})
+    events = [{"time": 100 + 0.5 * step, "kind": "iteration", "phase": "end"} for step in range(120)]
+    writer.paths.events.write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert probe.extrapolate(writer.paths, spec) == pytest.approx(0.5 * 15 * 20 / 0.9)
+    writer.paths.events.write_text("")
+    assert "fewer than three iterations" in str(probe.extrapolate(writer.paths, spec))
+
+
+def test_a_probe_of_runs_that_end_in_time_takes_their_seconds(mini: Study, tmp_path: Path) -> None:
+    said: list[str] = []
+    factors = probe.probe_study(mini, "core", "", str(tmp_path), said.append, seconds=20)
+    factor, runs = factors["training", "tadtr/native"]
+    assert 0 < factor < 1 and runs == 0
+    planned = make_plan(mini, RunStore(tmp_path / "runs"), "core", probed=factors)
+    assert {run.estimate.source for run in planned.runs} == {"a probe of this machine"}
+
+
+def test_a_probe_needs_data(mini: Study) -> None:
+    with pytest.raises(InputError, match="needs a data set"):
+        probe.probe_study(mini, "core", "", None, print)
