@@ -16,8 +16,8 @@ import importlib
 import io
 import json
 import os
-import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -64,7 +64,7 @@ def main() -> None:
     options = _parse()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        data = _synthesize(Path(folder) / "data", options)
+        data = options.data or _synthesize(Path(folder) / "data", options)
         if options.memory_of:
             print(_peak_mib(options, data))
             return
@@ -73,6 +73,7 @@ def main() -> None:
         report |= {"train_videos": options.videos, "test_videos": options.test, "models": {}}
         for name in options.models:
             found = _time_model(name, data, options)
+            found["peak_mib"] = {side: _peak_of(side, name, data, options) for side in ("native", "upstream")}
             report["models"][name] = found
             _print(name, found)
     if options.out:
@@ -82,9 +83,11 @@ def main() -> None:
 
 def _print(name: str, found: dict[str, Any]) -> None:
     ratios = {kind: found[kind]["speedup"] for kind in ("iteration", "evaluation")}
+    peaks = " against ".join(f"{found['peak_mib'][side]:.0f}" for side in ("native", "upstream"))
     print(
         f"{name:14s} iteration x{ratios['iteration']:.2f}, evaluation x{ratios['evaluation']:.2f}, epoch with "
-        f"evaluation x{found['epoch_speedup']:.2f}, waiting for data {100 * found['data_wait_share']:.1f} %",
+        f"evaluation x{found['epoch_speedup']:.2f}, waiting for data {100 * found['data_wait_share']:.1f} %, "
+        f"peak memory {peaks} MiB",
         flush=True,
     )
 
@@ -100,6 +103,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--memory-of", choices=["native", "upstream"], help="print one side's peak memory (MiB) and stop"
     )
+    parser.add_argument("--data", type=Path, help="synthetic data of 2048 channels in both layouts (default: made)")
     parser.add_argument("--out", type=Path, help="JSON report")
     return parser.parse_args()
 
@@ -326,6 +330,14 @@ def _accepting_axis() -> Iterator[None]:
         pd.DataFrame.drop = kept  # type: ignore[method-assign]
 
 
+def _peak_of(side: str, name: str, data: Path, options: argparse.Namespace) -> float:
+    """Return the peak memory of one side, measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.train", "--memory-of", side, "--models", name, "--data", str(data)]
+    command += ["--upstream", str(options.upstream), "--test", str(options.test)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(found.stdout.split()[-1])
+
+
 def _peak_mib(options: argparse.Namespace, data: Path) -> float:
     """Return the peak resident memory of one side's iterations and evaluation (of the first model named)."""
     kind = NativeSide if options.memory_of == "native" else UpstreamSide
@@ -333,7 +345,9 @@ def _peak_mib(options: argparse.Namespace, data: Path) -> float:
     for _ in range(3):
         side.iterate()
     side.evaluate()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # not getrusage: its peak is inherited from the process that started this one
+    status = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 if __name__ == "__main__":
