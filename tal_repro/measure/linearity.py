@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 CURVED = 0.05  # share of the time at the longest length above which a curve is called one
-T_CURVED = 3.0  # and its quadratic term is this many standard errors from zero
+P_CURVED = 0.01  # and a line would show a quadratic term as large with this probability (two-sided t)
 LINEAR_R2 = 0.99
 
 
@@ -79,7 +79,9 @@ def _curvature(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 def _verdict(points: int, r2: float, share: float, t: float) -> str:
     if points < 4 or not math.isfinite(r2):
         return "undecided"
-    if abs(share) > CURVED and abs(t) > T_CURVED:
+    from scipy import stats
+
+    if abs(share) > CURVED and abs(t) > stats.t.ppf(1 - P_CURVED / 2, points - 3):
         return "superlinear" if share > 0 else "sublinear"
     return "linear" if r2 >= LINEAR_R2 else "scattered"
 

@@ -1,0 +1,112 @@
+"""`tal-repro bench`: times of inference against length, and what a training step waits for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tal_repro.models.registry import MODELS
+
+if TYPE_CHECKING:
+    from tal_repro.record import RunRecord
+
+
+@click.group()
+def bench() -> None:
+    """Measure this machine: inference times, and the bottleneck of a training."""
+
+
+@bench.command()
+@click.option("--model", "models", multiple=True, metavar="MODEL", help="Repeatable; timed in turn.  [default: all]")
+@click.option("--lengths", default="100:30000", show_default=True, help="100,200 or 100:3000:100 or LOW:HIGH.")
+@click.option("--engine", type=click.Choice(["native", "upstream"]), default="native", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
+@click.option(
+    "--include", type=click.Choice(["model", "post", "all"]), default="model", show_default=True,
+    help="Time the bare model, decoding and NMS, or both.",
+)  # fmt: skip
+@click.option("--samples", type=click.IntRange(1, 10_000), help="Samples a length.  [default: 5 to 50, for a second]")
+@click.option("--find-limit", is_flag=True, help="Also bisect for the largest length that fits in memory.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order; another one repeats.")
+@click.option(
+    "--results", "--out", type=click.Path(path_type=Path), default=Path("results/runs"), show_default=True,
+    help="Store the runs here.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object and nothing else.")
+def inference(
+    models: tuple[str, ...],
+    lengths: str,
+    engine: str,
+    device: str,
+    include: str,
+    samples: int | None,
+    find_limit: bool,
+    seed: int,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Time inference on [1, 2048, LENGTH] for every length, models and lengths in turn.
+
+    Stored as runs of the experiment `inference`, which Figures 4 and 5, claims and tables read.
+    """
+    from tal_repro.commands.bench_inference import Request, measure, parse_lengths
+    from tal_repro.measure.latency import Effort
+    from tal_repro.models.registry import model_entry
+    from tal_repro.record import RunStore
+
+    chosen = tuple(dict.fromkeys(model_entry(model).name for model in models or MODELS))
+    effort = None
+    if samples is not None:
+        effort = Effort(min_samples=samples, min_seconds=0.0, max_samples=samples, max_warmup=min(samples, 10))
+    request = Request(chosen, engine, device, parse_lengths(lengths), include, seed, effort, find_limit)
+    records = measure(request, RunStore(results), lambda line: click.echo(line, err=True))
+    found = [_result(record, request.include) for record in records]
+    if as_json:
+        click.echo(json.dumps({"schema": "tal-repro/bench-inference/1", "results": found}, indent=2))
+        return
+    for result in found:
+        click.echo("\n".join(_text(result)))
+
+
+def _result(record: RunRecord, include: str) -> dict[str, Any]:
+    from tal_repro.commands.bench_inference import summarise
+    from tal_repro.record import read_json
+
+    details = read_json(record.paths.details)
+    return {
+        "model": record.spec.model,
+        "engine": record.spec.engine,
+        "include": include,
+        "machine": record.status["machine"],
+        "device": record.status["device"],
+        "threads": record.spec.threads,
+        "run": str(record.folder),
+        "doubtful": details.get("surroundings", {}).get("doubtful", []),
+        **summarise(record.measurements.to_dict("records")),  # type: ignore[arg-type]
+    }
+
+
+def _text(result: dict[str, Any]) -> list[str]:
+    what = f"{result['model']} ({result['engine']}, {result['include']})"
+    lines = [
+        f"{what} on {result['machine']}, {result['threads']} threads: {result['run']}",
+        f"{'length':>8}{'median ms':>12}{'p10':>12}{'p90':>12}{'samples':>9}{'first ms':>12}{'peak MiB':>11}",
+    ]
+    for row in result["lengths"]:
+        if "median_ms" not in row:
+            lines.append(f"{row['feature_length']:>8}  does not fit in memory")
+            continue
+        times = "".join(f"{row[name]:>12.3f}" for name in ("median_ms", "p10_ms", "p90_ms"))
+        more = f"{row['samples']:>9}{row['first_call_ms']:>12.1f}{row['peak_memory_mib']:>11.1f}"
+        lines.append(f"{row['feature_length']:>8}{times}{more}")
+    line = result["linearity"]
+    if line["slope_ms_per_step"] is not None:
+        lines.append(f"{line['intercept_ms']:.3f} ms + {line['slope_ms_per_step']:.6f} ms a step; {line['words']}")
+    lines.append(f"apart: model creation {result['build_ms']:.0f} ms, collection {result['collection_ms']:.1f} ms")
+    if result["largest_length"]:
+        lines.append(f"largest length that fits: {result['largest_length']}")
+    lines += [f"doubtful: {reason}" for reason in result["doubtful"]]
+    return lines

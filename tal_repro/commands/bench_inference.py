@@ -1,0 +1,246 @@
+"""What `tal-repro bench inference` does: time models in turn, and store each as a run of experiment `inference`."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tal_repro.errors import InputError
+
+if TYPE_CHECKING:
+    from tal_repro.measure.latency import Effort, Subject
+    from tal_repro.record import RunRecord, RunStore
+    from tal_repro.spec import RunSpec
+
+# the lengths of the published counts and times, and what the paper's text adds
+LENGTHS = (
+    100, 200, 400, 600, 800, 1000, 1200, 1400, 1600, 1800, 2000, 2200, 2304, 2400, 2600, 2800, 3000,
+    5000, 10000, 20000, 30000,
+)  # fmt: skip
+MAX_LENGTH = 1_000_000
+MAX_LENGTHS = 1000
+Say = Callable[[str], None]
+
+
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """Read `100,200`, `100:3000:100` (with a step) or `100:30000` (the published lengths in between, ends included)."""
+    try:
+        if ":" in text:
+            low, high, *step = (int(part) for part in text.split(":"))
+            if len(step) > 1 or low < 1 or high < low or (step and step[0] < 1):
+                raise ValueError
+            if step and (high - low) // step[0] > MAX_LENGTHS:
+                raise ValueError
+            between = range(low, high + 1, step[0]) if step else [n for n in LENGTHS if low <= n <= high]
+            found = sorted({low, *between, high})
+        else:
+            found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        found = []
+    if not found or found[0] < 1 or found[-1] > MAX_LENGTH or len(found) > MAX_LENGTHS:
+        allowed = f"use 100,200,400 or 100:3000:100 or 100:30000, lengths from 1 to {MAX_LENGTH}"
+        raise InputError(f"lengths {text!r}", "--lengths", allowed)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be timed."""
+
+    models: tuple[str, ...]
+    engine: str
+    device: str
+    lengths: tuple[int, ...]
+    include: str
+    seed: int
+    effort: Effort | None
+    find_limit: bool = False
+
+
+def specs_of(request: Request) -> list[RunSpec]:
+    """Return one run specification a model; the same as a study's where the bare model of one is timed."""
+    from tal_repro.engines.registry import engine_version
+    from tal_repro.spec import RunSpec
+    from tal_repro.study import resolve_recipe
+
+    options: dict[str, Any] = {}
+    if request.include != "model":
+        options["include"] = request.include
+    if len(request.models) > 1:
+        options["interleaved"] = sorted(request.models)
+    if request.effort is not None:
+        options["effort"] = vars(request.effort)
+    return [
+        RunSpec(
+            experiment="inference",
+            model=model,
+            engine=request.engine,  # type: ignore[arg-type]
+            engine_version=engine_version(model, request.engine),
+            recipe=resolve_recipe(model, request.engine, {}),
+            seed=request.seed,
+            feature_lengths=request.lengths,
+            device_kind="cuda" if request.device.startswith("cuda") else "cpu",
+            threads=_threads(),
+            options=options,
+        )
+        for model in request.models
+    ]
+
+
+def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
+    """Time the models in turn and return their runs, finished ones as they lie."""
+    import torch
+
+    from tal_repro.measure.latency import measure_subjects
+    from tal_repro.measure.surroundings import disturbances, look_around
+    from tal_repro.record import RunRecord
+    from tal_repro.run.gpu import neighbours
+
+    specs = specs_of(request)
+    if all(store.state(spec) == "done" for spec in specs):
+        for spec in specs:
+            say(f"reused: {store.folder(spec)} (measure again with another --seed)")
+        return [RunRecord(store.folder(spec)) for spec in specs]
+    _check_device(request.device)
+    torch.set_num_threads(specs[0].threads)
+    before = look_around(request.device, neighbours(request.device))
+    for reason in disturbances(before):
+        say(f"this machine is not quiet, times are doubtful: {reason}")
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    rows: dict[str, list[dict[str, Any]]] = {model: [] for model in request.models}
+    subjects = [_subject(model, request) for model in request.models]
+    for model, row in measure_subjects(
+        subjects, request.device, include=request.include, effort=request.effort, seed=request.seed
+    ):
+        rows[model].append(row)
+        _tell(row, model, say)
+    if request.find_limit:
+        for subject in subjects:
+            rows[subject.name].append(_find_limit(subject, rows[subject.name], request.device, say))
+    after = look_around(request.device, neighbours(request.device))
+    about = {"before": before, "after": after, "doubtful": disturbances(before)}
+    status = {"study": "", "started": started, "seconds": round(time.monotonic() - clock, 3)}
+    return [_store(spec, store, rows[spec.model], request, about, status) for spec in specs]
+
+
+def _threads() -> int:
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
+
+
+def _check_device(device: str) -> None:
+    """Raise InputError unless torch can use the device."""
+    import torch
+
+    kind, _, index = device.partition(":")
+    if kind == "cpu" and not index:
+        return
+    if kind != "cuda" or (index and not index.isdigit()):
+        raise InputError(f"device {device!r}", "--device", "use cpu or cuda:0")
+    if not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count():
+        raise InputError(f"no such device: {device}", "--device", f"torch sees {torch.cuda.device_count()} GPUs")
+
+
+def _subject(model: str, request: Request) -> Subject:
+    from tal_repro.engines.registry import get_adapter
+    from tal_repro.measure.latency import Subject
+    from tal_repro.measure.postprocessing import postprocess
+
+    adapter = get_adapter(model, request.engine)
+    return Subject(
+        model,
+        functools.partial(adapter.build_for_macs, max(request.lengths)),
+        functools.cache(adapter.example_input),
+        request.lengths,
+        postprocess if request.engine == "native" else None,
+    )
+
+
+def _find_limit(subject: Subject, rows: Sequence[dict[str, Any]], device: str, say: Say) -> dict[str, Any]:
+    from tal_repro.measure.latency import fits_in_memory, largest_length
+
+    model = subject.build().eval().to(device)
+    fitting = [row["feature_length"] for row in rows if row["quantity"] == "first_call_ms"]
+    found, capped = largest_length(fits_in_memory(subject, model, device), max(fitting, default=1), MAX_LENGTH)
+    say(f"{subject.name}: the largest length that fits is {'at least ' if capped else ''}{found}")
+    return {"quantity": "largest_length", "feature_length": found, "sample": 0, "value": found, "unit": "steps"}
+
+
+def _tell(row: dict[str, Any], model: str, say: Say) -> None:
+    if row["quantity"] == "first_call_ms":
+        say(f"{model} at {row['feature_length']} steps: first call {row['value']:.1f} ms")
+    elif row["quantity"] == "out_of_memory":
+        say(f"{model} at {row['feature_length']} steps: does not fit in memory")
+
+
+def _store(
+    spec: RunSpec,
+    store: RunStore,
+    rows: list[dict[str, Any]],
+    request: Request,
+    about: dict[str, Any],
+    status: dict[str, Any],
+) -> RunRecord:
+    """Write a finished run folder, unless there is one already."""
+    from tal_repro.record import RunRecord
+    from tal_repro.run.system import describe_system, machine_name
+
+    if store.state(spec) == "done":
+        return RunRecord(store.folder(spec))
+    writer = store.writer(spec)
+    alone = not about["doubtful"]
+    writer.write_json("system", describe_system(request.device, alone))
+    writer.write_measurements(rows)
+    found = summarise(rows)
+    writer.write_json("details", {"surroundings": about, "linearity": found["linearity"]})
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return writer.finish(
+        **status,
+        host=socket.gethostname(),
+        machine=machine_name(request.device),
+        device=request.device,
+        alone=alone,
+        attempts=1,
+        finished=now,
+    )
+
+
+def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return per-length medians, p10 and p90, the single figures, and the verdict on linearity."""
+    import numpy as np
+
+    from tal_repro.measure.latency import QUANTITY
+    from tal_repro.measure.linearity import linearity
+
+    timed: dict[int, list[float]] = {}
+    at: dict[int, dict[str, Any]] = {}
+    apart: dict[str, list[float]] = {}
+    for row in rows:
+        quantity, length, value = str(row["quantity"]), int(row["feature_length"]), float(row["value"])
+        if quantity in QUANTITY.values():
+            timed.setdefault(length, []).append(value)
+        elif quantity == "out_of_memory":
+            at.setdefault(length, {})["out_of_memory"] = True
+        elif length and quantity != "largest_length":
+            at.setdefault(length, {})[quantity] = round(value, 4)
+        else:
+            apart.setdefault(quantity, []).append(value)
+    for length, values in timed.items():
+        low, median, high = np.percentile(values, [10, 50, 90]).tolist()
+        at.setdefault(length, {}).update(
+            median_ms=round(median, 4), p10_ms=round(low, 4), p90_ms=round(high, 4), samples=len(values)
+        )
+    medians = {length: float(np.median(values)) for length, values in timed.items()}
+    return {
+        "build_ms": round(float(np.mean(apart["build_ms"])), 3),
+        "collection_ms": round(float(np.mean(apart["collection_ms"])), 3),
+        "largest_length": int(apart["largest_length"][0]) if "largest_length" in apart else None,
+        "lengths": [{"feature_length": length, **at[length]} for length in sorted(at)],
+        "linearity": linearity(medians).to_json(),
+    }
