@@ -68,6 +68,10 @@ figure-%: $(LIGHT)  ## one figure: figure-1 ... figure-6
 table-%: $(LIGHT)  ## one table: table-1, table-2
 	@$(TAL) table $* $(ARGS)
 
+.PHONY: report ablation-curves
+report: $(LIGHT)  ## one page that answers a reviewer: results/report/index.html
+	@$(TAL) report $(ARGS)
+
 ##@ Running the study (STUDY=paper|demo|FILE, ARGS="--scope full --jobs 2 ...")
 .PHONY: plan smoke data-sweep profile trace reproduce-all $(MODELS:%=baseline-%) $(MODELS:%=sweep-%)
 RUN := $(TAL) run --study $(STUDY) --results $(RESULTS)
