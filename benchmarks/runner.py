@@ -1,6 +1,6 @@
 """Figures of the runner: chaos (kill -9), shared work, scale (100 000 finished runs), overhead of one-second runs.
 
-    python benchmarks/runner.py chaos|share|scale|overhead|all [--kills 100] [--out FILE.json]
+    python benchmarks/runner.py chaos|chaos-native|share|scale|overhead|all [--kills 100] [--out FILE.json]
 
 Made-up runs by the stand-in adapter; nothing here says anything about a model.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import json
 import os
 import random
@@ -45,8 +46,12 @@ def write_study(folder: Path, percentages: list[float], repeats: int, models: st
     return path
 
 
-def start(study: Path, results: Path, stand_in: dict[str, Any], jobs: int = 2) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **STAND_IN, "TAL_REPRO_STAND_IN_PLAN": json.dumps(stand_in)}
+def start(study: Path, results: Path, stand_in: dict[str, Any] | None, jobs: int = 2) -> subprocess.Popen[bytes]:
+    """Start a runner; `stand_in` None: the native engine itself trains."""
+    environment = dict(os.environ)
+    environment.pop("TAL_REPRO_STAND_IN", None)
+    if stand_in is not None:
+        environment |= {**STAND_IN, "TAL_REPRO_STAND_IN_PLAN": json.dumps(stand_in)}
     command = [sys.executable, "-m", "tal_repro", "run", "--study", str(study), "--results", str(results)]
     return subprocess.Popen(
         [*command, "--jobs", str(jobs)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -56,8 +61,26 @@ def start(study: Path, results: Path, stand_in: dict[str, Any], jobs: int = 2) -
 def chaos(folder: Path, kills: int = 100, runs: int = 100, seed: int = 0) -> dict[str, Any]:
     """Kill runner, workers or both at random moments; then rerun once and compare with an undisturbed study."""
     random.seed(seed)
-    study = write_study(folder, [10], runs)
     stand_in = {"epochs": 4, "epoch_seconds": 0.05 + 0.1 * random.random()}
+    return _chaos(write_study(folder, [10], runs), folder, stand_in, kills, (0.05, 1.2))
+
+
+def chaos_native(folder: Path, kills: int = 12, seed: int = 0) -> dict[str, Any]:
+    """Do the same to the native engine training miniature models: the results must have the same bits."""
+    random.seed(seed)
+    demo = (HERE.parent / "tal_repro" / "studies" / "demo.toml").read_text()
+    head, _, rest = demo.partition("[[experiments]]")
+    recipes = rest[rest.index("\n[recipes.") :]
+    sweep = '[[experiments]]\nexperiment = "data_sweep"\npercentages = [20]\nrepeats = 1\n'
+    folder.mkdir(parents=True, exist_ok=True)
+    study = folder / "study.toml"
+    study.write_text(head + sweep + recipes)
+    return _chaos(study, folder, None, kills, (1.0, 9.0))
+
+
+def _chaos(
+    study: Path, folder: Path, stand_in: dict[str, Any] | None, kills: int, pause: tuple[float, float]
+) -> dict[str, Any]:
     disturbed, calm = folder / "disturbed", folder / "calm"
     victims: Counter[str] = Counter()
     process: subprocess.Popen[bytes] | None = None
@@ -68,7 +91,7 @@ def chaos(folder: Path, kills: int = 100, runs: int = 100, seed: int = 0) -> dic
                 shutil.rmtree(disturbed)
                 finished += 1
             process = start(study, disturbed, stand_in)
-        time.sleep(random.uniform(0.05, 1.2))
+        time.sleep(random.uniform(*pause))
         target = random.choice(["runner", "worker", "both"])
         if target in ("worker", "both") and not _kill_worker(disturbed):
             continue  # nobody to kill at this moment
@@ -83,6 +106,7 @@ def chaos(folder: Path, kills: int = 100, runs: int = 100, seed: int = 0) -> dic
     there, expected = _results(disturbed), _results(calm)
     whole = sum(not record.damaged() for record in RunStore(disturbed).records())
     return {
+        "engine": "native" if stand_in is None else "stand-in",
         "kills": sum(victims.values()),
         "victims": dict(victims),
         "studies_finished_meanwhile": finished,
@@ -111,7 +135,18 @@ def _kill_worker(results: Path) -> bool:
 
 
 def _results(root: Path) -> dict[str, bytes]:
-    return {record.folder.name: record.paths.metrics.read_bytes() for record in RunStore(root).records()}
+    """Return all that does not tell time: mAP rows, steps, losses and every detection, byte by byte."""
+    found = {}
+    for record in RunStore(root).records():
+        metrics = {key: value for key, value in record.metrics.items() if "seconds" not in key}
+        kept = [json.dumps(metrics, sort_keys=True).encode()]
+        if record.paths.detections.exists():
+            kept.append(record.paths.detections.read_bytes())
+        if record.paths.epochs.exists():
+            rows = csv.DictReader(record.paths.epochs.read_text().splitlines())
+            kept += [repr([(k, v) for k, v in row.items() if "seconds" not in k]).encode() for row in rows]
+        found[record.folder.name] = b"\n".join(kept)
+    return found
 
 
 def share(folder: Path, runners: int = 4, runs: int = 200) -> dict[str, Any]:
@@ -243,7 +278,9 @@ def workplace(memory: bool) -> Iterator[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("chaos", "share", "scale", "overhead", "all", "_plan", "_status", "_table"))
+    parser.add_argument(
+        "what", choices=("chaos", "chaos-native", "share", "scale", "overhead", "all", "_plan", "_status", "_table")
+    )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--runs", type=int, default=100_000, help="of scale")
     parser.add_argument("--out", type=Path)
@@ -256,6 +293,7 @@ def main() -> None:
         return
     calls = {
         "chaos": lambda folder: chaos(folder, options.kills),
+        "chaos-native": chaos_native,
         "share": share,
         "scale": lambda folder: scale(folder, options.runs),
         "overhead": overhead,
