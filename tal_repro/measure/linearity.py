@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 CURVED = 0.05  # share of the time at the longest length above which a curve is called one
-P_CURVED = 0.01  # and a line would show a quadratic term as large with this probability (two-sided t)
+P_CURVED = 0.05  # and a line would show a quadratic term as large with this probability (two-sided t)
 LINEAR_R2 = 0.99
 
 
