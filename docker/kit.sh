@@ -69,14 +69,14 @@ run_engine() {
     case $RUNTIME in docker) args+=(--gpus all) ;; podman) args+=(--device nvidia.com/gpu=all) ;; esac
   fi
   [ ! -t 0 ] || [ ! -t 1 ] || args+=(--interactive --tty)
-  args+=(--env "TAL_REPRO_IMAGE=$(image_digest)")
+  args+=(--env "TAL_REPRO_IMAGE_DIGEST=$(image_digest)")
   show_or_run "$RUNTIME" "${engine_args[@]}" "${args[@]}" "${run_args[@]}" "$IMAGE" "$@"
 }
 
 run_apptainer() {
   local args=(run --containall --no-home --writable-tmpfs --bind "$RESULTS_DIR:/results" --bind "$DATA_DIR:/data:ro")
   [ -z "$gpu" ] || args+=(--nv)
-  args+=(--env "TAL_REPRO_IMAGE=apptainer:$IMAGE")
+  args+=(--env "TAL_REPRO_IMAGE_DIGEST=apptainer:$IMAGE")
   show_or_run apptainer "${args[@]}" "$IMAGE" "$@"
 }
 

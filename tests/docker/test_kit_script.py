@@ -93,7 +93,7 @@ def test_the_engine_runs_with_the_callers_words_and_its_exit_code_comes_back(tmp
     words = out.read_text().splitlines()
     assert words[-2:] == ["show", "a b"]
     assert f"{results}:/results" in words
-    assert "TAL_REPRO_IMAGE=sha256:abc" in words
+    assert "TAL_REPRO_IMAGE_DIGEST=sha256:abc" in words
     assert results.is_dir()
 
 
