@@ -36,7 +36,6 @@ class NativeTadtr:
     def __init__(self, recipe: TadtrRecipe) -> None:
         self.recipe = dataclasses.replace(recipe, dropout=0.0)
         self.model: Any = TadTR(self.recipe)
-        self.model.mask_padding = True  # unequal videos side by side, under upstream's mask
 
     def use_named_weights(self, seed: int) -> None:
         """Give the model weights that exercise every parameter, the refinement of positions at a training's size.
@@ -53,6 +52,7 @@ class NativeTadtr:
     def run(self, videos: Videos) -> TadtrOutputs:
         """Run the model on unequal videos."""
         batch, lengths = stack(videos)
+        self.model.mask_padding = bool((lengths < batch.shape[2]).any())  # as upstream's mask does for unequal videos
         return self.model(batch, lengths)  # type: ignore[no-any-return]
 
     def outputs(self, videos: Videos) -> dict[str, Tensor]:

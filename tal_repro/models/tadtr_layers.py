@@ -23,8 +23,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, N, C] to [B, N, C]."""
-        hidden = self.hidden_dropout(self.expand(x).relu_())
-        return self.norm(x + self.dropout(self.contract(hidden)))  # type: ignore[no-any-return]
+        hidden = self.hidden_dropout.relu(self.expand(x))
+        return self.norm(self.dropout.add(x, self.contract(hidden)))  # type: ignore[no-any-return]
 
 
 class QueryAttention(nn.Module):
@@ -68,7 +68,7 @@ class EncoderLayer(nn.Module):
     def forward(self, steps: Tensor, position: Tensor, reference: Tensor, padding: Tensor | None) -> Tensor:
         """Map steps [B, T, C] at `reference [B, T, 1]` to [B, T, C]."""
         read = self.attention(steps + position, reference, steps, padding)
-        attended: Tensor = self.attention_norm(steps + self.dropout(read))
+        attended: Tensor = self.attention_norm(self.dropout.add(steps, read))
         result: Tensor = self.ffn(attended)
         return result
 
@@ -90,9 +90,9 @@ class DecoderLayer(nn.Module):
         self, content: Tensor, position: Tensor, reference: Tensor, memory: Tensor, padding: Tensor | None
     ) -> Tensor:
         """Map queries [B, Q, C] at `reference [B, Q, 1 or 2]`, reading `memory [B, T, C]`, to [B, Q, C]."""
-        content = self.self_norm(content + self.dropout(self.self_attention(content, position)))
+        content = self.self_norm(self.dropout.add(content, self.self_attention(content, position)))
         read = self.memory_attention(content + position, reference, memory, padding)
-        content = self.memory_norm(content + self.dropout(read))
+        content = self.memory_norm(self.dropout.add(content, read))
         result: Tensor = self.ffn(content)
         return result
 

@@ -228,5 +228,25 @@ def test_dropout_drops_the_share_it_says_and_keeps_the_mean() -> None:
     both = ((dropped[:, 1:] == 0) & (dropped[:, :-1] == 0)).double().mean()
     assert both == pytest.approx(0.01, abs=5 * math.sqrt(0.01 / x.numel()))
     assert torch.equal(dropout.eval()(x), x)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.5])
+def test_fused_dropout_is_dropout_and_its_neighbour(probability: float) -> None:
+    dropout, x = Dropout(probability), torch.randn(50, 40, dtype=torch.float64, requires_grad=True)
+    residual, grad = torch.randn(50, 40, dtype=torch.float64), torch.randn(50, 40, dtype=torch.float64)
+    for fused, plain in (
+        (lambda: dropout.add(residual, x), lambda: residual + dropout(x)),
+        (lambda: dropout.relu(x), lambda: dropout(x.relu())),
+    ):
+        found = []
+        for form in (fused, plain):
+            torch.manual_seed(0)
+            y = form()
+            found.append((y, *torch.autograd.grad(y, x, grad)))
+        for a, b in zip(*found, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_dropout_that_drops_all_is_refused() -> None:
     with pytest.raises(ValueError, match="dropout 1"):
         Dropout(1.0)
