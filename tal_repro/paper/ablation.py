@@ -25,6 +25,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.record import RunRecord, RunStore, write_whole
 
 BUDGETS, WEIGHTS, UNITS = ("epochs", "steps"), ("ema", "raw"), ("video", "slice")
+SLICES_AT_STEPS = "slices instead of videos, at equal steps"
 RAW = "raw weights instead of EMA"
 ADDED = "raw weights, as published, instead of an added EMA"
 COLUMNS = ("model", "unit", "budget", "weights", "percent", "seed", "average_map_percent", "optimizer_steps", "run_id")
@@ -125,6 +126,7 @@ def effects(points: Sequence[Point]) -> list[Effect]:
             "equal steps instead of equal epochs, EMA": (("epochs", "ema", unit), ("steps", "ema", unit)),
             "equal steps instead of equal epochs, raw": (("epochs", "raw", unit), ("steps", "raw", unit)),
             "slices instead of videos": (("epochs", weights, "video"), ("epochs", weights, "slice")),
+            SLICES_AT_STEPS: (("steps", weights, "video"), ("steps", weights, "slice")),
         }
         for factor, (base, other) in factors.items():
             differences = _paired(own, base, other)
@@ -217,13 +219,20 @@ def _summary(found: Sequence[Effect]) -> list[str]:
             f"For {', '.join(artefact)} part of what looks like hunger for data is the moving average: with few steps "
             "the evaluated weights are still close to the initial ones."
         )
+    slices = [
+        f"{MODELS[e.model].title} {e.mean:+.1f}"
+        for e in found
+        if e.factor == SLICES_AT_STEPS and "not" not in e.verdict
+    ]
+    if slices:
+        lines.append(f"Once steps are equal, what is sampled matters: slices instead of videos, {', '.join(slices)}.")
     return [line for text in lines for line in (text, "")][:-1]
 
 
 def _applies(model: str, effect: Effect) -> bool:
     """Tell whether a factor starts from how the model is published, not from the other weight set."""
     other = "raw" if published_weights(model) == "ema" else "EMA"
-    return not effect.factor.endswith(f", {other}")
+    return effect.factor != SLICES_AT_STEPS and not effect.factor.endswith(f", {other}")
 
 
 def draw(points: Sequence[Point], path: Path, made_up: bool) -> None:
