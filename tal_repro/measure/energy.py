@@ -73,13 +73,12 @@ class Energy:
     def __enter__(self) -> Energy:
         self._counters = EnergyCounters(open_gpu(self.gpu_index))
         self._over = threading.Event()
-        self._asking = threading.Thread(target=self._keep_asking, daemon=True)
-        self._asking.start()
+        if self._counters.packages:
+            threading.Thread(target=self._keep_asking, daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._over.set()
-        self._asking.join()
         self.joules = self._counters.joules()
 
     def _keep_asking(self) -> None:

@@ -12,10 +12,21 @@ from tal_repro.errors import InputError
 Execute = Callable[[RunContext, Adapter], None]
 Row = dict[str, Any]
 GIGA = 1e9
+BASELINE_S = 2.0  # of idling before a trace
 
 
 def run_training(run: RunContext, adapter: Adapter) -> None:
-    adapter.train(run)
+    """Train; where the machine counts energy, keep what the run used -> details.json."""
+    from tal_repro.measure.energy import Energy
+
+    with Energy(_gpu_index(run)) as energy:
+        adapter.train(run)
+    if energy.joules:
+        run.record.write_json("details", {"energy": energy.to_json()})
+
+
+def _gpu_index(run: RunContext) -> int | None:
+    return int(run.device.partition(":")[2] or 0) if run.device.startswith("cuda") else None
 
 
 def run_macs(run: RunContext, adapter: Adapter) -> None:
@@ -74,13 +85,22 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
 
 def run_trace(run: RunContext, adapter: Adapter) -> None:
     """Train while a sampler writes CPU, GPU, memory and power every `interval_s` -> trace.csv."""
-    from tal_repro.measure.trace import INTERVAL_S, Sampler
+    from tal_repro.measure.trace import INTERVAL_S, Sampler, idle_baseline
 
     interval_s = float(run.spec.options.get("interval_s", INTERVAL_S))
-    gpu_index = int(run.device.partition(":")[2] or 0) if run.device.startswith("cuda") else None
+    gpu_index = _gpu_index(run)
+    baseline = idle_baseline(BASELINE_S, gpu_index)
     with Sampler(run.record.paths.trace, interval_s, watched_pid=os.getpid(), gpu_index=gpu_index) as sampler:
         adapter.train(run)
-    run.record.write_json("details", {"sampler": sampler.summary})
+    run.record.write_measurements(_idle_rows(baseline))
+    run.record.write_json("details", {"sampler": sampler.summary, "baseline": baseline})
+
+
+def _idle_rows(baseline: dict[str, Any]) -> list[Row]:
+    """Return what others used before the training (claim H5), where it was measured."""
+    found = {"idle_cpu_percent": "cpu_mean_percent", "idle_gpu_percent": "gpu_percent"}
+    columns = baseline["columns"]
+    return [_measurement(name, 0, columns[c]["mean"], "%") for name, c in found.items() if c in columns]
 
 
 def _beating(rows: Iterable[Row], run: RunContext) -> Iterator[Row]:
