@@ -32,7 +32,7 @@ def claims(verdicts: list[Verdict], results: str | None) -> Html:
                role="rowgroup")  # fmt: skip
     caption = tag("caption", "Every quantitative statement of the paper; open a line for its derivation, rows and runs")
     body = join(_claim(verdict, results) for verdict in verdicts)
-    whole = tag("table", caption, head, body, id="claims-table", class_="stacking", role="table", data_sortable=True)
+    whole = tag("table", caption, head, body, id="claims-table", class_="stacking", role="table")
     return join([_filters(verdicts), region("Claims", whole)])
 
 

@@ -40,19 +40,16 @@ def _times(content: Content) -> Html:
     """Return training times: the paper's on its GPUs, those here, and both as ratios to one model."""
     printed = {row["model"]: row for row in content.published["table2"].rows()}
     base = printed[RATIO_TO]
-    rows = [
-        [MODELS[model].title, "paper", "THUMOS14", str(row["hardware"]), f"{row['train_seconds_mean']:.0f}",
-         "5 (stated)", _ratio(row["train_seconds_mean"], base["train_seconds_mean"], row["hardware"], base["hardware"])]
-        for model, row in printed.items()
-    ]  # fmt: skip
+    rows: list[list[object]] = []
+    for model, row in printed.items():
+        same = row["hardware"] == base["hardware"]
+        ratio = f"{row['train_seconds_mean'] / base['train_seconds_mean']:.2f}" + ("" if same else " (other GPU)")
+        seconds = f"{row['train_seconds_mean']:.0f} ± {row['train_seconds_std']:.0f}"
+        rows.append([MODELS[model].title, "paper", "THUMOS14", row["hardware"], seconds, "see Table 2", ratio])
     rows += _measured(content)
     note = "Absolute times are comparable on one GPU only; elsewhere the ratio between models on one machine is."
     header = ("Model", "Source", "Data", "Machine", "Training (s)", "n", "Ratio to TadTR")
     return table("Training time of the baselines", header, rows, note)
-
-
-def _ratio(seconds: float, base: float, machine: object, of_base: object) -> str:
-    return f"{seconds / base:.2f}" if machine == of_base else f"{seconds / base:.2f} (other GPU)"
 
 
 def _measured(content: Content) -> list[list[object]]:

@@ -12,7 +12,7 @@ from tal_repro.paper.report.forecasts import CurveForecast
 from tal_repro.paper.report.markup import Html, tag
 
 WIDTH, HEIGHT = 320, 210
-LEFT, RIGHT, TOP, BOTTOM = 34, 8, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 34, 14, 10, 34
 PERCENTS = (1, 3, 10, 30, 100, 300)
 
 
@@ -91,7 +91,7 @@ def _points(one: CurveForecast, x: _Scale, y: _Scale) -> Iterable[Html]:
     points = one.points
     for percent, mean, std, runs in zip(points.percent, points.mean, points.std, points.runs, strict=True):
         spread = "" if not math.isfinite(std) else f" ± {std:.2f}"
-        told = f"{percent:g} % of the data: {mean:.2f}{spread} % mAP, {runs:g} run{'' if runs == 1 else 's'}"
+        told = f"{percent:g} % of the data: {mean:.2f}{spread} % mAP, n = {runs:g}"
         bar = None
         if math.isfinite(std) and std > 0:
             ends = (y(max(mean - std, 0.0)), y(min(mean + std, 100.0)))

@@ -14,6 +14,7 @@ from tal_repro.curves.forecast import too_few
 from tal_repro.curves.report import build_report
 from tal_repro.errors import InputError
 from tal_repro.paper.claims.curves import curve
+from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.figures.drawing import Material
 from tal_repro.paper.figures.learning_curves import Panel, measured_panels
 from tal_repro.paper.published import Published
@@ -21,7 +22,6 @@ from tal_repro.paper.runs import Runs
 
 HORIZON = 300.0  # percent: what three times the data would give
 GRID = 60
-PUBLISHED_RUNS = 5
 Array = NDArray[np.float64]
 
 
@@ -48,7 +48,7 @@ def _of(part: Panel) -> Iterator[CurveForecast]:
     for model in part.models:
         rows = curve(part.curves, model)
         percent = rows["train_percent"].astype(float)
-        runs = [part.counts.get((model, float(p)), PUBLISHED_RUNS) for p in percent]
+        runs = [part.counts.get((model, float(p)), RUNS_WANTED) for p in percent]
         try:
             points = make_points(percent, rows["map_mean"], rows["map_std"], runs)
             made = None if too_few(points) else forecast(points)

@@ -36,7 +36,9 @@ def embedded(svg: str, prefix: str, title: str, description: str) -> Html:
     svg = re.sub(r">\s+<", "><", COORDINATES.sub(_rounded, svg))
     names = tag("title", title, id=f"{prefix}-title") + tag("desc", description, id=f"{prefix}-desc")
     opened, closed, rest = svg.partition(">")
+    points = re.search(r'width="([\d.]+)pt"', opened)
     opened = re.sub(r' (width|height|version|xmlns(:\w+)?)="[^"]*"', "", opened)
+    opened += f' style="--points: {points[1]}"' if points else ""
     opened += f' role="img" aria-labelledby="{prefix}-title {prefix}-desc"'
     return Html(opened + closed + names + rest.replace("xlink:href", "href"))
 

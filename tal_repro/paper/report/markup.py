@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 VOID = frozenset({"meta", "link", "input", "br"})
@@ -14,6 +14,7 @@ ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 NUMERIC = re.compile(r"^[−-]?\d[\d.,]*( ± [\d.]+)?( %)?$")
 NOTHING = "–"
+SMALL, WIDE = 5, 9  # columns up to which a table is no wider than it must be, and from which on it is set small
 
 
 class Html(str):
@@ -59,21 +60,25 @@ def region(caption: str, *children: object, class_: str = "scroll") -> Html:
     return tag("div", *children, class_=class_, role="region", aria_label=caption, tabindex="0")
 
 
-def table(caption: str, header: Iterable[object], rows: Iterable[Iterable[object]], note: object = None) -> Html:
+def table(caption: str, header: Sequence[object], rows: Iterable[Sequence[object]], note: object = None) -> Html:
     """Return a table with a caption, column headers, and the first cell of each row as its header."""
-    head = tag("tr", *(tag("th", cell, scope="col") for cell in header))
-    body = join(tag("tr", *_cells(row)) for row in rows)
+    body = [list(row) for row in rows]
+    kinds = [None, *(_kind([row[index] for row in body]) for index in range(1, len(header)))]
+    head = tag("tr", *(tag("th", cell, scope="col", class_=kind) for cell, kind in zip(header, kinds, strict=True)))
+    lines = [tag("tr", tag("th", row[0], scope="row"), *_cells(row[1:], kinds[1:])) for row in body]
     full = tag("caption", caption, None if note is None else join([" ", tag("span", note, class_="note")]))
-    return region(caption, tag("table", full, tag("thead", head), tag("tbody", body)))
+    width = "small" if len(header) <= SMALL else "wide" if len(header) >= WIDE else None
+    return region(caption, tag("table", full, tag("thead", head), tag("tbody", *lines), class_=width))
 
 
-def _cells(row: Iterable[object]) -> Iterable[Html]:
-    for index, cell in enumerate(row):
-        yield tag("th", cell, scope="row") if index == 0 else tag("td", cell, class_=_kind(cell))
+def _cells(row: Sequence[object], kinds: Sequence[str | None]) -> Iterator[Html]:
+    return (tag("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True))
 
 
-def _kind(cell: object) -> str | None:
-    return "number" if not isinstance(cell, Html) and NUMERIC.match(str(cell)) else None
+def _kind(cells: Sequence[object]) -> str | None:
+    """Align a column as numbers where all of it are numbers or nothing, at least one a number."""
+    texts = [str(cell) for cell in cells if str(cell) not in ("", NOTHING)]
+    return "number" if texts and all(NUMERIC.match(text) for text in texts) else None
 
 
 def number(value: Any, digits: int = 2) -> str:

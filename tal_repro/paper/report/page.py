@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
 from tal_repro.paper import tables as paper_tables
@@ -11,9 +11,11 @@ from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDI
 from tal_repro.paper.figures.style import look
 from tal_repro.paper.report import curve_chart
 from tal_repro.paper.report.claims_section import badge, claims, quoted
-from tal_repro.paper.report.content import Content, FigureShown, what_ran
+from tal_repro.paper.report.compare_section import comparison
+from tal_repro.paper.report.content import Content, FigureShown
 from tal_repro.paper.report.cost_section import costs
 from tal_repro.paper.report.markup import Html, command, join, number, region, shortened, table, tag
+from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.runs_section import runs_table
 from tal_repro.paper.report.tracing import COLUMNS as TRACE_COLUMNS
 from tal_repro.paper.verdicts import Verdict
@@ -23,12 +25,13 @@ IDS_SHOWN = 12
 SECTIONS = {
     "tables": "Tables 1 and 2", "figures": "Figures 1 to 6", "claims": "Claims and verdicts", "runs": "Runs",
     "curves": "Learning curves and forecasts", "trace": "Trace and phases", "cost": "Cost and time",
+    "comparison": "Another system",
     "deviations": "Deviations", "environment": "Environment", "repeat": "Repeat any number",
 }  # fmt: skip
 
 
-def page(content: Content) -> str:
-    """Return the whole document."""
+def page(content: Content, live: bool = False) -> str:
+    """Return the whole document. `live`: it loads itself again every few seconds, keeping what the reader chose."""
     parts = {
         "tables": join(_table(text) for text in content.tables),
         "figures": join(_figure(figure, content.results) for figure in content.figures),
@@ -37,17 +40,17 @@ def page(content: Content) -> str:
         "curves": _curves(content),
         "trace": _trace(content),
         "cost": costs(content),
+        **({"comparison": comparison(*content.compared)} if content.compared else {}),
         "deviations": _deviations(content),
         "environment": _environment(content),
         "repeat": _repeat(content),
     }
     sections = [_section(name, SECTIONS[name], body) for name, body in parts.items()]
     main = tag("main", *_top(content), *sections, id="main")
-    body = tag(
-        "body", tag("a", "Skip to the verdicts", href="#verdicts", class_="skip"), _header(content), _contents(), main,
-        _footer(content), tag("script", Html(_resource("script.js"))),
-    )  # fmt: skip
-    return f"<!DOCTYPE html>\n{tag('html', _head(), body, lang='en')}\n"
+    skip = tag("a", "Skip to the verdicts", href="#verdicts", class_="skip")
+    script = tag("script", Html(_resource("script.js")))
+    body = tag("body", skip, _header(), _contents(parts), main, _footer(content), script)
+    return f"<!DOCTYPE html>\n{tag('html', _head(), body, lang='en', data_live=live)}\n"
 
 
 def _head() -> Html:
@@ -68,7 +71,7 @@ def _resource(name: str) -> str:
     return files("tal_repro.paper.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _header(content: Content) -> Html:
+def _header() -> Html:
     lead = (
         "Data- and compute-efficiency of TadTR, ActionFormer, TriDet and TemporalMaxer on THUMOS14: what the paper "
         "prints, what its published measurements give when computed again, and what was measured here."
@@ -76,8 +79,8 @@ def _header(content: Content) -> Html:
     return tag("header", tag("h1", "Reproduction report"), tag("p", lead, class_="lead"))
 
 
-def _contents() -> Html:
-    links = [tag("li", tag("a", title, href=f"#{name}")) for name, title in SECTIONS.items()]
+def _contents(names: Iterable[str]) -> Html:
+    links = [tag("li", tag("a", SECTIONS[name], href=f"#{name}")) for name in names]
     return tag("nav", tag("ul", *links), aria_label="Sections")
 
 
@@ -86,7 +89,7 @@ def _top(content: Content) -> Iterator[Html]:
         share = f"{content.synthetic} of {len(content.runs.runs)} runs used SYNTHETIC data."
         yield tag("p", tag("strong", share), " They show that the kit works and say nothing about THUMOS14.",
                   class_="warning")  # fmt: skip
-    told = what_ran(content)
+    told = what_ran(content.runs)
     ran: Html = (
         tag("ul", *(tag("li", line) for line in told))
         if told

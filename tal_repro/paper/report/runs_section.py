@@ -25,7 +25,7 @@ def runs_table(rows: Sequence[RunRow]) -> Html:
     caption = tag("caption", _counted(rows))
     head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in COLUMNS)))
     body = join(_body(row) for row in rows[:PAGE])
-    whole = tag("table", caption, head, body, id="runs-table", data_sortable=True)
+    whole = tag("table", caption, head, body, id="runs-table", class_="wide")
     return join([_search(rows), region("Runs", whole), _data(rows)])
 
 
@@ -88,7 +88,7 @@ def _data(rows: Sequence[RunRow]) -> Html:
     for row in rows[:LISTED]:
         first, *rest = cells(row)
         packed.append([first, *(words.setdefault(text, len(words)) for text in rest)])
-    return data("runs-data", {"words": list(words), "rows": packed, "page": PAGE, "studies": "paper"})
+    return data("runs-data", {"words": list(words), "rows": packed, "page": PAGE})
 
 
 def data(name: str, value: Any) -> Html:

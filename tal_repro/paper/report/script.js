@@ -145,6 +145,29 @@
   }
   document.querySelectorAll(".command").forEach((command) => command.querySelector("button") || addCopy(command));
 
+  // While a study runs the page follows it: it loads itself again and keeps filters, open lines and place.
+  if (document.documentElement.hasAttribute("data-live")) {
+    const FIELDS = "select, input";
+    const kept = JSON.parse(sessionStorage.getItem("report") || "null");
+    if (kept) {
+      document.querySelectorAll(FIELDS).forEach((field, place) => { field.value = kept.fields[place] || ""; });
+      document.querySelectorAll("form").forEach((form) => form.dispatchEvent(new Event("input")));
+      document.querySelectorAll("details").forEach((one) => {
+        one.open = kept.open.includes(one.querySelector("summary").textContent);
+      });
+      window.scrollTo({ top: kept.top, behavior: "instant" });
+    }
+    setInterval(() => {
+      if (document.activeElement.matches(FIELDS) || document.hidden) return;
+      sessionStorage.setItem("report", JSON.stringify({
+        fields: [...document.querySelectorAll(FIELDS)].map((field) => field.value),
+        open: [...document.querySelectorAll("details[open] > summary")].map((one) => one.textContent),
+        top: window.scrollY,
+      }));
+      location.reload();
+    }, 5000);
+  }
+
   document.querySelectorAll(".paper").forEach((box) => {
     const button = element("button", "Enlarge", { type: "button", class: "zoom", "aria-pressed": "false" });
     button.setAttribute("aria-label", `Enlarge ${box.getAttribute("aria-label")}`);

@@ -1,0 +1,69 @@
+"""Compare the runs of two systems, group by group: mAP by Welch's test, time as a ratio. Neither is the truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tal_repro.errors import InputError
+from tal_repro.paper.published import published_folder
+from tal_repro.paper.runs import Run, Runs, load_runs, read_recipe
+from tal_repro.paper.statistics import Sample, describe, welch
+
+Key = tuple[str, str, str, str, float, str]  # experiment, model, engine, data, percent, recipe and subset
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One group of runs that both systems hold: its mAPs and training seconds, here and there."""
+
+    key: Key
+    maps: tuple[Sample, Sample] | None
+    seconds: tuple[Sample, Sample] | None
+
+    @property
+    def p(self) -> float | None:
+        """Return Welch's p that both have the same mean mAP; None where either has a single run."""
+        if self.maps is None or min(sample.n for sample in self.maps) < 2:
+            return None
+        return welch(*self.maps)
+
+
+def other_system(name: str) -> Runs:
+    """Load the runs of a system: a folder, or the name of one that the kit ships."""
+    shipped = published_folder().parent / "reference"
+    for folder in (Path(name), shipped / name):
+        if folder.is_dir():
+            found = load_runs(folder)
+            if found.runs:
+                return found
+    names = sorted(path.name for path in shipped.iterdir() if path.is_dir()) if shipped.is_dir() else []
+    remedy = f"name a folder of runs, or one of: {', '.join(names)}" if names else "name a folder of runs"
+    raise InputError(f"no finished runs of system {name!r}", remedy=remedy)
+
+
+def compare(here: Runs, there: Runs) -> list[Compared]:
+    """Return the groups that both hold, in the order of their keys."""
+    ours, theirs = _grouped(here), _grouped(there)
+    return [_compared(key, ours[key], theirs[key]) for key in sorted(set(ours) & set(theirs))]
+
+
+def _grouped(runs: Runs) -> dict[Key, list[Run]]:
+    groups: dict[Key, list[Run]] = {}
+    for run in runs.runs:
+        if run.average_map is not None or run.train_seconds is not None:
+            data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
+            recipe = json.dumps([run.unit, run.policy, read_recipe(run)], sort_keys=True)  # other recipes never meet
+            groups.setdefault((run.experiment, run.model, run.engine, data, run.percent, recipe), []).append(run)
+    return groups
+
+
+def _compared(key: Key, ours: list[Run], theirs: list[Run]) -> Compared:
+    maps = [[run.average_map for run in group if run.average_map is not None] for group in (ours, theirs)]
+    seconds = [[run.train_seconds for run in group if run.train_seconds is not None] for group in (ours, theirs)]
+    return Compared(key, _pair(maps), _pair(seconds))
+
+
+def _pair(values: list[list[float]]) -> tuple[Sample, Sample] | None:
+    return (describe(values[0]), describe(values[1])) if all(values) else None

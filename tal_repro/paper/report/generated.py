@@ -1,0 +1,109 @@
+"""The numbers in README.md and REPRODUCE.md: written between markers from claims and published data, never by hand."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tal_repro.errors import InputError
+from tal_repro.paper.claims.measured import RUNS_WANTED
+from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, Claim, load_claims
+from tal_repro.paper.published import load_published, published_folder
+from tal_repro.paper.runs import NO_RUNS
+from tal_repro.paper.tables import TextTable, render
+from tal_repro.paper.verdict_text import recomputed_text
+from tal_repro.paper.verdicts import Verdict, judge_all
+from tal_repro.record import write_whole
+
+DOCUMENTS = ("README.md", "REPRODUCE.md")
+REMEDY = "write them again: tal-repro report --docs"
+
+
+def verdicts_text() -> str:
+    """Return the counts of verdicts on the published data, and the claims that do not follow from it."""
+    verdicts = judge_all(load_published(), NO_RUNS)
+    counts = Counter(verdict.published for verdict in verdicts)
+    told = ", ".join(f"{counts[name]} {name}" for name in PUBLISHED_VERDICTS)
+    lead = f"Of {len(verdicts)} quantitative statements, judged on the paper's own published measurements: **{told}**."
+    header = ("Claim", "Statement", "Paper", "Recomputed", "Why")
+    wrong = TextTable("Inconsistent: the number follows under no reading", header, _rows(verdicts, "inconsistent"))
+    ids = ", ".join(verdict.claim.id for verdict in verdicts if verdict.published == "consistent with correction")
+    tail = f"Consistent under another label (n, kind of deviation, percentage) than the stated: {ids}."
+    return "\n".join([lead, "", render(wrong, "markdown"), tail])
+
+
+def _rows(verdicts: Iterable[Verdict], name: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (v.claim.id, v.claim.statement, _printed(v.claim), recomputed_text(v), v.reason)
+        for v in verdicts
+        if v.published == name
+    )
+
+
+def _printed(claim: Claim) -> str:
+    return f"{claim.printed} {claim.unit}".rstrip() if claim.reference else claim.criterion
+
+
+def expected_text() -> str:
+    """Return what runs are held to: the band of each claim about mAP or time that a run measures directly."""
+    chosen = [c for c in load_claims() if c.measure and c.kind in ("map", "seconds") and c.experiment == "baseline"]
+    rows = tuple((c.id, c.statement, _printed(c), _band(c), _machine(c)) for c in chosen)
+    header = ("Claim", "Statement", "Paper", "Accepted here", "Judged on")
+    caption = f"Where the mean of {RUNS_WANTED} or more full runs on the real features must lie"
+    return render(TextTable(caption, header, rows), "markdown").rstrip()
+
+
+def _band(claim: Claim) -> str:
+    low, high = (f"{bound:.4g}" for bound in claim.bounds)
+    limits = {"at-least": f"at least {low}", "at-most": f"at most {high}"}
+    return f"{limits.get(claim.rule, f'{low} to {high}')} {claim.unit}".rstrip()
+
+
+def _machine(claim: Claim) -> str:
+    if not claim.gpu:
+        return "any machine"
+    return f"{claim.gpu}" + (f"; elsewhere as a ratio to {claim.ratio_to}" if claim.ratio_to else "")
+
+
+PARTS: dict[str, Callable[[], str]] = {"verdicts": verdicts_text, "expected": expected_text}
+
+
+def repository() -> Path:
+    """Return the folder that holds README.md: the one above the published numbers."""
+    return published_folder().resolve().parents[1]
+
+
+def stale(folder: Path) -> dict[Path, str]:
+    """Return the documents whose numbers have drifted, each with what it should say."""
+    found = {}
+    for name in DOCUMENTS:
+        path = folder / name
+        text = path.read_text(encoding="utf-8")
+        fresh = filled(text, path)
+        if fresh != text:
+            found[path] = fresh
+    return found
+
+
+def filled(text: str, where: Path) -> str:
+    """Return a document with every marked part written anew; raise InputError for a marker nobody knows."""
+    opened, closed = re.findall(r"<!-- generated:(\w+)", text), re.findall(r"<!-- /generated:(\w+) -->", text)
+    if opened != closed:
+        raise InputError(f"markers {opened} are closed by {closed}", where, "close each marker with its own name")
+    for name in opened:
+        if name not in PARTS:
+            raise InputError(f"unknown marker {name!r}", where, f"use one of: {', '.join(PARTS)}")
+        made = PARTS[name]()
+        pattern = re.compile(rf"(<!-- generated:{name}[^>]*-->\n).*?(<!-- /generated:{name} -->)", re.S)
+        text = pattern.sub(lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text)  # type: ignore[misc]
+    return text
+
+
+def rewrite(folder: Path) -> list[Path]:
+    """Write what has drifted; return the documents written."""
+    found = stale(folder)
+    for path, text in found.items():
+        write_whole(path, text.encode())
+    return list(found)
