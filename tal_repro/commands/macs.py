@@ -32,7 +32,7 @@ def macs(
     for model in models:
         model_entry(model)
     rows = []
-    for model in models or tuple(MODELS):
+    for model in models or [name for name, entry in MODELS.items() if not entry.adapter]:
         for length in lengths or (1000,):
             click.echo(f"counting {model} at {length} feature steps", err=True)
             rows.append(_count(model, length, max_seq_len, actionness))

@@ -48,6 +48,8 @@ def count_macs(
     `max_seq_len` sets the padding rule (None: the recipe's 2304; published counts used 576); `overrides` replace other
     hyper-parameters. `upstream_form` counts upstream's algorithm, otherwise this kit's. InputError for a bad length.
     """
+    if model_entry(model).adapter:
+        raise InputError(f"{model} has no native model to count", remedy="run the experiment `macs` of a study")
     recipe = model_entry(model).recipe
     if max_seq_len is not None:
         if not isinstance(recipe, PyramidRecipe):
