@@ -75,6 +75,50 @@ def test_losses_are_averaged_over_an_epoch(monkeypatch, tmp_path):
     assert [(line["index"], line["values"]) for line in lines] == [(4, {"loss": 2.0})]
 
 
+def test_an_id_that_is_not_there_is_refused_by_name(monkeypatch, tmp_path):
+    path = tmp_path / "subset.json"
+    path.write_text(json.dumps({"ids": ["a", "z", "zz"]}))
+    monkeypatch.setenv(hooks.SUBSET_VARIABLE, str(path))
+    with pytest.raises(ValueError, match=r"2 of 3 units .* the first: z$"):
+        hooks.restrict(["a", "b"])
+
+
+class Tensor:
+    """Counts what a GPU would have to be waited for."""
+
+    reads = 0
+
+    def __init__(self, value):
+        self.value = value
+
+    def detach(self):
+        return self
+
+    def __add__(self, other):
+        return Tensor(self.value + other.value)
+
+    def tolist(self):
+        Tensor.reads += 1
+        return self.value
+
+
+def test_an_iteration_costs_no_disk_and_no_device_read(monkeypatch, tmp_path):
+    """Two short strings into a buffer: everything dear happens once an epoch (timed in benchmarks/hooks.py)."""
+    path = tmp_path / "events.jsonl"
+    monkeypatch.setenv(hooks.EVENTS_VARIABLE, str(path))
+    hooks.event("train", "start", 0)
+    before = path.stat().st_size
+    for iteration in range(20):
+        hooks.event("iteration", "start", iteration)
+        hooks.add_losses({"cls_loss": Tensor(1.0), "final_loss": Tensor(2.0)})
+        hooks.event("iteration", "end", iteration)
+    assert path.stat().st_size == before
+    assert Tensor.reads == 0
+    hooks.end_losses(0)
+    assert Tensor.reads == 2
+    assert path.read_text().count('"iteration"') == 40
+
+
 def test_detections_are_written_whole(monkeypatch, tmp_path):
     monkeypatch.setenv(hooks.DETECTIONS_VARIABLE, str(tmp_path))
     columns = {"video_id": ["v,1"], "start_s": [0.5], "end_s": [1.0], "label": [3], "score": [0.25]}

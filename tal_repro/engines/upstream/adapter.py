@@ -45,7 +45,7 @@ class UpstreamAdapter:
             raise InputError("this run needs a data set", remedy="give its folder: --data DIR")
         layout = find_layout(run.data_dir, self.layout)
         asked = units.asked_units(run, self.layout, recipe.batch_size)
-        tree = prepare(self.model)
+        tree = prepare(self.model).resolve()
         work = fresh_work_folder(run)
         job = Job(run, recipe, tree, layout, work, units.write_asked(asked, run, work / "subset.json"))
         self.run_scripts(job)

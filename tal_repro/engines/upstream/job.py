@@ -88,7 +88,7 @@ class Job:
         inside = {name: phases.get(name, 0.0) for name in ("train", "eval", "checkpoint")}
         return {
             **inside,
-            "setup": self.train_wall - phases.get("run", self.train_wall),
+            "setup": self.train_wall - phases.get("run", self.train_wall) + _before_first_epoch(events),
             "reported_eval": inside["eval"],
             "eval_after": self.evaluation_wall,
             "data_wait": process.data_wait_seconds(events),
@@ -96,9 +96,18 @@ class Job:
         }
 
 
+def _before_first_epoch(events: Sequence[process.Event]) -> float:
+    """Return the seconds from the run's start event to its first epoch: data set, model, optimizer."""
+    starts = {"run": 0.0, "epoch": 0.0}
+    for event in reversed(events):
+        if event["phase"] == "start" and event["kind"] in starts:
+            starts[event["kind"]] = event["time"]
+    return starts["epoch"] - starts["run"] if all(starts.values()) else 0.0
+
+
 def fresh_work_folder(run: RunContext) -> Path:
     """Make the working directory of a run's scripts; what a stopped attempt left is cleared away, and said."""
-    work = run.record.paths.folder / "work"
+    work = run.record.paths.folder.resolve() / "work"  # the scripts run in it: a relative path would lead nowhere
     if work.exists():
         print("# an earlier attempt was stopped: upstream cannot resume bit for bit; starting over", flush=True)
         shutil.rmtree(work)

@@ -38,8 +38,8 @@ def launch(
     Raises StopRequested when the run was asked to stop, RuntimeError when the script failed. Its output goes to the
     run's log.
     """
-    last_words = work / "last_words.txt"
-    order = {"model": run.spec.model, "tree": str(tree), "script": script, "arguments": list(arguments)}
+    last_words = work.resolve() / "last_words.txt"
+    order = {"model": run.spec.model, "tree": str(tree.resolve()), "script": script, "arguments": list(arguments)}
     order["last_words"] = str(last_words)
     command = [sys.executable, "-m", "tal_repro.engines.upstream.launcher", json.dumps(order)]
     print(f"# upstream: {script} {' '.join(arguments)}", flush=True)
@@ -107,9 +107,11 @@ def data_wait_seconds(events: Sequence[Event]) -> float:
 def _environment(run: RunContext, extra: Mapping[str, str]) -> dict[str, str]:
     """Give the script the kit's hooks and this run's thread count, whatever folder it runs in."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    subset = run.record.paths.subset
     return {
         **os.environ,
-        hooks.EVENTS_VARIABLE: str(run.record.paths.events),
+        hooks.EVENTS_VARIABLE: str(run.record.paths.events.resolve()),
+        **({hooks.SUBSET_VARIABLE: str(subset.resolve())} if subset.exists() else {}),
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(run.spec.threads),

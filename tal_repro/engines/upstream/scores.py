@@ -53,6 +53,8 @@ def metric_rows(
         detections = read_detections(one.detections, truth)
         for protocol in PROTOCOLS:
             result = evaluate(detections, truth, protocol).result
+            if result.instances == 0:  # a protocol that leaves nothing of this data set
+                continue
             rows += [
                 {"epoch": one.epoch, "selection": selection, "weights": weights, "protocol": protocol,
                  "tiou": tiou, "ap": ap}

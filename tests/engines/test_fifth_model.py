@@ -1,0 +1,173 @@
+"""A fifth model from nothing to a figure: docs/adding-a-model.md, acted out on a copy of the kit and a repository."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tal_repro.engines.upstream.template import NewModel, write_new
+from tal_repro.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "tests" / "worked_example"
+MOST_LINES = 110  # of an adapter file
+STUDY = """
+schema = "tal-repro/study/1"
+name = "fifth"
+[data]
+name = "made-up"
+synthesis = { videos = 20, test = 20, feature_dim = 16, seconds = [20, 30], difficulty = 0.0, seed = 2 }
+[[experiments]]
+experiment = "baseline"
+[[experiments]]
+experiment = "data_sweep"
+models = ["stepnet"]
+percentages = [40, 70]
+[[experiments]]
+experiment = "macs"
+models = ["stepnet"]
+feature_lengths = [100]
+[recipes.stepnet]
+feature_dim = 16
+epochs = 5
+"""
+
+
+class Kit:
+    """A copy of the kit whose commands run as a user's would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "kit"
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "tal_repro", self.folder / "tal_repro", ignore=ignore)
+        shutil.copytree(ROOT / "results" / "published", self.folder / "results" / "published")
+        shutil.copytree(ROOT / "patches", self.folder / "patches")
+        shutil.copy(ROOT / ".gitmodules", self.folder)
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(self.folder),
+            "TAL_REPRO_THIRD_PARTY": str(folder),
+            "TAL_REPRO_UPSTREAM": str(folder / "prepared"),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def __call__(self, *words: str, expect: int = 0) -> str:
+        command = [sys.executable, "-m", "tal_repro", *words]
+        answer = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        assert answer.returncode == expect, answer.stdout + answer.stderr
+        return answer.stdout + answer.stderr
+
+
+@pytest.fixture(scope="module")
+def commit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The stand-in repository, committed; and the commit."""
+    folder = tmp_path_factory.mktemp("fifth")
+    tree = folder / "StepNet"
+    shutil.copytree(EXAMPLE / "repository", tree, ignore=shutil.ignore_patterns("__pycache__"))
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "core.autocrlf=false"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run(["git", *identity, *words], cwd=tree, check=True)
+    sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tree, check=True, capture_output=True, text=True).stdout
+    return folder, sha.strip()
+
+
+@pytest.fixture(scope="module")
+def kit(commit: tuple[Path, str]) -> Kit:
+    """A copy of the kit to which StepNet was added as the walk-through says."""
+    folder, sha = commit
+    kit = Kit(folder)
+    words = ["--repository", "https://example.org/authors/StepNet.git", "--commit", sha]
+    said = kit("models", "new", "stepnet", *words, "--title", "StepNet", "--licence", "MIT")
+    assert f"160000,{sha},third_party/StepNet" in said  # how the pointer is added; no network was touched
+    unfinished = kit("models", "check", "stepnet", expect=1)
+    assert "epochs = 0" in unfinished and "docs/adding-a-model.md" in unfinished
+    shutil.copy(EXAMPLE / "adapter.py", kit.folder / "tal_repro" / "engines" / "added" / "stepnet.py")
+    unpatched = kit("models", "check", "stepnet", expect=1)
+    assert "no patch calls tal_hooks.restrict" in unpatched
+    for patch in (EXAMPLE / "patches").glob("*.patch"):
+        shutil.copy(patch, kit.folder / "patches" / "stepnet")
+    return kit
+
+
+def test_the_contract_passes_and_every_step_is_told(kit: Kit) -> None:
+    said = kit("models", "check", "stepnet", "--set", "feature_dim=16", "--set", "epochs=6", "--json")
+    found = json.loads(said[: said.rindex("}") + 1])
+    jsonschema.validate(found, json.loads((ROOT / "tal_repro" / "schemas" / "models-check.json").read_text()))
+    assert found["passed"], found
+    steps = ["registry", "recipe", "patches", "description", "checkout", "macs", "training"]
+    assert [step["step"] for step in found["steps"]] == steps
+    assert "best-on-test, last (synthetic)" in found["steps"][-1]["message"]
+
+
+def test_every_experiment_figure_and_table_includes_it(kit: Kit) -> None:
+    (kit.folder / "fifth.toml").write_text(STUDY)
+    planned = kit("plan", "--study", "fifth.toml", "--list")
+    # The study asks for the native engine: the four get it, StepNet gets the one it has.
+    assert sum("stepnet" in line for line in planned.splitlines()) >= 4, planned
+    kit("run", "--study", "fifth.toml", "--only", "model=stepnet", "--jobs", "1")
+    runs = sorted((kit.folder / "results" / "runs").glob("*/stepnet/*/spec.json"))
+    assert [path.parts[-4] for path in runs] == ["baseline", "data_sweep", "data_sweep", "macs"]
+    assert {json.loads(path.read_text())["engine"] for path in runs} == {"upstream"}
+    assert "StepNet" in kit("table", "2")
+    kit("figure", "all", "--source", "measured")
+    for number in (2,):
+        drawn = list((kit.folder / "results" / "figures").glob(f"*{number}*.svg"))
+        assert drawn
+    verdicts = kit("verify")
+    assert "StepNet" in verdicts or "stepnet" in verdicts
+
+
+def test_the_example_is_as_short_as_promised() -> None:
+    assert len((EXAMPLE / "adapter.py").read_text().splitlines()) <= MOST_LINES
+
+
+def a_model(**values: str) -> NewModel:
+    given = NewModel("mine", "Mine", "https://example.org/me/Mine", "a" * 40, "MIT", "video")
+    return dataclasses.replace(given, **values)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    for name in ("tal_repro/models/registry.py", ".gitmodules"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "tal_repro/engines/added").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "Mine"}, "small letters"),
+        ({"name": "../mine"}, "small letters"),
+        ({"name": "tridet"}, "there already"),
+        ({"commit": "abc123"}, "40 hex digits"),
+        ({"commit": "--upload-pack=x" + "a" * 25}, "40 hex digits"),
+        ({"repository": "ext::sh -c x"}, "https:// address"),
+        ({"repository": "https://example.org/../x"}, "https:// address"),
+        ({"repository": 'https://example.org/x"\n[core]'}, "https:// address"),
+        ({"repository": "https://github.com/someone/TriDet.git"}, "has a submodule"),
+        ({"title": "a\nb"}, "printable"),
+    ],
+)
+def test_bad_names_are_refused_and_nothing_is_written(clone: Path, values: dict[str, str], message: str) -> None:
+    before = {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=message):
+        write_new(a_model(**values), clone)
+    assert {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_written_is_quoted_and_not_written_twice(clone: Path) -> None:
+    new = a_model(title='Say "hi"')
+    assert len(write_new(new, clone)) == 4
+    assert 'added("mine", "Say \\"hi\\"",' in (clone / "tal_repro/models/registry.py").read_text()
+    with pytest.raises(InputError, match="is there already"):
+        write_new(new, clone)

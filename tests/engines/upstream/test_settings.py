@@ -1,0 +1,80 @@
+"""Recipes become upstream's own settings: what differs from the default is told, what cannot be told is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tal_repro.engines.upstream import settings
+from tal_repro.errors import InputError
+from tal_repro.models.recipes import TADTR, TRIDET, with_overrides
+
+AUTHORS = {
+    "dataset": {"input_dim": 2048, "max_seq_len": 2304, "json_file": "x", "feat_folder": "y"},
+    "model": {"embd_dim": 512, "fpn_dim": 512, "n_head": 4},
+    "opt": {"epochs": 20, "warmup_epochs": 20, "learning_rate": 0.0001},
+    "loader": {"batch_size": 2, "num_workers": 4},
+    "test_cfg": {"max_seg_num": 2000},
+}
+
+
+def config(tmp_path: Path, **overrides: object) -> dict[str, dict[str, object]]:
+    tree = tmp_path / "tree"
+    (tree / "configs").mkdir(parents=True, exist_ok=True)
+    (tree / "configs" / "thumos_i3d.yaml").write_text(yaml.safe_dump(AUTHORS))
+    recipe = settings.resolved("tridet", dataclasses.asdict(with_overrides(TRIDET, overrides)))
+    path = settings.write_config(tree, "tridet", recipe, Path("/data"), 7, tmp_path)  # type: ignore[arg-type]
+    found: dict[str, dict[str, object]] = yaml.safe_load(path.read_text())
+    return found
+
+
+def test_the_authors_file_stays_but_for_data_seed_and_epochs(tmp_path: Path) -> None:
+    found = config(tmp_path)
+    assert found["init_rand_seed"] == 7
+    assert found["dataset"] == {
+        **AUTHORS["dataset"], "json_file": "/data/annotations/thumos14.json", "feat_folder": "/data/i3d_features"
+    }  # fmt: skip
+    assert found["opt"] == AUTHORS["opt"]  # 40 epochs of ours are 20 + 20 of warm-up of theirs
+    assert {key: found[key] for key in ("model", "loader", "test_cfg")} == {
+        key: AUTHORS[key] for key in ("model", "loader", "test_cfg")
+    }
+
+
+def test_what_differs_is_written_over_it(tmp_path: Path) -> None:
+    ranges = [[0, 4], [4, 10000]]
+    found = config(tmp_path, embed_dim=64, regression_ranges=ranges, epochs=6, warmup_epochs=2, trident_bins=8)
+    assert found["model"]["embd_dim"] == found["model"]["fpn_dim"] == 64
+    assert found["model"]["regression_range"] == ranges
+    assert found["model"]["num_bins"] == 8
+    assert (found["opt"]["warmup_epochs"], found["opt"]["epochs"]) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides", "named"),
+    [
+        ("tridet", {"budget": "steps"}, "budget = 'steps'"),
+        ("tridet", {"ema_decay": 0.9}, r"ema_decay = 0\.9"),
+        ("actionformer", {"trident_bins": 8}, "trident_bins = 8"),
+        ("temporalmaxer", {"early_stop": False}, "early_stop = False"),
+        ("tadtr", {"feature_dim": 64}, "feature_dim = 64"),
+        ("tadtr", {"focal_gamma": 1.0}, r"focal_gamma = 1\.0"),
+    ],
+)
+def test_what_upstream_cannot_be_told_is_refused_by_name(model: str, overrides: dict[str, object], named: str) -> None:
+    with pytest.raises(InputError, match=named) as caught:
+        settings.resolved(model, overrides)
+    assert "--engine native" in str(caught.value)
+
+
+def test_tadtr_is_told_by_words(tmp_path: Path) -> None:
+    words = settings.tadtr_words(dataclasses.replace(TADTR, epochs=3, actionness=False), tmp_path / "a b")
+    told = dict(zip(words[::2], words[1::2], strict=True))
+    assert told["epochs"] == "3"
+    assert told["act_reg"] == "False"
+    assert told["lr_step"] == "[14]"
+    assert told["enc_n_points"] == told["dec_n_points"] == "4"
+    assert told["output_dir"] == str(tmp_path / "a b")
+    assert all(isinstance(word, str) for word in words)
