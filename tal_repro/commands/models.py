@@ -53,7 +53,7 @@ def models(ctx: click.Context, with_macs: bool, as_json: bool) -> None:
 
 
 def describe(name: str, with_macs: bool) -> dict[str, Any]:
-    """Return what is known of a model; sizes are null without torch or a native model, `macs` also when not asked for."""
+    """Return what is known of a model; sizes are null without torch or a native model, `macs` if not asked for."""
     from tal_repro.models import model_entry
     from tal_repro.models.recipes import TadtrRecipe
 
