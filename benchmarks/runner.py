@@ -242,7 +242,9 @@ def _step(what: str, study_path: str, results: str) -> dict[str, Any]:
         tables = table.measured_tables(runs, synthetic=True)
         assert len(tables["learning_curves"])
         counted = len(runs.runs)
-    return {"runs": counted, "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = round(used.ru_utime + used.ru_stime, 2)  # what the wall would show on an idle machine
+    return {"runs": counted, "cpu_seconds": cpu, "peak_mib": round(used.ru_maxrss / 1024)}
 
 
 def overhead(folder: Path, runs: int = 60, workers: int = 2) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Study:
     alone: tuple[str, ...]  # experiments that have the device alone
     price_usd_per_hour: float
     price_source: str
+    settings: tuple[str, ...]  # KEY=VALUE of the user that replaced the file's
     run_seconds: Mapping[str, float]  # what a run takes, by kind (training, macs, inference); else published times
 
     @property
@@ -172,6 +173,7 @@ def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> 
         alone=tuple(defaults.choices("alone", PLANNED, TIMING_EXPERIMENTS)),
         price_usd_per_hour=cost.number("price_usd_per_hour", 0.0, low=0),
         price_source=cost.text("price_source", "none given"),
+        settings=tuple(f"{key}={value}" for key, value in (settings or {}).items()),
         run_seconds={kind: seconds.number(kind, low=0.001) for kind in seconds.values},
     )
     if unknown := sorted(set(seconds.values) - {"training", *MEASURED}):

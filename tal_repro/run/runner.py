@@ -20,12 +20,13 @@ from tal_repro.run.gpu import gpu_use
 from tal_repro.run.packing import Packing
 from tal_repro.run.plan import PlannedRun
 from tal_repro.run.progress import Progress, format_duration, name_run
-from tal_repro.run.signals import EXIT_SIGINT, EXIT_SIGTERM
+from tal_repro.run.signals import EXIT_SIGINT
 from tal_repro.run.watch import LifeSigns
 
 POLL_SECONDS = 0.25
 ELSEWHERE_SECONDS = 1.0  # between looks at runs that another runner has
 GRACE_SECONDS = 8.0  # from SIGTERM to SIGKILL: a spot instance gives little more
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MOST_KILLS = 3  # of one run, before this runner leaves it for a later start
 
 
@@ -46,6 +47,7 @@ class Settings:
     data_dir: Path | None
     alone: tuple[str, ...]
     hang_seconds: float = 1800.0
+    study_settings: tuple[str, ...] = ()  # --set of the study, for whoever repeats a run
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Summary:
 
     outcomes: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
-    interrupted: int = 0  # 130, 143 or 0
+    interrupted: int = 0  # 130, 143, 129 or 0
 
     @property
     def counts(self) -> Counter[str]:
@@ -161,6 +163,7 @@ class Runner:
             data_dir=None if self.settings.data_dir is None else str(self.settings.data_dir),
             device=device.name,
             study=self.settings.study,
+            settings=self.settings.study_settings,
             alone=alone or device.capacity == 1,
             exclusive=alone,
         )
@@ -271,7 +274,7 @@ class Runner:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._on_signal) for number in HANDLED}
         try:
             yield
         finally:
@@ -282,9 +285,9 @@ class Runner:
         self.signals.append(number)  # no more: a handler may interrupt a write
 
     def _obey(self, number: int) -> None:
-        """SIGTERM: now. SIGINT: after the epoch; again: now; a third time: at once, without a checkpoint."""
-        if number == signal.SIGTERM:
-            self.summary.interrupted = EXIT_SIGTERM
+        """SIGTERM, SIGHUP: now. SIGINT: after the epoch; again: now; a third time: at once, without a checkpoint."""
+        if number != signal.SIGINT:
+            self.summary.interrupted = 128 + number
             self._stop("now")
         else:
             self.summary.interrupted = self.summary.interrupted or EXIT_SIGINT

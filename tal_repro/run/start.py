@@ -52,7 +52,7 @@ def run_plan(
         say(f"{reused} finished run{'s' * (reused != 1)} reused from {store.root}")
     if pending:
         prepare_data(plan.study, pending, data_dir, store.root, say)
-        settings = Settings(plan.study.given, data_dir, plan.study.alone, hang_seconds)
+        settings = Settings(plan.study.given, data_dir, plan.study.alone, hang_seconds, plan.study.settings)
         summary = _run_on(executor, pending, store, settings, jobs, machine, say)
     else:
         summary = Summary()

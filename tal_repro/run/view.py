@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
     state = folder.name.partition(".")[2] or "done"
     spec = RunSpec.from_json(read_json(paths.spec), str(paths.spec))
     status = _status(paths)
-    study = status.get("study") or "paper"
+    words = ["tal-repro", "run", "--study", str(status.get("study") or "paper"), "--scope", "every-percent"]
+    words += [word for setting in status.get("settings", []) for word in ("--set", str(setting))]
     return {
         "schema": "tal-repro/show/1",
         "id": spec.run_id,
@@ -93,7 +95,7 @@ def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
         "damaged": RunRecord(folder).damaged() if state == "done" else [],
         "files": {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()},
         "log": log_tail(folder, lines),
-        "repeat": f"tal-repro run --study {study} --scope every-percent --only id={spec.run_id} --results OTHER_FOLDER",
+        "repeat": shlex.join([*words, "--only", f"id={spec.run_id}", "--results", "OTHER_FOLDER"]),
     }
 
 

@@ -53,6 +53,7 @@ class Job:
     data_dir: str | None
     device: str
     study: str = ""
+    settings: tuple[str, ...] = ()  # that replaced the study's own
     alone: bool = False  # none of ours is beside it
     exclusive: bool = False  # it measures time: nobody at all may be beside it
     wait_for_lock: bool = False  # a requeued Slurm task waits for what is left of its predecessor
@@ -83,7 +84,15 @@ def run_job(job: Job) -> int:
             return DONE
         data_dir = None if job.data_dir is None else Path(job.data_dir)
         return execute(
-            spec, store, data_dir, job.device, stop=stop, study=job.study, alone=job.alone, exclusive=job.exclusive
+            spec,
+            store,
+            data_dir,
+            job.device,
+            stop=stop,
+            study=job.study,
+            settings=job.settings,
+            alone=job.alone,
+            exclusive=job.exclusive,
         )
     finally:
         lock.release()
@@ -97,6 +106,7 @@ def execute(
     *,
     stop: StopFlag | None = None,
     study: str = "",
+    settings: tuple[str, ...] = (),
     alone: bool = False,
     exclusive: bool = False,
     log: bool = True,
@@ -113,7 +123,7 @@ def execute(
         writer = store.writer(spec)
         if log:
             _redirect_output(writer.paths.log)
-        status = _begin(writer, device, study, alone)
+        status = {**_begin(writer, device, study, alone), "settings": list(settings)}
         _execute(writer, data_dir, device, stop, exclusive)
         _end_output(log)
         writer.finish(**status, seconds=round(time.monotonic() - started, 3), finished=_now())

@@ -19,6 +19,7 @@ from tal_repro.record import RunStore
 from tal_repro.run import failures, locks, runner
 from tal_repro.run.plan import make_plan
 from tal_repro.run.start import run_plan
+from tal_repro.run.view import describe_run
 from tal_repro.run.worker import read_outcome
 from tal_repro.study import Study, load_study
 from tests.run.conftest import results_of, study_text
@@ -278,3 +279,19 @@ def test_timing_experiments_have_the_device_alone(
     summary = run_here(load_study(str(path)), store)
     assert summary.counts == {"done": 9}
     assert {r.spec.experiment: r.system["alone"] for r in store.records()} == {"baseline": True, "data_sweep": False}
+
+
+def test_an_engine_that_cannot_be_imported_is_told(
+    mini: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch, stand_in: Callable[..., None]
+) -> None:
+    monkeypatch.setattr("tal_repro.run.start.warm_modules", lambda engine: ("no_such_module",))
+    with pytest.raises(InputError, match="could not start"):
+        run_here(mini, store)
+
+
+def test_settings_of_the_study_are_part_of_the_command_that_repeats_a_run(mini: Study, store: RunStore) -> None:
+    study = load_study(str(mini.path), {"repeats": "1"})
+    run_here(study, store)
+    folder = next(store.records()).folder
+    repeat = describe_run(store, folder, 0)["repeat"]
+    assert repeat.startswith(f"tal-repro run --study {mini.path} --scope every-percent --set repeats=1 --only id=")

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tal_repro.errors import InputError
 from tal_repro.run.worker import Job
 
 
@@ -23,6 +24,7 @@ class LocalPool:
         self.busy: set[int] = set()
         self._server: subprocess.Popen[bytes] | None = None
         self._buffer = b""
+        self._ready = False
 
     def start(self, slot: int, job: Job) -> None:
         """Run a job in a free slot."""
@@ -50,6 +52,7 @@ class LocalPool:
         ended = []
         for line in lines:
             message = json.loads(line)
+            self._ready = True
             if "slot" in message:
                 self.busy.discard(message["slot"])
                 ended.append((message["slot"], message["exit"]))
@@ -61,7 +64,8 @@ class LocalPool:
             return
         for slot in list(self.busy):
             self.signal(slot, signal.SIGKILL)
-        self._server.stdin.close()  # type: ignore[union-attr]
+        with contextlib.suppress(BrokenPipeError):
+            self._server.stdin.close()  # type: ignore[union-attr]
         try:
             self._server.wait(5)
         except subprocess.TimeoutExpired:
@@ -73,7 +77,7 @@ class LocalPool:
     def _ensure_server(self) -> None:
         if self._server is not None:
             return
-        self._buffer = b""
+        self._buffer, self._ready = b"", False
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tal_repro.run.executors.forkserver", str(os.getpid()), *self.warm_modules],
@@ -93,14 +97,14 @@ class LocalPool:
     def _lost(self) -> list[tuple[int, int]]:
         """Report every run of a server that was killed: they ended with it."""
         assert self._server is not None
-        self._server.wait()
-        if self._server.returncode > 0 and not self.busy:
-            raise RuntimeError("the worker server could not start")
+        status = self._server.wait()
         for stream in (self._server.stdin, self._server.stdout):
             if stream is not None:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
         self._server = None
+        if status > 0 and not self._ready:
+            raise InputError("the worker process could not start", remedy="see its message above; make setup")
         ended = [(slot, -int(signal.SIGKILL)) for slot in sorted(self.busy)]
         self.busy.clear()
         return ended

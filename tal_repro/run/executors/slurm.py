@@ -158,6 +158,7 @@ def _job(run: PlannedRun, store: RunStore, settings: Settings) -> worker.Job:
         data_dir=None if settings.data_dir is None else str(settings.data_dir.resolve()),
         device="cuda:0" if run.spec.device_kind == "cuda" else "cpu",
         study=settings.study,
+        settings=settings.study_settings,
         alone=run.spec.experiment in settings.alone,
         exclusive=run.spec.experiment in settings.alone,
         wait_for_lock=True,
