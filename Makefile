@@ -92,6 +92,10 @@ profile: $(FULL)  ## MACs and inference times
 trace: $(FULL)  ## the hardware trace of a training
 	@$(RUN) --only experiment=trace $(ARGS)
 
+ablation-curves: $(FULL)  ## what bends the curves: epochs or steps, raw or EMA, video or slice (synthetic)
+	@$(TAL) run --study ablation --results results/ablation $(ARGS)
+	@$(PY) -m tal_repro.paper.ablation --results results/ablation
+
 ##@ The authors' code
 .PHONY: submodules parity upstream-check
 submodules:  ## check out the four upstream repositories (MIRROR=DIR: from local clones)
