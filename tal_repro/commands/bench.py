@@ -71,6 +71,66 @@ def inference(
         click.echo("\n".join(_text(result)))
 
 
+@bench.command()
+@click.option("--model", type=click.Choice(list(MODELS)), help="Take its training steps with the native engine.")
+@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Folder of THUMOS14 or synthetic data.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a hyper-parameter (repeatable).")
+@click.option("--steps", type=click.IntRange(1, 1000), default=5, show_default=True, help="Steps to time.")
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Instead: a finished run of any engine.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object and nothing else.")
+def attribution(
+    model: str | None,
+    data_dir: Path | None,
+    device: str,
+    settings: tuple[str, ...],
+    steps: int,
+    run_folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what a training step is spent on: waiting for data, CPU work, kernels, copies, synchronisation.
+
+    Give --model and --data, or --run FOLDER for what a finished run (of the authors' code, too) recorded.
+    """
+    from tal_repro.commands.bench_attribution import attribute_run, attribute_training
+    from tal_repro.commands.bench_inference import check_device
+    from tal_repro.commands.train import read_settings
+    from tal_repro.errors import InputError
+    from tal_repro.record import RunRecord
+
+    if (run_folder is None) == (model is None or data_dir is None):
+        raise InputError("nothing to look at", remedy="give --model and --data, or --run alone")
+    if run_folder is not None:
+        found = attribute_run(RunRecord(run_folder))
+    else:
+        assert model is not None and data_dir is not None
+        check_device(device)
+        attributed = attribute_training(model, data_dir, read_settings(settings), device, steps)
+        found = {"model": model, "engine": "native", "device": device, **attributed.to_json()}
+        found["verdict"] = f"{model} native on {device}: {found['verdict']}"
+    if as_json:
+        click.echo(json.dumps({"schema": "tal-repro/attribution/1", **found}, indent=2))
+        return
+    click.echo("\n".join(_attribution_text(found)))
+
+
+def _attribution_text(found: dict[str, Any]) -> list[str]:
+    lines = [found["verdict"]]
+    if "step_ms" in found:
+        lines.append(f"mean of {found['steps']} steps: {found['step_ms']:.1f} ms")
+    for account in ("host", "device_account"):
+        lines += [
+            f"  {account[:6]:<7}{part:<16}{100 * share:>6.1f} %" for part, share in found.get(account, {}).items()
+        ]
+    for title in ("operators", "functions", "loader_functions"):
+        for name, share in found.get(title, ()):
+            lines.append(f"  {title:<17}{100 * share:>6.1f} %  {name}")
+    for name, share in found.get("what_if", {}).items():
+        lines.append(f"  estimate, {name}: a step takes {100 * share:.0f} % of today's time")
+    lines += [f"  trace, mean {name}: {value:.1f}" for name, value in found.get("trace", {}).items()]
+    return lines
+
+
 def _result(record: RunRecord, include: str) -> dict[str, Any]:
     from tal_repro.commands.bench_inference import summarise
     from tal_repro.record import read_json

@@ -107,7 +107,7 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
         for spec in specs:
             say(f"reused: {store.folder(spec)} (measure again with another --seed)")
         return [RunRecord(store.folder(spec)) for spec in specs]
-    _check_device(request.device)
+    check_device(request.device)
     torch.set_num_threads(specs[0].threads)
     before = look_around(request.device, neighbours(request.device))
     for reason in disturbances(before):
@@ -134,7 +134,7 @@ def _threads() -> int:
     return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
     """Raise InputError unless torch can use the device."""
     import torch
 
