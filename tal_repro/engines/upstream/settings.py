@@ -21,7 +21,7 @@ CONFIG_FILE = {
     "temporalmaxer": "configs/temporalmaxer_thumos_i3d.yaml",
     "tadtr": "configs/thumos14_i3d2s_tadtr.yml",
 }
-# recipe field -> (section, key) of the YAML file
+# recipe field -> (section, key or key.key below it) of the YAML file
 _PYRAMID: dict[str, tuple[str, str]] = {
     "feature_dim": ("dataset", "input_dim"),
     "num_classes": ("dataset", "num_classes"),
@@ -31,8 +31,6 @@ _PYRAMID: dict[str, tuple[str, str]] = {
     "embed_dim": ("model", "embd_dim"),
     "head_dim": ("model", "head_dim"),
     "regression_ranges": ("model", "regression_range"),
-    "drop_path": ("train_cfg", "droppath"),
-    "center_radius": ("train_cfg", "center_sample_radius"),
     "loss_normalizer_start": ("train_cfg", "init_loss_norm"),
     "clip_norm": ("train_cfg", "clip_grad_l2norm"),
     "warmup_epochs": ("opt", "warmup_epochs"),
@@ -48,14 +46,25 @@ _PYRAMID: dict[str, tuple[str, str]] = {
     "max_detections": ("test_cfg", "max_seg_num"),
 }
 _OWN: dict[str, dict[str, tuple[str, str]]] = {
-    "actionformer": {"attention_heads": ("model", "n_head"), "attention_window": ("model", "n_mha_win_size")},
+    "actionformer": {
+        "attention_heads": ("model", "n_head"),
+        "attention_window": ("model", "n_mha_win_size"),
+        "drop_path": ("train_cfg", "droppath"),
+        "center_radius": ("train_cfg", "center_sample_radius"),
+    },
     "tridet": {
+        "drop_path": ("train_cfg", "droppath"),
+        "center_radius": ("train_cfg", "center_sample_radius"),
         "mlp_dim": ("model", "sgp_mlp_dim"),
         "trident_bins": ("model", "num_bins"),
         "input_noise_std": ("model", "input_noise"),
         "iou_weight_power": ("model", "iou_weight_power"),
     },
-    "temporalmaxer": {},
+    "temporalmaxer": {
+        "center_radius": ("model", "assigner.center_radius"),
+        "cost_class": ("model", "assigner.cls_weight"),
+        "cost_iou": ("model", "assigner.iou_weight"),
+    },
 }
 # recipe field -> word of TadTR's configuration
 _TADTR = {
@@ -116,7 +125,7 @@ def write_config(tree: Path, model: str, recipe: PyramidRecipe, data: Path, seed
     default = model_entry(model).recipe
     for field, (section, key) in {**_PYRAMID, **_OWN[model]}.items():
         if getattr(recipe, field) != getattr(default, field):
-            config.setdefault(section, {})[key] = _yaml(getattr(recipe, field))
+            _put(config.setdefault(section, {}), key, _yaml(getattr(recipe, field)))
     if recipe.embed_dim != default.embed_dim:  # type: ignore[union-attr]
         config["model"]["fpn_dim"] = recipe.embed_dim
     config["opt"]["epochs"] = recipe.epochs - recipe.warmup_epochs  # upstream counts the warm-up apart
@@ -136,6 +145,15 @@ def tadtr_words(recipe: TadtrRecipe, out: Path) -> list[str]:
     words["lr_step"] = [recipe.lr_decay_epoch]
     words["output_dir"] = str(out)
     return [word for key, value in words.items() for word in (key, str(value))]
+
+
+def _put(section: dict[str, Any], key: str, value: Any) -> None:
+    """Set a key, or one below it (`assigner.center_radius`)."""
+    first, _, rest = key.partition(".")
+    if rest:
+        _put(section.setdefault(first, {}), rest, value)
+    else:
+        section[first] = value
 
 
 def _yaml(value: Any) -> Any:

@@ -52,6 +52,17 @@ def test_what_differs_is_written_over_it(tmp_path: Path) -> None:
     assert (found["opt"]["warmup_epochs"], found["opt"]["epochs"]) == (2, 4)
 
 
+def test_a_key_below_a_key_is_reached(tmp_path: Path) -> None:
+    """TemporalMaxer keeps its radius in its assigner; elsewhere it would be read by nobody."""
+    (tmp_path / "configs").mkdir()
+    (tmp_path / settings.CONFIG_FILE["temporalmaxer"]).write_text(
+        yaml.safe_dump({**AUTHORS, "model": {"assigner": {"center_radius": 1.5, "iou_weight": 2}}})
+    )
+    recipe = settings.resolved("temporalmaxer", {"center_radius": 2.5})
+    path = settings.write_config(tmp_path, "temporalmaxer", recipe, Path("/data"), 7, tmp_path)  # type: ignore[arg-type]
+    assert yaml.safe_load(path.read_text())["model"]["assigner"] == {"center_radius": 2.5, "iou_weight": 2}
+
+
 @pytest.mark.parametrize(
     ("model", "overrides", "named"),
     [
@@ -59,6 +70,7 @@ def test_what_differs_is_written_over_it(tmp_path: Path) -> None:
         ("tridet", {"ema_decay": 0.9}, r"ema_decay = 0\.9"),
         ("actionformer", {"trident_bins": 8}, "trident_bins = 8"),
         ("temporalmaxer", {"early_stop": False}, "early_stop = False"),
+        ("temporalmaxer", {"drop_path": 0.2}, r"drop_path = 0\.2"),
         ("tadtr", {"feature_dim": 64}, "feature_dim = 64"),
         ("tadtr", {"focal_gamma": 1.0}, r"focal_gamma = 1\.0"),
     ],
