@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "macs": ("macs", "macs", "Count multiply-accumulate operations of a model."),
     "trace": ("trace", "trace", "Run any command under the hardware sampler."),
     "bench": ("bench", "bench", "Time inference against length; find what a training waits for."),
+    "compare": ("compare", "compare", "Compare the measurements of two machines."),
 }
 
 

@@ -121,7 +121,7 @@ def test_real_training_steps(tmp_path: Path) -> None:
     assert answer["verdict"].startswith("tadtr native on cpu: ")
     for arguments, words in (
         (["bench", "attribution"], "nothing to look at"),
-        (["bench", "attribution", "--run", str(tmp_path / "none")], "missing"),
+        (["bench", "attribution", "--run", str(tmp_path / "none")], "is not a run of training"),
     ):
         refused = CliRunner().invoke(main, arguments)
         assert refused.exit_code == 2

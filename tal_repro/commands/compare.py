@@ -1,0 +1,114 @@
+"""`tal-repro compare`: the same measurement on two machines, as ratios with intervals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tal_repro.errors import InputError
+
+if TYPE_CHECKING:
+    from tal_repro.measure.compare import Key, Ratio
+
+REFERENCE = Path("results", "reference")
+# beside times: one sample a run, so without an interval
+COMPARED = ("latency_ms", "full_latency_ms", "post_latency_ms", "build_ms", "peak_memory_mib")
+
+
+@dataclass(frozen=True)
+class System:
+    """The measurements of one machine."""
+
+    name: str
+    machine: str
+    doubtful: bool  # a run says that others used the machine
+    samples: dict[Key, list[float]]
+    units: dict[Key, str]
+
+
+@click.command()
+@click.argument("system_a")
+@click.argument("system_b")
+@click.option("--model", "models", multiple=True, metavar="MODEL", help="Only this model (repeatable).")
+@click.option("--quantity", type=click.Choice(COMPARED), help="Only this quantity.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object and nothing else.")
+def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str | None, as_json: bool) -> None:
+    """Compare SYSTEM_B with SYSTEM_A: names under results/reference, or results folders of your own.
+
+    A ratio below 1 means that B needs less: time, or memory.
+    """
+    from tal_repro.measure.compare import compare as ratios_of
+    from tal_repro.measure.compare import missing
+
+    a, b = read_system(system_a), read_system(system_b)
+    rows = [
+        ratio
+        for ratio in ratios_of(a.samples, b.samples, {**b.units, **a.units})
+        if (not models or ratio.key.model in models) and quantity in (None, ratio.key.quantity)
+    ]
+    if not rows:
+        raise InputError(
+            "the two systems have no measurement in common", f"{system_a}, {system_b}",
+            "run on both: tal-repro bench inference --results DIR, with the same lengths",
+        )  # fmt: skip
+    only_a, only_b = missing(a.samples, b.samples)
+    if as_json:
+        click.echo(json.dumps(_as_json(a, b, rows, len(only_a), len(only_b)), indent=2))
+        return
+    click.echo("\n".join(_text(a, b, rows, len(only_a), len(only_b))))
+
+
+def read_system(name: str) -> System:
+    """Read the runs of a results folder, or of a system shipped under results/reference."""
+    from tal_repro.measure.compare import Key
+    from tal_repro.paper.runs import load_runs, measurements
+
+    folder = Path(name) if Path(name).is_dir() else REFERENCE / name
+    if not folder.is_dir():
+        known = ", ".join(sorted(p.name for p in REFERENCE.iterdir() if p.is_dir())) if REFERENCE.is_dir() else ""
+        raise InputError(f"no such system: {name!r}", remedy=f"give a results folder, or one of: {known or 'none'}")
+    runs = load_runs(folder)
+    samples: dict[Key, list[float]] = {}
+    units: dict[Key, str] = {}
+    for row in measurements(runs.of("inference")):
+        if row.quantity in COMPARED:
+            key = Key(row.run.model, row.run.engine, row.quantity, row.feature_length)
+            samples.setdefault(key, []).append(row.value)
+            units[key] = row.unit
+    machines = sorted({runs.device(run) for run in runs.of("inference")})
+    if len(machines) > 1:
+        raise InputError(f"holds runs of {len(machines)} machines ({', '.join(machines)})", folder, "keep them apart")
+    quiet = all(runs.system(run).get("alone") for run in runs.of("inference"))
+    return System(name, machines[0] if machines else "no runs", not quiet, samples, units)
+
+
+def _as_json(a: System, b: System, rows: list[Ratio], only_a: int, only_b: int) -> dict[str, Any]:
+    return {
+        "schema": "tal-repro/compare/1",
+        "a": {"name": a.name, "machine": a.machine, "doubtful": a.doubtful, "not_in_b": only_a},
+        "b": {"name": b.name, "machine": b.machine, "doubtful": b.doubtful, "not_in_a": only_b},
+        "ratios": [
+            {
+                **row.key._asdict(), "unit": row.unit, "a": row.a, "b": row.b, "ratio": row.ratio,
+                "interval_95": None if row.low is None else [row.low, row.high], "samples": list(row.samples),
+            }
+            for row in rows
+        ],
+    }  # fmt: skip
+
+
+def _text(a: System, b: System, rows: list[Ratio], only_a: int, only_b: int) -> list[str]:
+    lines = [f"A: {a.name}, {a.machine}", f"B: {b.name}, {b.machine}"]
+    lines += [f"doubtful: others used {s.name} while it was measured" for s in (a, b) if s.doubtful]
+    lines.append(f"{'model':<15}{'quantity':<18}{'length':>7}{'A':>12}{'B':>12}{'B / A':>9}  95 % interval")
+    for row in rows:
+        interval = "one sample" if row.low is None else f"{row.low:.3f} to {row.high:.3f}"
+        what = f"{row.key.model:<15}{row.key.quantity:<18}{row.key.feature_length:>7}"
+        lines.append(f"{what}{row.a:>12.3f}{row.b:>12.3f}{row.ratio:>9.3f}  {interval}")
+    if only_a or only_b:
+        lines.append(f"not compared: {only_a} that only A has, {only_b} that only B has")
+    return lines

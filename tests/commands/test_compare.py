@@ -1,0 +1,94 @@
+"""`tal-repro compare`: known ratios of made-up machines, intervals, and systems that cannot be compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import tal_repro
+from tal_repro.cli import main
+from tal_repro.measure.compare import Key, compare
+from tal_repro.record import RunStore
+from tal_repro.spec import RunSpec
+
+SCHEMA = json.loads((Path(tal_repro.__file__).parent / "schemas" / "compare.json").read_text())
+KEY = Key("tadtr", "native", "latency_ms", 100)
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, ["compare", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[..., str]:
+    """Write made-up inference runs of one machine: times are `factor` times the length, with a spread of 1 %."""
+
+    def make(name: str, factor: float, lengths: tuple[int, ...] = (100, 200), alone: bool = True) -> str:
+        folder = tmp_path / name
+        spec = RunSpec("inference", "tadtr", "native", "1", {}, feature_lengths=lengths, seed=len(name))
+        writer = RunStore(folder).writer(spec)
+        draw = np.random.default_rng(0)
+        rows = [
+            {"quantity": "latency_ms", "feature_length": n, "sample": i, "unit": "ms",
+             "value": factor * n * (1 + 0.01 * draw.standard_normal())}
+            for n in lengths for i in range(20)
+        ]  # fmt: skip
+        rows.append({"quantity": "build_ms", "feature_length": 0, "sample": 0, "unit": "ms", "value": 10 * factor})
+        writer.write_measurements(rows)
+        writer.write_json("system", {"machine": f"Made-up {name}", "alone": alone})
+        writer.finish()
+        return str(folder)
+
+    return make
+
+
+def test_a_machine_twice_as_fast(machine: Callable[..., str]) -> None:
+    code, out, err = run(machine("slow", 2.0), machine("quick", 1.0, alone=False), "--json")
+    assert code == 0, err
+    answer = json.loads(out)
+    jsonschema.validate(answer, SCHEMA)
+    assert (answer["a"]["machine"], answer["b"]["doubtful"]) == ("Made-up slow", True)
+    timed = [row for row in answer["ratios"] if row["quantity"] == "latency_ms"]
+    assert [row["feature_length"] for row in timed] == [100, 200]
+    for row in timed:
+        low, high = row["interval_95"]
+        assert low <= row["ratio"] <= high
+        assert row["ratio"] == pytest.approx(0.5, rel=0.01)
+        assert high - low < 0.02
+    (built,) = (row for row in answer["ratios"] if row["quantity"] == "build_ms")
+    assert (built["ratio"], built["interval_95"]) == (0.5, None)
+
+
+def test_only_what_both_have_is_compared(machine: Callable[..., str]) -> None:
+    code, out, _ = run(machine("a", 1.0, (100, 400)), machine("bb", 1.0, (100, 800)), "--quantity", "latency_ms")
+    assert code == 0
+    assert "not compared: 1 that only A has, 1 that only B has" in out
+    assert " 400" not in out
+
+
+def test_intervals_hold_what_they_say() -> None:
+    draw = np.random.default_rng(1)
+    held = 0
+    for trial in range(60):
+        a, b = draw.normal(10, 1, 30).tolist(), draw.normal(15, 1, 30).tolist()
+        (row,) = compare({KEY: a}, {KEY: b}, {}, seed=trial)
+        assert row.low is not None and row.high is not None
+        held += row.low <= 1.5 <= row.high
+    assert held >= 52  # 95 % of 60 is 57
+
+
+def test_bad_input_exits_with_2(machine: Callable[..., str], tmp_path: Path) -> None:
+    first = machine("a", 1.0, (100,))
+    (tmp_path / "none").mkdir()
+    for other, words in (("no-such-system", "no such system"), (str(tmp_path / "none"), "no measurement in common")):
+        code, out, err = run(first, other)
+        assert (code, out) == (2, "")
+        assert words in err
+        assert "remedy" in err
