@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -36,7 +37,7 @@ def demo(context: click.Context, out: str, jobs: int | None, only: str, draw: bo
     tell(plan, summary, str(store.root))
     if draw and not only and not summary.interrupted:
         _draw(context, folder, str(store.root))
-        click.echo(f"look at {folder / 'figures'}, {folder / 'tables'} and {folder / 'verdicts.txt'}", err=True)
+        click.echo(f"look at {folder}: report/index.html, figures, tables, verdicts.txt", err=True)
     click.echo(f"{TITLE}\ndemo took {format_duration(time.monotonic() - began)}", err=True)
     sys.exit(summary.exit_status)
 
@@ -46,12 +47,16 @@ def _draw(context: click.Context, folder: Path, results: str) -> None:
     from tal_repro.commands.figure import figure
     from tal_repro.commands.table import table
 
-    click.echo("drawing figures and tables", err=True)
+    click.echo("drawing figures, tables and the report", err=True)
+    # the report draws on its own: beside the figures it costs no time on two cores
+    command = [sys.executable, "-m", "tal_repro", "report", "--results", results, "--out", str(folder / "report")]
+    report = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     context.invoke(figure, number="all", out=str(folder / "figures"), results=results, source="both")
     for number in (1, 2):
         path = str(folder / "tables" / f"table-{number}.md")
         context.invoke(table, number=number, kind="markdown", results=results, out=path)
     _verify(folder, results)
+    report.wait()
 
 
 def _verify(folder: Path, results: str) -> None:
