@@ -141,8 +141,10 @@ def test_log_of_a_million_lines_is_read_from_its_end(tmp_path: Path) -> None:
 
 
 def test_ten_thousand_runs_stay_compact() -> None:
-    row = RunRow("0" * 16, "data_sweep", "tadtr", "native", "thumos14", 10.0, 0, 50.0, 9.0, None, "A10", "done", "paper",
-                 "", Path("none"))  # fmt: skip
+    row = RunRow(
+        "0" * 16, "data_sweep", "tadtr", "native", "thumos14", 10.0, 0, 50.0, 9.0, None, "A10", "done", "paper", "",
+        Path("none"),
+    )  # fmt: skip
     rows = [
         replace(row, run_id=f"{number:016x}", seed=number, average_map=40 + number / 1000, seconds=400 + number / 10)
         for number in range(10_000)
@@ -187,7 +189,8 @@ def test_duration(seconds: float | None, shown: str) -> None:
 
 
 def test_ids_of_two_figures_never_clash() -> None:
-    svg = '<svg width="1pt"><defs><clipPath id="p1"/></defs><g id="unused"/><use xlink:href="#p1" clip-path="url(#p1)"/></svg>'
+    clip = '<defs><clipPath id="p1"/></defs>'
+    svg = f'<svg width="1pt">{clip}<g id="unused"/><use xlink:href="#p1" clip-path="url(#p1)"/></svg>'
     both = embedded(svg, "f1", "A", "a") + embedded(svg, "f2", "B & <b>", "b")
     ids = Page(both).ids()
     assert len(ids) == len(set(ids)) == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from tal_repro.paper.runs import Runs
 HORIZON = 300.0  # percent: what three times the data would give
 GRID = 60
 Array = NDArray[np.float64]
+Grid = tuple[Array, Array, Array, Array]  # percent, middle, low, high
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class CurveForecast:
     synthetic: bool
     points: Points
     report: dict[str, Any]
-    grid: tuple[Array, Array, Array, Array] | None
+    grid: Grid | None
 
 
 def forecasts(published: Published, runs: Runs) -> list[CurveForecast]:
@@ -47,18 +49,25 @@ def forecasts(published: Published, runs: Runs) -> list[CurveForecast]:
 def _of(part: Panel) -> Iterator[CurveForecast]:
     for model in part.models:
         rows = curve(part.curves, model)
-        percent = rows["train_percent"].astype(float)
-        runs = [part.counts.get((model, float(p)), RUNS_WANTED) for p in percent]
+        percent = tuple(rows["train_percent"].astype(float).tolist())
+        runs = tuple(part.counts.get((model, p), RUNS_WANTED) for p in percent)
         try:
-            points = make_points(percent, rows["map_mean"], rows["map_std"], runs)
-            made = None if too_few(points) else forecast(points)
-            report = build_report(points, made, 100.0, HORIZON)
+            points, report, grid = _forecast(percent, tuple(rows["map_mean"]), tuple(rows["map_std"]), runs)
         except InputError:  # points that no forecast can be made of are drawn in Figure 2 all the same
             continue
-        yield CurveForecast(model, part.title, part.synthetic, points, report, _grid(made, points))
+        yield CurveForecast(model, part.title, part.synthetic, points, report, grid)
 
 
-def _grid(made: Forecast | None, points: Points) -> tuple[Array, Array, Array, Array] | None:
+@lru_cache(64)  # seconds a curve; a page that follows a study asks again for curves that have not changed
+def _forecast(
+    percent: tuple[float, ...], mean: tuple[float, ...], std: tuple[float, ...], runs: tuple[int, ...]
+) -> tuple[Points, dict[str, Any], Grid | None]:
+    points = make_points(percent, mean, std, runs)
+    made = None if too_few(points) else forecast(points)
+    return points, build_report(points, made, 100.0, HORIZON), _grid(made, points)
+
+
+def _grid(made: Forecast | None, points: Points) -> Grid | None:
     if made is None:
         return None
     end = HORIZON if made.refusal(HORIZON) is None else max(float(points.percent[-1]), 100.0)

@@ -26,7 +26,7 @@ def runs_table(rows: Sequence[RunRow]) -> Html:
     head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in COLUMNS)))
     body = join(_body(row) for row in rows[:PAGE])
     whole = tag("table", caption, head, body, id="runs-table", class_="wide")
-    return join([_search(rows), region("Runs", whole), _data(rows)])
+    return join([_search(rows), region("List of runs", whole), _data(rows)])
 
 
 def _counted(rows: Sequence[RunRow]) -> str:
