@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from tal_repro.paper.beyond import beyond_paper
 from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.measured import Measured
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS, Claim
@@ -148,6 +149,8 @@ def _summary_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Sty
             else ""
         )
         yield [(f"Measured in {runs.root}: {_counts(measured)}.{told}", None)]
+        for line in beyond_paper(runs):
+            yield [(line, None)]
     yield [("The story of one claim: tal-repro verify --claim ID", None)]
     flipped = [v.claim.id for v in verdicts if not v.as_expected]
     if flipped:
