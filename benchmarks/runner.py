@@ -256,12 +256,15 @@ def overhead(folder: Path, runs: int = 60, workers: int = 2) -> dict[str, Any]:
     began = time.monotonic()
     assert process.wait() == 0
     wall = time.monotonic() - began
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # runner, fork server, every run
     inside = [record.status["seconds"] for record in RunStore(folder / "runs").records()]
     return {
         "runs": runs,
         "workers": workers,
         "wall_seconds": round(wall, 3),
         "overhead_percent": round(100 * (workers * wall / (runs * 1.0) - 1), 2),
+        "cpu_ms_a_run": round(1000 * (used.ru_utime + used.ru_stime) / runs, 1),
+        "load_average": os.getloadavg()[0],
         "run_seconds_mean": round(sum(inside) / len(inside), 4),
     }
 

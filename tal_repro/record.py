@@ -210,8 +210,9 @@ class RunWriter:
         self.store, self.spec = store, spec
         self.paths = RunPaths(store.partial(spec))
         self.paths.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.paths.folder.glob(".*.tmp"):  # half-written by a killed process
-            leftover.unlink(missing_ok=True)
+        for leftover in self.paths.folder.iterdir():
+            if leftover.name.startswith(".") and leftover.suffix == ".tmp":  # half-written by a killed process
+                leftover.unlink(missing_ok=True)
         self.write_json("spec", spec.to_json())
 
     def write_json(self, name: str, value: Any) -> None:
