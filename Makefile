@@ -73,7 +73,7 @@ report: $(LIGHT)  ## one page that answers a reviewer: results/report/index.html
 	@$(TAL) report $(ARGS)
 
 ##@ Running the study (STUDY=paper|demo|FILE, ARGS="--scope full --jobs 2 ...")
-.PHONY: plan smoke data-sweep profile trace reproduce-all $(MODELS:%=baseline-%) $(MODELS:%=sweep-%)
+.PHONY: plan data-sweep profile trace reproduce-all $(MODELS:%=baseline-%) $(MODELS:%=sweep-%)
 RUN := $(TAL) run --study $(STUDY) --results $(RESULTS)
 plan: $(FULL)  ## what a study will run, what is done, and what the rest will cost
 	@$(TAL) plan --study $(STUDY) --results $(RESULTS) $(ARGS)
@@ -91,6 +91,8 @@ profile: $(FULL)  ## MACs and inference times
 	@$(RUN) --only "experiment=macs|inference" $(ARGS)
 trace: $(FULL)  ## the hardware trace of a training
 	@$(RUN) --only experiment=trace $(ARGS)
+reproduce-all: $(FULL)  ## the study's core: baselines, TadTR's sweep, MACs, inference, trace (needs a GPU and data)
+	@$(RUN) $(ARGS)
 
 ablation-curves: $(FULL)  ## what bends the curves: epochs or steps, raw or EMA, video or slice (synthetic)
 	@$(TAL) run --study ablation --results results/ablation $(ARGS)
