@@ -55,9 +55,20 @@ def judge(claim: Claim, published: Published, runs: Runs) -> Verdict:
 
 
 def derive(claim_id: str, published: Published) -> Derivation | None:
-    """Compute a claim's number again from published tables; None where no derivation is registered."""
+    """Compute a claim's number again from published tables; None where no derivation is registered.
+
+    Raise InputError where a row that the derivation needs is missing.
+    """
     registered = DERIVATIONS.get(claim_id)
-    return registered(published) if registered else None
+    if registered is None:
+        return None
+    try:
+        return registered(published)
+    except (LookupError, ValueError, ArithmeticError) as error:
+        if isinstance(error, InputError):
+            raise
+        files = ", ".join(f"{name}.csv" for name in registered.tables)
+        raise InputError(f"a row that claim {claim_id} needs is missing", files, "restore the rows") from error
 
 
 def compare(claim: Claim, derivation: Derivation | None) -> tuple[str, Reading | None]:

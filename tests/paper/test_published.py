@@ -9,8 +9,10 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.paper.published import load_published, load_table, published_folder
+from tal_repro.paper.runs import NO_RUNS
 from tal_repro.paper.schema import SCHEMAS
 from tal_repro.paper.table import spans
+from tal_repro.paper.verdicts import judge_all
 
 HEADER = "model,train_percent,map_mean,map_std,source\n"
 GOOD = "tadtr,10,35.02,0.34,x\n"
@@ -90,3 +92,17 @@ def test_rows_remember_their_lines(weird_path: Path) -> None:
     shutil.copytree(published_folder(), weird_path / "published")
     table = load_published(weird_path / "published")["learning_curves"].where(model="tridet")
     assert spans(table) == "learning_curves.csv lines 32-36"
+
+
+@pytest.mark.parametrize(
+    ("file", "drop", "named"),
+    [("learning_curves.csv", "tadtr,100,", "claim A2"), ("table2.csv", "tadtr,", "claim G2")],
+)
+def test_a_missing_row_is_named_by_claim_and_file(tmp_path: Path, file: str, drop: str, named: str) -> None:
+    folder = tmp_path / "published"
+    shutil.copytree(published_folder(), folder)
+    lines = (folder / file).read_text().splitlines(keepends=True)
+    (folder / file).write_text("".join(line for line in lines if not line.startswith(drop)))
+    with pytest.raises(InputError, match=named) as raised:
+        judge_all(load_published(folder), NO_RUNS, [named.split()[1]])
+    assert file in str(raised.value)
