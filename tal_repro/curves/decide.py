@@ -9,7 +9,7 @@ import numpy as np
 
 from tal_repro.curves.family import Array
 from tal_repro.curves.forecast import Forecast
-from tal_repro.curves.points import Points
+from tal_repro.curves.points import MAX_DISTINCT, Points
 from tal_repro.curves.stacking import SCALE_FLOOR, SLOPE_SHARE, recent_slope, stacking_weights
 from tal_repro.curves.weighting import PRIOR_DOF, shrunken_variances
 
@@ -62,7 +62,11 @@ def saturation(points: Points, margin: float = MARGIN) -> Saturation:
     the last percentage and stopping at the first failure keeps the error of the whole chain at 0.05.
     """
     repeated = int((points.runs > 1).sum())
-    if repeated < 2 or points.merged:
+    if points.merged:
+        return Saturation(
+            False, None, f"neighbouring percentages were merged: give at most {MAX_DISTINCT} different ones"
+        )
+    if repeated < 2:
         return Saturation(False, None, "needs at least two runs at two percentages")
     variance = shrunken_variances(np.nan_to_num(points.std), points.runs) / points.runs
     dof = PRIOR_DOF + points.runs - 1.0

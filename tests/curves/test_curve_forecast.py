@@ -107,6 +107,13 @@ def test_too_far_too_few_and_falling_are_refused(curves):
     assert "mAP wide" in forecast(x[:8], y[:8]).refusal(100)
 
 
+def test_saturation_of_merged_percentages_says_why_it_is_not_tested():
+    x = np.repeat(np.arange(1.0, 101.0), 2)
+    found = saturation(make_points(x, 60 - 50 / np.sqrt(x) + np.tile([0.0, 0.1], 100)))
+    assert not found.tested
+    assert "merged" in found.reason
+
+
 def test_saturation_needs_runs_and_finds_a_plateau():
     x = [10, 20, 40, 60, 80, 100]
     flat = make_points(x, [20, 40, 55.0, 60.0, 60.05, 60.02], std=[0.1] * 6, runs=5)
