@@ -22,14 +22,14 @@ from tal_repro.run.system import machine_name
 INTERVALS_S = (0.5, 0.05)
 
 
-def fixed_work(repetitions: int) -> float:
-    """Run a fixed amount of Python and arithmetic work; return its wall seconds."""
-    start = time.perf_counter()
+def fixed_work(repetitions: int) -> tuple[float, float]:
+    """Run a fixed amount of Python and arithmetic work; return its wall and CPU seconds."""
+    start, cpu = time.perf_counter(), time.process_time()
     total = 0
     for _ in range(repetitions):
         for number in range(100_000):
             total += number * number
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu
 
 
 def cost(interval_s: float, per_thread: bool, seconds: float) -> dict[str, Any]:
@@ -44,9 +44,9 @@ def cost(interval_s: float, per_thread: bool, seconds: float) -> dict[str, Any]:
 
 def slowdown(pairs: int, seconds: float, interval_s: float = 0.5, seed: int = 0) -> dict[str, Any]:
     """Alternate a fixed work with and without a sampler, each pair in a drawn order; return the ratios of times."""
-    repetitions = max(1, round(seconds / fixed_work(1)))
+    repetitions = max(1, round(seconds / fixed_work(1)[1]))
     shuffler = random.Random(seed)
-    ratios, samples = [], []
+    samples = []
     with tempfile.TemporaryDirectory() as folder:
         for pair in range(pairs):
             times = {}
@@ -54,14 +54,14 @@ def slowdown(pairs: int, seconds: float, interval_s: float = 0.5, seed: int = 0)
                 path = Path(folder, f"{pair}.csv")
                 tracing = Sampler(path, interval_s, watched_pid=os.getpid()) if sampled else contextlib.nullcontext()
                 with tracing:
-                    times[sampled] = fixed_work(repetitions)
-            samples.append({"with": times[True], "without": times[False]})
-            ratios.append(times[True] / times[False])
-    low, high = bootstrap_interval(ratios)
-    return {
-        "pairs": pairs, "interval_s": interval_s, "median_ratio": statistics.median(ratios),
-        "interval_95": [low, high], "ratios": ratios, "seconds": samples,
-    }  # fmt: skip
+                    times["with" if sampled else "without"] = fixed_work(repetitions)
+            samples.append(times)
+    return {"pairs": pairs, "interval_s": interval_s, "wall": _ratios(samples, 0), "cpu": _ratios(samples, 1)}
+
+
+def _ratios(samples: list[dict[str, tuple[float, float]]], which: int) -> dict[str, Any]:
+    ratios = [times["with"][which] / times["without"][which] for times in samples]
+    return {"median_ratio": statistics.median(ratios), "interval_95": bootstrap_interval(ratios), "ratios": ratios}
 
 
 def bootstrap_interval(values: list[float], draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
@@ -84,8 +84,10 @@ def main() -> None:
         share, missed = one["own_cpu_percent_of_one_core"], one["missed"]
         print(f"{kind}, every {one['interval_s']} s: {share:.3f} % of one core, {missed} missed")
     found = slowdown(arguments.pairs, arguments.seconds)
-    low, high = found["interval_95"]
-    print(f"time with over without: median {found['median_ratio']:.4f}, 95 % interval {low:.4f} to {high:.4f}")
+    for kind in ("wall", "cpu"):
+        low, high = found[kind]["interval_95"]
+        median = found[kind]["median_ratio"]
+        print(f"{kind} time with over without: median {median:.4f}, 95 % interval {low:.4f} to {high:.4f}")
     print(f"load at start {load:.1f}, {machine_name('cpu')}")
     if arguments.out:
         result = {"machine": machine_name("cpu"), "load_at_start": load, "cost": costs, "slowdown": found}

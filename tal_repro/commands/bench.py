@@ -29,8 +29,6 @@ def bench() -> None:
     help="Time the bare model, decoding and NMS, or both.",
 )  # fmt: skip
 @click.option("--samples", type=click.IntRange(1, 10_000), help="Samples a length.  [default: 5 to 50, for a second]")
-@click.option("--find-limit", is_flag=True, help="Also bisect for the largest length that fits in memory.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order; another one repeats.")
 @click.option(
     "--results", "--out", type=click.Path(path_type=Path), default=Path("results/runs"), show_default=True,
     help="Store the runs here.",
@@ -43,8 +41,6 @@ def inference(
     device: str,
     include: str,
     samples: int | None,
-    find_limit: bool,
-    seed: int,
     results: Path,
     as_json: bool,
 ) -> None:
@@ -61,7 +57,7 @@ def inference(
     effort = None
     if samples is not None:
         effort = Effort(min_samples=samples, min_seconds=0.0, max_samples=samples, max_warmup=min(samples, 10))
-    request = Request(chosen, engine, device, parse_lengths(lengths), include, seed, effort, find_limit)
+    request = Request(chosen, engine, device, parse_lengths(lengths), include, effort)
     records = measure(request, RunStore(results), lambda line: click.echo(line, err=True))
     found = [_result(record, request.include) for record in records]
     if as_json:
@@ -69,6 +65,23 @@ def inference(
         return
     for result in found:
         click.echo("\n".join(_text(result)))
+
+
+@bench.command()
+@click.option("--model", metavar="MODEL", required=True)
+@click.option("--engine", type=click.Choice(["native", "upstream"]), default="native", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
+@click.option("--from", "known", type=click.IntRange(1), default=100, show_default=True, help="A length that fits.")
+@click.option("--to", "cap", type=click.IntRange(1), default=1_000_000, show_default=True, help="Look no further.")
+def limit(model: str, engine: str, device: str, known: int, cap: int) -> None:
+    """Print the largest input length that fits in memory, found by doubling and bisection to 1 %."""
+    from tal_repro.commands.bench_inference import find_limit
+    from tal_repro.models.registry import model_entry
+
+    found, capped = find_limit(model_entry(model).name, engine, device, known, cap)
+    click.echo(f"{found}")
+    if capped:
+        click.echo(f"it fits, and nothing longer was tried (--to {cap})", err=True)
 
 
 @bench.command()
@@ -166,7 +179,5 @@ def _text(result: dict[str, Any]) -> list[str]:
     if line["slope_ms_per_step"] is not None:
         lines.append(f"{line['intercept_ms']:.3f} ms + {line['slope_ms_per_step']:.6f} ms a step; {line['words']}")
     lines.append(f"apart: model creation {result['build_ms']:.0f} ms, collection {result['collection_ms']:.1f} ms")
-    if result["largest_length"]:
-        lines.append(f"largest length that fits: {result['largest_length']}")
     lines += [f"doubtful: {reason}" for reason in result["doubtful"]]
     return lines

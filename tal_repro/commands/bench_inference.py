@@ -6,7 +6,7 @@ import functools
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -58,9 +58,7 @@ class Request:
     device: str
     lengths: tuple[int, ...]
     include: str
-    seed: int
     effort: Effort | None
-    find_limit: bool = False
 
 
 def specs_of(request: Request) -> list[RunSpec]:
@@ -83,7 +81,6 @@ def specs_of(request: Request) -> list[RunSpec]:
             engine=request.engine,  # type: ignore[arg-type]
             engine_version=engine_version(model, request.engine),
             recipe=resolve_recipe(model, request.engine, {}),
-            seed=request.seed,
             feature_lengths=request.lengths,
             device_kind="cuda" if request.device.startswith("cuda") else "cpu",
             threads=_threads(),
@@ -105,7 +102,7 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
     specs = specs_of(request)
     if all(store.state(spec) == "done" for spec in specs):
         for spec in specs:
-            say(f"reused: {store.folder(spec)} (measure again with another --seed)")
+            say(f"reused: {store.folder(spec)} (to measure again, give another --results)")
         return [RunRecord(store.folder(spec)) for spec in specs]
     check_device(request.device)
     torch.set_num_threads(specs[0].threads)
@@ -114,15 +111,10 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
         say(f"this machine is not quiet, times are doubtful: {reason}")
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     rows: dict[str, list[dict[str, Any]]] = {model: [] for model in request.models}
-    subjects = [_subject(model, request) for model in request.models]
-    for model, row in measure_subjects(
-        subjects, request.device, include=request.include, effort=request.effort, seed=request.seed
-    ):
+    subjects = [_subject(model, request.engine, request.lengths) for model in request.models]
+    for model, row in measure_subjects(subjects, request.device, include=request.include, effort=request.effort):
         rows[model].append(row)
         _tell(row, model, say)
-    if request.find_limit:
-        for subject in subjects:
-            rows[subject.name].append(_find_limit(subject, rows[subject.name], request.device, say))
     after = look_around(request.device, neighbours(request.device))
     about = {"before": before, "after": after, "doubtful": disturbances(before)}
     status = {"study": "", "started": started, "seconds": round(time.monotonic() - clock, 3)}
@@ -147,29 +139,35 @@ def check_device(device: str) -> None:
         raise InputError(f"no such device: {device}", "--device", f"torch sees {torch.cuda.device_count()} GPUs")
 
 
-def _subject(model: str, request: Request) -> Subject:
+def _subject(model: str, engine: str, lengths: tuple[int, ...]) -> Subject:
     from tal_repro.engines.registry import get_adapter
     from tal_repro.measure.latency import Subject
     from tal_repro.measure.postprocessing import postprocess
 
-    adapter = get_adapter(model, request.engine)
+    adapter = get_adapter(model, engine)
     return Subject(
         model,
-        functools.partial(adapter.build_for_macs, max(request.lengths)),
+        functools.partial(adapter.build_for_macs, max(lengths)),
         functools.cache(adapter.example_input),
-        request.lengths,
-        postprocess if request.engine == "native" else None,
+        lengths,
+        postprocess if engine == "native" else None,
     )
 
 
-def _find_limit(subject: Subject, rows: Sequence[dict[str, Any]], device: str, say: Say) -> dict[str, Any]:
-    from tal_repro.measure.latency import fits_in_memory, largest_length
+def find_limit(model: str, engine: str, device: str, known: int, cap: int) -> tuple[int, bool]:
+    """Return the largest length that fits in memory, and whether `cap` was met; InputError where `known` does not."""
+    from tal_repro.engines.registry import get_adapter
+    from tal_repro.measure.latency import Subject, fits_in_memory, largest_length
 
-    model = subject.build().eval().to(device)
-    fitting = [row["feature_length"] for row in rows if row["quantity"] == "first_call_ms"]
-    found, capped = largest_length(fits_in_memory(subject, model, device), max(fitting, default=1), MAX_LENGTH)
-    say(f"{subject.name}: the largest length that fits is {'at least ' if capped else ''}{found}")
-    return {"quantity": "largest_length", "feature_length": found, "sample": 0, "value": found, "unit": "steps"}
+    check_device(device)
+    if not known <= cap <= MAX_LENGTH:
+        raise InputError(f"lengths from {known} to {cap}", "--from, --to", f"use 1 <= from <= to <= {MAX_LENGTH}")
+    adapter = get_adapter(model, engine)
+    subject = Subject(model, lambda: adapter.build_for_macs(cap), adapter.example_input, (known,))
+    fits = fits_in_memory(subject, subject.build().eval().to(device), device)
+    if not fits(known):
+        raise InputError(f"length {known} does not fit in memory", "--from", "give a smaller one")
+    return largest_length(fits, known, cap)
 
 
 def _tell(row: dict[str, Any], model: str, say: Say) -> None:
@@ -227,7 +225,7 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
             timed.setdefault(length, []).append(value)
         elif quantity == "out_of_memory":
             at.setdefault(length, {})["out_of_memory"] = True
-        elif length and quantity != "largest_length":
+        elif length:
             at.setdefault(length, {})[quantity] = round(value, 4)
         else:
             apart.setdefault(quantity, []).append(value)
@@ -240,7 +238,6 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {
         "build_ms": round(float(np.mean(apart["build_ms"])), 3),
         "collection_ms": round(float(np.mean(apart["collection_ms"])), 3),
-        "largest_length": int(apart["largest_length"][0]) if "largest_length" in apart else None,
         "lengths": [{"feature_length": length, **at[length]} for length in sorted(at)],
         "linearity": linearity(medians).to_json(),
     }

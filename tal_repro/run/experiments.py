@@ -8,6 +8,7 @@ from typing import Any
 
 from tal_repro.engines.adapter import Adapter, RunContext
 from tal_repro.errors import InputError
+from tal_repro.run.gpu import neighbours
 
 Execute = Callable[[RunContext, Adapter], None]
 Row = dict[str, Any]
@@ -70,6 +71,7 @@ def _measurement(quantity: str, length: int, value: float, unit: str) -> Row:
 def run_inference(run: RunContext, adapter: Adapter) -> None:
     """Time inference at every length of the spec, lengths interleaved -> measurements.csv."""
     from tal_repro.measure.latency import Effort, measure_inference
+    from tal_repro.measure.surroundings import disturbances, look_around
 
     lengths = run.spec.feature_lengths
     rows = measure_inference(
@@ -80,7 +82,11 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
         effort=Effort(**run.spec.options.get("effort", {})),
         seed=run.spec.seed,
     )
+    before = look_around(run.device, neighbours(run.device))
     run.record.write_measurements(_beating(rows, run))
+    after = look_around(run.device, neighbours(run.device))
+    about = {"before": before, "after": after, "doubtful": disturbances(before)}
+    run.record.write_json("details", {"surroundings": about})
 
 
 def run_trace(run: RunContext, adapter: Adapter) -> None:

@@ -74,11 +74,10 @@ def test_a_length_that_did_not_fit_is_shown_as_a_limit() -> None:
         return {"quantity": quantity, "feature_length": length, "sample": 0, "value": value, "unit": "ms"}
 
     rows = [row("build_ms", 0, 5.0), row("out_of_memory", 200, 1.0), row("collection_ms", 0, 2.0)]
-    rows += [row("latency_ms", 100, value) for value in (1.0, 2.0, 9.0)] + [row("largest_length", 150, 150)]
+    rows += [row("latency_ms", 100, value) for value in (1.0, 2.0, 9.0)]
     found = summarise(rows)
     assert found["lengths"][1] == {"feature_length": 200, "out_of_memory": True}
     assert (found["lengths"][0]["median_ms"], found["lengths"][0]["samples"]) == (2.0, 3)
-    assert found["largest_length"] == 150
 
 
 def test_bad_input_exits_with_2(tmp_path: Path) -> None:
@@ -93,3 +92,12 @@ def test_bad_input_exits_with_2(tmp_path: Path) -> None:
         assert words in err
         assert "remedy" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_largest_length_up_to_a_cap() -> None:
+    result = CliRunner().invoke(main, ["bench", "limit", "--model", "tadtr", "--from", "8", "--to", "16"])
+    assert (result.exit_code, result.stdout) == (0, "16\n")
+    assert "nothing longer was tried" in result.stderr
+    refused = CliRunner().invoke(main, ["bench", "limit", "--model", "tadtr", "--from", "20", "--to", "10"])
+    assert refused.exit_code == 2
+    assert "lengths from 20 to 10" in refused.stderr

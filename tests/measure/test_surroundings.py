@@ -1,0 +1,32 @@
+"""What makes a machine not quiet, and that looking costs what it says."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tal_repro.measure.surroundings import disturbances, look_around
+
+
+@pytest.mark.parametrize(
+    ("around", "words"),
+    [
+        ({"cpu_mean_percent": 2.0, "gpu_percent": 1.0, "cpu_steal_percent": 0.2}, []),
+        ({"cpu_mean_percent": 60.0}, ["others use 60 % of the CPU"]),
+        ({"cpu_steal_percent": 7.0}, ["the hypervisor withholds 7 % of the CPU"]),
+        ({"neighbours": [12, 13], "gpu_percent": 90.0}, ["processes 12, 13 compute on the device"]),
+        ({"neighbours": [], "gpu_percent": 90.0}, ["the GPU is 90 % busy"]),
+    ],
+)
+def test_reasons_for_doubt(around: dict[str, float], words: list[str]) -> None:
+    assert disturbances(around) == words
+
+
+def test_looking_around() -> None:
+    start = time.perf_counter()
+    found = look_around("cpu", seconds=0.1)
+    assert 0.1 <= time.perf_counter() - start < 5
+    assert 0 <= found["cpu_mean_percent"] <= 100
+    assert found["load_1min"] >= 0
+    assert "neighbours" not in found  # of a device, and there is none
