@@ -37,7 +37,7 @@ def claims(verdicts: list[Verdict], results: str | None) -> Html:
 
 
 def _filters(verdicts: list[Verdict]) -> Html:
-    models = sorted({model for verdict in verdicts for model in verdict.claim.models}, key=list(MODELS).index)
+    models = [model for model in MODELS if any(model in models_of(verdict) for verdict in verdicts)]
     options = {
         "section": list(dict.fromkeys(verdict.claim.section for verdict in verdicts)),
         "published": list(PUBLISHED_VERDICTS),
@@ -78,8 +78,14 @@ def _claim(verdict: Verdict, results: str | None) -> Html:
     more = tag("tr", tag("td", story, colspan=len(HEADER), role="cell"), role="row", class_="more")
     return tag(
         "tbody", line, more, role="rowgroup", id=f"claim-{claim.id}", data_section=claim.section,
-        data_published=verdict.published, data_measured=measured.verdict, data_model=" ".join(claim.models),
+        data_published=verdict.published, data_measured=measured.verdict, data_model=" ".join(models_of(verdict)),
     )  # fmt: skip
+
+
+def models_of(verdict: Verdict) -> list[str]:
+    """Return the models that a claim is about: those it is measured on, and those it names."""
+    claim = verdict.claim
+    return [name for name, entry in MODELS.items() if name in claim.models or entry.title in claim.statement]
 
 
 def _story(verdict: Verdict, results: str | None) -> Iterator[Html]:
