@@ -106,7 +106,7 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
         return [RunRecord(store.folder(spec)) for spec in specs]
     check_device(request.device)
     torch.set_num_threads(specs[0].threads)
-    before = look_around(request.device, neighbours(request.device))
+    before = look_around(request.device, neighbours)
     for reason in disturbances(before):
         say(f"this machine is not quiet, times are doubtful: {reason}")
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
@@ -115,7 +115,7 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
     for model, row in measure_subjects(subjects, request.device, include=request.include, effort=request.effort):
         rows[model].append(row)
         _tell(row, model, say)
-    after = look_around(request.device, neighbours(request.device))
+    after = look_around(request.device, neighbours)
     about = {"before": before, "after": after, "doubtful": disturbances(before)}
     status = {"study": "", "started": started, "seconds": round(time.monotonic() - clock, 3)}
     return [_store(spec, store, rows[spec.model], request, about, status) for spec in specs]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from tal_repro.errors import InputError
 from tal_repro.measure.counters import system_counters
 from tal_repro.measure.nvml import open_gpu
 
@@ -14,9 +16,14 @@ QUIET_CPU_PERCENT = 5.0  # of all cores, used by others while we do nothing
 QUIET_GPU_PERCENT = 2.0
 LOOK_S = 0.5
 
+Neighbours = Callable[[str], tuple[int, ...]]
 
-def look_around(device: str, neighbours: tuple[int, ...] = (), seconds: float = LOOK_S) -> dict[str, Any]:
-    """Return what others use while we sleep for `seconds`, the load, and a GPU's clock, temperature and neighbours."""
+
+def look_around(device: str, neighbours: Neighbours = lambda device: (), seconds: float = LOOK_S) -> dict[str, Any]:
+    """Return what others use while we sleep for `seconds`, the load, and a GPU's clock, temperature and neighbours.
+
+    `neighbours` names the processes on a device; where it cannot tell (InputError), they are absent.
+    """
     take = system_counters()
     take(time.monotonic())
     time.sleep(seconds)
@@ -27,7 +34,8 @@ def look_around(device: str, neighbours: tuple[int, ...] = (), seconds: float = 
     if device.startswith("cuda"):
         gpu = open_gpu(int(device.partition(":")[2] or 0))
         found |= gpu.sample() if gpu else {}
-        found["neighbours"] = list(neighbours)
+        with contextlib.suppress(InputError):
+            found["neighbours"] = list(neighbours(device))
     return found
 
 

@@ -82,9 +82,9 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
         effort=Effort(**run.spec.options.get("effort", {})),
         seed=run.spec.seed,
     )
-    before = look_around(run.device, neighbours(run.device))
+    before = look_around(run.device, neighbours)
     run.record.write_measurements(_beating(rows, run))
-    after = look_around(run.device, neighbours(run.device))
+    after = look_around(run.device, neighbours)
     about = {"before": before, "after": after, "doubtful": disturbances(before)}
     run.record.write_json("details", {"surroundings": about})
 

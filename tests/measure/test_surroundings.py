@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tal_repro.errors import InputError
 from tal_repro.measure.surroundings import disturbances, look_around
 
 
@@ -30,3 +31,11 @@ def test_looking_around() -> None:
     assert 0 <= found["cpu_mean_percent"] <= 100
     assert found["load_1min"] >= 0
     assert "neighbours" not in found  # of a device, and there is none
+
+
+def test_neighbours_that_cannot_be_told_are_absent() -> None:
+    def blind(device: str) -> tuple[int, ...]:
+        raise InputError("NVML does not answer")
+
+    assert "neighbours" not in look_around("cuda:0", blind, seconds=0.01)
+    assert look_around("cuda:0", lambda device: (7,), seconds=0.01)["neighbours"] == [7]
