@@ -42,6 +42,8 @@ def main() -> None:
     for name in options.models:
         torch.manual_seed(options.seed)
         both = pair(name, settings(name).recipe, options.upstream / model_entry(name).submodule)
+        if hasattr(both, "set_dropout"):  # off in the parity tool, but part of a training step
+            both.set_dropout(settings(name).recipe.dropout)
         report["models"][name] = time_model(both, options.rounds, options.seed)
         print_model(name, report["models"][name])
     if options.out:
