@@ -61,10 +61,13 @@ def _mean_errors(table: Table, predicted: Array, told: str) -> Derivation:
     unseen = table["train_percent"] > FIT_UP_TO_PERCENT
     readings = tuple(
         Reading(label, float(error[keep].mean()), float(error[keep].std()))
-        for label, keep in ((f"{int(unseen.sum())} unseen points", unseen), (f"all {len(error)} points", error >= 0))
+        for label, keep in (
+            (f"the {int(unseen.sum())} unseen points", unseen),
+            (f"all {len(error)} points", error >= 0),
+        )
     )
-    numbers = "; ".join(f"{r.label}: {r.value:.2f} ± {r.spread:.2f}" for r in readings)
-    return Derivation(readings, (table,), f"the printed equation misses by {numbers}{told}")
+    numbers = ", ".join(f"by {r.value:.2f} ± {r.spread:.2f} on {r.label}" for r in readings)
+    return Derivation(readings, (table,), f"the printed equation misses {numbers} (population std){told}")
 
 
 @derives("E5", tables=["learning_curves", "paper_equations"])
