@@ -30,12 +30,16 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "show": ("show", "show", "Show one run and the command that repeats it."),
     "gc": ("gc", "gc", "List or delete what a results folder can do without."),
     "results": ("results", "results", "Carry finished runs between machines as one archive."),
+    "released": ("released", "released", "Evaluate the authors' checkpoint beside its published mAP."),
     "upstream": ("upstream", "upstream", "Look at the authors' code and prepare patched copies."),
     "macs": ("macs", "macs", "Count multiply-accumulate operations of a model."),
     "trace": ("trace", "trace", "Run any command under the hardware sampler."),
     "bench": ("bench", "bench", "Time inference against length; find what a training waits for."),
     "compare": ("compare", "compare", "Compare the measurements of two machines."),
 }
+
+# What the light environment does without (env/base.in).
+FULL_ONLY = frozenset({"torch", "fvcore", "psutil"})
 
 
 class LazyVerbs(click.Group):
@@ -60,6 +64,11 @@ class LazyVerbs(click.Group):
             return super().invoke(ctx)
         except InputError as error:
             click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        except ModuleNotFoundError as error:
+            if error.name not in FULL_ONLY:
+                raise
+            click.echo(f"error: this needs {error.name}, which is not installed\n  remedy: make setup", err=True)
             sys.exit(2)
 
 

@@ -143,7 +143,13 @@ def _checkout(model: str) -> str:
 
 
 def _macs(model: str, engine: str) -> str:
-    macs = count_apart(model, engine, MACS_LENGTH)["macs"]
+    if engine == "native":
+        from tal_repro.measure.macs import count_module
+
+        adapter = get_adapter(model, engine)
+        macs: object = count_module(adapter.build_for_macs(MACS_LENGTH), *adapter.example_input(MACS_LENGTH))[0]
+    else:
+        macs = count_apart(model, engine, MACS_LENGTH)["macs"]
     if not isinstance(macs, int) or macs <= 0:
         raise InputError("the module multiplies nothing", "build", f"return the whole model; see {DOCS}")
     return f"{macs / 1e9:.3f} GMACs at {MACS_LENGTH} feature steps"

@@ -30,7 +30,7 @@ WHERE = {
     "tadtr": "its README's OneDrive folder (thumos14_i3d2s_tadtr_reference.pth)",
     "actionformer": "its README: Google Drive, file 1isG3bc1dG5-llBRFCivJwz_7c_b0XDcY",
     "tridet": "its README: Google Drive, folder 1eVROG6z-vHtm4AnXsh4N8ruUKkAidLqZ",
-    "temporalmaxer": "its README: OneDrive",
+    "temporalmaxer": "its authors, if at all: the README names none (train it: tal-repro train --model temporalmaxer)",
 }
 Row = dict[str, Any]
 

@@ -98,7 +98,7 @@ def test_the_weights_are_what_is_scored(checkpoint: Path, data_dir: Path, tmp_pa
 
 def test_what_is_not_a_checkpoint_of_the_model_is_refused(checkpoint: Path, data_dir: Path, tmp_path: Path) -> None:
     missing = call(tmp_path / "none.pth", data_dir, tmp_path)
-    assert missing.exit_code == 2 and "OneDrive" in missing.output
+    assert missing.exit_code == 2 and "the README names none" in missing.output
     evil = tmp_path / "evil.pth"
     torch.save({"state_dict": Evil()}, evil)
     refused = call(evil, data_dir, tmp_path)
