@@ -39,7 +39,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 
 # What the light environment does without (env/base.in).
-FULL_ONLY = frozenset({"torch", "fvcore", "psutil"})
+FULL_ONLY = frozenset({"torch", "fvcore", "psutil", "pynvml", "yaml"})
 
 
 class LazyVerbs(click.Group):

@@ -52,3 +52,16 @@ def test_an_input_error_is_a_message_and_exit_code_2(monkeypatch):
 
 def test_an_unknown_verb_is_refused():
     assert CliRunner().invoke(main, ["explode"]).exit_code == 2
+
+
+@pytest.mark.parametrize("package", ["torch", "fvcore"])
+def test_a_package_that_the_light_environment_lacks_is_told_with_its_remedy(monkeypatch, package):
+    @click.command()
+    def needy() -> None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+    monkeypatch.setattr(type(main), "get_command", lambda self, ctx, name: needy)
+    answer = CliRunner().invoke(main, ["macs"])
+    assert answer.exit_code == 2
+    assert package in answer.output
+    assert "make setup" in answer.output
