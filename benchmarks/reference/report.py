@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import platform
 import subprocess
@@ -25,16 +26,27 @@ def describe_run(models: Sequence[str], upstream: Path, seed: int) -> dict[str, 
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
         "cpu": _cpu_name(),
+        "soft_nms": "upstream's extension" if importlib.util.find_spec("nms_1d_cpu") else "its algorithm in numpy",
         "upstream": {name: _source(upstream / model_entry(name).submodule) for name in models},
         "native_commit": _git(Path.cwd(), "rev-parse", "HEAD"),
     }
 
 
 def write_report(path: Path, head: dict[str, Any], rows: Iterable[Any]) -> None:
-    """Write the run's description and its rows as JSON."""
+    """Write the run's description and its rows as JSON.
+
+    Rows of an existing report that this run did not repeat are kept, each with the commit they were measured at.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [asdict(row) for row in rows]
-    path.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n")
+    fresh = [{**asdict(row), "native_commit": head["native_commit"]} for row in rows]
+    done = {(row["model"], row["check"]) for row in fresh}
+    old = json.loads(path.read_text()) if path.exists() else {"rows": []}
+    kept = [
+        {"native_commit": old["native_commit"], **row}
+        for row in old["rows"]
+        if (row["model"], row["check"]) not in done
+    ]
+    path.write_text(json.dumps({**head, "rows": kept + fresh}, indent=1) + "\n")
 
 
 def print_table(rows: Iterable[Any]) -> None:

@@ -33,7 +33,7 @@ def _decode_level(model: PyramidDetector, outputs: PyramidOutputs, sample: int, 
     recipe, stride = model.recipe, 2.0**level
     scores = outputs.logits[level][sample, :, :valid].T.sigmoid().flatten()  # point by point, as upstream orders them
     above = (scores > recipe.pre_nms_score).nonzero()[:, 0]
-    scores, order = scores[above].sort(descending=True, stable=True)
+    scores, order = scores[above].sort(descending=True)  # not stable: upstream's order among equal scores
     order, scores = above[order[: recipe.pre_nms_topk]], scores[: recipe.pre_nms_topk]
     point = torch.div(order, recipe.num_classes, rounding_mode="floor")
     label = order % recipe.num_classes
