@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -88,6 +89,17 @@ def test_page_shows_all_figures_and_marks_synthetic_runs(text: str, content: Con
     assert text.count('class="watermark"') == sum(one.synthetic for one in content.forecasts) == 4
     assert len(content.forecasts) == 8
     assert "<metadata" not in text and "rdf:" not in text
+
+
+def test_claim_tells_its_whole_story_once(text: str, content: Content) -> None:
+    stories = re.findall(r'<tbody[^>]*id="claim-([^"]+)".*?<pre[^>]*>(.*?)</pre>', text, re.S)
+    assert len(stories) == len(content.verdicts)
+    for (name, story), verdict in zip(stories, content.verdicts, strict=True):
+        readings = verdict.derivation.readings if verdict.derivation else ()
+        shown = html.unescape(story)
+        assert name == verdict.claim.id
+        assert all(reading.label in shown for reading in readings)
+        assert not any(line.startswith(("reason ", "runs ")) for line in shown.splitlines())
 
 
 def test_same_runs_give_the_same_page(empty: Content) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS
 from tal_repro.paper.report.markup import Html, command, join, region, shortened, tag
 from tal_repro.paper.table import spans
-from tal_repro.paper.verdict_text import measured_text, recomputed_text, story_lines
+from tal_repro.paper.verdict_text import WIDTH, measured_text, recomputed_text, story_lines
 from tal_repro.paper.verdicts import Verdict
 
 IDS_SHOWN = 60
@@ -93,28 +94,24 @@ def _story(verdict: Verdict, results: str | None) -> Iterator[Html]:
     lines = ["".join(text for text, _ in line) for line in story_lines(verdict)]
     yield tag("p", verdict.reason)
     yield tag("p", f"Measured here: {verdict.measured.reason}.")
-    shown = [line for line in lines[1:] if not line.startswith("reason ")]
+    shown = lines[1:]
     first_table = next((i for i, line in enumerate(shown) if not line), len(shown))
-    kept = _without_runs(shown[:first_table])
+    ids = " ".join(run.run_id for run in verdict.measured.runs)
+    kept = _without(_without(shown[:first_table], "reason ", verdict.reason), "runs ", ids)
     yield tag("pre", "\n".join([*kept, *shown[first_table:]]), tabindex="0", role="region",
               aria_label=f"Derivation of {verdict.claim.id}")  # fmt: skip
     if verdict.derivation and verdict.derivation.rows:
         yield tag("p", "Source rows: ", "; ".join(spans(table) for table in verdict.derivation.rows), ".")
     if verdict.measured.runs:
-        ids = shortened((run.run_id for run in verdict.measured.runs), IDS_SHOWN)
-        yield tag("p", "Runs: ", tag("span", ids, class_="ids"))
+        yield tag("p", "Runs: ", tag("span", shortened(ids.split(), IDS_SHOWN), class_="ids"))
     where = f" --results {quoted(results)}" if results else ""
     yield tag("p", "Repeat it: ", command(f"tal-repro verify --claim {verdict.claim.id}{where}"))
 
 
-def _without_runs(lines: list[str]) -> list[str]:
-    """Drop the run ids of the story: the page lists them once, cut."""
-    kept, inside = [], False
-    for line in lines:
-        inside = line.startswith("runs ") or (inside and line.startswith(" " * 10))
-        if not inside:
-            kept.append(line)
-    return kept
+def _without(lines: list[str], label: str, text: str) -> list[str]:
+    """Drop the lines that the story wraps a labelled text over: the page says it in its own way."""
+    start = next((place for place, line in enumerate(lines) if line.startswith(label)), len(lines))
+    return lines[:start] + lines[start + len(textwrap.wrap(text, WIDTH - 10)) :]
 
 
 def quoted(path: str) -> str:
