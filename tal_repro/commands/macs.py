@@ -44,10 +44,13 @@ def macs(
     click.echo("Not counted by fvcore: " + ", ".join(sorted({name for u, _ in rows for name in u.unsupported_ops})))
 
 
-def _count(model: str, length: int, max_seq_len: int | None, actionness: bool) -> tuple[MacCount, MacCount]:
-    """Return the count in upstream's form and in native form."""
+def _count(model: str, length: int, max_seq_len: int | None, actionness: bool) -> tuple[MacCount, MacCount | None]:
+    """Return the count in upstream's form and in native form (None: the model has no native engine)."""
+    from tal_repro.engines.registry import engines_of
     from tal_repro.measure.macs import count_macs
 
+    if "native" not in engines_of(model):
+        return _count_authors_code(model, length), None
     options: dict[str, Any] = {} if model != "tadtr" else {"actionness": actionness}
     limit = None if model == "tadtr" else max_seq_len
     return (
@@ -56,7 +59,16 @@ def _count(model: str, length: int, max_seq_len: int | None, actionness: bool) -
     )
 
 
-def _as_json(upstream: MacCount, native: MacCount) -> dict[str, Any]:
+def _count_authors_code(model: str, length: int) -> MacCount:
+    """Count a model that was added, by its authors' own code."""
+    from tal_repro.engines.macs_process import count_apart
+    from tal_repro.measure.macs import MacCount
+
+    found: dict[str, Any] = count_apart(model, "upstream", length)
+    return MacCount(model, length, length, None, found["macs"], found["by_operator"], found["unsupported_ops"])
+
+
+def _as_json(upstream: MacCount, native: MacCount | None) -> dict[str, Any]:
     return {
         "schema": "tal-repro/macs/1",
         "model": upstream.model,
@@ -66,14 +78,15 @@ def _as_json(upstream: MacCount, native: MacCount) -> dict[str, Any]:
         "macs": upstream.macs,
         "by_operator": upstream.by_operator,
         "unsupported_ops": upstream.unsupported_ops,
-        "native_macs": native.macs,
-        "native_by_operator": native.by_operator,
+        "native_macs": native.macs if native else None,
+        "native_by_operator": native.by_operator if native else {},
     }
 
 
-def _table(rows: list[tuple[MacCount, MacCount]]) -> list[str]:
+def _table(rows: list[tuple[MacCount, MacCount | None]]) -> list[str]:
     lines = [f"{'model':<14}{'length':>8}{'padded':>8}{'upstream GMACs':>18}{'native GMACs':>18}"]
     for upstream, native in rows:
-        counts = f"{upstream.macs / GIGA:>18.9f}{native.macs / GIGA:>18.9f}"
+        own = f"{native.macs / GIGA:.9f}" if native else "none"
+        counts = f"{upstream.macs / GIGA:>18.9f}{own:>18}"
         lines.append(f"{upstream.model:<14}{upstream.feature_length:>8}{upstream.padded_length:>8}{counts}")
     return lines

@@ -66,9 +66,3 @@ def check(name: str, engine: str | None, settings: tuple[str, ...], train: bool,
         }
         click.echo(json.dumps(payload))
     sys.exit(0 if passed else 1)
-
-
-def attach(group: click.Group) -> None:
-    """Add both commands to `tal-repro models`."""
-    group.add_command(new)
-    group.add_command(check)

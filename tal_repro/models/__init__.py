@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tal_repro.errors import InputError
 from tal_repro.models import recipes
 from tal_repro.models.registry import MODELS, model_entry
 
@@ -23,7 +24,10 @@ def build(name: str, **overrides: Any) -> Localizer:
 
     Raises InputError for an unknown model or hyper-parameter.
     """
-    recipe = recipes.with_overrides(model_entry(name).recipe, overrides)
+    entry = model_entry(name)
+    if entry.adapter:
+        raise InputError(f"{name} has no native model", remedy="use --engine upstream")
+    recipe = recipes.with_overrides(entry.recipe, overrides)
     if isinstance(recipe, recipes.TadtrRecipe):
         from tal_repro.models.tadtr import TadTR
 

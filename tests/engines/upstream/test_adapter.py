@@ -1,0 +1,106 @@
+"""Bad input of an upstream run, each answered by name and with what mends it; and a run that was killed before."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tal_repro.data.synthetic import write_synthetic
+from tal_repro.data.synthetic_config import SyntheticConfig
+from tal_repro.engines.adapter import RunContext
+from tal_repro.engines.registry import engine_for, engines_of, get_adapter
+from tal_repro.engines.upstream import checkout
+from tal_repro.engines.upstream.job import fresh_work_folder
+from tal_repro.errors import InputError
+from tal_repro.models.registry import MODELS, model_entry
+from tal_repro.record import RunStore
+from tal_repro.spec import RunSpec, SubsetSpec
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "tiny"
+    return write_synthetic(out, SyntheticConfig(6, 20, 16, 20, (20.0, 25.0), difficulty=0.1, seed=4))
+
+
+@pytest.fixture
+def run(spec: RunSpec, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunContext]:
+    """Return a function that opens an upstream run; there is no checkout."""
+    monkeypatch.setenv(checkout.THIRD_PARTY_VARIABLE, str(tmp_path / "nothing"))
+    monkeypatch.setenv(checkout.PREPARED_VARIABLE, str(tmp_path / "prepared"))
+
+    def make(model: str, ids: tuple[str, ...] = (), data: Path | None = data_dir, unit: str = "video") -> RunContext:
+        recipe = dataclasses.asdict(model_entry(model).recipe)
+        subset = SubsetSpec(unit=unit)  # type: ignore[arg-type]
+        own = dataclasses.replace(spec, model=model, engine="upstream", recipe=recipe, subset=subset)
+        return RunContext(own, RunStore(tmp_path / "runs").writer(own), data, "cpu", ids)
+
+    return make
+
+
+def train(context: RunContext) -> None:
+    get_adapter(context.spec.model, "upstream").train(context)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_missing_checkout_stops_the_run_before_it_starts(run: Callable[..., RunContext], model: str) -> None:
+    context = run(model)
+    with pytest.raises(InputError, match=r"is missing(.|\n)*make submodules"):
+        train(context)
+    assert not (context.record.paths.folder / "work").exists()
+
+
+def test_no_data_and_the_wrong_layout_say_what_is_looked_for(
+    run: Callable[..., RunContext], data_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="--data DIR"):
+        train(run("tridet", data=None))
+    other = shutil.copytree(data_dir, tmp_path / "other")
+    for file in other.rglob("thumos14.json"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"no annotations of layout actionformer(.|\n)*annotations/thumos14\.json"):
+        train(run("tridet", data=other))
+    with pytest.raises(InputError, match="no such data folder"):
+        train(run("tadtr", data=tmp_path / "none"))
+
+
+@pytest.mark.parametrize(("model", "unit"), [("tridet", "video"), ("tadtr", "slice"), ("tadtr", "video")])
+def test_an_id_that_is_not_in_the_data_is_named(run: Callable[..., RunContext], model: str, unit: str) -> None:
+    with pytest.raises(InputError, match=r"1 of 1 training units are not in this data set, the first: video_nobody"):
+        train(run(model, ("video_nobody_0000001",), unit=unit))
+
+
+def test_a_video_without_features_is_named(run: Callable[..., RunContext], data_dir: Path, tmp_path: Path) -> None:
+    """Three upstreams would leave it out without a word."""
+    copy = shutil.copytree(data_dir, tmp_path / "copy")
+    feature = sorted(copy.rglob("video_validation_*.npy"))[0]
+    others = tuple(path.stem for path in sorted(copy.rglob("video_validation_*.npy")))
+    feature.unlink()
+    with pytest.raises(InputError, match=f"no feature file for {feature.stem}"):
+        train(run("actionformer", others, copy))
+
+
+def test_a_run_killed_after_its_copy_was_made_starts_over_and_says_so(
+    run: Callable[..., RunContext], capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = run("tadtr")
+    work = fresh_work_folder(context)
+    assert capsys.readouterr().out == ""
+    (work / "half").write_text("written")
+    context.record.paths.events.write_text('{"time": 1.0, "kind": "run", "phase": "start"}\n')
+    assert fresh_work_folder(context) == work
+    assert "starting over" in capsys.readouterr().out
+    assert list(work.iterdir()) == [] and not context.record.paths.events.exists()
+
+
+def test_a_model_gets_the_engine_it_has() -> None:
+    assert engines_of("tadtr") == ("native", "upstream")
+    assert engine_for("tadtr", "upstream") == "upstream"
+    with pytest.raises(InputError, match=r"unknown model 'tad'(.|\n)*tadtr"):
+        get_adapter("tad", "upstream")
+    with pytest.raises(InputError, match="unknown engine"):
+        get_adapter("tadtr", "imaginary")
