@@ -30,7 +30,7 @@ demo: $(FULL)  ## the whole study in miniature on embedded synthetic data (2 cor
 
 .PHONY: test
 test: $(DEV)  ## the default tests (no GPU, no network, no submodule)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 .PHONY: verify
 verify: $(LIGHT)  ## a verdict on every number of the paper, from published data and your runs
