@@ -26,13 +26,14 @@ class Sleeper(nn.Module):
         super().__init__()
         time.sleep(build_ms / 1000)
         self.ms_per_step = ms_per_step
-        self.calls: list[int] = []
+        self.took: list[tuple[int, float]] = []
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         assert torch.is_inference_mode_enabled()
         assert not self.training
-        self.calls.append(int(lengths[0]))
+        start = time.perf_counter()
         time.sleep(self.ms_per_step * int(lengths[0]) / 1000)
+        self.took.append((int(lengths[0]), 1000 * (time.perf_counter() - start)))
         return features
 
 
@@ -40,19 +41,25 @@ def example_input(length: int) -> tuple[Tensor, Tensor]:
     return torch.zeros(1, 1, length), torch.tensor([length])
 
 
-def test_a_sleeping_model_is_timed_to_a_few_percent() -> None:
-    rows = list(measure_inference(lambda: Sleeper(build_ms=60), example_input, [20, 40, 80, 160], "cpu", effort=QUICK))
-    lowest = {
-        n: min(r["value"] for r in rows if (r["quantity"], r["feature_length"]) == ("latency_ms", n))
-        for n in (20, 40, 80, 160)
-    }
-    for length, value in lowest.items():  # the lowest: a busy machine wakes sleepers late
-        assert length <= value <= 1.03 * length + 2
-    assert 60 <= next(r["value"] for r in rows if r["quantity"] == "build_ms") < 200
+def test_a_sleeping_model_is_timed_to_one_percent() -> None:
+    """Each time is compared with the model's own clock: a busy machine wakes sleepers late, and both see it."""
+    made: list[Sleeper] = []
+
+    def build() -> Sleeper:
+        made.append(Sleeper(build_ms=60))
+        return made[-1]
+
+    lengths = [20, 40, 80, 160]
+    rows = list(measure_inference(build, example_input, lengths, "cpu", effort=QUICK))
+    for length in lengths:
+        timed = [r["value"] for r in rows if (r["quantity"], r["feature_length"]) == ("latency_ms", length)]
+        own = [ms for steps, ms in made[0].took if steps == length][-len(timed) :]
+        excess = [value - ms for value, ms in zip(timed, own, strict=True)]
+        assert min(excess) >= 0
+        assert min(excess) <= 0.01 * length + 1
+        assert min(timed) >= length
+    assert next(r["value"] for r in rows if r["quantity"] == "build_ms") >= 60
     assert sum(r["quantity"] == "collection_ms" for r in rows) == 3
-    found = linearity(lowest)
-    assert found.slope_ms_per_step == pytest.approx(1, rel=0.05)
-    assert found.verdict == "linear"
 
 
 def test_every_sample_is_kept_and_models_and_lengths_alternate() -> None:
@@ -86,14 +93,16 @@ def test_model_post_and_all_are_told_apart() -> None:
         time.sleep(0.03)
 
     def lowest(include: str) -> tuple[str, float]:
-        subject = Subject("a", lambda: Sleeper(1.0), example_input, (50,), post)
+        subject = Subject("a", lambda: Sleeper(1.0), example_input, (100,), post)
         rows = [row for _, row in measure_subjects([subject], "cpu", include=include, effort=QUICK)]
         (quantity,) = {row["quantity"] for row in rows if row["quantity"].endswith("latency_ms")}
         return quantity, min(row["value"] for row in rows if row["quantity"] == quantity)
 
-    assert lowest("model") == ("latency_ms", pytest.approx(50, rel=0.1))
-    assert lowest("post") == ("post_latency_ms", pytest.approx(30, rel=0.15))
-    assert lowest("all") == ("full_latency_ms", pytest.approx(80, rel=0.1))
+    found = {include: lowest(include) for include in ("model", "post", "all")}
+    assert [quantity for quantity, _ in found.values()] == ["latency_ms", "post_latency_ms", "full_latency_ms"]
+    least = {"model": 100, "post": 30, "all": 130}
+    assert all(found[include][1] >= ms for include, ms in least.items())
+    assert found["post"][1] < 100 <= found["model"][1]  # one without the other
 
 
 class Hog(nn.Module):
