@@ -41,6 +41,9 @@ epochs = 5
 """
 
 
+pytestmark = pytest.mark.timeout(900)  # commands of a user, one process each
+
+
 class Kit:
     """A copy of the kit whose commands run as a user's would."""
 
