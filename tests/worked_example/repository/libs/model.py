@@ -15,7 +15,7 @@ class StepNet(nn.Module):
         return self.second(self.first(features.transpose(0, 1)[None]).relu())[0].transpose(0, 1)
 
 
-def detect(scores, fps, threshold=0.3):
+def detect(scores, fps, threshold=0.1):
     """Return (start, end, class, score) rows of one video."""
     found = []
     for label in range(scores.shape[1]):
