@@ -126,7 +126,7 @@ def execute(
         status = {**_begin(writer, device, study, alone), "settings": list(settings)}
         _execute(writer, data_dir, device, stop, exclusive)
         _end_output(log)
-        writer.finish(**status, seconds=round(time.monotonic() - started, 3), finished=_now())
+        writer.finish(**status, **_cost(started))
         return DONE
     except StopRequested:
         return STOPPED
@@ -237,11 +237,18 @@ def _fail(writer: RunWriter | None, error: BaseException, started: float) -> int
         status = read_json(writer.paths.status) if writer.paths.status.exists() else {}
         for key in ("format", "state", "pid"):
             status.pop(key, None)
-        writer.fail(_reason(error), **{**status, "seconds": round(time.monotonic() - started, 3), "finished": _now()})
+        writer.fail(_reason(error), **{**status, **_cost(started)})
     except OSError as second:
         traceback.print_exception(second)
         return DISK_FULL if second.errno in _NO_SPACE else FAILED
     return FAILED
+
+
+def _cost(started: float) -> dict[str, Any]:
+    """Return what this attempt took: wall seconds, and CPU seconds of its process and the children it has ended."""
+    spent = os.times()
+    cpu = spent.user + spent.system + spent.children_user + spent.children_system
+    return {"seconds": round(time.monotonic() - started, 3), "cpu_seconds": round(cpu, 3), "finished": _now()}
 
 
 def _reason(error: BaseException) -> str:
