@@ -53,9 +53,7 @@ class PyramidRecipe:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     ema_decay: float = 0.999
-    early_stop: bool = (
-        False  # TemporalMaxer: evaluate from epoch (epochs - 5) // 2, stop at 3 without a better mAP
-    )
+    early_stop: bool = False  # TemporalMaxer: evaluate from epoch (epochs - 5) // 2, stop at 3 without a better mAP
     budget: Budget = "epochs"  # "steps": every subset gets the optimizer steps of the whole training set
     # augmentation
     crop_ratio: tuple[float, float] = (0.9, 1.0)
@@ -67,9 +65,7 @@ class PyramidRecipe:
     nms_sigma: float = 0.5
     nms_min_score: float = 0.001
     max_detections: int = 200  # per video; TriDet 2000
-    loader_workers: int = (
-        4  # upstream's draws depend on it; native's do not, and native leaves it out of the run id
-    )
+    loader_workers: int = 4  # upstream's draws depend on it; native's do not, and native leaves it out of the run id
 
 
 @dataclass(frozen=True)
