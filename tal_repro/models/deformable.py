@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tal_repro.models.linear import Linear
 from tal_repro.models.weighted_rows import weighted_rows
 
 
@@ -24,10 +25,10 @@ class DeformableAttention(nn.Module):
             raise ValueError(f"hidden_dim {dim} is not a multiple of attention_heads {heads}")
         self.heads, self.points = heads, points
         self.upstream_arithmetic = False  # for MAC counts: sample with grid_sample, then weigh
-        self.offsets = nn.Linear(dim, heads * points)
-        self.scores = nn.Linear(dim, heads * points)
-        self.value = nn.Linear(dim, dim)
-        self.output = nn.Linear(dim, dim)
+        self.offsets = Linear(dim, heads * points)
+        self.scores = Linear(dim, heads * points)
+        self.value = Linear(dim, dim)
+        self.output = Linear(dim, dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

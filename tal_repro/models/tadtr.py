@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tal_repro.models.inputs import check_features
 from tal_repro.models.interface import Candidates, Target
+from tal_repro.models.linear import Linear
 from tal_repro.models.recipes import TadtrRecipe
 from tal_repro.models.roi_align import roi_align
 from tal_repro.models.tadtr_layers import DecoderLayer, EncoderLayer, sine_positions, step_references
@@ -53,9 +54,9 @@ class TadTR(nn.Module):
         self.level_embedding = nn.Parameter(torch.empty(dim))
         self.encoder = _copies(EncoderLayer(recipe), recipe.encoder_layers)
         self.queries = nn.Parameter(torch.empty(recipe.queries, 2 * dim))  # position, then content
-        self.reference = nn.Linear(dim, 1)
+        self.reference = Linear(dim, 1)
         self.decoder = _copies(DecoderLayer(recipe), recipe.decoder_layers)
-        self.class_heads = _copies(nn.Linear(dim, recipe.num_classes), recipe.decoder_layers)
+        self.class_heads = _copies(Linear(dim, recipe.num_classes), recipe.decoder_layers)
         self.segment_heads = _copies(_perceptron(dim, dim, dim, 2), recipe.decoder_layers)
         if recipe.actionness:
             self.actionness_head = _perceptron(recipe.roi_bins * dim, dim, dim, 1)
@@ -192,7 +193,7 @@ def _perceptron(first: int, *widths: int) -> nn.Sequential:
     """Return linear layers of these widths with ReLU between them."""
     layers: list[nn.Module] = []
     for inner, outer in zip((first, *widths), widths, strict=False):
-        layers += [nn.Linear(inner, outer), nn.ReLU(inplace=True)]
+        layers += [Linear(inner, outer), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])
 
 

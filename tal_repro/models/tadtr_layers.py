@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tal_repro.models.deformable import DeformableAttention
 from tal_repro.models.dropout import Dropout
+from tal_repro.models.linear import Linear, linear
 from tal_repro.models.recipes import TadtrRecipe
 
 
@@ -15,8 +16,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.expand = nn.Linear(dim, hidden)
-        self.contract = nn.Linear(hidden, dim)
+        self.expand = Linear(dim, hidden)
+        self.contract = Linear(hidden, dim)
         self.norm = nn.LayerNorm(dim)
         self.hidden_dropout = Dropout(dropout)
         self.dropout = Dropout(dropout)
@@ -33,8 +34,8 @@ class QueryAttention(nn.Module):
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.query_key_value = nn.Linear(dim, 3 * dim)
-        self.output = nn.Linear(dim, dim)
+        self.query_key_value = Linear(dim, 3 * dim)
+        self.output = Linear(dim, dim)
         self.weight_dropout = Dropout(dropout)
         nn.init.zeros_(self.query_key_value.bias)
         nn.init.zeros_(self.output.bias)
@@ -43,8 +44,8 @@ class QueryAttention(nn.Module):
         """Map content [B, Q, C] with position [B, Q, C] to [B, Q, C]."""
         batch, queries, dim = content.shape
         weight, bias = self.query_key_value.weight, self.query_key_value.bias
-        query_key = nn.functional.linear(content + position, weight[: 2 * dim], bias[: 2 * dim])
-        value = nn.functional.linear(content, weight[2 * dim :], bias[2 * dim :])
+        query_key = linear(content + position, weight[: 2 * dim], bias[: 2 * dim])
+        value = linear(content, weight[2 * dim :], bias[2 * dim :])
         query, key, value = (
             x.view(batch, queries, self.heads, -1).transpose(1, 2).flatten(0, 1)
             for x in (*query_key.chunk(2, -1), value)
