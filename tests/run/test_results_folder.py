@@ -237,7 +237,11 @@ def test_a_bad_archive_adds_nothing(filled: RunStore, tmp_path: Path, change: An
     assert not (tmp_path / "evil").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not gzip", gzip.compress(b"not tar" * 200), gzip.compress(b"")[:7]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not gzip", gzip.compress(b"not tar" * 200), gzip.compress(b"")[:7]],
+    ids=["empty", "not-gzip", "not-tar", "cut"],
+)
 def test_what_is_no_archive_is_told(filled: RunStore, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.tar.gz"
     path.write_bytes(content)
