@@ -75,7 +75,7 @@ def chaos_native(folder: Path, kills: int = 12, seed: int = 0) -> dict[str, Any]
     folder.mkdir(parents=True, exist_ok=True)
     study = folder / "study.toml"
     study.write_text(head + sweep + recipes)
-    return _chaos(study, folder, None, kills, (1.0, 9.0))
+    return _chaos(study, folder, None, kills, (2.0, 16.0))
 
 
 def _chaos(

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from tal_repro.run.runner import Summary
 
 
+USUAL_DATA = Path("data", "thumos14")
+
+
 @click.command()
 @study_options
-@click.option("--data", type=click.Path(file_okay=False), default=None, help="Data set; synthetic studies make theirs.")
+@click.option(
+    "--data", envvar="TAL_REPRO_DATA", type=click.Path(file_okay=False), default=None,
+    help="Data set.  [default: TAL_REPRO_DATA, data/thumos14 if there; a synthetic study makes its own]",
+)  # fmt: skip
 @click.option("--executor", type=click.Choice(("local", "slurm")), default="local", show_default=True)
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Runs at the same time (cores, GPUs, Slurm tasks).")
 @click.option("--retry-failed", is_flag=True, help="Run failed runs again.")
@@ -53,7 +59,7 @@ def run(
         return
     if confirm:
         _ask(plan)
-    data_dir = Path(data) if data else default_data(results) if study.synthesis else None
+    data_dir = Path(data) if data else default_data(results) if study.synthesis else _usual_data()
     summary = run_plan(
         plan,
         store,
@@ -66,6 +72,10 @@ def run(
     )
     tell(plan, summary, results)
     sys.exit(summary.exit_status)
+
+
+def _usual_data() -> Path | None:
+    return USUAL_DATA if USUAL_DATA.is_dir() else None
 
 
 def tell(plan: Plan, summary: Summary, results: str) -> None:
