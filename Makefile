@@ -73,7 +73,7 @@ report: $(LIGHT)  ## one page that answers a reviewer: results/report/index.html
 	@$(TAL) report $(ARGS)
 
 ##@ Running the study (STUDY=paper|demo|FILE, ARGS="--scope full --jobs 2 ...")
-.PHONY: plan data-sweep profile trace reproduce-all $(MODELS:%=baseline-%) $(MODELS:%=sweep-%)
+.PHONY: plan smoke data-sweep profile trace reproduce-all $(MODELS:%=baseline-%) $(MODELS:%=sweep-%)
 RUN := $(TAL) run --study $(STUDY) --results $(RESULTS)
 plan: $(FULL)  ## what a study will run, what is done, and what the rest will cost
 	@$(TAL) plan --study $(STUDY) --results $(RESULTS) $(ARGS)
@@ -91,8 +91,10 @@ profile: $(FULL)  ## MACs and inference times
 	@$(RUN) --only "experiment=macs|inference" $(ARGS)
 trace: $(FULL)  ## the hardware trace of a training
 	@$(RUN) --only experiment=trace $(ARGS)
-reproduce-all: $(FULL)  ## the study's core: baselines, TadTR's sweep, MACs, inference, trace (needs a GPU and data)
-	@$(RUN) $(ARGS)
+smoke: $(FULL)  ## two epochs of every model and engine on the data at hand: the gate before the study
+	@$(TAL) run --study smoke --results results/smoke $(ARGS)
+reproduce-all: $(VENV)/.upstream smoke  ## the study's core, after the plan and one question (YES=1 skips it); needs a GPU and data
+	@$(RUN) $(if $(YES),,--confirm) $(ARGS)
 
 ablation-curves: $(FULL)  ## what bends the curves: epochs or steps, raw or EMA, video or slice (synthetic)
 	@$(TAL) run --study ablation --results results/ablation $(ARGS)
