@@ -67,6 +67,6 @@ class _OneDnnLinear(torch.autograd.Function):
         for_rows, for_weight, for_bias = ctx.needs_input_grad
         return (
             _product(grad, weight.t(), None) if for_rows else None,
-            _product(grad.t(), rows.t(), None) if for_weight else None,
+            grad.t().mm(rows) if for_weight else None,  # oneDNN would copy both to transpose them
             grad.sum(0) if for_bias else None,
         )

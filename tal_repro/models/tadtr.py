@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from tal_repro.models.inputs import check_features
 from tal_repro.models.interface import Candidates, Target
-from tal_repro.models.linear import Linear
+from tal_repro.models.linear import Linear, linear
 from tal_repro.models.recipes import TadtrRecipe
 from tal_repro.models.roi_align import roi_align
 from tal_repro.models.tadtr_layers import DecoderLayer, EncoderLayer, sine_positions, step_references
@@ -69,9 +69,9 @@ class TadTR(nn.Module):
                 # offsets and scores keep the zeros of DeformableAttention
                 if parameter.ndim > 1 and ".offsets." not in name and ".scores." not in name:
                     nn.init.xavier_uniform_(parameter)
-        for linear in (self.input_projection, self.reference):
-            nn.init.xavier_uniform_(linear.weight)
-            nn.init.zeros_(linear.bias)  # type: ignore[arg-type]
+        for layer in (self.input_projection, self.reference):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         for embedding in (self.level_embedding, self.queries):
             nn.init.normal_(embedding)
         for class_head in self.class_heads:
@@ -179,8 +179,11 @@ class TadTR(nn.Module):
         centre, half = segments[..., :1].detach(), segments[..., 1:].detach() * self.recipe.roi_scale / 2
         ends = torch.cat((centre - half, centre + half), -1) * total
         bins = roi_align(memory, ends.clamp(0, total), self.recipe.roi_bins)
-        channel_major = bins.transpose(2, 3).flatten(2)  # upstream's first layer reads [channel, bin]
-        probability: Tensor = self.actionness_head(channel_major).sigmoid()
+        first: Any = self.actionness_head[0]
+        hidden = linear(bins.flatten(2), _bin_major(first.weight, self.recipe.roi_bins), first.bias)
+        for layer in self.actionness_head[1:]:
+            hidden = layer(hidden)
+        probability: Tensor = hidden.sigmoid()
         return probability
 
 
@@ -195,6 +198,11 @@ def _perceptron(first: int, *widths: int) -> nn.Sequential:
     for inner, outer in zip((first, *widths), widths, strict=False):
         layers += [Linear(inner, outer), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])
+
+
+def _bin_major(weight: Tensor, bins: int) -> Tensor:
+    """Turn upstream's [out, channel * bin] into [out, bin * channel]: smaller to turn than a batch's features."""
+    return weight.view(len(weight), -1, bins).transpose(1, 2).flatten(1)
 
 
 def _logit(x: Tensor) -> Tensor:
