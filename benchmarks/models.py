@@ -46,9 +46,9 @@ def main() -> None:
             both.set_dropout(settings(name).recipe.dropout)
         report["models"][name] = time_model(both, options.rounds, options.seed)
         print_model(name, report["models"][name])
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        if options.out:  # after each model: the next may take minutes
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def time_model(both: Pair, rounds: int, seed: int) -> dict[str, Any]:
