@@ -171,7 +171,7 @@ def native_loss(key: str) -> str:
 def setting(steps: bool = False) -> Setting:
     """Return what TadTR is compared on: slices of 128 steps, shorter ones under a mask, and whole videos."""
     train = [[128] * 4, [128, 90, 1, 60], [40, 33], [200, 256]]
-    test = [1, 60, 128, 256, 500]  # farther, float32 positions decide: tests/models/test_tadtr_upstream.py
+    test = [1, 60, 128, 200, 300]  # at 500 upstream itself is 1.4e-5 from float64: tests/models/test_tadtr_upstream.py
     if steps:
         train = train[:2]
     kinds = ("one", "many", "overlapping", "beyond")  # upstream fails on a batch without any action

@@ -181,7 +181,8 @@ class TadTR(nn.Module):
         bins = roi_align(memory, ends.clamp(0, total), self.recipe.roi_bins)
         first: Any = self.actionness_head[0]
         hidden = linear(bins.flatten(2), _bin_major(first.weight, self.recipe.roi_bins), first.bias)
-        for layer in self.actionness_head[1:]:
+        rest: Any = self.actionness_head[1:]
+        for layer in rest:
             hidden = layer(hidden)
         probability: Tensor = hidden.sigmoid()
         return probability
