@@ -46,7 +46,7 @@ $(LIGHT): env/setup.py env/light.lock pyproject.toml
 	@test -e $(FULL) -o -e $(DEV) && touch $@ || $(PYTHON) env/setup.py light
 $(FULL): env/setup.py env/light.lock env/base.lock env/cuda.lock pyproject.toml
 	@$(PYTHON) env/setup.py full && touch $(LIGHT)
-$(DEV): env/setup.py env/light.lock env/base.lock env/cuda.lock env/dev.lock pyproject.toml
+$(DEV): env/setup.py env/light.lock env/base.lock env/cuda.lock env/upstream.lock env/slurm.lock env/dev.lock pyproject.toml
 	@$(PYTHON) env/setup.py dev && touch $(LIGHT) $(FULL)
 $(VENV)/.upstream: $(FULL) env/upstream.lock
 	@$(PYTHON) env/setup.py upstream

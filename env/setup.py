@@ -20,7 +20,7 @@ ROOT = ENV.parent
 VENV = Path(os.environ.get("VENV", ROOT / ".venv"))
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 # Each layer installs these locks on top of the one before it.
-LAYERS = {"light": ("light",), "full": ("light", "base"), "dev": ("light", "base", "dev")}
+LAYERS = {"light": ("light",), "full": ("light", "base"), "dev": ("light", "base", "upstream", "slurm", "dev")}
 EXTRAS = ("upstream", "slurm", "browser")
 KIT = "kit"  # the kit itself, editable, without touching the index
 
