@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tal_repro.models.attention import banded_attention, chunked_attention
+from tal_repro.models.block_encoder import BlockEncoder
 from tal_repro.models.layers import MaskedNorm, ScaledResidual
-from tal_repro.models.levels import Level, grow
+from tal_repro.models.levels import Level
 from tal_repro.models.recipes import PyramidRecipe
 
 
@@ -76,25 +77,11 @@ class WindowBlock(nn.Module):
         return self.residual_mlp(x, self.mlp_out(hidden), drop[1]) * level.mask  # type: ignore[no-any-return]
 
 
-class ActionFormerEncoder(nn.Module):
-    """Stem blocks at full resolution, then one halving block per further level."""
+class ActionFormerEncoder(BlockEncoder):
+    """Window attention at every level."""
 
     margin = 0  # every block zeroes what lies behind the video
 
     def __init__(self, recipe: PyramidRecipe) -> None:
-        super().__init__()
-        self.stem = nn.ModuleList(WindowBlock(recipe, 1) for _ in range(recipe.stem_blocks))
-        self.branch = nn.ModuleList(WindowBlock(recipe, 2) for _ in range(recipe.levels - 1))
+        super().__init__(recipe, WindowBlock)
         self.drop_sites = 2 * (recipe.stem_blocks + recipe.levels - 1)
-        self.level_norms = nn.ModuleList(MaskedNorm(recipe.embed_dim) for _ in range(recipe.levels))
-
-    def forward(self, x: Tensor, levels: list[Level], keep: list[Tensor] | None) -> list[Tensor]:
-        """Map embedded features [B, C, T] to one normalised tensor per level."""
-        for block in self.stem:
-            x = block(x, levels[0], keep)
-        features = [x]
-        for block, before, level in zip(self.branch, levels[:-1], levels[1:], strict=True):
-            x = block(grow(x, before, 2 * level.columns), level, keep)
-            features.append(x)
-        one = x.new_ones(())
-        return [norm(f, one) for norm, f in zip(self.level_norms, features, strict=True)]

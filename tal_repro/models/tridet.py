@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tal_repro.models.block_encoder import BlockEncoder
 from tal_repro.models.layers import MaskedNorm, ScaledResidual, group_norm
-from tal_repro.models.levels import Level, grow, total_sum
+from tal_repro.models.levels import Level, total_sum
 from tal_repro.models.recipes import PyramidRecipe
 
 GROUPS = 16
@@ -78,26 +79,12 @@ def _bias(conv: nn.Conv1d) -> Tensor:
     return conv.bias
 
 
-class TriDetEncoder(nn.Module):
-    """Stem blocks at full resolution, then one halving block per further level."""
+class TriDetEncoder(BlockEncoder):
+    """Granularity blocks at every level; only the halving ones drop paths."""
 
     def __init__(self, recipe: PyramidRecipe) -> None:
-        super().__init__()
-        self.stem = nn.ModuleList(GranularityBlock(recipe, 1) for _ in range(recipe.stem_blocks))
-        self.branch = nn.ModuleList(GranularityBlock(recipe, 2) for _ in range(recipe.levels - 1))
+        super().__init__(recipe, GranularityBlock)
         self.drop_sites = 2 * (recipe.levels - 1)
-        self.level_norms = nn.ModuleList(MaskedNorm(recipe.embed_dim) for _ in range(recipe.levels))
         # each block carries a difference 5 steps further; halving maps a reach of r to (r + 1) / 2
         reach = WIDE // 2
         self.margin = max(recipe.stem_blocks * reach, 2 * reach + 1)
-
-    def forward(self, x: Tensor, levels: list[Level], keep: list[Tensor] | None) -> list[Tensor]:
-        """Map embedded features [B, C, T] to one normalised tensor per level."""
-        for block in self.stem:
-            x = block(x, levels[0], keep)
-        features = [x]
-        for block, before, level in zip(self.branch, levels[:-1], levels[1:], strict=True):
-            x = block(grow(x, before, 2 * level.columns), level, keep)
-            features.append(x)
-        one = x.new_ones(())
-        return [norm(f, one) for norm, f in zip(self.level_norms, features, strict=True)]
