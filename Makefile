@@ -38,16 +38,19 @@ verify: $(LIGHT)  ## a verdict on every number of the paper, from published data
 
 ##@ Environment
 .PHONY: setup setup-light setup-dev
-setup: $(FULL)  ## .venv with everything, hash-locked; chooses CPU or CUDA torch (TORCH=cpu|cuda overrides)
+setup: $(FULL)  ## .venv with everything, hash-locked; chooses torch by the driver (TORCH=cpu|cuda|cuda12 overrides)
 setup-light: $(LIGHT)  ## .venv without torch: verification, tables, Figures 2 and 3, forecast
 setup-dev: $(DEV)  ## setup, and tests, lint and types
 
 $(LIGHT): env/setup.py env/light.lock pyproject.toml
 	@test -e $(FULL) -o -e $(DEV) && touch $@ || $(PYTHON) env/setup.py light
-$(FULL): env/setup.py env/light.lock env/base.lock env/cuda.lock pyproject.toml
+LOCKS := env/setup.py env/torch_builds.py env/light.lock env/base.lock env/cuda.lock env/cuda12.lock pyproject.toml
+TORCH_MARK := $(TORCH:%=$(VENV)/.torch-%)  # another TORCH than the one installed: install again
+$(FULL): $(LOCKS) $(TORCH_MARK)
 	@$(PYTHON) env/setup.py full && touch $(LIGHT)
-$(DEV): env/setup.py env/light.lock env/base.lock env/cuda.lock env/upstream.lock env/slurm.lock env/dev.lock pyproject.toml
+$(DEV): $(LOCKS) env/upstream.lock env/slurm.lock env/dev.lock $(TORCH_MARK)
 	@$(PYTHON) env/setup.py dev && touch $(LIGHT) $(FULL)
+$(VENV)/.torch-%: ;
 $(VENV)/.upstream: $(FULL) env/upstream.lock
 	@$(PYTHON) env/setup.py upstream
 $(VENV)/.slurm: $(FULL) env/slurm.lock
@@ -116,7 +119,7 @@ bench: $(DEV)  ## fits, forecasts and detection metrics against plain implementa
 bench-%: $(DEV)  ## one benchmark: bench-models, bench-train, bench-runner, ...
 	@$(PY) -m benchmarks.$* $(ARGS)
 
-##@ Containers (RUNTIME=docker|podman|apptainer, TORCH=cpu|cuda)
+##@ Containers (RUNTIME=docker|podman|apptainer, TORCH=cpu|cuda|cuda12)
 .PHONY: image
 image:  ## build the image of the kit (TARGET=upstream: with the authors' patched code)
 	@docker/kit.sh --target $(or $(TARGET),kit) build

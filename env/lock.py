@@ -1,7 +1,8 @@
 """Resolve env/*.in into hash-locked requirements: `make lock` (needs `uv` on PATH, metadata only, seconds).
 
 One resolution of everything keeps the files consistent; each layer then holds only what the layers it builds on do
-not. CUDA packages carry no marker that a CPU-only machine could use, so they get a file of their own.
+not. CUDA packages carry no marker that a CPU-only machine could use, so they get a file of their own. cuda12.lock takes
+the place of base.lock and cuda.lock on an older driver or GPU: the same packages with an older torch.
 """
 
 import re
@@ -10,14 +11,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+from torch_builds import BUILDS
+
 ENV = Path(__file__).parent
 LAYERS = ("light", "base", "upstream", "slurm", "browser", "dev")
 # The CPU wheel of the same torch release, for Python 3.11 on x86_64: its hash is accepted beside the index's.
 TORCH_CPU_HASH = "sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"
 CUDA = re.compile(r"^(nvidia-(?!ml-py)|cuda-|triton)")
+OLDER = re.compile(CUDA.pattern + r"|^torch==")  # what another build of torch brings along
 
 
-def compile_requirements(source: Path, constraints: Path | None, target: Path) -> None:
+def compile_requirements(source: Path, constraints: Path | None, target: Path, override: Path | None = None) -> None:
     """Write the universal, hashed resolution of `source` to `target`, without host names."""
     command = [
         "uv",
@@ -32,6 +36,8 @@ def compile_requirements(source: Path, constraints: Path | None, target: Path) -
     command += ["--no-header", "--no-emit-index-url", "--no-annotate", str(source), "-o", str(target)]
     if constraints:
         command += ["-c", str(constraints)]
+    if override:
+        command += ["--override", str(override)]
     subprocess.run(command, check=True)
 
 
@@ -52,6 +58,18 @@ def with_cpu_hash(entry: str) -> str:
     return f"{entry} \\\n    --hash={TORCH_CPU_HASH}" if entry.startswith("torch==") else entry
 
 
+def older_torch(pins: Path, base: dict[str, str], scratch: Path) -> dict[str, str]:
+    """Resolve the base layer with the torch of CUDA 12; every other package keeps the version it has in base.lock."""
+    override, others, target = scratch / "torch.in", scratch / "others.lock", scratch / "cuda12"
+    override.write_text(f"torch=={BUILDS['cuda12'].torch}\n")
+    others.write_text("".join(f"{entry}\n" for key, entry in entries(pins).items() if not OLDER.match(key)))
+    compile_requirements(ENV / "base.in", others, target, override)
+    found = entries(target)
+    if strangers := sorted(key for key in found if key not in base and not OLDER.match(key)):
+        sys.exit(f"lock: torch {BUILDS['cuda12'].torch} needs what base.lock does not hold: {', '.join(strangers)}")
+    return found
+
+
 def main() -> int:
     """Rewrite every lock file; print what each holds."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -63,8 +81,9 @@ def main() -> int:
         for layer in LAYERS:
             compile_requirements(ENV / f"{layer}.in", pins, Path(scratch) / layer)
             locked[layer] = entries(Path(scratch) / layer)
+        older = older_torch(pins, locked["base"], Path(scratch))
     cuda = {key: entry for key, entry in locked["base"].items() if CUDA.match(key)}
-    files = {"cuda": cuda, "light": locked["light"]}
+    files = {"cuda": cuda, "cuda12": older, "light": locked["light"]}
     files["base"] = {k: with_cpu_hash(e) for k, e in locked["base"].items() if k not in cuda}
     for layer in LAYERS[2:]:
         files[layer] = {k: e for k, e in locked[layer].items() if k not in locked["base"]}

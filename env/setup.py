@@ -1,7 +1,7 @@
 """Make the virtual environment .venv from the hash-locked requirements: `make setup`, `make setup-light`.
 
 Standard library only, so that it runs before anything is installed. It chooses the torch build by itself, says what
-it chose and why, and obeys TORCH=cpu|cuda.
+it chose and why, and obeys TORCH=cpu|cuda|cuda12.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import time
 import venv
 from pathlib import Path
 
+from torch_builds import BUILDS, choose, refusal
+
 ENV = Path(__file__).resolve().parent
 ROOT = ENV.parent
 VENV = Path(os.environ.get("VENV", ROOT / ".venv"))
 PYTHONS = ((3, 11), (3, 12), (3, 13))
-# Each layer installs these locks on top of the one before it.
+# Each layer installs these locks on top of the one before it; "base" stands for the locks of the chosen torch build.
 LAYERS = {"light": ("light",), "full": ("light", "base"), "dev": ("light", "base", "upstream", "slurm", "dev")}
 EXTRAS = ("upstream", "slurm", "browser")
 KIT = "kit"  # the kit itself, editable, without touching the index
@@ -32,12 +34,18 @@ def pip(*arguments: str, quiet: bool = True) -> int:
     return subprocess.run(command, stdout=subprocess.DEVNULL if quiet else None, check=False).returncode
 
 
-def has_nvidia_gpu() -> bool:
-    """Tell whether a driver answers with at least one GPU."""
+def nvidia_gpus() -> tuple[str, list[tuple[int, int]]]:
+    """Return the driver's version ("" where none answers with a GPU) and the compute capability of each GPU."""
     if shutil.which("nvidia-smi") is None:
-        return False
-    answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return answer.returncode == 0 and "GPU " in answer.stdout
+        return "", []
+    query = ["nvidia-smi", "--format=csv,noheader", "--query-gpu=driver_version"]
+    for columns in (",compute_cap", ""):  # a very old driver does not know the second
+        answer = subprocess.run([*query[:2], query[2] + columns], capture_output=True, text=True, check=False)
+        if answer.returncode == 0 and answer.stdout.strip():
+            rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.strip().splitlines()]
+            pairs = [row[1].split(".") for row in rows if len(row) > 1]
+            return rows[0][0], [(int(pair[0]), int(pair[1])) for pair in pairs if len(pair) == 2]
+    return "", []
 
 
 def cpu_wheel_at_hand() -> bool:
@@ -48,42 +56,81 @@ def cpu_wheel_at_hand() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def torch_choice() -> tuple[list[str], str]:
-    """Return pip's arguments for the torch build, and the reason in words."""
+def torch_choice() -> tuple[str, list[str], str]:
+    """Return the torch build, pip's arguments for it, and the reason in words."""
     wanted = os.environ.get("TORCH", "")
-    if wanted not in ("", "cpu", "cuda"):
-        sys.exit(f"setup: TORCH={wanted} is not known; use TORCH=cpu or TORCH=cuda")
-    cuda = ["-r", str(ENV / "cuda.lock")]
-    cpu = ["-c", str(ENV / "cpu.txt")]
+    if wanted not in ("", *BUILDS):
+        sys.exit(f"setup: TORCH={wanted} is not known; use TORCH={', TORCH='.join(BUILDS)}")
     if platform.system() != "Linux":
-        return [], "the index's wheel (not Linux: it has no CUDA packages)"
-    if wanted == "cuda" or (not wanted and has_nvidia_gpu()):
-        return cuda, f"CUDA 13 build ({'TORCH=cuda' if wanted else 'an NVIDIA GPU is here'}; TORCH=cpu overrides)"
+        return "cpu", locked("base"), "the index's wheel (not Linux: it has no CUDA packages)"
+    driver, capabilities = nvidia_gpus()
+    found, reason = choose(driver, capabilities)
+    if wanted.startswith("cuda") or (not wanted and found.startswith("cuda")):
+        return cuda_build(wanted or found, "" if wanted else reason, driver, capabilities)
+    if not found and not wanted:
+        sys.exit(f"setup: no locked torch runs on this machine's GPU: {reason}\n"
+                 "  remedy: update the NVIDIA driver to 580 or newer, or do without the GPU: TORCH=cpu")  # fmt: skip
     if cpu_wheel_at_hand():
-        return cpu, f"CPU build ({'TORCH=cpu' if wanted else 'no NVIDIA GPU, and pip finds a CPU wheel'})"
+        arguments = [*locked("base"), "-c", str(ENV / "cpu.txt")]
+        return "cpu", arguments, f"CPU build ({'TORCH=cpu' if wanted else f'{reason}, and pip finds a CPU wheel'})"
     if wanted == "cpu":
         sys.exit("setup: TORCH=cpu, but pip finds no wheel of " + (ENV / "cpu.txt").read_text().strip()
                  + "; put it in a folder and set PIP_FIND_LINKS to that folder")  # fmt: skip
-    return cuda, "the index's build with its CUDA packages, about 3 GB (no GPU here, but no CPU wheel is at hand)"
+    why = "the index's build with its CUDA packages, about 3 GB (no GPU here, but no CPU wheel is at hand)"
+    return "cuda", locked("base", "cuda"), why
+
+
+def cuda_build(name: str, reason: str, driver: str, capabilities: list[tuple[int, int]]) -> tuple[str, list[str], str]:
+    """Return a CUDA build as torch_choice does; one that was asked for and cannot run here is installed, and said."""
+    build = BUILDS[name]
+    if not reason:
+        refused = refusal(build, driver, capabilities) if driver else "no NVIDIA driver answers here"
+        reason = f"TORCH={name}" + (f"; it will not run on this machine: {refused}" if refused else "")
+    return name, locked(*build.locks), f"{build.torch} for CUDA {build.cuda} ({reason}; TORCH=... overrides)"
+
+
+def locked(*names: str) -> list[str]:
+    """Return pip's arguments for locks."""
+    return [argument for name in names for argument in ("-r", str(ENV / f"{name}.lock"))]
+
+
+def clear_other_builds(build: str) -> None:
+    """Take out another build that was here before: pip would take its torch for this one's; CUDA packages weigh GB."""
+    keep = {line.split("==")[0] for name in BUILDS[build].locks for line in lock_lines(name)}
+    others = {line.split("==")[0] for name in ("cuda", "cuda12") for line in lock_lines(name)} - keep
+    others = {name for name in others if name.startswith(("nvidia-", "cuda-", "triton"))} - {"nvidia-ml-py"}
+    if marks := [mark for mark in VENV.glob(".torch-*") if mark.name != f".torch-{build}"]:
+        pip("uninstall", "--yes", "torch", *sorted(others))
+        for mark in marks:
+            mark.unlink()
+
+
+def lock_lines(name: str) -> list[str]:
+    """Return the lines of a lock that pin a package."""
+    return [line for line in (ENV / f"{name}.lock").read_text().splitlines() if line and not line[0].isspace()]
 
 
 def install(layer: str) -> None:
     """Install a layer's locks, then the kit itself (unless LOCKS_ONLY is set, as in an image's early layers)."""
     hashed = ["install", "--require-hashes", "--only-binary", ":all:"]
     # The first lock brings the setuptools that builds the kit and two source distributions: nothing unlocked runs.
+    marks: list[str] = []
     steps = [[*hashed, "-r", str(ENV / f"{layer if layer in EXTRAS else 'light'}.lock")]] if layer != KIT else []
     if layer in ("full", "dev"):
-        torch_arguments, reason = torch_choice()
+        build, torch_arguments, reason = torch_choice()
         print(f"setup: torch: {reason}", file=sys.stderr)
+        clear_other_builds(build)
         sources = ["--no-binary", "fvcore,iopath", "--no-build-isolation", "--use-pep517"]
-        locks = [argument for name in LAYERS[layer][1:] for argument in ("-r", str(ENV / f"{name}.lock"))]
-        steps.append([*hashed, *sources, *locks, *torch_arguments])
+        steps.append([*hashed, *sources, *torch_arguments, *locked(*LAYERS[layer][2:])])
+        marks.append(f".torch-{build}")
     if layer == KIT or (layer in LAYERS and "LOCKS_ONLY" not in os.environ):
         steps.append(["install", "--no-deps", "--no-build-isolation", "--no-index", "-e", str(ROOT)])
     for step in steps:
         if code := pip(*step):
             sys.exit(f"setup: pip failed ({code}) at: pip {' '.join(step)}\n"
                      "  remedy: read pip's message above; offline? see REPRODUCE.md, 'Without a network'")  # fmt: skip
+    for mark in (*marks, f".{layer}"):
+        (VENV / mark).touch()
 
 
 def main() -> None:
@@ -99,7 +146,6 @@ def main() -> None:
         print(f"setup: making {VENV}", file=sys.stderr)
         venv.EnvBuilder(with_pip=True, symlinks=True).create(VENV)
     install(layer)
-    (VENV / f".{layer}").touch()
     print(f"setup: {layer} environment ready in {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 
