@@ -7,7 +7,7 @@ longest length's time that a quadratic term explains, and on whether the residua
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,6 +59,15 @@ def linearity(medians: Mapping[int, float]) -> Linearity:
     return Linearity(
         len(x), float(slope), float(intercept), r2, len(x) - 2, share, t, largest, signs, verdict, words
     )  # fmt: skip
+
+
+def linearity_of(rows: Iterable[Mapping[str, Any]]) -> Linearity:
+    """Judge the medians, by length, of the one kind of latency that a run's measured rows hold."""
+    samples: dict[int, list[float]] = {}
+    for row in rows:
+        if str(row["quantity"]).endswith("latency_ms"):
+            samples.setdefault(int(row["feature_length"]), []).append(float(row["value"]))
+    return linearity({length: float(np.median(values)) for length, values in samples.items()})
 
 
 def _curvature(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

@@ -14,6 +14,7 @@ Execute = Callable[[RunContext, Adapter], None]
 Row = dict[str, Any]
 GIGA = 1e9
 BASELINE_S = 2.0  # of idling before a trace
+ATTRIBUTED_STEPS = 5  # taken after a traced training
 
 
 def run_training(run: RunContext, adapter: Adapter) -> None:
@@ -69,8 +70,9 @@ def _measurement(quantity: str, length: int, value: float, unit: str) -> Row:
 
 
 def run_inference(run: RunContext, adapter: Adapter) -> None:
-    """Time inference at every length of the spec, lengths interleaved -> measurements.csv."""
+    """Time inference at every length of the spec, interleaved -> measurements.csv; judge the line through it."""
     from tal_repro.measure.latency import Effort, measure_inference
+    from tal_repro.measure.linearity import linearity_of
     from tal_repro.measure.surroundings import disturbances, look_around
 
     lengths = run.spec.feature_lengths
@@ -83,10 +85,11 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
         seed=run.spec.seed,
     )
     before = look_around(run.device, neighbours)
-    run.record.write_measurements(_beating(rows, run))
+    taken = list(_beating(rows, run))
+    run.record.write_measurements(taken)
     after = look_around(run.device, neighbours)
     about = {"before": before, "after": after, "doubtful": disturbances(before)}
-    run.record.write_json("details", {"surroundings": about})
+    run.record.write_json("details", {"surroundings": about, "linearity": linearity_of(taken).to_json()})
 
 
 def run_trace(run: RunContext, adapter: Adapter) -> None:
@@ -98,8 +101,30 @@ def run_trace(run: RunContext, adapter: Adapter) -> None:
     baseline = idle_baseline(BASELINE_S, gpu_index)
     with Sampler(run.record.paths.trace, interval_s, watched_pid=os.getpid(), gpu_index=gpu_index) as sampler:
         adapter.train(run)
-    run.record.write_measurements(_idle_rows(baseline))
-    run.record.write_json("details", {"sampler": sampler.summary, "baseline": baseline})
+    steps = _divide_steps(run, adapter)
+    run.record.write_measurements([*_idle_rows(baseline), *_step_rows(steps)])
+    run.record.write_json("details", {"sampler": sampler.summary, "baseline": baseline, "attribution": steps})
+
+
+def _divide_steps(run: RunContext, adapter: Adapter) -> dict[str, Any]:
+    """Return what a training step waits for, from a few more steps of the trained model; or why that is not known."""
+    if adapter.engine != "native":
+        return {"not_attributed": "of the authors' code: tal-repro bench attribution --engine upstream"}
+    from tal_repro.engines.native.attribution import attribute_steps
+
+    try:
+        return attribute_steps(run, ATTRIBUTED_STEPS).to_json()
+    except (RuntimeError, MemoryError, InputError) as error:  # the trace stands without it
+        return {"not_attributed": str(error).splitlines()[0] if str(error) else type(error).__name__}
+
+
+def _step_rows(steps: dict[str, Any]) -> list[Row]:
+    """Return the shares of a step as measurements; the device's only where there is one (claim M2)."""
+    shares = {f"step_{part}_percent": share for part, share in steps.get("host", {}).items()}
+    device = steps.get("device_account", {})
+    named = {"gpu_kernel_percent": "kernels", "gpu_copy_percent": "copies", "gpu_idle_percent": "idle"}
+    shares |= {name: device[part] for name, part in named.items() if part in device}
+    return [_measurement(name, 0, 100 * share, "%") for name, share in shares.items()]
 
 
 def _idle_rows(baseline: dict[str, Any]) -> list[Row]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_runs import A10, CPU, measured, row, trace, training
+from made_up_runs import A10, CPU, REAL, SYNTHETIC, measured, row, trace, training
 
 from tal_repro.models.recipes import TADTR
 from tal_repro.paper.claims.measured import OTHER_PERCENTS, TADTR_PERCENTS, Measured, measure
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.published import load_published
 from tal_repro.paper.runs import NO_RUNS, Runs, load_runs
+from tal_repro.record import RunRecord, RunStore
+from tal_repro.spec import RunSpec, SubsetSpec
 
 CLAIMS = {claim.id: claim for claim in load_claims()}
 PUBLISHED = load_published()
@@ -125,7 +128,7 @@ def test_macs_need_no_data_and_tadtr_must_be_lowest(tmp_path: Path, slope: float
 
 
 def test_inference_claims(tmp_path: Path) -> None:
-    lengths = [length for length in (100, 3000, 30000) for _ in range(3)]
+    lengths = [length for length in (100, 1000, 3000, 30000) for _ in range(3)]
     times = [row("latency_ms", length, 0.0012 * length, sample) for sample, length in enumerate(lengths)]
     measured(tmp_path, "inference", "tadtr", [*times, row("build_ms", 0, 2400), row("collection_ms", 0, 290)], A10)
     slow = [row("latency_ms", 30000, 1000.0, sample, "ms") for sample in range(3)]
@@ -144,3 +147,124 @@ def test_hardware_claims_read_the_trace(tmp_path: Path) -> None:
     assert _measure("H3", tmp_path).verdict == "not reproduced"
     assert _measure("M1", tmp_path).verdict == "reproduced"
     assert _measure("M3", tmp_path).verdict == "inconclusive"  # an A10 says nothing about Hopper
+
+
+def _add_details(record: RunRecord, **details: object) -> None:
+    record.paths.details.write_text(json.dumps(details))
+
+
+def _times(root: Path, lengths: tuple[int, ...], power: float) -> RunRecord:
+    rows = [row("latency_ms", n, 0.001 * n**power, sample) for n in lengths for sample in range(2)]
+    return measured(root, "inference", "tadtr", rows, A10)
+
+
+LENGTHS = (100, 1000, 3000, 10000, 30000)
+
+
+def test_a_curve_is_not_linear_though_its_r2_is_high(tmp_path: Path) -> None:
+    _times(tmp_path / "line", LENGTHS, 1.0)
+    _times(tmp_path / "curve", LENGTHS, 1.15)
+    _times(tmp_path / "three", LENGTHS[:3], 1.0)
+    assert _measure("C1", tmp_path / "line").verdict == "reproduced"
+    curve = _measure("C1", tmp_path / "curve")
+    assert curve.value is not None and curve.value > 0.99 and "superlinear" in curve.reason
+    assert curve.verdict == "not reproduced"
+    assert _measure("C1", tmp_path / "three").verdict == "inconclusive"
+
+
+def test_the_linearity_a_run_stored_is_the_one_that_counts(tmp_path: Path) -> None:
+    record = _times(tmp_path, LENGTHS, 1.0)
+    _add_details(record, linearity={"r2": 0.9991, "verdict": "scattered", "words": "stored", "residual_signs": "+-+"})
+    assert _measure("C1", tmp_path).value == 0.9991
+    assert _measure("C1", tmp_path).verdict == "not reproduced"
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(30.0, "reproduced"), (70.0, "not reproduced")])
+def test_kernels_are_read_off_the_profile_before_nvml(tmp_path: Path, share: float, verdict: str) -> None:
+    record = trace(tmp_path, synthetic=False, gpu=True)
+    seen = _measure("M2", tmp_path)
+    assert (seen.verdict, "while training" in seen.reason) == ("reproduced", True)
+    assert seen.value == pytest.approx(38, abs=2)  # of the training phases, not of the evaluations between them
+    record.paths.measurements.write_text(
+        f"quantity,feature_length,sample,value,unit\ngpu_kernel_percent,0,0,{share},%\n"
+    )
+    result = _measure("M2", tmp_path)
+    assert (result.verdict, result.value) == (verdict, share)
+    assert result.reason.startswith("profiled")
+
+
+def test_a_processor_has_no_kernels_to_judge(tmp_path: Path) -> None:
+    trace(tmp_path, synthetic=False)
+    assert _measure("M2", tmp_path).verdict == "not run"
+
+
+def test_a_faster_core_stays_an_estimate(tmp_path: Path) -> None:
+    record = trace(tmp_path, synthetic=False, gpu=True)
+    assert _measure("H4", tmp_path).verdict == "not run"
+    host = {"data_wait": 0.5, "synchronisation": 0.1, "operators": 0.2, "python": 0.2}
+    _add_details(record, attribution={"host": host, "what_if": {"core_1.5x": 0.7}})
+    result = _measure("H4", tmp_path)
+    assert (result.verdict, result.value) == ("inconclusive", pytest.approx(30))
+    assert "a core 1.50 times as fast to a core 1.80 times as fast" in result.reason
+
+
+def _ablation(root: Path, shapes: dict[tuple[str, str], list[float]], repeats: int, real: bool = True) -> None:
+    """Write video ablation runs whose mAP at 5, 10, 15 and 40 % is given by (budget, weights)."""
+    random = np.random.default_rng(0)
+    for budget in ("epochs", "steps"):
+        for index, percent in enumerate((5, 10, 15, 40)):
+            for seed in range(repeats):
+                spec = RunSpec(
+                    "ablation", "actionformer", "native", "1", {"budget": budget}, REAL if real else SYNTHETIC,
+                    SubsetSpec("video", "uniform", percent, seed), seed,
+                )  # fmt: skip
+                writer = RunStore(root).writer(spec)
+                noise = random.normal(0, 0.3)
+                writer.write_json("system", {"machine": CPU})
+                writer.write_metrics(
+                    [
+                        {"epoch": 1, "selection": "last", "weights": weights, "protocol": "af-212", "tiou": tiou,
+                         "ap": (shapes[budget, weights][index] + noise) / 100}
+                        for weights in ("ema", "raw") for tiou in (0.3, 0.4, 0.5, 0.6, 0.7)
+                    ],
+                    optimizer_steps=1, seconds={"total": 1.0}, table2_seconds=1.0, table2_definition="", flags=(),
+                )  # fmt: skip
+                writer.finish()
+
+
+SLOW, QUICK = [3.0, 5.0, 15.0, 30.0], [20.0, 30.0, 37.0, 50.0]  # accelerating to 12.5 %, and not
+
+
+@pytest.mark.parametrize(
+    ("published", "at_equal_steps", "verdict", "words"),
+    [
+        (SLOW, SLOW, "reproduced", "at equal steps and with raw weights the gain is largest around 12.5 %"),
+        (SLOW, QUICK, "not reproduced", "at equal steps and with raw weights the first percents gain most"),
+        (QUICK, QUICK, "not reproduced", "as published the first percents gain most"),
+    ],
+)
+def test_acceleration_must_outlive_steps_and_averages(
+    tmp_path: Path, published: list[float], at_equal_steps: list[float], verdict: str, words: str
+) -> None:
+    shapes = {("epochs", "ema"): published, ("steps", "raw"): at_equal_steps}
+    shapes |= {("epochs", "raw"): QUICK, ("steps", "ema"): QUICK}
+    _ablation(tmp_path, shapes, repeats=3)
+    result = _measure("E10", tmp_path)
+    assert result.verdict == verdict, result.reason
+    assert words in result.reason
+    assert result.value == (12.5 if published is SLOW else 0.0)
+
+
+def test_acceleration_needs_repeats_low_percentages_and_real_data(tmp_path: Path) -> None:
+    shapes = {(b, w): SLOW for b in ("epochs", "steps") for w in ("ema", "raw")}
+    _ablation(tmp_path / "once", shapes, repeats=1)
+    once = _measure("E10", tmp_path / "once")
+    assert (once.verdict, once.further_runs) == ("inconclusive", 2 * (15 - 3))
+    assert "cannot tell from chance" in once.reason
+    _ablation(tmp_path / "made-up", shapes, repeats=1, real=False)
+    assert _measure("E10", tmp_path / "made-up").verdict == "not run"
+    training(tmp_path / "few", "actionformer", 30.0, experiment="ablation", percent=40, synthetic=False,
+             recipe={"budget": "epochs"})  # fmt: skip
+    few = _measure("E10", tmp_path / "few")
+    assert (few.verdict, few.value) == ("inconclusive", None)
+    assert "needs 3 percentages" in few.reason

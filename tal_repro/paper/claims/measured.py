@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tal_repro.paper.claims.derivation import Derivation
-from tal_repro.paper.claims.measurements import READERS, Found, train_seconds
+from tal_repro.paper.claims.found import Found
+from tal_repro.paper.claims.measurements import READERS, train_seconds
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.runs import Run, Runs, measured_tables, sweeps
@@ -88,8 +89,11 @@ def _judge(claim: Claim, found: Found) -> Measured:
     told = f"{found.note}; " if found.note else ""
     if claim.kind == "map" and sample is not None:
         return _judge_mean(claim, found, sample, low, high)
-    inside = low <= found.value <= high
+    inside = found.holds and low <= found.value <= high
     told += f"accepted {_band(low, high)}"
+    if not found.decided:
+        value = found.value if math.isfinite(found.value) else None
+        return Measured("inconclusive", found.note, value, sample, found.runs, found.further_runs)
     return Measured("reproduced" if inside else "not reproduced", told, found.value, sample, found.runs)
 
 

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from tal_repro.measure.linearity import linearity
+from tal_repro.paper.claims.acceleration import acceleration
+from tal_repro.paper.claims.found import Found
+from tal_repro.paper.details import part, read_details
 from tal_repro.paper.runs import Run, Runs, measurements, read_recipe
-from tal_repro.paper.statistics import Sample, describe, r_squared
-from tal_repro.paper.trace import read_trace
+from tal_repro.paper.statistics import Sample, describe
+from tal_repro.paper.trace import Phase, read_phases, read_trace
 from tal_repro.record import RunPaths
 
 LONG_LENGTH = 30000  # feature steps, the paper's longest input
 PEAK_PERCENTILE = 99  # a single spike of a 0.5 s sampler is not a peak
-
-
-@dataclass(frozen=True)
-class Found:
-    """A measured number: its sample where runs repeat it, and the runs behind it."""
-
-    value: float
-    runs: tuple[Run, ...]
-    sample: Sample | None = None
-    note: str = ""
 
 
 Read = Callable[[Runs, list[Run], str], Found | None]
@@ -73,14 +67,20 @@ def recipe(runs: Runs, chosen: list[Run], name: str) -> Found | None:
 
 
 def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
-    """R2 of the median inference time on feature length, on one machine."""
-    here = on_one_machine(runs, chosen)
-    medians = latencies(here)
-    if len(medians) < 3:
+    """R2 of the median inference time on feature length, on one machine, and whether a line is what fits them.
+
+    The verdict is the one its run stored; several runs, and runs without one, are judged here together.
+    """
+    here = [run for run in on_one_machine(runs, chosen) if latencies([run])]
+    stored = part(read_details(here[0]), "linearity") if len(here) == 1 else {}
+    found = stored or (linearity(latencies(here)).to_json() if here else {})
+    if not isinstance(found.get("r2"), int | float):
         return None
-    lengths = np.array(sorted(medians))
-    note = f"{len(lengths)} lengths up to {lengths[-1]} on {runs.device(here[0])}"
-    return Found(r_squared(lengths, np.array([medians[n] for n in lengths])), tuple(here), note=note)
+    name = found.get("verdict")
+    note = f"{found.get('words', '')} on {runs.device(here[0])}; residuals by length {found.get('residual_signs', '')}"
+    return Found(
+        float(found["r2"]), tuple(here), note=note, holds=name == "linear", decided=name != "undecided"
+    )  # fmt: skip
 
 
 def latencies(chosen: Sequence[Run]) -> dict[int, float]:
@@ -146,6 +146,71 @@ def quantity(runs: Runs, chosen: list[Run], name: str) -> Found | None:
     return Found(sample.mean, tuple({row.run.run_id: row.run for row in rows}.values()), sample)
 
 
+def gpu_kernels(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """Share of a training step in which a GPU kernel runs, in percent: profiled, else as NVML saw the training.
+
+    NVML's utilisation is the share of a sampling period in which at least one kernel ran.
+    """
+    profiled = quantity(runs, chosen, "gpu_kernel_percent")
+    if profiled is not None:
+        return replace(profiled, note=f"profiled{_bandwidth(profiled.runs)}")
+    for run in chosen:
+        trace, phases = _traced(run)
+        used = _while_training(trace.get("gpu_percent"), trace, phases)
+        if used is not None:
+            note = f"NVML's utilisation, mean of {len(used)} samples while training{_bandwidth((run,))}"
+            return Found(float(used.mean()), (run,), note=note)
+    return None
+
+
+def _bandwidth(runs: Sequence[Run]) -> str:
+    """Say how busy the GPU's memory was, where a trace tells it."""
+    for run in runs:
+        trace, phases = _traced(run)
+        used = _while_training(trace.get("gpu_memory_bandwidth_percent"), trace, phases)
+        if used is not None:
+            return f"; its memory was being read or written {used.mean():.0f} % of the time"
+    return ""
+
+
+def _traced(run: Run) -> tuple[dict[str, Any], list[Phase]]:
+    paths = RunPaths(run.folder)
+    if not paths.trace.exists():
+        return {}, []
+    trace = read_trace(paths.trace)
+    return trace, read_phases(paths.events, trace)
+
+
+def _while_training(values: Any, trace: dict[str, Any], phases: Sequence[Phase]) -> Any:
+    """Return a column's finite values within training phases (all, where no phase was told); None where none is."""
+    if values is None:
+        return None
+    time_s = trace["time_s"]
+    inside = np.zeros(len(time_s), dtype=bool)
+    for phase in phases:
+        inside |= (phase.kind == "train") & (time_s >= phase.start_s) & (time_s < phase.end_s)
+    kept = values[(inside if phases else ~inside) & np.isfinite(values)]
+    return kept if len(kept) else None
+
+
+def faster_core(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """Percent of a training step that a core 1.5 times as fast would save: Amdahl's law on measured shares."""
+    for run in chosen:
+        steps = part(read_details(run), "attribution")
+        share, waited = part(steps, "what_if").get("core_1.5x"), part(steps, "host").get("synchronisation")
+        if share is not None and waited is not None:
+            needed = " to ".join(_core_for(saved, waited) for saved in (0.3, 0.4))
+            note = f"an estimate from this machine's shares, no measurement; 30 to 40 % less would need {needed}"
+            return Found(100 * (1 - share), (run,), note=note, decided=False)
+    return None
+
+
+def _core_for(saved: float, waited: float) -> str:
+    """Return how much faster a core must be to save that share of a step, of which `waited` is not the core's."""
+    left = 1 - saved - waited
+    return f"a core {(1 - waited) / left:.2f} times as fast" if left > 0 else "more than any core can give"
+
+
 def trace_peak(runs: Runs, chosen: list[Run], column: str) -> Found | None:
     """99th percentile of a trace column."""
     return _of_trace(chosen, column, lambda values: float(np.percentile(values, PEAK_PERCENTILE)))
@@ -189,6 +254,9 @@ READERS: dict[str, Read] = {
     "cpu_against_gpu": cpu_against_gpu,
     "build_seconds": build_seconds,
     "quantity": quantity,
+    "gpu_kernels": gpu_kernels,
+    "faster_core": faster_core,
+    "acceleration": acceleration,
     "trace_peak": trace_peak,
     "trace_mean": trace_mean,
     "trace_low": trace_low,
