@@ -46,7 +46,7 @@ from tal_repro.engines.native.samples import VideoFeatures
 from tal_repro.models import model_entry
 from tal_repro.models.recipes import with_overrides
 from tal_repro.record import RunStore
-from tal_repro.spec import RunSpec
+from tal_repro.spec import Precision, RunSpec
 from tal_repro.study import resolve_recipe
 
 MARGIN = 1.5  # mAP points
@@ -70,7 +70,7 @@ def main() -> None:
             data = write_synthetic(Path(folder) / name, config)
             maps: dict[str, list[float]] = {"native": [], "upstream": []}
             for seed in range(options.runs):  # in turn, so that an interrupted session is balanced
-                maps["native"].append(_native(name, data, Path(folder) / "runs", seed))
+                maps["native"].append(train_native(name, data, Path(folder) / "runs", seed))
                 maps["upstream"].append(_upstream(name, data, options.upstream, 1000 + seed))
                 print(name, seed, {side: round(values[-1], 2) for side, values in maps.items()}, flush=True)
                 report["models"][name] = {**maps, "overrides": overrides(name), **compare(**maps)}
@@ -126,10 +126,11 @@ def overrides(name: str) -> dict[str, Any]:
     return {**SMALL[name], **LEARNING}
 
 
-def _native(name: str, data: Path, root: Path, seed: int) -> float:
+def train_native(name: str, data: Path, root: Path, seed: int, precision: Precision = "fp32") -> float:
+    """Train and evaluate a small model as a study does; return its reported mAP in percent."""
     recipe = resolve_recipe(name, "native", overrides(name))
     options = {"evaluate_every": 1000}
-    spec = RunSpec("ablation", name, "native", NATIVE_VERSION, recipe, seed=seed, options=options)
+    spec = RunSpec("ablation", name, "native", NATIVE_VERSION, recipe, seed=seed, options=options, precision=precision)
     run = RunContext(spec=spec, record=RunStore(root).writer(spec), data_dir=data, device="cpu")
     NativeAdapter(name).train(run)
     metrics = json.loads(run.record.paths.metrics.read_text())

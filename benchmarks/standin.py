@@ -1,7 +1,8 @@
 """A stand-in adapter for rehearsing the runner: deterministic, without torch, with a checkpoint at every epoch.
 
 It trains nothing. Its engine version says so, and its results are only ever compared with themselves. What it does is
-set by TAL_REPRO_STAND_IN_PLAN, a JSON object: epochs, epoch_seconds, and by seed: slow {"3": 9.0} (seconds an epoch),
+set by TAL_REPRO_STAND_IN_PLAN, a JSON object: epochs, epoch_seconds, train_seconds (all of it, writing included), and
+by seed: slow {"3": 9.0} (seconds an epoch),
 misbehave {"3": "hang"}.
 """
 
@@ -33,7 +34,9 @@ class StandIn:
         return VERSION
 
     def train(self, run: RunContext) -> None:
+        end = time.monotonic()
         plan: dict[str, Any] = json.loads(os.environ.get(PLAN_VARIABLE, "{}"))
+        end += float(plan.get("train_seconds", 0.0))
         epochs, pause = int(plan.get("epochs", 3)), float(plan.get("epoch_seconds", 0.01))
         pause = float(plan.get("slow", {}).get(str(run.spec.seed), pause))
         misbehave(plan.get("misbehave", {}).get(str(run.spec.seed), ""), run)
@@ -51,9 +54,13 @@ class StandIn:
             if run.should_stop() and epoch + 1 < epochs:
                 raise StopRequested
         write_results(run, epochs, link)
+        time.sleep(max(0.0, end - time.monotonic()))
 
     def read_detections(self, run: RunContext) -> Any:
         raise NotImplementedError
+
+    def build_for_timing(self, length: int) -> Any:
+        return self.build_for_macs(length)
 
     def build_for_macs(self, length: int) -> Any:
         raise NotImplementedError

@@ -26,6 +26,7 @@ EXPERIMENTS: tuple[str, ...] = get_args(Experiment)
 # Experiments whose runs measure time: they always have the device alone.
 TIMING_EXPERIMENTS = ("baseline", "inference", "trace")
 RUN_ID_DIGITS = 16
+DERIVED_MARK = "-derived-from-"  # in the name of a data set whose features stand in for the authors' own
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class RunSpec:
         for name, value, choices in allowed:
             if value not in choices:
                 raise InputError(f"{name} = {value!r}", where, f"use one of: {', '.join(map(str, choices))}")
+        if self.engine == "upstream" and self.precision != "fp32":
+            raise InputError(f"precision = {self.precision!r}", where, "the authors' code knows fp32 only")
         if self.threads < 1:
             raise InputError(f"threads = {self.threads}", where, "use 1 or more")
 

@@ -247,6 +247,9 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
         options=MappingProxyType(table.table("options").values),
     )
     table.reject_unknown()
+    if grid.precision != "fp32" and "upstream" in grid.engines:
+        where = f"{table.where}.precision"
+        raise InputError("the authors' code knows fp32 only", where, "engine = native for bf16 (--set engine=native)")
     return grid
 
 

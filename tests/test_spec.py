@@ -51,6 +51,7 @@ def test_percentage_outside_0_to_100_is_refused(spec, percent):
         ({"subset": {"unit": "frame"}}, "video, slice"),
         ({"subset": [1]}, "expected an object"),
         ({"threads": 0}, "1 or more"),
+        ({"engine": "upstream", "precision": "bf16"}, "fp32 only"),
         ({"feature_lengths": "no"}, "not a run specification"),
     ],
 )

@@ -46,6 +46,13 @@ def test_every_run_of_a_shipped_study_has_its_own_id(name: str) -> None:
     assert len({run.run_id for run in runs}) == len(runs)
 
 
+def test_bf16_with_the_authors_code_is_refused() -> None:
+    with pytest.raises(InputError, match="fp32 only"):
+        load_study("smoke", {"precision": "bf16"})
+    study = load_study("smoke", {"precision": "bf16", "engine": "native"})
+    assert {run.precision for run in study.runs("core")} == {"bf16"}
+
+
 def test_the_demo_is_small_and_synthetic() -> None:
     study = load_study("demo")
     runs = study.runs("core")

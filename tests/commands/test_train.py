@@ -12,6 +12,7 @@ from tal_repro.commands.train import read_settings
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.errors import InputError
+from tal_repro.record import read_json
 
 SMALL = ["embed_dim=16", "head_dim=16", "levels=3", "regression_ranges=[[0,8],[8,32],[32,10000]]", "max_seq_len=256",
          "epochs=2", "warmup_epochs=1", "batch_size=4", "max_detections=10"]  # fmt: skip
@@ -47,6 +48,7 @@ def test_train_prints_both_selections_and_is_reused(data_dir: Path, tmp_path: Pa
         (("--set", "epochs=many"), "epochs = 'many'"),
         (("--set", "epochs"), "not KEY=VALUE"),
         (("--percent", "0"), "percentage 0.0"),
+        (("--engine", "upstream", "--precision", "bf16"), "float32 only"),
     ],
 )
 def test_bad_arguments_exit_2_with_a_remedy(
@@ -55,6 +57,15 @@ def test_bad_arguments_exit_2_with_a_remedy(
     result = call(data_dir, tmp_path, *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.output and "remedy" in result.output
+
+
+def test_bf16_is_a_run_of_its_own(data_dir: Path, tmp_path: Path) -> None:
+    for precision in ("fp32", "bf16"):
+        result = call(data_dir, tmp_path, "--percent", "40", "--precision", precision, "--set", "epochs=1")
+        assert result.exit_code == 0, result.output
+        assert "reused" not in result.output
+    specs = [read_json(path) for path in tmp_path.glob("*/*/*/spec.json")]
+    assert {spec["precision"] for spec in specs} == {"fp32", "bf16"}
 
 
 def test_a_refused_run_says_why(data_dir: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tal_repro.errors import InputError
 from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, Claim, load_claims
 from tal_repro.paper.published import load_published, published_folder
+from tal_repro.paper.reference_tables import equality_text, speed_text
 from tal_repro.paper.runs import NO_RUNS
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
@@ -67,7 +68,12 @@ def _machine(claim: Claim) -> str:
     return f"{claim.gpu}" + (f"; elsewhere as a ratio to {claim.ratio_to}" if claim.ratio_to else "")
 
 
-PARTS: dict[str, Callable[[], str]] = {"verdicts": verdicts_text, "expected": expected_text}
+PARTS: dict[str, Callable[[], str]] = {
+    "verdicts": verdicts_text,
+    "expected": expected_text,
+    "equality": equality_text,
+    "speed": speed_text,
+}
 
 
 def repository() -> Path:

@@ -1,0 +1,116 @@
+"""What bfloat16 gains and what it costs: python -m benchmarks.precision [--models ...] [--runs 5] [--out FILE].
+
+Gain: a full-size inference and a whole training step, float32 and bfloat16 autocast in turn (A B A B), one process.
+Cost: small models trained and evaluated in each on one synthetic data set, paired by seed; the difference of their
+mAPs with its 95 % interval. Native engine only; the authors' code knows no bfloat16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy import stats
+
+from benchmarks.map_parity import MODELS, SYNTHETIC, train_native
+from benchmarks.reference import cases
+from benchmarks.reference.report import describe_run
+from benchmarks.reference.settings import real_lengths, settings
+from tal_repro.data.synthetic import write_synthetic
+from tal_repro.engines.native.batches import Batch
+from tal_repro.engines.native.optimization import build_optimizer
+from tal_repro.engines.native.trainer import batch_loss
+from tal_repro.models import build
+from tal_repro.spec import Precision
+
+PRECISIONS: tuple[Precision, Precision] = ("fp32", "bf16")
+
+
+def main() -> None:
+    """Time and train the chosen models in both precisions; print a line each and write JSON."""
+    options = _parse()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    report = describe_run((), Path(), 0)
+    report |= {"schema": "tal-repro/bench-precision/1", "synthetic": True, "data": repr(SYNTHETIC), "models": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.models:
+            found = {"gain": gain(name, options.rounds), "cost": cost(name, Path(folder), options.runs)}
+            report["models"][name] = found
+            print(name, json.dumps(found), flush=True)
+            if options.out:
+                options.out.parent.mkdir(parents=True, exist_ok=True)
+                options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def gain(name: str, rounds: int) -> dict[str, Any]:
+    """Return how many times as fast bfloat16 is: median of neighbouring pairs and range."""
+    setting, lengths = settings(name), real_lengths(name)["train_full"][0]
+    model = build(name)
+    optimizer = build_optimizer(model, setting.recipe)
+    videos = cases.videos("bench", 1, setting.channels, lengths)
+    targets = cases.targets("one" if name == "tadtr" else "fifteen", lengths, setting.recipe.num_classes, 1)
+    batch = Batch(tuple(map(str, range(len(videos)))), torch.stack(videos), torch.tensor(lengths), targets)
+
+    def infer(precision: Precision) -> None:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            model.eval()(batch.features[:1], batch.lengths[:1])
+
+    def step(precision: Precision) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        batch_loss(model.train(), batch, precision).backward()
+        optimizer.step()
+
+    return {"inference": _alternate(infer, rounds), "training_step": _alternate(step, rounds)}
+
+
+def _alternate(work: Callable[[Precision], None], rounds: int) -> dict[str, Any]:
+    seconds: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    for round_number in range(rounds + 1):
+        for precision in PRECISIONS:
+            began = time.perf_counter()
+            work(precision)
+            if round_number:  # the first is a warm-up
+                seconds[precision].append(time.perf_counter() - began)
+    ratios = [wide / narrow for wide, narrow in zip(seconds["fp32"], seconds["bf16"], strict=True)]
+    return {"speedup": statistics.median(ratios), "speedup_range": [min(ratios), max(ratios)], "seconds": seconds}
+
+
+def cost(name: str, folder: Path, runs: int) -> dict[str, Any]:
+    """Return the mAPs of both precisions by seed, and the mean difference with its 95 % interval (t, paired)."""
+    config = replace(SYNTHETIC, feature_dim=2048) if name == "tadtr" else SYNTHETIC
+    data = write_synthetic(folder / name, config)
+    maps = {p: [train_native(name, data, folder / "runs", seed, p) for seed in range(runs)] for p in PRECISIONS}
+    return {"map": maps, **paired(maps["fp32"], maps["bf16"])}
+
+
+def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
+    """Return second - first: its mean and the half-width of its 95 % interval."""
+    differences = [b - a for a, b in zip(first, second, strict=True)]
+    error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else math.inf
+    half = float(stats.t.ppf(0.975, max(len(differences) - 1, 1))) * error
+    return {"difference": statistics.fmean(differences), "half_width_95": half}
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--runs", type=int, default=5, help="seeds a precision")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--out", type=Path, help="JSON report")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

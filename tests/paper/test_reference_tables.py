@@ -1,0 +1,61 @@
+"""The tables made from results/reference: the worst row shows, and what was not measured says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tal_repro.errors import InputError
+from tal_repro.models.registry import MODELS
+from tal_repro.paper import reference_tables
+from tal_repro.paper.reference_tables import equality_text, speed_text
+
+
+@pytest.fixture
+def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(reference_tables, "_reference", lambda: tmp_path)
+    (tmp_path / "parity").mkdir()
+    (tmp_path / "speed").mkdir()
+    for name in MODELS:
+        rows = [
+            {"check": "parameters", "case": "7 against 7", "value": 0, "detail": {"native": 1234567}},
+            {"check": "outputs", "case": "eval [1]", "value": 1e-9, "detail": {}},
+            {"check": "outputs", "case": "eval [700]", "value": 3.25e-6, "detail": {}},
+            {"check": "steps", "case": "weights, float32, in own noise", "value": 2.5, "detail": {}},
+            {"check": "detections", "case": "120 at length 1", "value": 0.0, "detail": {"detections": 120}},
+            {"check": "detections", "case": "200 at length 9", "value": 2e-8, "detail": {"detections": 200}},
+        ]
+        report = {"upstream": {name: {"commit": "0123456789abcdef"}}, "rows": rows}
+        (tmp_path / "parity" / f"{name}.json").write_text(json.dumps(report))
+    return tmp_path
+
+
+def test_equality_shows_the_worst_row_of_each_check(reference: Path) -> None:
+    row = next(line for line in equality_text().splitlines() if line.startswith("| TadTR"))
+    assert row == "| TadTR | 1,234,567 | 3.2e-06 | not run | not run | 2.50 x own noise | 2.0e-08 of 320 | `01234567` |"
+
+
+def test_a_missing_report_is_named(reference: Path) -> None:
+    (reference / "parity" / "tridet.json").unlink()
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        equality_text()
+    assert "tridet.json" in str(caught.value)
+
+
+def test_speed_joins_the_reports_and_tells_what_was_not_timed(reference: Path) -> None:
+    timing = {"speedup": 1.5, "speedup_range": [1.25, 1.75]}
+    found = {
+        "inference_full": timing,
+        "arithmetic": {"native_gflops": 60.0, "upstream_gflops": 40.0},
+        "training_profile": {"matrix products and convolutions": 0.875},
+    }
+    for name, threads in (("tridet", 1), ("tadtr", 2)):
+        report = {"threads": threads, "gemm_peak_gflops": 80.0, "models": {name: found}}
+        (reference / "speed" / f"models-{name}.json").write_text(json.dumps(report))
+    text = speed_text()
+    assert "CPU, 1/2 threads" in text
+    rows = [line for line in text.splitlines() if line.startswith("| T")]
+    assert [row.split(" | ")[0] for row in rows] == ["| TadTR", "| TriDet"]
+    assert rows[1] == "| TriDet | 1.50 (1.25 to 1.75) | not timed | not timed | not timed | 75% (50%) | 88% |"
