@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import struct
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -18,7 +20,8 @@ from tal_repro.errors import InputError
 def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
     """Return the content of a checkpoint file on the CPU, tensors and plain values only.
 
-    A namespace of options, which upstreams store beside the weights, is the one class let through. Raises InputError
+    What upstreams store beside the weights is let through as plain values: a namespace of options, TadTR's EasyDict of
+    settings (as an ordered dictionary; the package is not imported) and numpy's scalars (a best mAP). Raises InputError
     for a file that is missing, damaged, or holds any other object.
     """
     where = Path(path)
@@ -40,9 +43,44 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
     return content
 
 
+class _Dtype:
+    """Stand in for numpy's dtype: its code, and nothing that could be called."""
+
+    def __init__(self, code: object = "", *_: object) -> None:
+        self.code = code if isinstance(code, str) else ""
+
+    def __setstate__(self, state: object) -> None:
+        """Forget the byte order: every file of an upstream is little-endian."""
+
+
+def _scalar(dtype: object = None, content: object = b"") -> float | int | None:
+    """Return a numpy scalar as a plain number, None for what is none."""
+    form = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i"}.get(dtype.code if isinstance(dtype, _Dtype) else "")
+    if form is None or not isinstance(content, bytes) or len(content) != struct.calcsize(form):
+        return None
+    number: float | int = struct.unpack(form, content)[0]
+    return number
+
+
+def _encode(text: object = "", encoding: object = "latin1") -> bytes | None:
+    """Stand in for the function by which old pickles spell bytes."""
+    return text.encode("latin1", errors="replace") if isinstance(text, str) else None
+
+
+# The names that upstreams' checkpoints hold beside tensors -> what is made of them here.
+_STAND_INS = (
+    (argparse.Namespace, "argparse.Namespace"),
+    (OrderedDict, "easydict.EasyDict"),
+    (_Dtype, "numpy.dtype"),
+    (_scalar, "numpy.core.multiarray.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+    (_encode, "_codecs.encode"),
+)
+
+
 @contextmanager
 def _safe_globals() -> Iterator[None]:
-    manager: Any = torch.serialization.safe_globals([argparse.Namespace])
+    manager: Any = torch.serialization.safe_globals(list(_STAND_INS))
     with manager:
         yield
 

@@ -37,7 +37,8 @@ def _rank(whole: list[Run], runs: Runs) -> str:
 
 
 def _on_all_data(runs: Runs) -> list[Run]:
-    return [run for run in runs.runs if run.percent == 100 and run.average_map is not None]
+    trained = (run for run in runs.runs if run.experiment != "released")
+    return [run for run in trained if run.percent == 100 and run.average_map is not None]
 
 
 def _average(runs: list[Run]) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from tal_repro.paper import released_runs
 from tal_repro.paper.beyond import beyond_paper
 from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.measured import Measured
@@ -40,6 +41,7 @@ def as_json(verdicts: Sequence[Verdict], runs: Runs) -> dict[str, Any]:
             "measured": dict(Counter(v.measured.verdict for v in verdicts)),
         },
         "claims": [_claim_json(verdict) for verdict in verdicts],
+        "released": [comparison._asdict() for comparison in released_runs.comparisons(runs)],
     }
 
 
@@ -149,7 +151,7 @@ def _summary_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Sty
             else ""
         )
         yield [(f"Measured in {runs.root}: {_counts(measured)}.{told}", None)]
-        for line in beyond_paper(runs):
+        for line in (*released_runs.lines(runs), *beyond_paper(runs)):
             yield [(line, None)]
     yield [("The story of one claim: tal-repro verify --claim ID", None)]
     flipped = [v.claim.id for v in verdicts if not v.as_expected]

@@ -6,33 +6,42 @@ upstream engine is given a file of bare weights that this run wrote from it.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.detection.detections_io import read_ground_truth
 from tal_repro.detection.protocols import PROTOCOLS, evaluate
+from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.registry import engine_version
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
-from tal_repro.record import RunStore, RunWriter
+from tal_repro.record import RunPaths, RunStore, RunWriter
+from tal_repro.run.released_files import how_to_get
+from tal_repro.run.system import describe_system, machine_name
 from tal_repro.spec import DataSpec, RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TIOUS = ("0.3", "0.4", "0.5", "0.6", "0.7")
-WHERE = {
-    "tadtr": "its README's OneDrive folder (thumos14_i3d2s_tadtr_reference.pth)",
-    "actionformer": "its README: Google Drive, file 1isG3bc1dG5-llBRFCivJwz_7c_b0XDcY",
-    "tridet": "its README: Google Drive, folder 1eVROG6z-vHtm4AnXsh4N8ruUKkAidLqZ",
-    "temporalmaxer": "its authors, if at all: the README names none (train it: tal-repro train --model temporalmaxer)",
-}
+SELECTED_ON_TEST = ("tadtr", "temporalmaxer")  # whose authors choose the checkpoint they report on the test set
+UNKNOWN_EPOCH = -1  # which one a released checkpoint is of is its authors' to say
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an engine made of a checkpoint; `own_print` sets the kit's mAP beside what the authors' script printed."""
+
+    detections: pd.DataFrame
+    annotation_file: Path
+    own_print: tuple[Row, ...] = ()
 
 
 def evaluate_released(
@@ -49,24 +58,50 @@ def evaluate_released(
 
     `published`: protocol -> (average mAP in percent, source). Rows: model, engine, protocol, synthetic, average_map and
     maps (percent, by tIoU), published_map (None where there is none under that protocol), source, difference. Raises
-    InputError for a checkpoint that is missing, unsafe or of another model.
+    InputError for a checkpoint that is missing, unsafe or of another model; where the authors' script fails, its log
+    stays in the run's `.failed` folder.
     """
+    if model_entry(model).adapter:
+        raise InputError(
+            f"{model} is none of the four whose checkpoints are known",
+            remedy="score its detections: tal-repro evaluate",
+        )
     if not checkpoint.is_file():
-        raise InputError("no such checkpoint", checkpoint, f"get it from {WHERE.get(model, 'the authors')}")
+        raise InputError("no such checkpoint", checkpoint, how_to_get(model))
     spec = _spec(model, checkpoint, data_dir, engine, overrides)
+    detector, state, weights = _read_weights(spec, checkpoint)
     writer = RunStore(results).writer(spec)
     try:
-        detections, annotation_file = _detect(spec, writer, checkpoint, data_dir, device)
-        truth = read_ground_truth(annotation_file)
+        writer.write_json("system", describe_system(device, alone=True))
+        found = _detect(RunContext(spec, writer, data_dir, device), detector, state, weights)
+        truth = read_ground_truth(found.annotation_file)
         rows = [
-            _row(spec, protocol, evaluate(detections, truth, protocol).result, published.get(protocol))
+            _row(spec, protocol, evaluate(found.detections, truth, protocol).result, published.get(protocol))
             for protocol in PROTOCOLS
         ]
-        _record(writer, detections, rows)
+        _record(writer, found, rows, weights, device)
+    except RuntimeError as error:
+        failed = writer.fail(str(error), device=device)
+        raise InputError(str(error), RunPaths(failed).log, "read what the script printed there") from None
     except BaseException:
         shutil.rmtree(writer.paths.folder, ignore_errors=True)  # nothing half-evaluated stays
         raise
     return rows
+
+
+def _read_weights(spec: RunSpec, checkpoint: Path) -> tuple[Any, Mapping[str, Any], str]:
+    """Return the native model with the checkpoint's weights, the weights by upstream's names, and which they are.
+
+    Both engines go through here: a missing, surplus or mis-shaped weight is refused by name before anything is run.
+    """
+    from tal_repro.models import build, load_upstream_state
+    from tal_repro.models.checkpoint_io import read_checkpoint
+    from tal_repro.models.upstream_weights import select_state
+
+    content = read_checkpoint(checkpoint)
+    detector: Any = build(spec.model, **spec.recipe)
+    load_upstream_state(detector, content)
+    return detector, select_state(content), "ema" if isinstance(content.get("state_dict_ema"), dict) else "raw"
 
 
 def _spec(model: str, checkpoint: Path, data_dir: Path, engine: str, overrides: Mapping[str, Any]) -> RunSpec:
@@ -87,39 +122,40 @@ def _spec(model: str, checkpoint: Path, data_dir: Path, engine: str, overrides: 
     )
 
 
-def _detect(
-    spec: RunSpec, writer: RunWriter, checkpoint: Path, data_dir: Path, device: str
-) -> tuple[pd.DataFrame, Path]:
-    from tal_repro.engines.adapter import RunContext
-
-    context = RunContext(spec, writer, data_dir, device)
-    if spec.engine == "native":
-        return _detect_native(context, checkpoint)
-    return _detect_upstream(context, checkpoint)
+def _detect(context: RunContext, detector: Any, state: Mapping[str, Any], weights: str) -> Evaluated:
+    if context.spec.engine == "native":
+        return _detect_native(context, detector)
+    return _detect_upstream(context, state, weights)
 
 
-def _detect_native(context: Any, checkpoint: Path) -> tuple[pd.DataFrame, Path]:
+def _detect_native(context: RunContext, detector: Any) -> Evaluated:
     from tal_repro.data.layouts import find_layout
     from tal_repro.engines.native.evaluation import Evaluator
     from tal_repro.engines.native.session import open_data
-    from tal_repro.models import build, load_upstream_state
-    from tal_repro.models.checkpoint_io import read_checkpoint
 
+    assert context.data_dir is not None
     data = open_data(context)
-    detector: Any = build(context.spec.model, **dataclasses.asdict(data.recipe))
-    load_upstream_state(detector, read_checkpoint(checkpoint))
     detector.to(context.device)
     found = Evaluator(data.dataset, data.features, detector, context.spec.precision).detect(detector)
-    return found, find_layout(context.data_dir, data.dataset.layout).annotation_file
+    return Evaluated(found, find_layout(context.data_dir, data.dataset.layout).annotation_file)
 
 
-def _detect_upstream(context: Any, checkpoint: Path) -> tuple[pd.DataFrame, Path]:
+def _detect_upstream(context: RunContext, state: Mapping[str, Any], weights: str) -> Evaluated:
     from tal_repro.detection.detections_io import read_detections
-    from tal_repro.engines.upstream.released import evaluate_checkpoint
+    from tal_repro.engines.registry import get_adapter
+    from tal_repro.engines.upstream import scores
+    from tal_repro.engines.upstream.released import evaluate_weights
 
+    protocol = get_adapter(context.spec.model, "upstream").protocol  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as scratch:
-        file, annotation_file = evaluate_checkpoint(context, checkpoint, Path(scratch))
-        return read_detections(file, read_ground_truth(annotation_file)), annotation_file
+        one, annotation_file = evaluate_weights(context, state, weights, Path(scratch))
+        truth = read_ground_truth(annotation_file)
+        _, _, compared = scores.metric_rows({(_selection(context.spec.model), weights): one}, truth, protocol)
+        return Evaluated(read_detections(one.detections, truth), annotation_file, tuple(compared))
+
+
+def _selection(model: str) -> str:
+    return "best-on-test" if model in SELECTED_ON_TEST else "last"
 
 
 def _row(spec: RunSpec, protocol: str, result: Any, published: tuple[float, str] | None) -> Row:
@@ -140,13 +176,13 @@ def _row(spec: RunSpec, protocol: str, result: Any, published: tuple[float, str]
     }
 
 
-def _record(writer: RunWriter, detections: pd.DataFrame, rows: list[Row]) -> None:
-    """Write the run folder: one selection, `last`; the checkpoint's epoch is its authors' secret (-1)."""
+def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str, device: str) -> None:
+    """Write the run folder, with the one selection that the checkpoint's authors report."""
     scored = [
         {
-            "epoch": -1,
-            "selection": "last",
-            "weights": "ema",
+            "epoch": UNKNOWN_EPOCH,
+            "selection": _selection(writer.spec.model),
+            "weights": weights,
             "protocol": row["protocol"],
             "tiou": float(tiou),
             "ap": value / 100,
@@ -154,16 +190,20 @@ def _record(writer: RunWriter, detections: pd.DataFrame, rows: list[Row]) -> Non
         for row in rows
         for tiou, value in row["maps"].items()
     ]
-    writer.write_detections(detections)
+    flags = [] if len(found.detections) else ["no-detections"]
+    flags += [f"differs-from-upstream-print: {one}" for one in found.own_print if not one["agrees"]]
+    writer.write_detections(found.detections)
     writer.write_metrics(
         scored,
         optimizer_steps=0,
         seconds={},
         table2_seconds=0.0,
         table2_definition="nothing was trained",
+        flags=flags,
         released=rows,
+        own_print=list(found.own_print),
     )
     if writer.store.state(writer.spec) == "done":  # the same checkpoint again: what is there stays
         shutil.rmtree(writer.paths.folder)
         return
-    writer.finish(pid=os.getpid())
+    writer.finish(pid=os.getpid(), host=socket.gethostname(), machine=machine_name(device), device=device)

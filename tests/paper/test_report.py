@@ -70,7 +70,7 @@ def test_page_has_landmarks_captions_and_scoped_headers(text: str) -> None:
     assert len(parsed.of("table")) == len(parsed.of("caption"))
     assert all(head.get("scope") in ("col", "row") for head in parsed.of("th"))
     assert all(svg.get("role") == "img" and svg.get("aria-labelledby") for svg in parsed.of("svg"))
-    assert set(SECTIONS) - {"comparison"} <= set(parsed.ids())
+    assert set(SECTIONS) - {"comparison", "released"} <= set(parsed.ids())
 
 
 def test_page_counts_verdicts_and_shows_every_claim(text: str, content: Content) -> None:

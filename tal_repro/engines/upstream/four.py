@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from tal_repro.data.layouts import Layout
 from tal_repro.engines.upstream import settings
 from tal_repro.engines.upstream.job import Job, newest_checkpoint, sha256
 from tal_repro.errors import InputError
@@ -13,15 +14,19 @@ from tal_repro.errors import InputError
 
 def train_tadtr(job: Job) -> None:
     """Train TadTR: it evaluates every epoch, raw weights, so that its own detections hold both selections."""
-    # It looks for its data under the working directory.
-    (job.work / "data").mkdir()
-    (job.work / "data" / "thumos14").symlink_to(job.layout.folder.resolve(), target_is_directory=True)
-    (job.work / "datasets").mkdir()
-    shutil.copyfile(job.tree / "datasets" / "path.yml", job.work / "datasets" / "path.yml")
+    lay_out_tadtr(job.work, job.tree, job.layout)
     spec, recipe = job.run.spec, job.recipe
     arguments = ["--cfg", str(job.tree / settings.CONFIG_FILE["tadtr"]), "--device", job.run.device.partition(":")[0]]
     arguments += ["--seed", str(spec.seed), "--num_workers", str(recipe.loader_workers)]
     job.train("main.py", [*arguments, *settings.tadtr_words(recipe, job.work / "out")], "raw")
+
+
+def lay_out_tadtr(work: Path, tree: Path, layout: Layout) -> None:
+    """Put what TadTR looks for under its working directory there: the data, and its list of paths."""
+    (work / "data").mkdir()
+    (work / "data" / "thumos14").symlink_to(layout.folder.resolve(), target_is_directory=True)
+    (work / "datasets").mkdir()
+    shutil.copyfile(tree / "datasets" / "path.yml", work / "datasets" / "path.yml")
 
 
 def train_pyramid(job: Job) -> None:

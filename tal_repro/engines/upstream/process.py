@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -32,23 +33,33 @@ def launch(
     work: Path,
     environment: Mapping[str, str],
     meanwhile: Callable[[], None] = lambda: None,
+    log: Path | None = None,
 ) -> float:
     """Run a script to its end in folder `work` and return its wall seconds.
 
-    Raises StopRequested when the run was asked to stop, RuntimeError when the script failed. Its output goes to the
-    run's log.
+    Raises StopRequested when the run was asked to stop, RuntimeError when the script failed. Its output goes where this
+    process's goes (in a study, to the run's log), or to the end of `log`.
     """
     last_words = work.resolve() / "last_words.txt"
     order = {"model": run.spec.model, "tree": str(tree.resolve()), "script": script, "arguments": list(arguments)}
     order["last_words"] = str(last_words)
     command = [sys.executable, "-m", "tal_repro.engines.upstream.launcher", json.dumps(order)]
-    print(f"# upstream: {script} {' '.join(arguments)}", flush=True)
     started = time.monotonic()
-    process = subprocess.Popen(command, cwd=work, env=_environment(run, environment), stdin=subprocess.DEVNULL)
-    try:
-        _watch(run, process, meanwhile)
-    finally:
-        _end(process)
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("a", encoding="utf-8")) if log else None
+        print(f"# upstream: {script} {' '.join(arguments)}", flush=True, file=output)
+        process = subprocess.Popen(
+            command,
+            cwd=work,
+            env=_environment(run, environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _watch(run, process, meanwhile)
+        finally:
+            _end(process)
     if process.returncode != 0:
         words = last_words.read_text(encoding="utf-8") if last_words.exists() else "see the log"
         raise RuntimeError(f"upstream's {script} ended with exit code {process.returncode}: {words}")

@@ -2,59 +2,72 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tal_repro import hooks
-from tal_repro.data.layouts import find_layout
+from tal_repro.data.layouts import Layout, find_layout
 from tal_repro.engines.adapter import RunContext
-from tal_repro.engines.upstream import process, settings
+from tal_repro.engines.upstream import four, process, scores, settings
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.errors import InputError
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def evaluate_checkpoint(run: RunContext, checkpoint: Path, work: Path) -> tuple[Path, Path]:
-    """Evaluate a checkpoint by upstream's own script; return (its detections, the annotations it was scored on)."""
-    if run.spec.model not in settings.CONFIG_FILE:
-        raise InputError(f"{run.spec.model} has no evaluation script here", remedy="train it, or use evaluate")
+
+def evaluate_weights(
+    run: RunContext, state: Mapping[str, Tensor], weights: str, work: Path
+) -> tuple[scores.Evaluated, Path]:
+    """Evaluate weights by upstream's own script in folder `work`; return what it recorded and the annotations it read.
+
+    `state` has upstream's parameter names, all of them (TadTR's script would skip in silence what does not fit: the
+    caller checks). The script's output goes to the run's log. Raises InputError for a checkout or data that cannot be
+    used, RuntimeError where the script failed.
+    """
     recipe: Any = settings.resolved(run.spec.model, run.spec.recipe)
     if run.data_dir is None:
         raise InputError("a checkpoint is evaluated on a data set", remedy="give its folder: --data DIR")
     layout = find_layout(run.data_dir, "tadtr" if run.spec.model == "tadtr" else "actionformer")
+    if layout.name == "actionformer":
+        _check_videos(run.data_dir, layout)
     tree = prepare(run.spec.model).resolve()
-    weights = bare_weights(run.spec.model, checkpoint, work / "bare.pth.tar")
+    checkpoint = write_weights(run.spec.model, state, work / "weights.pth.tar")
     if run.spec.model == "tadtr":
-        (work / "data").mkdir()
-        (work / "data" / "thumos14").symlink_to(layout.folder.resolve(), target_is_directory=True)
-        (work / "datasets").mkdir()
-        shutil.copyfile(tree / "datasets" / "path.yml", work / "datasets" / "path.yml")
+        four.lay_out_tadtr(work, tree, layout)
+        (work / "outputs").mkdir()  # its evaluation dumps detections there and does not make the folder
         script, arguments = "main.py", ["--cfg", str(tree / settings.CONFIG_FILE["tadtr"]), "--eval"]
-        arguments += ["--resume", str(weights), "--device", run.device.partition(":")[0], "--num_workers", "0"]
+        arguments += ["--resume", str(checkpoint), "--device", run.device.partition(":")[0], "--num_workers", "0"]
         arguments += settings.tadtr_words(recipe, work / "out")
     else:
         config = settings.write_config(tree, run.spec.model, recipe, layout.folder.resolve(), run.spec.seed, work)
-        script, arguments = "eval.py", [str(config), str(weights)]
-    folder = work / "detections"
+        script, arguments = "eval.py", [str(config), str(checkpoint)]
+    folder, events = work / "detections", work / "events.jsonl"
     folder.mkdir()
-    process.launch(run, tree, script, arguments, work, {hooks.DETECTIONS_VARIABLE: str(folder)})
-    found = sorted(folder.glob("*.csv"))
+    environment = {hooks.DETECTIONS_VARIABLE: str(folder), hooks.EVENTS_VARIABLE: str(events)}
+    process.launch(run, tree, script, arguments, work, environment, log=run.record.paths.log)
+    found = scores.evaluations(process.read_events(events), folder, weights)
     if not found:
-        raise InputError(f"{script} recorded no detections", tree, "see what it printed")
+        raise InputError(f"{script} recorded no detections", tree, "see the log")
     return found[-1], layout.annotation_file
 
 
-def bare_weights(model: str, checkpoint: Path, out: Path) -> Path:
-    """Write the weights of a checkpoint, read with `weights_only`, in the form upstream's script loads."""
+def write_weights(model: str, state: Mapping[str, Tensor], out: Path) -> Path:
+    """Write bare weights in the form upstream's script loads, and nothing else: this file alone is unpickled there."""
     import torch
 
-    from tal_repro.models.checkpoint_io import read_checkpoint
-    from tal_repro.models.upstream_weights import select_state
-
-    state = select_state(read_checkpoint(checkpoint))
     if model == "tadtr":
-        torch.save({"model": state, "epoch": 0}, out)
+        torch.save({"model": dict(state), "epoch": 0}, out)
     else:
         parallel = {f"module.{name}": value for name, value in state.items()}
         torch.save({"state_dict": parallel, "state_dict_ema": parallel}, out)
     return out
+
+
+def _check_videos(data_dir: Path, layout: Layout) -> None:
+    """Raise InputError naming a test video without features: three of the loaders would leave it out without a word."""
+    from tal_repro.data import load_dataset
+    from tal_repro.engines.native.limits import check_features
+
+    check_features(load_dataset(data_dir, layout.name).test)

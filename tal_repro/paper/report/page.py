@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
+from tal_repro.paper import released_runs
 from tal_repro.paper import tables as paper_tables
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS
 from tal_repro.paper.figures.style import look
@@ -23,9 +24,9 @@ from tal_repro.paper.verdicts import Verdict
 TITLE = "tal-repro report"
 IDS_SHOWN = 12
 SECTIONS = {
-    "tables": "Tables 1 and 2", "figures": "Figures 1 to 6", "claims": "Claims and verdicts", "runs": "Runs",
-    "curves": "Learning curves and forecasts", "trace": "Trace and phases", "cost": "Cost and time",
-    "comparison": "Another system",
+    "tables": "Tables 1 and 2", "figures": "Figures 1 to 6", "claims": "Claims and verdicts",
+    "released": "Released checkpoints", "runs": "Runs", "curves": "Learning curves and forecasts",
+    "trace": "Trace and phases", "cost": "Cost and time", "comparison": "Another system",
     "deviations": "Deviations", "environment": "Environment", "repeat": "Repeat any number",
 }  # fmt: skip
 
@@ -36,6 +37,7 @@ def page(content: Content, live: bool = False) -> str:
         "tables": join(_table(text) for text in content.tables),
         "figures": join(_figure(figure, content.results) for figure in content.figures),
         "claims": claims(content.verdicts, content.results),
+        **({"released": _released(compared)} if (compared := list(released_runs.comparisons(content.runs))) else {}),
         "runs": runs_table(content.rows),
         "curves": _curves(content),
         "trace": _trace(content),
@@ -162,6 +164,14 @@ def _figure(figure: FigureShown, results: str | None) -> Html:
                    tag("p", shortened(figure.run_ids, 60), class_="ids"))  # fmt: skip
     caption = tag("figcaption", figure.caption, *notes)
     return tag("figure", title, region(f"Figure {figure.number}", figure.svg, class_="paper"), caption, runs, redo)
+
+
+def _released(compared: Sequence[released_runs.Comparison]) -> Html:
+    header = ("Model", "Engine", "Protocol", "mAP here (%)", "Published (%)", "Source", "Verdict", "Run")
+    rows = [[look(one.model).title, one.engine, one.protocol, number(one.measured), number(one.published), one.source,
+             one.verdict, one.run_id] for one in compared]  # fmt: skip
+    note = "The authors' own weights, evaluated here and trained by nobody: the same to rounding, or something differs."
+    return table("Released checkpoints beside the mAPs printed of them", header, rows, note)
 
 
 def _curves(content: Content) -> Html:
