@@ -8,6 +8,7 @@ end with it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -96,11 +97,12 @@ def serve(modules: list[str]) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for name in modules:
         importlib.import_module(name)
-    for name in ("concurrent.futures.thread", "tal_repro.run.worker"):
-        importlib.import_module(name)
+    for name in ("concurrent.futures.thread", "tal_repro.measure.energy", "tal_repro.run.worker"):
+        importlib.import_module(name)  # what every run needs: 10 ms of each, once
     importlib.import_module("tal_repro.run.system").describe_system("cpu", False)  # its fixed part is kept: 13 ms a run
     server = ForkServer(answers)
     server.inherited = [0, answers.fileno(), reading, writing]
+    gc.freeze()  # a run's collections leave these pages shared
     server.answer({"ready": True})
     _obey(server, reading)
 
