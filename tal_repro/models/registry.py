@@ -30,7 +30,14 @@ def added(name: str, title: str, repository: str, commit: str, licence: str, uni
     """Return the entry of a model beyond the four; tal_repro/engines/added/<name>.py describes it."""
     module = f"tal_repro.engines.added.{name}"
     # Its top level holds plain values alone (no torch, nothing of the kit), so that this import is quick and ends.
-    description = importlib.import_module(module)
+    try:
+        description = importlib.import_module(module)
+    except Exception as error:  # the file is its author's: any command would end in a traceback otherwise
+        raise InputError(
+            f"cannot be read ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})",
+            f"{module.replace('.', '/')}.py",
+            "import torch, the authors' packages and the kit's within train and build; see docs/adding-a-model.md",
+        ) from None
     stride_frames = 8 if description.LAYOUT == "tadtr" else 4
     folder = repository.rpartition("/")[2].removesuffix(".git")
     return ModelEntry(

@@ -183,8 +183,16 @@ def _training(model: str, engine: str, settings: Mapping[str, Any]) -> str:
         records = list(RunStore(runs).records())
         if answer.returncode != 0 or not records:
             tail = "\n".join(answer.stdout.splitlines()[-LAST_LINES:])
-            raise InputError(f"exit code {answer.returncode}\n{tail}", "training", f"see {DOCS}")
+            raise InputError(f"exit code {answer.returncode}\n{tail}", "training", _remedy(tail))
         return judge(records[0])
+
+
+def _remedy(tail: str) -> str:
+    """Point to the shims where a training ended for what a library no longer has."""
+    gone = ("No module named", "has no attribute", "Weights only load failed", "not compiled with CUDA")
+    if any(words in tail for words in gone):
+        return f"is there a shim for it? Add its name to SHIMS (tal-repro upstream diff all lists them); see {DOCS}"
+    return f"see {DOCS}"
 
 
 def judge(record: RunRecord) -> str:

@@ -168,9 +168,31 @@ def test_bad_names_are_refused_and_nothing_is_written(clone: Path, values: dict[
     assert {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()} == before
 
 
+def test_a_long_address_makes_lines_that_lint_passes(clone: Path) -> None:
+    write_new(a_model(repository="https://example.org/" + "a" * 40 + "/Mine", title="A Title of a Fair Length"), clone)
+    text = (clone / "tal_repro/models/registry.py").read_text()
+    assert max(map(len, text.splitlines())) <= 120
+    compile(text, "registry.py", "exec")
+
+
+@pytest.mark.parametrize(
+    "content", ["import nobody_has_this\n", "def train(job:\n", "LAYOUT = 'tadtr'\nRECIPE = 1 / 0\n"]
+)
+def test_a_description_that_cannot_be_read_is_named_instead_of_a_traceback(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tal_repro.engines.added as package
+    from tal_repro.models.registry import added
+
+    (tmp_path / "broken.py").write_text(content)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    with pytest.raises(InputError, match=r"engines/added/broken\.py: cannot be read(.|\n)*within train and build"):
+        added("broken", "Broken", "https://example.org/a/B", "a" * 40, "MIT")
+
+
 def test_what_is_written_is_quoted_and_not_written_twice(clone: Path) -> None:
     new = a_model(title='Say "hi"')
     assert len(write_new(new, clone)) == 4
-    assert 'added("mine", "Say \\"hi\\"",' in (clone / "tal_repro/models/registry.py").read_text()
+    assert '"mine", "Say \\"hi\\"",' in (clone / "tal_repro/models/registry.py").read_text()
     with pytest.raises(InputError, match="is there already"):
         write_new(new, clone)

@@ -17,6 +17,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 URL = re.compile(r"(https://[A-Za-z0-9.-]+/|file:///)[A-Za-z0-9_./+~-]+")
 REGISTRY = "tal_repro/models/registry.py"
+INDENT, LINE_LENGTH = 4, 120  # of the registry
 ANCHOR = "    # Models beyond the four, a line each:"
 
 DESCRIPTION = '''"""{title} by its authors' code: its recipe, and how its scripts are run (docs/adding-a-model.md)."""
@@ -116,7 +117,11 @@ def write_new(new: NewModel, root: Path) -> list[str]:
 def _line(new: NewModel) -> str:
     repository = new.repository.removesuffix(".git").removeprefix("https://github.com/")
     words = [new.name, new.title, repository, new.commit, new.licence, new.unit]
-    return f"added({', '.join(_quoted(word) for word in words)}),"
+    quoted = [_quoted(word) for word in words]
+    line = f"added({', '.join(quoted)}),"
+    if len(line) + INDENT <= LINE_LENGTH:
+        return line
+    return f"added(\n        {', '.join(quoted[:3])},\n        {', '.join(quoted[3:])},\n    ),"
 
 
 def _quoted(word: str) -> str:

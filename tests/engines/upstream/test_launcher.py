@@ -63,6 +63,7 @@ print('ema weight', saved['state_dict_ema']['w'].item(), 'kept', sorted(kept.tol
 tal_hooks.event('run', 'end')
 """,
     "waits.py": "import time\nprint('waiting', flush=True)\ntime.sleep(600)\n",
+    "complains.py": "raise AttributeError('np.float is gone\\nuse float\\n    https://example.org/notes')\n",
     "dies.py": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
 }
 
@@ -128,6 +129,11 @@ def test_a_failing_script_fails_the_run_with_its_last_words(run: RunContext, tre
         RuntimeError, match=r"ended with exit code 1: ValueError: 1 of 2 units of the subset .* the first: zebra"
     ):
         launch(run, tree, "train.py", tmp_path / "work", ("a", "zebra"))
+
+
+def test_the_first_line_of_a_long_complaint_is_told(run: RunContext, tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"exit code 1: AttributeError: np\.float is gone$"):
+        launch(run, tree, "complains.py", tmp_path / "work")
 
 
 def test_a_killed_script_fails_the_run(run: RunContext, tree: Path, tmp_path: Path) -> None:
