@@ -44,11 +44,11 @@ def inference(
     results: Path,
     as_json: bool,
 ) -> None:
-    """Time inference on [1, 2048, LENGTH] for every length, models and lengths in turn.
+    """Time inference on [1, 2048, LENGTH] for every length, models and lengths in turn (upstream: model by model).
 
     Stored as runs of the experiment `inference`, which Figures 4 and 5, claims and tables read.
     """
-    from tal_repro.commands.bench_inference import Request, measure, parse_lengths
+    from tal_repro.commands.bench_inference import Request, measure, measure_apart, parse_lengths
     from tal_repro.measure.latency import Effort
     from tal_repro.models.registry import model_entry
     from tal_repro.record import RunStore
@@ -58,7 +58,14 @@ def inference(
     if samples is not None:
         effort = Effort(min_samples=samples, min_seconds=0.0, max_samples=samples, max_warmup=min(samples, 10))
     request = Request(chosen, engine, device, parse_lengths(lengths), include, effort)
-    records = measure(request, RunStore(results), lambda line: click.echo(line, err=True))
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if engine == "upstream":
+        records = measure_apart(request, results, say)
+    else:
+        records = measure(request, RunStore(results), say)
     found = [_result(record, request.include) for record in records]
     if as_json:
         click.echo(json.dumps({"schema": "tal-repro/bench-inference/1", "results": found}, indent=2))
@@ -85,7 +92,8 @@ def limit(model: str, engine: str, device: str, known: int, cap: int) -> None:
 
 
 @bench.command()
-@click.option("--model", type=click.Choice(list(MODELS)), help="Take its training steps with the native engine.")
+@click.option("--model", type=click.Choice(list(MODELS)), help="Take training steps of this model.")
+@click.option("--engine", type=click.Choice(["native", "upstream"]), default="native", show_default=True)
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Folder of THUMOS14 or synthetic data.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a hyper-parameter (repeatable).")
@@ -94,6 +102,7 @@ def limit(model: str, engine: str, device: str, known: int, cap: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object and nothing else.")
 def attribution(
     model: str | None,
+    engine: str,
     data_dir: Path | None,
     device: str,
     settings: tuple[str, ...],
@@ -103,11 +112,12 @@ def attribution(
 ) -> None:
     """Say what a training step is spent on: waiting for data, CPU work, kernels, copies, synchronisation.
 
-    Give --model and --data, or --run FOLDER for what a finished run (of the authors' code, too) recorded.
+    Give --model and --data, or --run FOLDER for what a finished run recorded.
     """
-    from tal_repro.commands.bench_attribution import attribute_run, attribute_training
+    from tal_repro.commands.bench_attribution import attribute_run, attribute_training, attribute_upstream
     from tal_repro.commands.bench_inference import check_device
     from tal_repro.commands.train import read_settings
+    from tal_repro.engines.registry import engine_for
     from tal_repro.errors import InputError
     from tal_repro.record import RunRecord
 
@@ -118,9 +128,13 @@ def attribution(
     else:
         assert model is not None and data_dir is not None
         check_device(device)
-        attributed = attribute_training(model, data_dir, read_settings(settings), device, steps)
-        found = {"model": model, "engine": "native", "device": device, **attributed.to_json()}
-        found["verdict"] = f"{model} native on {device}: {found['verdict']}"
+        engine = engine_for(model, engine)
+        if engine == "native":
+            attributed = attribute_training(model, data_dir, read_settings(settings), device, steps).to_json()
+        else:
+            attributed = attribute_upstream(model, data_dir, read_settings(settings), device, steps)
+        found = {"model": model, "engine": engine, "device": device, **attributed}
+        found["verdict"] = f"{model} {engine} on {device}: {found['verdict']}"
     if as_json:
         click.echo(json.dumps({"schema": "tal-repro/attribution/1", **found}, indent=2))
         return

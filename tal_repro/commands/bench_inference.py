@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
@@ -121,6 +125,29 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
     return [_store(spec, store, rows[spec.model], request, about, status) for spec in specs]
 
 
+def measure_apart(request: Request, root: Path, say: Say) -> list[RunRecord]:
+    """Time the models one after another, a process each: three upstreams own a package of the same name."""
+    from tal_repro.record import RunRecord, RunStore
+
+    store, spawn = RunStore(root), multiprocessing.get_context("spawn")
+    records = []
+    for model in request.models:
+        one = replace(request, models=(model,))
+        with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as process:
+            process.submit(_measure_one, one, root).result()
+        (spec,) = specs_of(one)
+        records.append(RunRecord(store.folder(spec)))
+    if len(records) > 1:
+        say("one process each: these models were not timed in turn, a drift of the machine's speed lies between them")
+    return records
+
+
+def _measure_one(request: Request, root: Path) -> None:
+    from tal_repro.record import RunStore
+
+    measure(request, RunStore(root), lambda line: print(line, file=sys.stderr, flush=True))
+
+
 def _threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
@@ -144,13 +171,13 @@ def _subject(model: str, engine: str, lengths: tuple[int, ...]) -> Subject:
     from tal_repro.measure.latency import Subject
     from tal_repro.measure.postprocessing import postprocess
 
-    adapter = get_adapter(model, engine)
+    adapter: Any = get_adapter(model, engine)
     return Subject(
         model,
-        functools.partial(adapter.build_for_macs, max(lengths)),
+        functools.partial(adapter.build_for_timing, max(lengths)),
         functools.cache(adapter.example_input),
         lengths,
-        postprocess if engine == "native" else None,
+        postprocess if engine == "native" else adapter.postprocessing(),
     )
 
 
@@ -163,7 +190,7 @@ def find_limit(model: str, engine: str, device: str, known: int, cap: int) -> tu
     if not known <= cap <= MAX_LENGTH:
         raise InputError(f"lengths from {known} to {cap}", "--from, --to", f"use 1 <= from <= to <= {MAX_LENGTH}")
     adapter = get_adapter(model, engine)
-    subject = Subject(model, lambda: adapter.build_for_macs(cap), adapter.example_input, (known,))
+    subject = Subject(model, lambda: adapter.build_for_timing(cap), adapter.example_input, (known,))
     fits = fits_in_memory(subject, subject.build().eval().to(device), device)
     if not fits(known):
         raise InputError(f"length {known} does not fit in memory", "--from", "give a smaller one")

@@ -49,5 +49,8 @@ class Adapter(Protocol):
     def build_for_macs(self, length: int) -> Any:
         """Return the module whose multiply-accumulates are counted at `length` feature steps."""
 
+    def build_for_timing(self, length: int) -> Any:
+        """Return the module whose inference is timed: the bare network, without decoding and NMS."""
+
     def example_input(self, length: int) -> tuple[Any, ...]:
         """Return its input, [1, C, T] features and lengths, at `length` feature steps."""

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,14 +215,23 @@ def _place(frame: Any) -> str | None:
 
 def profile(work: Callable[[], object], device: str) -> list[Span]:
     """Run `work` under torch's profiler and return its events."""
+    with profiling(device) as spans:
+        work()
+    return spans
+
+
+@contextmanager
+def profiling(device: str) -> Iterator[list[Span]]:
+    """Profile what is done meanwhile; the list is filled when that is over."""
     from torch.autograd import DeviceType  # type: ignore[attr-defined]
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as torch_profile
 
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.startswith("cuda") else [])]
+    spans: list[Span] = []
     with torch_profile(activities=activities) as profiler:
-        work()
-    return [
+        yield spans
+    spans += [
         Span(
             event.name,
             float(event.time_range.start),
@@ -232,6 +241,17 @@ def profile(work: Callable[[], object], device: str) -> list[Span]:
         )
         for event in profiler.events() or ()
     ]
+
+
+def joined(profiles: Iterable[Sequence[Span]]) -> list[Span]:
+    """Put profiles taken apart end to end, so that what lay between them counts for nothing."""
+    found: list[Span] = []
+    reached = 0.0
+    for spans in profiles:
+        shift = reached - min((span.start for span in spans), default=0.0)
+        found += [span._replace(start=span.start + shift, end=span.end + shift) for span in spans]
+        reached = max((span.end for span in found), default=0.0)
+    return found
 
 
 def time_steps(

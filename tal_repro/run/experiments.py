@@ -77,7 +77,7 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
 
     lengths = run.spec.feature_lengths
     rows = measure_inference(
-        lambda: adapter.build_for_macs(max(lengths)),
+        lambda: adapter.build_for_timing(max(lengths)),
         adapter.example_input,
         lengths,
         run.device,

@@ -58,6 +58,10 @@ class NativeAdapter:
         """Return the full-size model in evaluation mode; `length` does not change it."""
         return build(self.model).eval()  # type: ignore[attr-defined]
 
+    def build_for_timing(self, length: int) -> Any:
+        """Return the same: its forward pass ends before decoding."""
+        return self.build_for_macs(length)
+
     def example_input(self, length: int) -> tuple[Any, ...]:
         """Return features [1, C, length] and lengths [1]."""
         channels = model_entry(self.model).recipe.feature_dim

@@ -7,6 +7,7 @@ starts over and says so. Only checkpoints that this run wrote are ever unpickled
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -68,6 +69,14 @@ class UpstreamAdapter:
     def build_for_macs(self, length: int) -> Any:
         """Return the authors' model in evaluation mode, as a module from features and lengths to outputs."""
         return models.load(self.model, prepare(self.model))
+
+    def build_for_timing(self, length: int) -> Any:
+        """Return the authors' model without its post-processing, which `postprocessing` does."""
+        return models.load(self.model, prepare(self.model), bare=True)
+
+    def postprocessing(self) -> Callable[[Any, Any, Any], Any] | None:
+        """Return (model, its outputs, its inputs) -> detections by the authors' own code."""
+        return models.postprocess
 
     def example_input(self, length: int) -> tuple[Any, ...]:
         """Return features [1, 2048, length] and lengths [1]."""

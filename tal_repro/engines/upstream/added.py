@@ -56,6 +56,13 @@ class AddedAdapter(UpstreamAdapter):
             sys.path.insert(0, str(tree))
         return self.description.build(tree).eval()
 
+    def build_for_timing(self, length: int) -> Any:
+        """Return what `build` returns: what is in it is timed."""
+        return self.build_for_macs(length)
+
+    def postprocessing(self) -> None:
+        """Return None: a description has no post-processing of its own to time."""
+
     def example_input(self, length: int) -> tuple[Any, ...]:
         """Return features [1, C, length] and lengths [1]."""
         import torch

@@ -34,6 +34,7 @@ class Job:
     chosen: Chosen = field(default_factory=dict)
     train_wall: float = 0.0
     evaluation_wall: float = 0.0
+    log: Path | None = None  # of the scripts' output; None: where this process's goes
 
     def train(
         self, script: str, arguments: Sequence[str], weights: str, meanwhile: Callable[[], None] = lambda: None
@@ -43,7 +44,9 @@ class Job:
         environment = {hooks.DETECTIONS_VARIABLE: str(folder)}
         if self.subset is not None:
             environment[hooks.SUBSET_VARIABLE] = str(self.subset)
-        self.train_wall = process.launch(self.run, self.tree, script, arguments, self.work, environment, meanwhile)
+        self.train_wall = process.launch(
+            self.run, self.tree, script, arguments, self.work, environment, meanwhile, self.log
+        )
         found = scores.evaluations(self.events, folder, weights)
         if found:
             self.chosen["last", weights] = found[-1]
@@ -57,13 +60,19 @@ class Job:
             hooks.EVENTS_VARIABLE: str(events),
             shims.WEIGHTS_VARIABLE: weights,
         }
-        self.evaluation_wall += process.launch(self.run, self.tree, script, arguments, self.work, environment)
+        self.evaluation_wall += process.launch(
+            self.run, self.tree, script, arguments, self.work, environment, log=self.log
+        )
         found = scores.evaluations(process.read_events(events), folder, weights)
         if not found:
             raise InputError(f"{script} recorded no evaluation", self.tree, "see docs/adding-a-model.md: metrics")
         self.chosen["last", weights] = scores.Evaluated(
             self.last_epoch, weights, found[-1].detections, found[-1].printed_map
         )
+
+    def newest_checkpoint(self, folder: Path, pattern: str = "epoch_*.pth.tar") -> Path:
+        """Return the alphabetically last checkpoint in `folder`; raise InputError where there is none."""
+        return newest_checkpoint(folder, pattern)
 
     @property
     def events(self) -> list[process.Event]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import runpy
 import sys
-import traceback
 from pathlib import Path
 
 from tal_repro.engines.child import die_with_parent
-from tal_repro.engines.upstream import shims
+from tal_repro.engines.upstream import probe, shims
 
 
 def main() -> None:
@@ -27,10 +26,11 @@ def main() -> None:
     sys.argv = [script, *order["arguments"]]
     try:
         shims.install(order["model"])
+        probe.install()
         runpy.run_path(script, run_name="__main__")
     except BaseException as error:
-        words = "".join(traceback.format_exception_only(error)).strip().splitlines()
-        Path(order["last_words"]).write_text(words[-1] if words else "", encoding="utf-8")
+        said = (str(error).strip().splitlines() or [""])[0]  # numpy's errors go on for lines, the first says what
+        Path(order["last_words"]).write_text(f"{type(error).__name__}: {said}", encoding="utf-8")
         raise
 
 

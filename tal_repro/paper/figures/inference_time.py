@@ -134,8 +134,11 @@ def _caption(material: Material, measured: bool) -> str:
     if material.draws_published:
         text += (
             "Published: the sibling studies' scripts on a Tesla V100S (ActionFormer, TriDet, TemporalMaxer; "
-            "5 processes of 5 repetitions); no time of TadTR was published. "
+            "5 processes of 5 repetitions), decoding and NMS included; no time of TadTR was published. "
         )
     if measured:
-        text += "Measured here: open markers, the bare model in one process on the machine named; MACs dotted."
+        text += (
+            "Measured here: open markers, the bare model of the engine named (without decoding and NMS) in one process "
+            "on the machine named; MACs dotted."
+        )
     return text.rstrip()
