@@ -52,7 +52,7 @@ def _draw(context: click.Context, folder: Path, results: str) -> None:
     command = [sys.executable, "-m", "tal_repro", "report", "--results", results, "--out", str(folder / "report")]
     report = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     context.invoke(figure, number="all", out=str(folder / "figures"), results=results, source="both")
-    for number in (1, 2):
+    for number in (1, 2, "energy"):
         path = str(folder / "tables" / f"table-{number}.md")
         context.invoke(table, number=number, kind="markdown", results=results, out=path)
     _verify(folder, results)

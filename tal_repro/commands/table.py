@@ -1,4 +1,4 @@
-"""`tal-repro table`: Tables 1 and 2 of the paper, with what runs measured beside them."""
+"""`tal-repro table`: Tables 1 and 2 of the paper, with what runs measured beside them, and the runs' energy."""
 
 from __future__ import annotations
 
@@ -13,19 +13,28 @@ FORMATS = ("csv", "markdown", "latex")
 
 
 @click.command()
-@click.argument("number", type=click.IntRange(1, 2))
+@click.argument("number", type=click.Choice(["1", "2", "energy"]))
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="markdown", show_default=True)
 @click.option("--results", metavar="DIR", help="Show the runs in DIR too.  [default: results/runs, if there]")
 @click.option("--published", metavar="DIR", help="Read the published numbers from DIR.")
+@click.option("--grid", metavar="G:SOURCE", help="Grams of CO2e a kWh and who says so.  [default: TAL_REPRO_GRID]")
+@click.option(
+    "--power", metavar="W:SOURCE", help="Estimate uncounted energy: watts, source.  [default: TAL_REPRO_POWER]"
+)
 @click.option("--out", metavar="FILE", help="Write to FILE instead of standard output.")
-def table(number: int, kind: str, results: str | None, published: str | None, out: str | None) -> None:
-    """Print Table 1 or 2 of the paper as CSV, Markdown or LaTeX."""
+def table(
+    number: str | int, kind: str, results: str | None, published: str | None, grid: str | None, power: str | None,
+    out: str | None,
+) -> None:  # fmt: skip
+    """Print Table 1 or 2 of the paper, or the energy and carbon of trainings, as CSV, Markdown or LaTeX."""
     from tal_repro.paper import tables
+    from tal_repro.paper.energy import assumed
     from tal_repro.paper.published import load_published
     from tal_repro.record import write_whole
 
     numbers = load_published(Path(published) if published else None)
-    text = tables.render(tables.table(number, numbers, load_results(results)), cast(Any, kind))
+    wanted = number if number == "energy" else int(number)
+    text = tables.render(tables.table(wanted, numbers, load_results(results), assumed(grid, power)), cast(Any, kind))
     if out is None:
         click.echo(text, nl=False)
     else:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.statements import load_claims
+from tal_repro.paper.energy import Assumed, assumed, summarise
+from tal_repro.paper.energy_table import energy_table, significant
 from tal_repro.paper.published import Published
 from tal_repro.paper.runs import Run, Runs
 from tal_repro.paper.statistics import Sample, describe
+from tal_repro.paper.table_text import TextTable as TextTable
 from tal_repro.paper.verdicts import compare, derive
 
 Format = Literal["csv", "markdown", "latex"]
@@ -33,23 +35,16 @@ PUBLISHED_SELECTION = {
 MAP_CLAIMS = {"tadtr": "T2.5", "tridet": "T2.6", "actionformer": "T2.7", "temporalmaxer": "T2.8"}
 
 
-@dataclass(frozen=True)
-class TextTable:
-    """A table ready to be written: caption, header, rows of text, notes below."""
-
-    caption: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-
-def table(number: int, published: Published, runs: Runs) -> TextTable:
-    """Return Table 1 or 2; raise InputError for another number."""
+def table(number: int | str, published: Published, runs: Runs, stated: Assumed | None = None) -> TextTable:
+    """Return Table 1 or 2, or "energy"; raise InputError for another. `stated` None: what the environment states."""
     if number == 1:
         return table_1(published)
+    stated = assumed() if stated is None else stated
     if number == 2:
-        return table_2(published, runs)
-    raise InputError(f"the paper has no Table {number}", remedy="use 1 or 2")
+        return table_2(published, runs, stated)
+    if number == "energy":
+        return energy_table(runs, stated)
+    raise InputError(f"the paper has no Table {number}", remedy="use 1, 2 or energy")
 
 
 HYPERPARAMETERS = {
@@ -85,19 +80,19 @@ def _setting(name: str, value: float) -> str:
 
 TABLE_2_HEADER = (
     "Model", "Source", "Training (s)", "mAP (%)", "n", "± is", "Selection", "Protocol", "Engine", "Seconds are of",
-    "Data", "Machine", "Runs",
+    "Data", "Machine", "Energy (kWh)", "kWh a point of mAP", "Runs",
 )  # fmt: skip
 
 
-def table_2(published: Published, runs: Runs) -> TextTable:
+def table_2(published: Published, runs: Runs, stated: Assumed) -> TextTable:
     """Training time and mAP of each model: the paper's line, then one line for each engine and data set run here."""
     rows: list[tuple[str, ...]] = []
     for row in published["table2"].rows():
         rows.append(_published_row(row["model"], row, published))
-        rows += _measured_rows(row["model"], runs) or [_not_run(row["model"])]
+        rows += _measured_rows(row["model"], runs, stated) or [_not_run(row["model"])]
     others = [m for m in dict.fromkeys(r.model for r in runs.of("baseline")) if m not in published["table2"]["model"]]
     for model in others:
-        rows += _measured_rows(model, runs)
+        rows += _measured_rows(model, runs, stated)
     return TextTable(
         "Training time and mAP on THUMOS14 (paper, Table 2) beside runs of this kit",
         TABLE_2_HEADER,
@@ -111,7 +106,7 @@ def _published_row(model: str, row: Mapping[str, float | str], published: Publis
     return (
         _title(model), "paper", f"{row['train_seconds_mean']:.0f} ± {row['train_seconds_std']:.0f}",
         f"{row['map_mean']:.1f} ± {row['map_std']:.1f}", n, kind, PUBLISHED_SELECTION[model], "not stated",
-        "upstream", PUBLISHED_SECONDS_OF[model], "THUMOS14", str(row["hardware"]), str(row["source"]),
+        "upstream", PUBLISHED_SECONDS_OF[model], "THUMOS14", str(row["hardware"]), "-", "-", str(row["source"]),
     )  # fmt: skip
 
 
@@ -125,14 +120,16 @@ def _published_n(model: str, published: Published) -> tuple[str, str]:
     return "5 (stated)", "std, kind not stated"
 
 
-def _measured_rows(model: str, runs: Runs) -> list[tuple[str, ...]]:
+def _measured_rows(model: str, runs: Runs, stated: Assumed) -> list[tuple[str, ...]]:
     groups: dict[tuple[str, bool, str, str], list[Run]] = {}
     for run in runs.of("baseline", model):
         groups.setdefault((run.engine, run.synthetic, run.data_name, runs.device(run)), []).append(run)
-    return [_measured_row(model, key, group, runs) for key, group in sorted(groups.items())]
+    return [_measured_row(model, key, group, runs, stated) for key, group in sorted(groups.items())]
 
 
-def _measured_row(model: str, key: tuple[str, bool, str, str], group: Sequence[Run], runs: Runs) -> tuple[str, ...]:
+def _measured_row(
+    model: str, key: tuple[str, bool, str, str], group: Sequence[Run], runs: Runs, stated: Assumed
+) -> tuple[str, ...]:
     engine, synthetic, data, machine = key
     shared = "" if all(runs.alone(run) for run in group) else " (shared while running)"
     accurate = [run for run in group if run.average_map is not None]
@@ -145,8 +142,18 @@ def _measured_row(model: str, key: tuple[str, bool, str, str], group: Sequence[R
         _title(model), "measured", _mean(seconds, 1), _mean(maps, 2), n, spread,
         " ".join(selection[:2]) if selection else "-", selection[2] if selection else "-", engine,
         group[0].train_seconds_of or "-", f"{data} (SYNTHETIC)" if synthetic else data, machine + shared,
-        " ".join(run.run_id for run in group),
+        *_energy(group, runs, stated), " ".join(run.run_id for run in group),
     )  # fmt: skip
+
+
+def _energy(group: Sequence[Run], runs: Runs, stated: Assumed) -> tuple[str, str]:
+    """Return kWh a training and a point of mAP; where several ways of knowing meet, the table of energy has each."""
+    known = [one for one in summarise(group, runs, stated.power) if one.how]
+    if len(known) != 1:
+        return ("see the table of energy",) * 2 if known else ("not measured",) * 2
+    (one,) = known
+    how = "" if one.how.startswith("counted") else " (estimated)"
+    return significant(one.kwh) + how, significant(one.kwh_a_point) + how
 
 
 def _mean(values: Sequence[float], digits: int) -> str:
@@ -166,6 +173,7 @@ def _title(model: str) -> str:
 
 def _notes(published: Published, runs: Runs) -> Iterable[str]:
     yield "The seconds are not of the same thing in each line; see the column."
+    yield "Energy is from start to end; how it is known, and carbon: tal-repro table energy."
     for claim in load_claims():
         if claim.section == "Table 2":
             derivation = derive(claim.id, published)

@@ -14,33 +14,35 @@ from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.run_rows import groups, run_rows
 from tal_repro.paper.runs import Runs
 from tal_repro.paper.statistics import describe
+from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdict_text import measured_text, recomputed_text
 from tal_repro.paper.verdicts import Verdict, judge_all
 
 
 def appendix(published: Published, runs: Runs, kind: Literal["markdown", "latex"]) -> str:
-    """Return Tables 1 and 2, the verdicts, their counts and the runs, one table after the other."""
+    """Return Tables 1 and 2, the verdicts, their counts, the runs and their energy, one table after the other."""
     verdicts = judge_all(published, runs)
     texts = [tables.table(1, published, runs), tables.table(2, published, runs)]
     texts += [count_table(verdicts, runs), verdict_table(verdicts)]
     texts += [run_table(runs)] if runs.runs else []
+    texts += [tables.table("energy", published, runs)] if runs.of("baseline") else []
     return "\n".join(tables.render(text, kind) for text in texts)
 
 
-def count_table(verdicts: Sequence[Verdict], runs: Runs) -> tables.TextTable:
+def count_table(verdicts: Sequence[Verdict], runs: Runs) -> TextTable:
     """Return how many claims have each verdict, with what was run where below."""
     published = Counter(verdict.published for verdict in verdicts)
     measured = Counter(verdict.measured.verdict for verdict in verdicts)
     rows = [("published data", name, str(published[name])) for name in PUBLISHED_VERDICTS]
     rows += [("measured here", name, str(measured[name])) for name in MEASURED_VERDICTS]
     caption = f"Verdicts on {len(verdicts)} claims"
-    return tables.TextTable(caption, ("Judged on", "Verdict", "Claims"), tuple(rows), tuple(what_ran(runs)))
+    return TextTable(caption, ("Judged on", "Verdict", "Claims"), tuple(rows), tuple(what_ran(runs)))
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> tables.TextTable:
+def verdict_table(verdicts: Sequence[Verdict]) -> TextTable:
     """Return every claim with its numbers and verdicts."""
     header = ("Claim", "Statement", "Paper", "Recomputed", "Published data", "Measured", "Verdict here", "Reason")
-    return tables.TextTable("Every claim of the paper and its verdicts", header, tuple(map(_claim, verdicts)))
+    return TextTable("Every claim of the paper and its verdicts", header, tuple(map(_claim, verdicts)))
 
 
 def _claim(verdict: Verdict) -> tuple[str, ...]:
@@ -52,10 +54,10 @@ def _claim(verdict: Verdict) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def run_table(runs: Runs) -> tables.TextTable:
+def run_table(runs: Runs) -> TextTable:
     """Return the finished runs in groups of what is comparable."""
     header = ("Experiment", "Model", "Engine", "Data", "Machine", "Train %", "n", "mAP (%)", "Duration (mean)")
-    return tables.TextTable("The finished runs", header, tuple(_grouped(runs)))
+    return TextTable("The finished runs", header, tuple(_grouped(runs)))
 
 
 def _grouped(runs: Runs) -> Iterator[tuple[str, ...]]:

@@ -20,6 +20,7 @@ from tal_repro.paper.report.provenance import Deviation, deviations, systems
 from tal_repro.paper.report.run_rows import RunRow, run_rows
 from tal_repro.paper.report.tracing import TraceSummary, summarize
 from tal_repro.paper.runs import NO_RUNS, Runs
+from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdicts import Verdict, judge_all
 
 FIGURE_TITLES = {
@@ -54,7 +55,7 @@ class Content:
     published: Published
     runs: Runs
     verdicts: list[Verdict]
-    tables: list[tables.TextTable]
+    tables: list[TextTable]
     figures: list[FigureShown]
     forecasts: list[CurveForecast]
     rows: list[RunRow]

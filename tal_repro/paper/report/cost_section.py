@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tal_repro.models.registry import MODELS
+from tal_repro.paper.energy import assumed
+from tal_repro.paper.energy_table import energy_table
 from tal_repro.paper.report.content import Content
-from tal_repro.paper.report.markup import Html, duration, join, number, table, tag
+from tal_repro.paper.report.markup import Html, duration, join, number, shortened, table, tag
 from tal_repro.paper.report.run_rows import RunRow, groups
 from tal_repro.paper.runs import Run
 from tal_repro.paper.statistics import describe
 
 RATIO_TO = "tadtr"
 JOULES_PER_WH = 3600.0
+IDS_SHOWN = 3
 Key = tuple[str, str, str]  # engine, data, machine
 
 
@@ -24,7 +27,11 @@ def costs(content: Content) -> Html:
         rows = [[*key[:5], len(group), *_spent(group)] for key, group in grouped.items()]
         header = ("Experiment", "Model", "Engine", "Data", "Machine", "Runs", "Each (mean)", "Together", "Energy (Wh)")
         parts.append(table("Time and energy of the finished runs, start to end of the process", header, rows))
-    return join([*parts, tag("p", "Energy is shown where a counter of the machine was read; it is never estimated.",
+    if content.runs.of("baseline"):
+        energy = energy_table(content.runs, assumed())
+        shown = [[*row[:-1], shortened(row[-1].split(), IDS_SHOWN)] for row in energy.rows]
+        parts.append(table(energy.caption, energy.header, shown, " ".join(energy.notes)))
+    return join([*parts, tag("p", "Energy of runs is what counters of the machine counted; of runs that had it alone.",
                              class_="note")])  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
+from tal_repro.paper.energy import joules_of
 from tal_repro.paper.report.markup import plain
 from tal_repro.paper.runs import Run, Runs
 from tal_repro.record import RunPaths, RunStore, read_json
@@ -56,7 +57,7 @@ def _finished(run: Run, runs: Runs) -> RunRow:
     return RunRow(
         run.run_id, run.experiment, run.model, run.engine, data_name(run),
         run.percent if run.unit else None, run.seed, finite(run.average_map), finite(status.get("seconds")),
-        _energy(run), f"{system.get('machine') or 'unknown machine'}{alone}",
+        _energy(run, runs), f"{system.get('machine') or 'unknown machine'}{alone}",
         "invalid" if run.flags else "done", str(status.get("study") or ""), str(status.get("finished") or ""),
         run.folder, "; ".join(run.flags),
     )  # fmt: skip
@@ -101,13 +102,13 @@ def finite(value: Any) -> float | None:
     return float(value)
 
 
-def _energy(run: Run) -> float | None:
-    """Return the joules that the counters of a trace read, all parts together."""
-    if run.experiment != "trace":
+def _energy(run: Run, runs: Runs) -> float | None:
+    """Return the joules that counters of the machine counted for this run alone, all parts together."""
+    try:
+        joules = joules_of(run, runs)
+    except InputError:
         return None
-    sampler = _mapping(_read(RunPaths(run.folder).details).get("sampler"))
-    parts = [finite(value) for value in _mapping(sampler.get("energy_joules")).values()]
-    return sum(part for part in parts if part is not None) if parts and None not in parts else None
+    return sum(joules.values()) if joules else None
 
 
 def _system(runs: Runs, run: Run) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""Energy and carbon of a training, read off its run: counted by the machine, or from a power and a grid one states.
+
+What nobody counted and nobody states is absent, never zero. A counter counts the whole part, so it tells nothing of a
+run that shared its machine; and it counted the last attempt alone where a run was resumed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tal_repro.errors import InputError
+from tal_repro.paper.details import part, read_details
+from tal_repro.paper.runs import Run, Runs
+from tal_repro.record import RunPaths, read_json
+
+GRID_VARIABLE = "TAL_REPRO_GRID"  # "G:SOURCE", grams of CO2 equivalent per kWh
+POWER_VARIABLE = "TAL_REPRO_POWER"  # "W:SOURCE", watts of the whole machine
+JOULES_PER_KWH = 3.6e6
+LARGEST = 1e6
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A number that the kit cannot know, and who says it."""
+
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What is stated from outside: the grid's carbon (g CO2e a kWh), the machine's power (W). None: nothing is."""
+
+    grid: Stated | None = None
+    power: Stated | None = None
+
+
+@dataclass(frozen=True)
+class Used:
+    """Energy of one run in kWh, and how it is known: "counted: gpu" or "estimated: 150 W (SOURCE)"."""
+
+    kwh: float
+    how: str
+
+
+def assumed(grid: str | None = None, power: str | None = None) -> Assumed:
+    """Return what options state, or else the environment; InputError for what has no number or no source."""
+    return Assumed(
+        _stated(grid, "--grid", GRID_VARIABLE, "grams of CO2e a kWh"),
+        _stated(power, "--power", POWER_VARIABLE, "watts"),
+    )
+
+
+def _stated(text: str | None, option: str, variable: str, unit: str) -> Stated | None:
+    where = option if text is not None else variable
+    given = text if text is not None else os.environ.get(variable, "")
+    if not given.strip():
+        return None
+    number, _, source = (field.strip() for field in given.partition(":"))
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not (0 < value <= LARGEST) or not source:
+        remedy = f"give {unit} and who says so, for example {option} '350:name of the source, year'"
+        raise InputError(f"{given[:60]!r} is not NUMBER:SOURCE", where, remedy)
+    return Stated(value, source)
+
+
+def used_by(run: Run, runs: Runs, power: Stated | None = None) -> Used | None:
+    """Return the energy of a run from start to end; None where it is not known, or is not of this run alone."""
+    if not runs.alone(run) or _attempts(run) > 1:
+        return None
+    counted = joules_of(run, runs)
+    if counted:
+        return Used(sum(counted.values()) / JOULES_PER_KWH, f"counted: {' + '.join(sorted(counted))}")
+    seconds = _seconds(run)
+    if power is None or seconds is None:
+        return None
+    return Used(power.value * seconds / JOULES_PER_KWH, f"estimated: {power.value:g} W ({power.source})")
+
+
+def joules_of(run: Run, runs: Runs) -> dict[str, float]:
+    """Return the joules that counters of the machine counted, by part; {} where they do not tell of this run alone."""
+    details = read_details(run)
+    joules = part(details, "energy", "joules") or part(details, "sampler", "energy_joules")
+    if not joules or not runs.alone(run) or _attempts(run) > 1:
+        return {}
+    good = all(isinstance(v, int | float) and math.isfinite(v) and v >= 0 for v in joules.values())
+    return {name: float(value) for name, value in joules.items()} if good else {}
+
+
+def _attempts(run: Run) -> int:
+    attempts = _object(RunPaths(run.folder), "status").get("attempts", 1)
+    return attempts if isinstance(attempts, int) else 1
+
+
+def _seconds(run: Run) -> float | None:
+    total = part(_object(RunPaths(run.folder), "metrics"), "seconds").get("total")
+    return float(total) if isinstance(total, int | float) and total > 0 else None
+
+
+def _object(paths: RunPaths, name: str) -> dict[str, object]:
+    try:
+        return read_json(getattr(paths, name))
+    except InputError:
+        return {}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of runs whose energy is known in one way: kWh each, kWh a point of mAP (of those scored), how, run ids."""
+
+    kwh: tuple[float, ...]
+    kwh_a_point: tuple[float, ...]
+    how: str
+    run_ids: tuple[str, ...]
+
+
+def summarise(group: Iterable[Run], runs: Runs, power: Stated | None) -> list[Summary]:
+    """Group runs by how their energy is known ("" where it is not), so that no mean mixes counters and estimates."""
+    found: dict[str, list[tuple[Run, Used | None]]] = {}
+    for run in group:
+        used = used_by(run, runs, power)
+        found.setdefault(used.how if used else "", []).append((run, used))
+    return [_summary(how, pairs) for how, pairs in sorted(found.items(), reverse=True)]
+
+
+def _summary(how: str, pairs: Sequence[tuple[Run, Used | None]]) -> Summary:
+    known = [(run, used.kwh) for run, used in pairs if used]
+    points = tuple(kwh / run.average_map for run, kwh in known if run.average_map)
+    return Summary(tuple(kwh for _, kwh in known), points, how, tuple(run.run_id for run, _ in pairs))
