@@ -10,16 +10,22 @@ STUDY   ?= paper
 ARGS    ?=
 export VENV
 export TORCH
+export RUNTIME
 
+# RUNTIME=docker|podman|apptainer: the same commands in the image, which holds the environment (none is the default).
+ifeq ($(or $(RUNTIME),none),none)
 TAL    := $(VENV)/bin/tal-repro
-PY     := $(VENV)/bin/python
 LIGHT  := $(VENV)/.light
 FULL   := $(VENV)/.full
+else
+TAL    := docker/kit.sh $(if $(GPU),--gpu) --target $(or $(TARGET),kit) --
+endif
+PY     := $(VENV)/bin/python
 DEV    := $(VENV)/.dev
 MODELS := tadtr actionformer tridet temporalmaxer
 
 ##@ Start here
-.PHONY: help
+.PHONY: help reproduce-all
 help:  ## list every target
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-zA-Z0-9_%-]+:.*##/ {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +33,13 @@ help:  ## list every target
 .PHONY: demo
 demo: $(FULL)  ## the whole study in miniature on embedded synthetic data (2 cores, no GPU, minutes)
 	@$(TAL) demo $(ARGS)
+
+reproduce-all:  ## doctor, plan (asks once; YES=1), images, data, every run, figure, verdict, the report (RUNTIME=none: no container)
+	@STUDY="$(STUDY)" RESULTS="$(RESULTS)" YES="$(YES)" docker/reproduce.sh $(ARGS)
+
+.PHONY: doctor
+doctor: $(LIGHT)  ## what this machine lacks for STUDY, one line each with the remedy (RUNTIME=..., ARGS=--fix)
+	@$(TAL) doctor --study $(STUDY) --results $(RESULTS) $(if $(RUNTIME),--runtime $(RUNTIME)) $(ARGS)
 
 .PHONY: test
 test: $(DEV)  ## the default tests (no GPU, no network, no submodule)
@@ -76,7 +89,7 @@ report: $(LIGHT)  ## one page that answers a reviewer: results/report/index.html
 	@$(TAL) report $(ARGS)
 
 ##@ Running the study (STUDY=paper|demo|FILE, ARGS="--scope full --jobs 2 ...")
-.PHONY: plan smoke data-sweep profile trace reproduce-all $(MODELS:%=baseline-%) $(MODELS:%=sweep-%)
+.PHONY: plan smoke data-sweep profile trace $(MODELS:%=baseline-%) $(MODELS:%=sweep-%)
 RUN := $(TAL) run --study $(STUDY) --results $(RESULTS)
 plan: $(FULL)  ## what a study will run, what is done, and what the rest will cost
 	@$(TAL) plan --study $(STUDY) --results $(RESULTS) $(ARGS)
@@ -96,8 +109,6 @@ trace: $(FULL)  ## the hardware trace of a training
 	@$(RUN) --only experiment=trace $(ARGS)
 smoke: $(FULL)  ## two epochs of every model and engine on the data at hand: the gate before the study
 	@$(TAL) run --study smoke --results results/smoke $(ARGS)
-reproduce-all: $(VENV)/.upstream smoke  ## the study's core, after the plan and one question (YES=1 skips it); needs a GPU and data
-	@$(RUN) $(if $(YES),,--confirm) $(ARGS)
 
 ablation-curves: $(FULL)  ## what bends the curves: epochs or steps, raw or EMA, video or slice (synthetic)
 	@$(TAL) run --study ablation --results results/ablation $(ARGS)
@@ -119,10 +130,10 @@ bench: $(DEV)  ## fits, forecasts and detection metrics against plain implementa
 bench-%: $(DEV)  ## one benchmark: bench-models, bench-train, bench-runner, ...
 	@$(PY) -m benchmarks.$* $(ARGS)
 
-##@ Containers (RUNTIME=docker|podman|apptainer, TORCH=cpu|cuda|cuda12)
+##@ Containers (RUNTIME=docker|podman|apptainer, TORCH=cpu|cuda|cuda12; also for demo, verify, plan, baseline-..., GPU=1)
 .PHONY: image
 image:  ## build the image of the kit (TARGET=upstream: with the authors' patched code)
-	@docker/kit.sh --target $(or $(TARGET),kit) build
+	@RUNTIME=$(or $(RUNTIME),docker) docker/kit.sh --target $(or $(TARGET),kit) build
 
 ##@ Checks
 .PHONY: lint types check

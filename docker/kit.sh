@@ -1,95 +1,128 @@
 #!/usr/bin/env bash
 # Run a tal-repro command in one container that holds runner and workers. Needs bash and a container engine, no Python.
 #
-#   docker/kit.sh [--target kit|upstream] [--gpu] [--network] [--print] -- COMMAND [ARG ...]
-#   docker/kit.sh build [--target kit|upstream]
+#   docker/kit.sh [--target kit|upstream] [--gpu] [--fetch] [--study FILE] [--print] -- COMMAND [ARG ...]
+#   docker/kit.sh [--target kit|upstream] build
 #
-# Settings (environment): RUNTIME=docker|podman|apptainer (explicit, never guessed), RESULTS_DIR (default results, the
-# one writable mount), DATA_DIR (default data, read-only), TORCH=cpu|cuda (image variant), IMAGE (overrides the tag),
-# BASE_IMAGE (your own base), NAME (container name), ENGINE_ARGS and RUN_ARGS (more words for the engine and for its
-# run; split at spaces). --print shows the engine's command line, one argument a line.
+# --gpu: with every GPU. --fetch: the one kind of container with a network; data/ is writable there and results/ absent.
+# --study FILE: your own study, mounted beside results/. --print: the engine's command line, one argument a line.
+# Settings (environment): RUNTIME=docker|podman|apptainer|none (explicit, never guessed; none: .venv of this checkout),
+# RESULTS_DIR (default results, the one writable mount), DATA_DIR (default data, read-only), TORCH=cpu|cuda|cuda12|auto
+# (image variant; chosen by the driver), IMAGE (overrides the tag), BASE_IMAGE (your own base), NAME (container name),
+# ENGINE_ARGS, BUILD_ARGS, RUN_ARGS (more words for the engine, its build and its run; split at spaces).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-die() { printf 'kit.sh: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf '  remedy: %s\n' "$2" >&2; exit 2; }
+. docker/engine.sh
 
 RUNTIME=${RUNTIME:-docker}
-RESULTS_DIR=$(realpath -m -- "${RESULTS_DIR:-results}")
-DATA_DIR=$(realpath -m -- "${DATA_DIR:-data}")
-TORCH=${TORCH:-cuda}
+TORCH=${TORCH:-$(choose_torch)}
 VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tal_repro/__init__.py)
-target=kit gpu="" network=none print="" verb=run
+target=kit gpu="" fetch="" study="" print="" verb=run
 
 while [ $# -gt 0 ]; do
   case $1 in
     build) verb=build ;;
     --target) [ $# -gt 1 ] || die "--target needs a value" "--target kit or --target upstream"; target=$2; shift ;;
+    --study) [ -f "${2:-}" ] || die "--study needs a file, not '${2:-}'" "give the path of a study file"; study=$2; shift ;;
     --gpu) gpu=1 ;;
-    --network) network=bridge ;;
+    --fetch) fetch=1 ;;
     --print) print=1 ;;
     --) shift; break ;;
-    -h|--help) sed -n '2,12p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,13p' docker/kit.sh; exit 0 ;;
     *) die "unknown option $1" "docker/kit.sh --help" ;;
   esac
   shift
 done
 case $target in kit|upstream) ;; *) die "unknown target $target" "use kit or upstream" ;; esac
-case $RUNTIME in docker|podman|apptainer) ;; *) die "RUNTIME=$RUNTIME is not a container engine" "use docker, podman or apptainer; RUNTIME=none runs without this script" ;; esac
-case $TORCH in cpu|cuda) ;; *) die "TORCH=$TORCH is not known" "use TORCH=cpu or TORCH=cuda" ;; esac
-IMAGE=${IMAGE:-localhost/tal-repro-$target:$VERSION-$TORCH}
+case $RUNTIME in docker|podman|apptainer|none) ;; *) die "RUNTIME=$RUNTIME is not a container engine" "use docker, podman, apptainer or none" ;; esac
+case $TORCH in cpu|cuda|cuda12|auto) ;; *) die "TORCH=$TORCH is not known" "use TORCH=cpu, cuda, cuda12 or auto" ;; esac
+RESULTS_DIR=$(realpath -m -- "${RESULTS_DIR:-results}")
+DATA_DIR=$(realpath -m -- "${DATA_DIR:-data}")
+case $RESULTS_DIR$DATA_DIR in *[:,]*) die "a mounted folder's path holds ':' or ','" "use another RESULTS_DIR or DATA_DIR" ;; esac
+if [ "$RUNTIME" = apptainer ]; then
+  IMAGE=${IMAGE:-tal-repro-$VERSION-$TORCH.sif} # one file serves as kit and as upstream
+else
+  IMAGE=${IMAGE:-localhost/tal-repro-$target:$VERSION-$TORCH}
+fi
 
 read -ra engine_args <<< "${ENGINE_ARGS:-}"
+read -ra build_args <<< "${BUILD_ARGS:-}"
 read -ra run_args <<< "${RUN_ARGS:-}"
 engine() { "$RUNTIME" "${engine_args[@]}" "$@"; }
-
 show_or_run() { if [ -n "$print" ]; then printf '%s\n' "$@"; else exec "$@"; fi; }
 
-need_engine() {
-  [ -n "$print" ] && return 0
-  command -v "$RUNTIME" >/dev/null || die "$RUNTIME is not installed" "install it, or choose another RUNTIME (docker, podman, apptainer, none)"
-  [ "$RUNTIME" = apptainer ] || engine info >/dev/null 2>&1 || die "$RUNTIME does not answer (is its daemon running, may you use it?)" "start it (systemctl start docker) and join its group, or RUNTIME=podman"
+build() {
+  local args=(build --file docker/Dockerfile --target "$target" --tag "$IMAGE" --build-arg "TORCH=${TORCH/auto/}") label
+  while IFS= read -r label; do args+=(--label "$label"); done < <(image_labels)
+  [ -z "${BASE_IMAGE:-}" ] || args+=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
+  # podman's own format ignores SHELL
+  if [ "$RUNTIME" = podman ]; then args+=(--format docker); fi
+  if [ -n "$print" ]; then printf '%s\n' "$RUNTIME" "${engine_args[@]}" "${args[@]}" "${build_args[@]}" .; return; fi
+  check_disk
+  run_and_explain "$RUNTIME" "${engine_args[@]}" "${args[@]}" "${build_args[@]}" .
 }
 
-build() {
-  local args=(build --file docker/Dockerfile --target "$target" --tag "$IMAGE" --build-arg "TORCH=$TORCH" --build-arg "KIT_VERSION=$VERSION")
-  [ -z "${BASE_IMAGE:-}" ] || args+=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
-  if [ "$RUNTIME" = podman ]; then args+=(--format docker); fi
-  [ "$RUNTIME" != apptainer ] || die "apptainer images are built from docker/apptainer.def" "apptainer build $IMAGE docker/apptainer.def"
-  show_or_run "$RUNTIME" "${engine_args[@]}" "${args[@]}" .
+build_apptainer() {
+  local args=(build --build-arg "TORCH=${TORCH/auto/}" "${build_args[@]}" "$IMAGE" docker/apptainer.def)
+  [ -n "$print" ] || [ ! -e "$IMAGE" ] || { note "$IMAGE is there; delete it to build it again"; return; }
+  show_or_run apptainer "${args[@]}"
 }
 
 run_engine() {
-  # No capability, no new privilege, no network, read-only root: the results mount is the only thing that can change.
-  local args=(run --rm --network "$network" --read-only --tmpfs "/tmp:rw,size=2g" --cap-drop ALL
-    --security-opt no-new-privileges --shm-size 2g --user "$(id -u):$(id -g)"
-    --volume "$RESULTS_DIR:/results" --volume "$DATA_DIR:/data:ro")
-  [ "$RUNTIME" != podman ] || args+=(--userns keep-id)
-  [ -z "${NAME:-}" ] || args+=(--name "$NAME")
+  # No capability, no new privilege, no network, read-only root: the one mount that can change is results (or, for a
+  # fetch, data).
+  local args=(run --rm --read-only --tmpfs "/tmp:rw,size=2g" --cap-drop ALL --security-opt no-new-privileges
+    --shm-size 2g --user "$(caller)")
+  if [ -n "$fetch" ]; then
+    args+=(--volume "$DATA_DIR:/study/data")
+    local proxy; for proxy in http_proxy https_proxy no_proxy; do [ -z "${!proxy:-}" ] || args+=(--env "$proxy"); done
+  else
+    args+=(--network none --volume "$RESULTS_DIR:/study/results" --volume "$DATA_DIR:/study/data:ro")
+  fi
+  [ -z "$study" ] || args+=(--volume "$(realpath -- "$study"):/study/$(basename -- "$study"):ro")
+  # rootless podman: the caller's user is himself inside too
+  [ "$RUNTIME" != podman ] || [ "$(id -u)" = 0 ] || args+=(--userns keep-id)
   if [ -n "$gpu" ]; then
     case $RUNTIME in docker) args+=(--gpus all) ;; podman) args+=(--device nvidia.com/gpu=all) ;; esac
   fi
-  [ ! -t 0 ] || [ ! -t 1 ] || args+=(--interactive --tty)
   args+=(--env "TAL_REPRO_IMAGE_DIGEST=$(image_digest)")
+  [ -n "$print" ] || check_start "${args[@]}" "${run_args[@]}"
+  [ ! -t 0 ] || [ ! -t 1 ] || args+=(--interactive --tty)
+  [ -z "${NAME:-}" ] || args+=(--name "$NAME")
   show_or_run "$RUNTIME" "${engine_args[@]}" "${args[@]}" "${run_args[@]}" "$IMAGE" "$@"
 }
 
 run_apptainer() {
-  local args=(run --containall --no-home --writable-tmpfs --bind "$RESULTS_DIR:/results" --bind "$DATA_DIR:/data:ro")
+  local args=(run --containall --no-home --writable-tmpfs --pwd /study --env "TAL_REPRO_IMAGE_DIGEST=apptainer:$IMAGE")
+  if [ -n "$fetch" ]; then args+=(--bind "$DATA_DIR:/study/data"); else
+    args+=(--net --network none --bind "$RESULTS_DIR:/study/results" --bind "$DATA_DIR:/study/data:ro")
+  fi
+  [ -z "$study" ] || args+=(--bind "$(realpath -- "$study"):/study/$(basename -- "$study"):ro")
   [ -z "$gpu" ] || args+=(--nv)
-  args+=(--env "TAL_REPRO_IMAGE_DIGEST=apptainer:$IMAGE")
-  show_or_run apptainer "${args[@]}" "$IMAGE" "$@"
+  show_or_run apptainer "${args[@]}" "${run_args[@]}" "$IMAGE" "$@"
 }
 
-image_digest() {
-  if [ -n "$print" ]; then echo "sha256:<digest>"; return; fi
-  engine image inspect --format '{{.Id}}' "$IMAGE"
+run_none() {
+  local program=${VENV:-.venv}/bin/tal-repro
+  [ -n "$print" ] || [ -x "$program" ] || die "$program is not there" "make setup, or RUNTIME=docker"
+  show_or_run "$program" "$@"
 }
 
-need_engine
-if [ "$verb" = build ]; then build; exit 0; fi
-[ $# -gt 0 ] || die "no command to run" "docker/kit.sh -- verify"
-if [ -z "$print" ]; then
-  mkdir -p "$RESULTS_DIR" "$DATA_DIR"
-  [ "$RUNTIME" = apptainer ] || engine image inspect "$IMAGE" >/dev/null 2>&1 || die "image $IMAGE is not built" "make image RUNTIME=$RUNTIME TORCH=$TORCH"
+image_digest() { if [ -n "$print" ]; then echo "sha256:<digest>"; else engine image inspect --format '{{.Id}}' "$IMAGE"; fi; }
+
+[ "$verb" = build ] || [ $# -gt 0 ] || die "no command to run" "docker/kit.sh -- verify"
+[ -n "$print" ] || [ "$RUNTIME" = none ] || check_engine
+if [ "$verb" = build ]; then
+  [ "$target" = kit ] || [ -n "$print" ] || check_submodules
+  case $RUNTIME in
+    none) if [ "$target" = upstream ]; then layer=upstream; else layer=full; fi; show_or_run make "${VENV:-.venv}/.$layer" ;;
+    apptainer) build_apptainer ;;
+    *) build ;;
+  esac
+  exit 0
 fi
-if [ "$RUNTIME" = apptainer ]; then run_apptainer "$@"; else run_engine "$@"; fi
+if [ -z "$print" ] && [ "$RUNTIME" != none ]; then
+  mkdir -p "$RESULTS_DIR" "$DATA_DIR"
+  check_image
+fi
+case $RUNTIME in none) run_none "$@" ;; apptainer) run_apptainer "$@" ;; *) run_engine "$@" ;; esac

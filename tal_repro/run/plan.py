@@ -32,6 +32,7 @@ class PlannedRun:
             "experiment": spec.experiment,
             "model": spec.model,
             "engine": spec.engine,
+            "device_kind": spec.device_kind,
             "percent": spec.subset.percent if spec.subset else None,
             "seed": spec.seed,
             "status": self.status,

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-IMAGE_VARIABLE = "TAL_REPRO_IMAGE_DIGEST"  # set by the container image
+IMAGE_VARIABLE = "TAL_REPRO_IMAGE_DIGEST"  # set by docker/kit.sh
 _PACKAGES = ("torch", "numpy", "scipy", "pandas", "fvcore", "tal-repro")
 
 
@@ -42,7 +42,7 @@ def _fixed() -> dict[str, Any]:
         "memory_mib": _memory_mib(),
         "python": sys.version.split()[0],
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
-        "container": os.environ.get(IMAGE_VARIABLE, ""),
+        "container": os.environ.get(IMAGE_VARIABLE) or "local",
         "deterministic_threads": os.environ.get("OMP_NUM_THREADS", ""),
     }
 

@@ -1,0 +1,151 @@
+"""docker/reproduce.sh (`make reproduce-all`) with a stand-in engine: which steps, in which order, and what stops it."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tal_repro import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+# Every call is a line: the image, what is special about the container, the words of the command.
+ENGINE = f"""#!/bin/bash
+all=" $* "; special=""
+case "$all" in *" --gpus all "*) special=" gpu" ;; esac
+case "$all" in *" --network none "*) ;; *" run "*) special="$special network" ;; esac
+words=${{all##*:{__version__}-cpu }}
+case "$1" in
+  info) ;;
+  image) case "$4" in *version*) echo {__version__} ;; *) echo sha256:abc ;; esac ;;
+  build) [[ $all =~ target\\ ([a-z]+) ]]; echo "build ${{BASH_REMATCH[1]}}" >> "$LOG" ;;
+  run)
+    case "$all" in *" --entrypoint true "*) exit 0 ;; *" --json "*) cat "$PLAN"; exit 0 ;; esac
+    [[ $all =~ tal-repro-([a-z]+): ]]; echo "${{BASH_REMATCH[1]}}$special: ${{words% }}" >> "$LOG"
+    case "$words" in "$FAILS"*) eval "$HOW" ;; esac ;;
+esac
+"""
+DRAWING = [
+    "kit: figure all --results results{0}/runs --out results{0}/figures",
+    "kit: table 1 --results results{0}/runs --out results{0}/tables/table-1.md",
+    "kit: table 2 --results results{0}/runs --out results{0}/tables/table-2.md",
+    "kit: verify --results results{0}/runs",
+    "kit: report --results results{0}/runs --out results{0}/report",
+]
+DEMO = [
+    "build kit",
+    "kit: plan --study demo --results results/demo/runs",
+    "kit: run --study demo --results results/demo/runs",
+    *(line.format("/demo") for line in DRAWING),
+]
+PAPER = [
+    "build kit",
+    "kit gpu: doctor",
+    "kit: plan --study paper --results results/runs --scope full",
+    "build upstream",
+    "kit network: data fetch thumos14 --layout actionformer --out data/thumos14",
+    "kit network: data fetch thumos14 --layout tadtr --out data/thumos14",
+    "upstream gpu: run --study smoke --results results/smoke --retry-failed",
+    "upstream gpu: run --study paper --results results/runs --scope full --retry-failed",
+    *(line.format("") for line in DRAWING),
+]
+
+
+@pytest.fixture
+def reproduce(tmp_path, monkeypatch):
+    """Start the script on a stand-in engine; return how it ended and the engine's log."""
+    # git has nothing to say, so that a build of `upstream` needs no submodules here
+    for name, body in (("docker", ENGINE), ("git", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(body)
+        (tmp_path / name).chmod(0o755)
+
+    def start(*words: str, study="demo", fails="no such step", how="", wait=True, **settings: str):
+        paper = study == "paper"
+        run = {"experiment": "baseline" if paper else "macs", "engine": "upstream" if paper else "native"}
+        plan = {"synthetic": not paper, "runs": [{**run, "device_kind": "cuda" if paper else "cpu", "status": "todo"}]}
+        (tmp_path / "plan").write_text(json.dumps(plan, indent=1))
+        (tmp_path / "log").unlink(missing_ok=True)
+        environment = {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(tmp_path / "log"), "PLAN": str(tmp_path / "plan"),
+            "FAILS": fails, "HOW": how, "STUDY": study, "TORCH": "cpu", "YES": "1",
+            "RESULTS_DIR": str(tmp_path / "results"), "DATA_DIR": str(tmp_path / "data"), **settings,
+        }  # fmt: skip
+        command = ["bash", str(ROOT / "docker" / "reproduce.sh"), *words]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        return process if not wait else ended(process)
+
+    def ended(process):
+        said = process.communicate(timeout=60)[1]
+        log = (tmp_path / "log").read_text().splitlines() if (tmp_path / "log").exists() else []
+        return process.returncode, log, said
+
+    start.ended = ended
+    start.log = tmp_path / "log"
+    return start
+
+
+def test_demo_needs_neither_gpu_nor_data(reproduce):
+    code, log, said = reproduce()
+    assert code == 0, said
+    assert log == DEMO
+
+
+def test_the_paper_takes_every_step_and_one_container_has_a_network(reproduce):
+    code, log, said = reproduce("--scope", "full", "--retry-failed", study="paper")
+    assert code == 0, said
+    assert log == PAPER
+
+
+def test_failed_runs_are_reported_and_drawn_and_remembered(reproduce):
+    code, log, said = reproduce(fails="run --study demo", how="exit 1")
+    assert code == 1
+    assert log == DEMO
+    assert "--retry-failed" in said
+
+
+@pytest.mark.parametrize(
+    ("step", "last"),
+    [("doctor", "kit gpu: doctor"), ("data fetch", PAPER[4]), ("run --study smoke", PAPER[6])],
+)
+def test_what_must_work_stops_it(reproduce, step, last):
+    code, log, _ = reproduce("--scope", "full", study="paper", fails=step, how="exit 1")
+    assert code == 1
+    assert log[-1] == last
+
+
+def test_it_asks_before_it_starts(reproduce):
+    code, log, said = reproduce(YES="")
+    assert code == 2
+    assert "YES=1" in said
+    assert log == DEMO[:2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_reaches_the_step_and_its_exit_code_comes_back(reproduce, number):
+    how = "trap 'exit 143' TERM; for i in $(seq 100); do sleep 0.1; done"
+    process = reproduce(fails="run --study demo", how=how, wait=False)
+    end = time.monotonic() + 30
+    while not (reproduce.log.exists() and DEMO[2] in reproduce.log.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(number)
+    code, log, said = reproduce.ended(process)
+    assert code == 143
+    assert log == DEMO[:3]
+    assert "goes on from here" in said
+
+
+def test_results_of_single_commands_are_refused_with_a_remedy(reproduce):
+    code, log, said = reproduce(RESULTS="elsewhere")
+    assert (code, log) == (2, [])
+    assert "remedy: RESULTS_DIR=" in said
