@@ -26,6 +26,21 @@ def attribute_training(model: str, data_dir: Path, overrides: dict[str, Any], de
         return attribute_steps(RunContext(spec=spec, record=writer, data_dir=data_dir, device=device), steps)
 
 
+def attribute_upstream(
+    model: str, data_dir: Path, overrides: dict[str, Any], device: str, steps: int
+) -> dict[str, Any]:
+    """Return the attribution of `steps` training steps of the authors' code, as plain values."""
+    from tal_repro.commands.train import plan
+    from tal_repro.engines.adapter import RunContext
+    from tal_repro.engines.upstream.attribution import attribute_steps
+    from tal_repro.record import RunStore
+
+    spec = plan(model, data_dir, "upstream", 100.0, 0, overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = RunStore(folder).writer(spec)
+        return attribute_steps(RunContext(spec, writer, data_dir, device), steps, Path(folder))
+
+
 def attribute_run(record: RunRecord) -> dict[str, Any]:
     """Return what a finished run of any engine tells: the share of training that waited for data, its trace's loads."""
     from tal_repro.measure.trace import summarise
