@@ -28,6 +28,7 @@ from tal_repro.spec import (
 from tal_repro.study_file import Table, read_table
 
 SHIPPED = Path(__file__).parent / "studies"
+ADDED = "added"  # among the models of an experiment: all beyond the four
 SCOPES = ("core", "full", "every-percent")  # each holds the ones before it
 PLANNED = ("baseline", "data_sweep", "ablation", "macs", "inference", "trace")
 MEASURED = ("macs", "inference")  # of the model alone: no data, no training
@@ -230,7 +231,7 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
     grid = Grid(
         experiment=experiment,
         scope=table.choice("scope", SCOPES, "core"),
-        models=tuple(_models(table, table.texts("models", list(MODELS)))),
+        models=tuple(_with_added(table, table.texts("models", list(MODELS)))),
         engines=tuple(table.choices("engines", engines, defaults.choices("engines", engines, ["native"]))),
         seeds=(0,) if swept or measured else tuple(table.integers("seeds", [0], low=0)),
         percentages=tuple(table.percentages("percentages")) if swept else (),
@@ -251,6 +252,12 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
         where = f"{table.where}.precision"
         raise InputError("the authors' code knows fp32 only", where, "engine = native for bf16 (--set engine=native)")
     return grid
+
+
+def _with_added(table: Table, names: list[str]) -> list[str]:
+    """Put every model that was added to the four (none, in a fresh clone) in the place of the word `added`."""
+    added = [model for model, entry in MODELS.items() if entry.adapter]
+    return _models(table, [model for name in names for model in (added if name == ADDED else [name])])
 
 
 def _models(table: Table, names: list[str]) -> list[str]:

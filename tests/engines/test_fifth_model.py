@@ -113,6 +113,9 @@ def test_the_contract_passes_and_every_step_is_told(kit: Kit) -> None:
 def test_every_experiment_figure_and_table_includes_it(kit: Kit) -> None:
     (kit.folder / "fifth.toml").write_text(STUDY)
     planned = kit("plan", "--study", "fifth.toml", "--list")
+    in_the_paper = kit("plan", "--study", "paper", "--scope", "full", "--only", "model=stepnet")
+    found = {line.split()[0] for line in in_the_paper.splitlines() if "stepnet" in line}
+    assert found == {"baseline", "data_sweep", "macs", "inference", "trace"}, in_the_paper
     # The study asks for the native engine: the four get it, StepNet gets the one it has.
     assert sum("stepnet" in line for line in planned.splitlines()) >= 4, planned
     kit("run", "--study", "fifth.toml", "--only", "model=stepnet", "--jobs", "1")
