@@ -1,4 +1,4 @@
-"""`tal-repro data`: make a synthetic data set, check one, pack its features."""
+"""`tal-repro data`: make a synthetic data set, check one, pack its features (fetching: data_fetch)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.commands.data_fetch import derive_tadtr, fetch
+
 if TYPE_CHECKING:
     from tal_repro.data.verify import LayoutReport
 
@@ -21,6 +23,10 @@ LAYOUTS = ["actionformer", "tadtr"]
 @click.group()
 def data() -> None:
     """Make, check, pack or fetch a data set."""
+
+
+data.add_command(fetch)
+data.add_command(derive_tadtr)
 
 
 @data.command()
@@ -61,6 +67,11 @@ def synth(out: Path, layout: str, more: tuple[str, ...], **settings: Any) -> Non
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(folder: Path, layout: str | None, no_fingerprint: bool, as_json: bool) -> None:
     """Check a data set file by file and write its fingerprint. Exits 1 where something is wrong."""
+    sys.exit(verify_folder(folder, layout, no_fingerprint, as_json))
+
+
+def verify_folder(folder: Path, layout: str | None, no_fingerprint: bool = False, as_json: bool = False) -> int:
+    """Check a data folder, print the report, write its fingerprint; return the exit code."""
     from tal_repro.data.fingerprint import write_fingerprints
     from tal_repro.data.verify import verify as verify_layouts
 
@@ -78,7 +89,7 @@ def verify(folder: Path, layout: str | None, no_fingerprint: bool, as_json: bool
     elif good and not no_fingerprint:
         written = write_fingerprints(folder, good[0][0], [fingerprint for _, fingerprint in good])
         click.echo(f"fingerprint written to {written}", err=True)
-    sys.exit(1 if errors else 0)
+    return 1 if errors else 0
 
 
 @data.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tal_repro.data.annotation_entries import EntryReader, read_segments, short
 from tal_repro.data.dataset import (
@@ -21,6 +21,7 @@ from tal_repro.data.feature_files import read_npy_header
 from tal_repro.data.json_files import read_json
 from tal_repro.data.layouts import CLIP_FRAMES, Layout, find_layout, is_safe_id
 from tal_repro.errors import InputError
+from tal_repro.spec import DERIVED_MARK
 
 SUBSETS: Mapping[str, SubsetName] = {"validation": "train", "val": "train", "train": "train", "test": "test"}
 _LISTED = 10  # problems an error message spells out; `data verify` lists all
@@ -66,7 +67,7 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
     synthetic = raw.get("synthetic") is True
     version = raw.get("version")
     dataset = DataSet(
-        name="synthetic-thumos14" if synthetic else "thumos14",
+        name=("synthetic-thumos14" if synthetic else "thumos14") + _derived(raw, reader),
         version=version if isinstance(version, str) else "",
         synthetic=synthetic,
         annotation_hash=hash_annotations(videos.values(), classes),
@@ -76,6 +77,19 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
         root=layout.root,
     )
     return dataset, reader.problems
+
+
+def _derived(raw: Mapping[str, Any], reader: EntryReader) -> str:
+    """Return what the name of a data set with derived features ends in, and note it ("" for the authors' own)."""
+    if "derived_from" not in raw:
+        return ""
+    source = raw["derived_from"]
+    if source not in get_args(LayoutName) or source == reader.layout.name:
+        reader.error("derived_from", f"{short(source)} is not another layout")
+        return ""
+    what = f"DEVIATION: features derived from the {source} layout's, not the authors' own"
+    reader.note("derived_from", what, "runs carry it in their data set's name; they judge no claim about THUMOS14")
+    return f"{DERIVED_MARK}{source}"
 
 
 def _classes(raw: Mapping[str, Any], entries: Mapping[str, Any], reader: EntryReader) -> tuple[str, ...]:

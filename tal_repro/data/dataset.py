@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tal_repro.spec import DERIVED_MARK
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -52,6 +54,11 @@ class DataSet:
     videos: Mapping[str, Video]
     layout: LayoutName
     root: Path
+
+    @property
+    def derived(self) -> bool:
+        """Tell whether the features stand in for the authors' own (data derive-tadtr)."""
+        return DERIVED_MARK in self.name
 
     @property
     def train(self) -> list[Video]:

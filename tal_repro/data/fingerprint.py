@@ -31,6 +31,7 @@ class Fingerprint:
     layout: str
     annotation_hash: str
     files: dict[str, str]
+    data_name: str = ""  # says where features are derived
 
     @property
     def digest(self) -> str:
@@ -42,6 +43,7 @@ class Fingerprint:
         """Return the entry of fingerprint.json."""
         return {
             "layout": self.layout,
+            "name": self.data_name,
             "annotation_hash": self.annotation_hash,
             "fingerprint": self.digest,
             "files": dict(sorted(self.files.items())),
@@ -70,7 +72,7 @@ def fingerprint_layout(layout: Layout, dataset: DataSet) -> Fingerprint:
         check_inside(path, layout.root)
     hashes = in_threads(hash_file, paths)
     names = [path.relative_to(layout.folder).as_posix() for path in paths]
-    return Fingerprint(layout.name, dataset.annotation_hash, dict(zip(names, hashes, strict=True)))
+    return Fingerprint(layout.name, dataset.annotation_hash, dict(zip(names, hashes, strict=True)), dataset.name)
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -115,4 +115,4 @@ def _fingerprint(layout: Layout, dataset: DataSet, hashes: dict[str, str]) -> Fi
     files = {path.relative_to(layout.folder).as_posix(): hash_file(path) for path in annotation_files(layout)}
     for video_id, content in hashes.items():
         files[layout.feature_file(video_id).relative_to(layout.folder).as_posix()] = content
-    return Fingerprint(layout.name, dataset.annotation_hash, files)
+    return Fingerprint(layout.name, dataset.annotation_hash, files, dataset.name)

@@ -20,6 +20,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.paper.schema import SCHEMAS
 from tal_repro.paper.table import Table, from_rows
 from tal_repro.record import RunPaths, RunStore
+from tal_repro.spec import DERIVED_MARK
 
 TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 # What each model's authors report: TadTR and TemporalMaxer choose the checkpoint on the test set, TadTR has no EMA.
@@ -54,6 +55,11 @@ class Run(NamedTuple):
     train_seconds: float | None  # Table 2's definition for its model
     train_seconds_of: str
     flags: tuple[str, ...]
+
+    @property
+    def derived(self) -> bool:
+        """Say whether its features stood in for the authors' own (data derive-tadtr)."""
+        return DERIVED_MARK in self.data_name
 
     @property
     def average_map(self) -> float | None:

@@ -13,11 +13,12 @@ from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 from tal_repro.record import read_json, write_whole
 from tal_repro.run import locks
+from tal_repro.spec import DERIVED_MARK
 
 if TYPE_CHECKING:
     from tal_repro.data import DataSet
     from tal_repro.data.dataset import LayoutName
-    from tal_repro.spec import RunSpec
+    from tal_repro.spec import DataSpec, RunSpec
     from tal_repro.study import Study
 
 STAMP = "made_for.json"
@@ -35,6 +36,7 @@ def open_dataset(data_dir: Path, spec: RunSpec) -> DataSet:
             data_dir,
             "give the study's own data set, or a study that declares this one",
         )
+    _check_derived(dataset, declared, data_dir, spec.model)
     if declared.annotation_hash and dataset.annotation_hash != declared.annotation_hash:
         raise InputError(
             f"its annotations hash to {dataset.annotation_hash[:12]}, the study declares "
@@ -43,6 +45,28 @@ def open_dataset(data_dir: Path, spec: RunSpec) -> DataSet:
             "check it: tal-repro data verify DIR",
         )
     return dataset
+
+
+def _check_derived(dataset: DataSet, declared: DataSpec, data_dir: Path, model: str) -> None:
+    """Raise InputError where features stand in for the authors' own and the run's specification does not say so."""
+    if dataset.derived and dataset.name != declared.name:
+        raise InputError(
+            f"the features of {model} are derived ({dataset.name}), the study declares {declared.name}",
+            data_dir,
+            f'fetch the authors\' own, or copy the study and declare [data] name = "{dataset.name}"',
+        )
+    if DERIVED_MARK in declared.name and not dataset.derived:
+        raise InputError(
+            f"the study declares {declared.name}, the features of {model} are not derived",
+            data_dir,
+            "run the models apart: --only model=tadtr with the derived data set",
+        )
+    if model == "tadtr" and dataset.layout != "tadtr" and not dataset.synthetic:
+        raise InputError(
+            "TadTR's features are not there, and ActionFormer's are of other clips",
+            data_dir,
+            "tal-repro data fetch thumos14 --layout tadtr; where its archive is gone: tal-repro data derive-tadtr DIR",
+        )
 
 
 @cache

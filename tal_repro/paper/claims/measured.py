@@ -42,9 +42,11 @@ def measure(claim: Claim, runs: Runs, published: Mapping[str, Table]) -> Measure
     chosen = runs.of(claim.experiment, *claim.models)
     if not chosen:
         return Measured("not run", f"needs experiment {claim.experiment} of {', '.join(claim.models)}")
-    real = chosen if claim.kind in NEED_NO_DATA else [run for run in chosen if not run.synthetic]
+    real = chosen if claim.kind in NEED_NO_DATA else [run for run in chosen if not (run.synthetic or run.derived)]
     if not real:
-        return Measured("not run", f"{_count(chosen)} on synthetic data cannot judge a claim about THUMOS14")
+        kinds = sorted({"synthetic data" if run.synthetic else "derived features" for run in chosen})
+        told = f"{_count(chosen)} on {' and '.join(kinds)} cannot judge a claim about THUMOS14"
+        return Measured("not run", told)
     engine = "upstream" if any(run.engine == "upstream" for run in real) else "native"
     real = [run for run in real if run.engine == engine]
     if claim.measure == "derivation":
@@ -70,7 +72,9 @@ def _on_another_machine(claim: Claim, runs: Runs, found: Found) -> Measured:
     if claim.measure == "latency_ratio":
         return _judge(claim, found)
     other = runs.of(claim.experiment, claim.ratio_to) if claim.ratio_to else []
-    base = train_seconds(runs, [r for r in other if not r.synthetic and r.engine == found.runs[0].engine], "")
+    base = train_seconds(
+        runs, [r for r in other if not (r.synthetic or r.derived) and r.engine == found.runs[0].engine], ""
+    )
     reference = next((c for c in load_claims() if c.measure == "train_seconds" and c.models == (claim.ratio_to,)), None)
     same = base is not None and {runs.device(r) for r in base.runs} == {runs.device(r) for r in found.runs}
     if base is None or reference is None or not same:
@@ -87,13 +91,13 @@ def _judge(claim: Claim, found: Found) -> Measured:
     low, high = claim.bounds
     sample = found.sample
     told = f"{found.note}; " if found.note else ""
+    if not found.decided:
+        value = found.value if math.isfinite(found.value) else None
+        return Measured("inconclusive", found.note, value, sample, found.runs, found.further_runs)
     if claim.kind == "map" and sample is not None:
         return _judge_mean(claim, found, sample, low, high)
     inside = found.holds and low <= found.value <= high
     told += f"accepted {_band(low, high)}"
-    if not found.decided:
-        value = found.value if math.isfinite(found.value) else None
-        return Measured("inconclusive", found.note, value, sample, found.runs, found.further_runs)
     return Measured("reproduced" if inside else "not reproduced", told, found.value, sample, found.runs)
 
 

@@ -1,0 +1,104 @@
+"""`tal-repro data fetch` and `data derive-tadtr`: the real data set, from its authors or from what is here already."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+LAYOUTS = ["actionformer", "tadtr"]
+USUAL_OUT = Path("data", "thumos14")
+LINES_WHEN_PIPED, SECONDS_A_LINE = 10, 30.0
+
+
+@click.command()
+@click.argument("name", type=click.Choice(["thumos14"]))
+@click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="Whose archive.")
+@click.option(
+    "--out", envvar="TAL_REPRO_DATA", type=click.Path(path_type=Path, file_okay=False), default=USUAL_OUT,
+    show_default="TAL_REPRO_DATA, data/thumos14", help="Data folder.",
+)  # fmt: skip
+@click.option("--from", "given", multiple=True, metavar="FILE_OR_URL", help="The archive, a folder with it, or a URL.")
+@click.option("--keep-archive", is_flag=True, help="Do not delete what was fetched after unpacking it.")
+def fetch(name: str, layout: str, out: Path, given: tuple[str, ...], keep_archive: bool) -> None:
+    """Fetch, check, unpack and verify a data set. Interrupted, the same command goes on."""
+    from tal_repro.commands.data import verify_folder
+    from tal_repro.data.fetch.download import Patience
+    from tal_repro.data.fetch.thumos14 import Way, fetch_layout
+    from tal_repro.data.fetch.unpack import Limits
+
+    fetched, checked, unpacked = (_bytes_progress(verb) for verb in ("fetched", "checked", "unpacked"))
+    way = Way(out, given, Patience(), Limits(), fetched, checked, unpacked, _say)
+    try:
+        folder = fetch_layout(layout, way, keep_archive)  # type: ignore[arg-type]
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+    click.echo(f"{layout} layout is there already: nothing fetched" if folder is None else f"{name} is in {folder}")
+    sys.exit(verify_folder(out, None))
+
+
+@click.command("derive-tadtr")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def derive_tadtr(folder: Path) -> None:
+    """Make TadTR's layout from ActionFormer's: a deviation, named as such in every run on it."""
+    from tal_repro.commands.data import verify_folder
+    from tal_repro.data.derive_tadtr import derive
+
+    made = derive(folder, _say)
+    click.echo(f"derived TadTR layout (a DEVIATION from the authors' features) is in {made}")
+    sys.exit(verify_folder(folder, None))
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _bytes_progress(verb: str) -> Callable[[int, int | None], None]:
+    """Report bytes on standard error: one line rewritten on a terminal, a plain line now and then when piped."""
+    terminal = sys.stderr.isatty()
+    started = last = 0.0
+    first = lines = 0
+    shown_at = -1
+
+    def report(done: int, total: int | None) -> None:
+        nonlocal started, last, first, lines, shown_at
+        now = time.monotonic()
+        if done <= shown_at or started == 0.0:  # another file, or this one from the start
+            started, last, first, lines = now, now - (SECONDS_A_LINE if terminal else 0), done, 0
+        shown_at = done
+        ended = total is not None and done >= total
+        if terminal:
+            due = now - last > 0.2
+        else:
+            due = now - last > SECONDS_A_LINE or (total is not None and done * LINES_WHEN_PIPED >= total * (lines + 1))
+        if not (due or ended):
+            return
+        last = now
+        lines = lines + 1 if total is None else done * LINES_WHEN_PIPED // max(total, 1)
+        line = f"  {verb} {_amount(done, total)}{_speed(done - first, now - started, total, done)}"
+        click.echo(f"\r\033[K{line}" if terminal else line, err=True, nl=ended or not terminal)
+
+    return report
+
+
+def _amount(done: int, total: int | None) -> str:
+    unit, name = (2**30, "GiB") if max(done, total or 0) >= 2**30 else (2**20, "MiB")
+    return f"{done / unit:.2f} {name}" if total is None else f"{done / unit:.2f} of {total / unit:.2f} {name}"
+
+
+def _speed(gained: int, seconds: float, total: int | None, done: int) -> str:
+    if seconds < 0.5 or gained <= 0:
+        return ""
+    rate = gained / seconds
+    left = "" if total is None or done >= total else f", {_duration((total - done) / rate)} left"
+    return f", {rate / 2**20:.1f} MiB/s{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

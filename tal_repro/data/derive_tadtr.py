@@ -1,0 +1,107 @@
+"""TadTR's layout made from ActionFormer's, for when TadTR's archive is gone: a deviation that every run on it names.
+
+What agrees: two-stream I3D of Kinetics, 2048 channels, one step every 8 frames (every second of ActionFormer's steps at
+stride 4), and the actions. What does not: TadTR's features are P-GCN's, of clips of 64 frames; ActionFormer's are of
+clips of 16, so a step sees a quarter of the time, and crops and optical flow were another group's. ActionFormer's
+annotations hold no Ambiguous segments. So a training on the result is a sound experiment, but its mAP says nothing
+about TadTR's published one, and TadTR's released checkpoint does not fit these features.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tal_repro.data.annotations import load_dataset
+from tal_repro.data.dataset import DataSet, Video
+from tal_repro.data.feature_files import map_features
+from tal_repro.data.json_files import write_bytes, write_json
+from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout, find_layout, find_layouts
+from tal_repro.errors import InputError
+
+FOLDER = "thumos14"
+DERIVED_FROM = "actionformer"
+SPARE_BYTES = 64 * 2**20
+
+
+def derive(root: Path, say: Callable[[str], None] = lambda line: None) -> Path:
+    """Write `root`/thumos14 from the ActionFormer layout in `root`; return it. It appears when it is complete.
+
+    Raises InputError where there is no such layout, a TadTR layout already, or no space.
+    """
+    source = find_layout(root, "actionformer")
+    if any(layout.name == "tadtr" for layout in find_layouts(root)):
+        raise InputError(
+            "holds TadTR's layout already", root, "move it away first; the authors' own is to be preferred"
+        )
+    target = root / FOLDER
+    if target.exists() or target.is_symlink():
+        raise InputError("is there already", target, "move it away first")
+    dataset = load_dataset(root, "actionformer")
+    missing = [video.id for video in dataset.videos.values() if not video.has_features]
+    if missing:
+        raise InputError(f"no features of {missing[0]}", source.feature_folder, f"tal-repro data verify {root}")
+    _check_space(root, source, dataset)
+    staging = Path(tempfile.mkdtemp(prefix=".derive-", dir=root))
+    try:
+        made = Layout("tadtr", root, staging / FOLDER)
+        made.feature_folder.mkdir(parents=True)
+        for index, video in enumerate(dataset.videos.values(), start=1):
+            _write_features(source, made, video)
+            if index % 100 == 0:
+                say(f"{index} of {len(dataset.videos)} videos")
+        _write_annotations(made, dataset)
+        made.folder.rename(target)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", target, "free space on this disk") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _write_features(source: Layout, made: Layout, video: Video) -> None:
+    """Write every second row of a video as TadTR stores it: a torch tensor [T, C]."""
+    import torch
+
+    rows = map_features(source, video.id)[:: STRIDE_FRAMES["tadtr"] // STRIDE_FRAMES["actionformer"]].copy()
+    with io.BytesIO() as buffer:  # torch names the archive inside after its file: a buffer keeps the bytes the same
+        torch.save(torch.from_numpy(rows), buffer)
+        write_bytes(made.feature_file(video.id), buffer.getvalue())
+
+
+def _write_annotations(made: Layout, dataset: DataSet) -> None:
+    marked: dict[str, Any] = {"version": dataset.version, "derived_from": DERIVED_FROM}
+    if dataset.synthetic:
+        marked["synthetic"] = True
+    database = {video.id: _entry(video, dataset.classes) for video in dataset.videos.values()}
+    write_json(made.annotation_file, {**marked, "classes": list(dataset.classes), "database": database})
+    write_json(made.folder / FEATURE_INFO_FILE, {video.id: _info(video) for video in dataset.videos.values()})
+
+
+def _entry(video: Video, classes: tuple[str, ...]) -> dict[str, Any]:
+    annotations = [
+        {"segment": [start, end], "label": classes[label]}
+        for label, (start, end) in zip(video.labels.tolist(), video.segments_s.tolist(), strict=True)
+    ]
+    subset = "val" if video.subset == "train" else "test"
+    return {"subset": subset, "duration": video.duration_s, "fps": video.fps, "annotations": annotations}
+
+
+def _info(video: Video) -> dict[str, Any]:
+    steps = -(-video.feature_length * STRIDE_FRAMES["actionformer"] // STRIDE_FRAMES["tadtr"])
+    feature_fps = video.fps / STRIDE_FRAMES["tadtr"]
+    return {"feature_length": steps, "feature_fps": feature_fps, "feature_second": steps / feature_fps}
+
+
+def _check_space(root: Path, source: Layout, dataset: DataSet) -> None:
+    sizes = (os.stat(source.feature_file(video_id)).st_size for video_id in dataset.videos)  # noqa: PTH116 (one call)
+    needed, free = sum(sizes) // 2, shutil.disk_usage(root).free
+    if needed + SPARE_BYTES > free:
+        raise InputError(
+            f"needs {needed / 2**30:.2f} GiB, {free / 2**30:.2f} GiB are free", root, "free space on this disk"
+        )

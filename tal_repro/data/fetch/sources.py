@@ -1,0 +1,77 @@
+"""What is fetched and where its authors published it. Identifiers and checksums are facts of their README files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tal_repro.data.dataset import LayoutName
+
+# The README files were read at the pinned commits (21 June 2023). The links themselves have not been tried by us.
+READ_ON = "2023-06-21"
+GIB = 2**30
+# ActionFormer's features are about 5 GiB unpacked, TadTR's about half of that.
+MOST_ARCHIVE_BYTES, MOST_JSON_BYTES = 12 * GIB, 64 * 2**20
+
+HostName = Literal["plain", "google-drive", "box", "onedrive", "sharepoint-folder", "by-hand"]
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One published place of an archive. `link` is what a browser opens; `md5` is None where none was published."""
+
+    host: HostName
+    link: str
+    md5: str | None = None
+    note: str = ""  # what a person needs to know there
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file to fetch: its published name, its places in the order they are tried, and a limit in bytes."""
+
+    name: str
+    mirrors: tuple[Mirror, ...]
+    most_bytes: int = MOST_ARCHIVE_BYTES
+
+    @property
+    def md5s(self) -> frozenset[str]:
+        """Return the published checksums: the archive's own, and those of other packs of the same data."""
+        return frozenset(mirror.md5 for mirror in self.mirrors if mirror.md5)
+
+
+_AF_MD5 = "375f76ffbf7447af1035e694971ec9b2"
+_TM_MD5 = "1f71c37dba55d549e4b02841d0dcf603"
+_TADTR_MIRRORS = (
+    Mirror(
+        "sharepoint-folder",
+        "https://husteducn-my.sharepoint.com/:f:/g/personal/liuxl_hust_edu_cn/EsMyXDlkrTdBsikoRQSIeUsBkxJJRsplbMyIQVYotiZRIQ?e=QYgiCH",
+    ),
+    Mirror("by-hand", "https://pan.baidu.com/s/183VprlbKNjMb3Gr-rfmROQ", note="code adTR"),
+)
+
+ARCHIVES: dict[LayoutName, tuple[Archive, ...]] = {
+    "actionformer": (
+        Archive(
+            "thumos.tar.gz",
+            (
+                Mirror(
+                    "google-drive", "https://drive.google.com/file/d/1zt2eoldshf99vJMDuu8jqxda55dCyhZP/view", _AF_MD5
+                ),
+                Mirror("box", "https://uwmadison.box.com/s/glpuxadymf3gd01m1cj6g5c3bn39qbgr", _AF_MD5),
+                Mirror(
+                    "onedrive",
+                    "https://1drv.ms/u/s!AmoaChPnSuIOmwImo2-7iaRzrrAT?e=lyebbA",
+                    _TM_MD5,
+                    "TemporalMaxer's pack of the same data set",
+                ),
+                Mirror("by-hand", "https://pan.baidu.com/s/1TgS91LVV-vzFTgIHl1AEGA", _AF_MD5, "code 74eh"),
+            ),
+        ),
+    ),
+    "tadtr": (
+        Archive("th14_annotations_with_fps_duration.json", _TADTR_MIRRORS, MOST_JSON_BYTES),
+        Archive("th14_i3d2s_ft_info.json", _TADTR_MIRRORS, MOST_JSON_BYTES),
+        Archive("I3D_2stream_Pth.tar", _TADTR_MIRRORS),
+    ),
+}
