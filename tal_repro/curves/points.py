@@ -75,12 +75,13 @@ def _given_means(
 
 
 def _merge(points: Points) -> Points:
-    """Merge neighbouring percentages when there are more than MAX_DISTINCT of them."""
+    """Merge neighbouring percentages when there are more than MAX_DISTINCT; the last, which is asked for, stays."""
     count = len(points)
     if count <= MAX_DISTINCT:
         return points
-    edges = np.geomspace(points.percent[0], points.percent[-1], MAX_DISTINCT + 1)[1:-1]
+    edges = np.geomspace(points.percent[0], points.percent[-2], MAX_DISTINCT)[1:-1]
     group = np.searchsorted(edges, points.percent)
+    group[-1] = MAX_DISTINCT
     _, first = np.unique(group, return_index=True)
     total = np.add.reduceat(points.runs, first)
     mean = np.add.reduceat(points.mean * points.runs, first) / total

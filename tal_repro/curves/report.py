@@ -27,7 +27,8 @@ def build_report(
     null and carries its reason; see `schemas/forecast.json`.
     """
     few = too_few(points)
-    at_target = _at(made, target, few)
+    at_target, at_horizon = _at(made, target, few), _at(made, horizon, few)
+    answering = made if at_target["answerable"] or at_horizon["answerable"] else None
     return {
         "schema": SCHEMA,
         "target": target,
@@ -38,13 +39,13 @@ def build_report(
         "last_percent": float(points.percent[-1]),
         "answerable": at_target["answerable"],
         "reason": at_target["reason"],
-        "horizon": {"train_percent": horizon, **_at(made, horizon, few)},
-        "families": [] if made is None else _families(made, target, horizon),
-        "family_spread": None if made is None else _spread(made, target),
+        "horizon": {"train_percent": horizon, **at_horizon},
+        "families": [] if answering is None else _families(answering, target, horizon),
+        "family_spread": None if answering is None else _spread(answering, target),
         "gain": {"delta": delta, "at_target": _gain(made, target, delta), "at_horizon": _gain(made, horizon, delta)},
         "data_needed": _needed(made, points, value, delta),
         "saturation": saturation(points).to_dict(),
-        "next_percentage": None if made is None else _next(made, target, horizon),
+        "next_percentage": None if answering is None else _next(answering, target, horizon),
         "coverage": _coverage(made),
         "points": _describe(points, made),
     }
@@ -75,8 +76,8 @@ def _spread(made: Forecast, x: float) -> list[float] | None:
 
 
 def _gain(made: Forecast | None, x: float, delta: float) -> float | None:
-    if made is None or made.refusal(x):
-        return None
+    if made is None or x <= made.last_percent or made.refusal(x):
+        return None  # no gain over the last value where less data than the last is asked about
     return float(made.probability_at_least(x, made.last_value + delta)[0])
 
 

@@ -40,12 +40,14 @@ def _points(report: dict[str, Any]) -> list[str]:
 
 def _answers(report: dict[str, Any]) -> list[str]:
     lines = [f"                predicted mAP   {report['level']:.0%} interval    if more data changed nothing"]
+    last = report["last_percent"]
     refusals: list[str] = []
     for x, answer in ((report["target"], report), (report["horizon"]["train_percent"], report["horizon"])):
         if answer["answerable"]:
             low, high = answer["interval"]
             interval = f"{low:.1f} to {high:.1f}"
-            lines.append(f"  at {x:>6g} %{answer['prediction']:>17.1f}   {interval:<16}{report['last_value']:>8.1f}")
+            unchanged = f"{report['last_value']:>8.1f}" if x >= last else f"       - (below the last point, {last:g} %)"
+            lines.append(f"  at {x:>6g} %{answer['prediction']:>17.1f}   {interval:<16}{unchanged}")
             continue
         lines.append(f"  at {x:>6g} %    cannot be answered")
         if answer["reason"] not in refusals:

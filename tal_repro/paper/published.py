@@ -64,6 +64,8 @@ def _cells(path: Path, names: list[str]) -> Iterator[tuple[int, list[str]]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
             header = [cell.strip() for cell in next(reader, [])]
+            if not any(header):
+                raise InputError("is empty, or has no header", path, f"the first line is: {','.join(names)}")
             if header != names:
                 raise InputError(f"columns {', '.join(header)}", f"{path}:1", f"use exactly: {', '.join(names)}")
             for cells in reader:
@@ -82,4 +84,6 @@ def _parse(path: Path, line: int, name: str, cell: str, schema: Schema) -> Any:
     try:
         return schema.columns[name].parse(cell)
     except ValueError as error:
-        raise InputError(f"{name}: {error}", f"{path}:{line}") from None
+        what, _, remedy = str(error).partition("; ")
+        remedy = remedy or "correct the cell, or restore the file from the repository"
+        raise InputError(f"{name}: {what}", f"{path}:{line}", remedy) from None

@@ -66,6 +66,29 @@ def test_few_points_and_far_questions_are_refused_plainly():
     assert "cannot be answered" in run("train_percent,mAP\n10,3\n20,25\n40,47\n").stdout
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("train_percent,mAP\n10,60\n20,50\n40,40\n60,30\n80,20\n", "falls with more data"),
+        ("train_percent,mAP\n1,1\n2,40\n3,2\n4,70\n", "no back-test tells how far off"),
+    ],
+)
+def test_a_refusal_gives_no_numbers_beside_it(text, words):
+    answer = as_json(text, "--target", "100", "--horizon", "120")
+    assert not answer["answerable"] and not answer["horizon"]["answerable"]
+    assert answer["families"] == [] and answer["family_spread"] is None and answer["next_percentage"] is None
+    told = run(text, "--target", "100", "--horizon", "120").stdout
+    assert words in " ".join(told.split())
+    assert "run next" not in told and "family" not in told
+
+
+def test_a_target_below_the_last_point_has_no_value_without_more_data():
+    answer = as_json(GOOD, "--target", "50")
+    assert answer["answerable"] and answer["gain"]["at_target"] is None
+    (line,) = (line for line in run(GOOD, "--target", "50").stdout.splitlines() if line.startswith("  at     50 %"))
+    assert line.endswith("- (below the last point, 100 %)") and "66.2" not in line
+
+
 def test_runs_are_counted_and_saturation_tested():
     rows = "".join(
         f"{p},{m + d},{r}\n"

@@ -149,6 +149,11 @@ def test_runs_are_averaged_and_many_points_merged():
     x = np.linspace(0.1, 100, 100_000)
     merged = make_points(x, 60 * (1 - np.exp(-x / 20)))
     assert merged.merged and len(merged) <= 60 and merged.runs.sum() == 100_000
+    every = make_points(
+        np.repeat(np.arange(1.0, 101.0), 2), np.repeat(np.arange(1.0, 101.0), 2) + np.tile([-1, 1], 100)
+    )
+    assert every.merged and len(every) <= 60 and every.runs.sum() == 200
+    assert (every.percent[-1], every.mean[-1], every.runs[-1]) == (100.0, 100.0, 2)  # the last is never merged
 
 
 def test_every_stacked_family_is_reported_with_its_weight(curves):

@@ -63,14 +63,19 @@ def test_a_broken_row_is_named(tmp_path: Path, row: str, line: int, said: str) -
     with pytest.raises(InputError) as caught:
         _load(path, HEADER + row)
     assert caught.value.where == f"{path}:{line}"
-    assert said in caught.value.what
+    assert said in str(caught.value)
+    assert caught.value.remedy
 
 
-@pytest.mark.parametrize("text", ["", HEADER, b"\xff\xfe\x00"])
-def test_an_empty_or_binary_file_is_named(tmp_path: Path, text: str | bytes) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "is empty"), ("\n", "is empty"), (HEADER, "holds no rows"), (b"\xff\xfe\x00", "not readable as CSV")],
+)
+def test_an_empty_or_binary_file_is_named(tmp_path: Path, text: str | bytes, said: str) -> None:
     path = tmp_path / "learning_curves.csv"
-    with pytest.raises(InputError, match="learning_curves"):
+    with pytest.raises(InputError, match=f"learning_curves.*{said}") as caught:
         _load(path, text)
+    assert caught.value.remedy
 
 
 def test_bom_and_crlf_are_tolerated(tmp_path: Path) -> None:
