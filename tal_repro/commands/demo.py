@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 
 from tal_repro.commands.run import tell
+from tal_repro.errors import InputError
 
 TITLE = "SYNTHETIC DATA, miniature models: this shows the kit at work and says nothing of THUMOS14"
 
@@ -28,6 +30,7 @@ def demo(context: click.Context, out: str, jobs: int | None, only: str, draw: bo
     from tal_repro.run.start import run_plan
     from tal_repro.study import load_study
 
+    check_torch()
     began = time.monotonic()
     folder = Path(out)
     store = RunStore(folder / "runs")
@@ -40,6 +43,12 @@ def demo(context: click.Context, out: str, jobs: int | None, only: str, draw: bo
         click.echo(f"look at {folder}: report/index.html, figures, tables, verdicts.txt", err=True)
     click.echo(f"{TITLE}\ndemo took {format_duration(time.monotonic() - began)}", err=True)
     sys.exit(summary.exit_status)
+
+
+def check_torch() -> None:
+    """Raise InputError where the light environment has no torch to train with, before anything is written."""
+    if importlib.util.find_spec("torch") is None:
+        raise InputError("the demo trains models, and torch is not installed here", remedy="make setup, then again")
 
 
 def _draw(context: click.Context, folder: Path, results: str) -> None:

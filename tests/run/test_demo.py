@@ -9,6 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from tal_repro.cli import main
+
 
 def test_the_demo_resumes_and_says_that_it_is_synthetic(
     start: Callable[..., subprocess.Popen[str]],
@@ -34,3 +39,12 @@ def test_the_demo_resumes_and_says_that_it_is_synthetic(
     specs = [json.loads(path.read_text()) for path in (tmp_path / "demo").glob("runs/baseline/*/*/spec.json")]
     assert len(specs) == 8
     assert all(spec["data"]["synthetic"] for spec in specs)
+
+
+def test_without_torch_nothing_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / "demo")])
+    assert result.exit_code == 2
+    assert "torch is not installed here" in result.stderr
+    assert "make setup" in result.stderr
+    assert not (tmp_path / "demo").exists()
