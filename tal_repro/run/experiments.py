@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-from tal_repro.engines.adapter import Adapter, RunContext
+from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.errors import InputError
+from tal_repro.record import RunStore
 from tal_repro.run.gpu import neighbours
 
 Execute = Callable[[RunContext, Adapter], None]
@@ -107,15 +112,30 @@ def run_trace(run: RunContext, adapter: Adapter) -> None:
 
 
 def _divide_steps(run: RunContext, adapter: Adapter) -> dict[str, Any]:
-    """Return what a training step waits for, from a few more steps of the trained model; or why that is not known."""
-    if adapter.engine != "native":
-        return {"not_attributed": "of the authors' code: tal-repro bench attribution --engine upstream"}
+    """Return what a training step waits for, from a few more steps after the trace; or why that is not known."""
+    try:
+        return _native_steps(run) if adapter.engine == "native" else _upstream_steps(run)
+    except StopRequested:
+        raise
+    except Exception as error:  # whatever keeps it from being known, the trace stands without it
+        return {"not_attributed": (str(error).splitlines() or [type(error).__name__])[0]}
+
+
+def _native_steps(run: RunContext) -> dict[str, Any]:
     from tal_repro.engines.native.attribution import attribute_steps
 
-    try:
-        return attribute_steps(run, ATTRIBUTED_STEPS).to_json()
-    except (RuntimeError, MemoryError, InputError) as error:  # the trace stands without it
-        return {"not_attributed": str(error).splitlines()[0] if str(error) else type(error).__name__}
+    return attribute_steps(run, ATTRIBUTED_STEPS).to_json()
+
+
+def _upstream_steps(run: RunContext) -> dict[str, Any]:
+    """Start the authors' training again, in a folder of its own: its events and log are none of this run's."""
+    from tal_repro.engines.upstream.attribution import attribute_steps
+
+    with tempfile.TemporaryDirectory() as folder:
+        record = RunStore(folder).writer(run.spec)
+        if run.record.paths.subset.exists():
+            shutil.copyfile(run.record.paths.subset, record.paths.subset)
+        return attribute_steps(dataclasses.replace(run, record=record), ATTRIBUTED_STEPS, Path(folder))
 
 
 def _step_rows(steps: dict[str, Any]) -> list[Row]:
