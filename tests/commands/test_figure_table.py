@@ -121,6 +121,14 @@ def test_figure_6_for_a_short_and_a_long_trace(call, tmp_path: Path, seconds: fl
     assert "gpu_percent" in caption and "SYNTHETIC" not in caption
 
 
+def test_figure_4_without_runs_is_one_panel_and_judges_its_lines(drawn: Path) -> None:
+    width, _, _ = _png(drawn / "figure-4.png")
+    assert width == 1005  # one column of 3.35 inches: no empty half
+    caption = (drawn / "figure-4.caption.md").read_text(encoding="utf-8")
+    assert "sublinear over 15 lengths" in caption and "residuals by length ---" in caption
+    assert "13 degrees of freedom" in caption
+
+
 def test_a_fifth_model_is_drawn_and_tabled(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for percent in (10, 50, 100):
         training(tmp_path / "runs", "a$b_<i>", 30 + percent / 5, percent=percent)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from tal_repro.measure.linearity import linearity
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import measured_gmacs
 from tal_repro.paper.runs import Measurement, Run, measurements
-from tal_repro.paper.statistics import line, r_squared
 from tal_repro.paper.table import Table
 
 LOW, HIGH = 10, 90  # percentiles of the band
@@ -22,27 +22,26 @@ def draw(material: Material) -> Drawing:
     machines = by_machine(material) if material.draws_measured else {}
     if not machines and not material.draws_published:
         raise NotRun("not run: no finished run of inference", material.runs.root, HOW)
-    count = material.draws_published + max(len(machines), 1 if material.draws_published else 0)
+    count = material.draws_published + len(machines)
+    rows, columns = (count + 1) // 2, 2 if count > 1 else 1
     with style.applied():
-        figure, axes = style.canvas(
-            style.PAGE_INCHES, 2.4 * ((count + 1) // 2), (count + 1) // 2, 2 if count > 1 else 1
-        )
+        width = style.PAGE_INCHES if columns == 2 else style.COLUMN_INCHES
+        figure, axes = style.canvas(width, 2.4 * rows, rows, columns)
         places = list(axes.flat)
         drawing = Drawing(figure, _caption(material, bool(machines)))
-        letters = iter("abcdefghijkl")
+        letters = iter("abcdefghijkl" if count > 1 else [""])
         if material.draws_published:
             ax = places.pop(0)
             _published(ax, material.published["inference_runs"], drawing)
             style.panel(ax, next(letters), "Published: V100S, shared machine")
+            if not machines:
+                ax.text(1, 0.03, "TadTR: none published, none measured here", transform=ax.transAxes, ha="right",
+                        fontsize=6, color="#444444")  # fmt: skip
         for (machine, engine), times in machines.items():
             ax = places.pop(0)
             _measured(ax, times, machine, drawing)
             macs_lines(ax, material, drawing, max(row.feature_length for row in times))
             style.panel(ax, next(letters), f"Measured here, {engine}: {machine}"[:58])
-        if not machines:
-            ax = places.pop(0)
-            style.say(ax, "TadTR: no time was published, not run here\n(tal-repro run --only experiment=inference)")
-            style.panel(ax, next(letters), "Measured here")
         for ax in places:
             ax.remove()
     return drawing
@@ -95,9 +94,12 @@ def medians_of(lengths: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _line_text(source: str, model: str, lengths: np.ndarray, medians: np.ndarray) -> str:
-    slope, intercept = line(lengths, medians)
-    r2 = r_squared(lengths, medians)
-    return f"Line through the {source} medians of {model}: {intercept!r} ms + {slope!r} ms a step, R2 = {r2!r}."
+    found = linearity(dict(zip(lengths.astype(int).tolist(), medians.tolist(), strict=True)))
+    return (
+        f"Line through the {source} medians of {model}: {found.intercept_ms!r} ms + {found.slope_ms_per_step!r} ms a "
+        f"step, R2 = {found.r2!r} ({found.degrees_of_freedom} degrees of freedom), residuals by length "
+        f"{found.residual_signs}; {found.words}."
+    )
 
 
 def macs_lines(ax: Axes, material: Material, drawing: Drawing, longest: int) -> None:

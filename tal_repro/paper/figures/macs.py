@@ -17,6 +17,7 @@ from tal_repro.paper.statistics import r_squared
 
 HOW = "run: tal-repro run --only experiment=macs, then give --results DIR"
 LONGEST_LINEAR = 5000  # feature steps; beyond, both axes are logarithmic
+RING = 5.8  # points: around the marker of a published count
 COUNTED_NOW = (200, 1000, 3000)  # TadTR's, counted while drawing where torch is there and no run is
 
 
@@ -77,10 +78,13 @@ def _counted(ax: Axes, counts: Sequence[Count], material: Material, drawing: Dra
     for model in style.ordered(count.model for count in counts):
         mine, look = [count for count in counts if count.model == model], style.look(model)
         published = material.draws_published and model in material.published["gmacs"]["model"]
-        line = "none" if published else look.line  # a line through fewer lengths would hide the published steps
         lengths, values = np.array([c.feature_length for c in mine]), np.array([c.gmacs for c in mine])
-        ax.plot(lengths, values, color=look.colour, marker=look.marker, markerfacecolor="none", markersize=5.2,
-                markeredgecolor=look.colour, markeredgewidth=0.9, linestyle=line, linewidth=0.6)  # fmt: skip
+        if published:  # rings around the published; a line through fewer lengths would hide their steps
+            ax.plot(lengths, values, color=look.colour, marker=look.marker, markerfacecolor="none", markersize=RING,
+                    markeredgewidth=0.9, linestyle="none")  # fmt: skip
+        else:
+            ax.plot(lengths, values, color=look.colour, marker=look.marker, markerfacecolor="white",
+                    markeredgecolor="black", markeredgewidth=0.5, linestyle=look.line)  # fmt: skip
         if len(mine) > 2:
             r2 = r_squared(lengths, values)
             drawing.notes.append(f"R2 of a line through the counts of {model} made here: {r2!r}.")
@@ -92,26 +96,26 @@ def _finish(ax: Axes, longest: int) -> None:
     if longest > LONGEST_LINEAR:
         ax.set_xscale("log")
         ax.set_yscale("log")
-        ax.set_ylim(ax.get_ylim()[0], ax.get_ylim()[1] * 4)  # room for the legend
     else:
-        ax.set_xlim(0, None)
-        ax.set_ylim(0, ax.get_ylim()[1] * 1.1)
+        ax.set(xlim=(0, None), ylim=(0, None))
 
 
 def _legend(ax: Axes, material: Material, counts: Sequence[Count]) -> None:
-    """Name each model once, and say once what filled and open markers are."""
+    """Name each model once above the axes, and say once what filled and open markers are, where both occur."""
     published = material.published["gmacs"]["model"].tolist() if material.draws_published else []
+    counted = [count.model for count in counts]
+    models = style.ordered([*published, *counted])
     handles = []
-    for model in style.ordered([*published, *(count.model for count in counts)]):
+    for model in models:
         look = style.look(model)
         marks: dict[str, Any] = {"marker": look.marker, "markeredgecolor": "black", "markeredgewidth": 0.5}
         marks["markerfacecolor"] = look.colour if model in published else "white"
-        handles.append(Line2D([], [], color=look.colour, linestyle=look.line, label=look.title, **marks))
-    for label, face, there in (("published", "#888888", published), ("counted here", "white", counts)):
-        if there:
-            marks = {"marker": "h", "markerfacecolor": face, "linestyle": "none"}
-            handles.append(Line2D([], [], color="#444444", label=label, **marks))
-    ax.legend(handles=handles, loc="upper left")
+        alone = " (counted here)" if published and model not in published else ""
+        handles.append(Line2D([], [], color=look.colour, linestyle=look.line, label=look.title + alone, **marks))
+    if set(published) & set(counted):
+        ring: dict[str, Any] = {"marker": "o", "markersize": RING, "markerfacecolor": "none", "linestyle": "none"}
+        handles.append(Line2D([], [], color="#444444", label="counted here too", **ring))
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, columnspacing=1)
 
 
 def _caption(material: Material, counts: Sequence[Count]) -> str:
