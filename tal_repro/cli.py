@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "train": ("train", "train", "Train one model on a data set and print its mAP."),
     "evaluate": ("evaluate", "evaluate", "Compute the mAP of anybody's detections."),
     "models": ("models", "models", "List the models, check one, or start a new one."),
+    "doctor": ("doctor", "doctor", "Check this machine for a study, and say what to do."),
     "plan": ("plan", "plan", "Show a study's runs, what is done, and what the rest will cost."),
     "run": ("run", "run", "Run what a study has left, here or on a Slurm cluster."),
     "status": ("status", "status", "Show how far a study is and who runs what (--watch)."),

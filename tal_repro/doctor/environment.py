@@ -1,0 +1,86 @@
+"""Python and its packages: is what is installed what env/*.lock says."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tal_repro.doctor import torch_builds
+from tal_repro.doctor.finding import Finding, fail, ok, warn
+from tal_repro.doctor.gpu import CUDNN
+from tal_repro.doctor.needs import Needs
+from tal_repro.doctor.probes import Probes
+
+LAYERS = ("light", "full", "dev", "upstream", "slurm", "browser")
+OWN = frozenset({"pip", "tal-repro", "wheel"})  # beside the locks in every environment of the kit
+SHOWN = 3
+
+
+def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
+    """Compare the installed packages with the locks of the layers that were set up."""
+    yield _locks(needs, probes, torch_builds.ENV)
+
+
+def _locks(needs: Needs, probes: Probes, env: Path) -> Finding:
+    layers, installed = probes.layers(), probes.installed()
+    if not layers & set(LAYERS):
+        if needs.runtime != "none":
+            return ok("locks", "not compared: the image brings its own packages")
+        return warn("locks", f"{sys.prefix} was not made by the kit: nothing to compare with", "make setup")
+    names = lock_names(layers, installed)
+    pins: dict[str, str] = {}
+    for name in names:
+        pins |= read_pins(env / f"{name}.lock")
+    wrong = [
+        f"{name} {installed.get(name, 'is missing') or '?'}, locked {version}"
+        for name, version in sorted(pins.items())
+        if release(installed.get(name, "")) != version
+    ]
+    compared = f"env/{{{','.join(names)}}}.lock"
+    if wrong:
+        told = "; ".join(wrong[:SHOWN]) + (f"; {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
+        remedy = f"python3 env/setup.py {'full' if 'base' in names or 'cuda12' in names else 'light'}"
+        return fail("locks", f"{len(wrong)} of {len(pins)} packages differ from {compared}: {told}", remedy)
+    every = {name for path in env.glob("*.lock") for name in read_pins(path)}
+    surplus = sorted(set(installed) - every - OWN)
+    if surplus:
+        told = ", ".join(surplus[:SHOWN]) + (f" and {len(surplus) - SHOWN} more" if len(surplus) > SHOWN else "")
+        what = f"{len(pins)} packages equal {compared}; beside them, in no lock: {told}"
+        return warn("locks", what, "fine if you put them there; else: make distclean setup", packages=len(pins))
+    return ok("locks", f"{len(pins)} packages equal {compared}", packages=len(pins))
+
+
+def lock_names(layers: frozenset[str], installed: Mapping[str, str]) -> list[str]:
+    """Return the locks of an environment: those of its layers, with the torch build that is in it."""
+    names = ["light"]
+    if layers & {"full", "dev"}:
+        build = next((mark.removeprefix("torch-") for mark in layers if mark.startswith("torch-")), "")
+        build = build or next((name for package, name in CUDNN.items() if package in installed), "cpu")
+        names += torch_builds.builds().get(build, torch_builds.builds()["cpu"]).locks
+    extra = {"upstream", "slurm", "dev"} if "dev" in layers else set()
+    return names + [name for name in ("upstream", "slurm", "dev", "browser") if name in layers | extra]
+
+
+def read_pins(lock: Path) -> dict[str, str]:
+    """Return normalised name -> version of what a lock installs on this Python and platform."""
+    from packaging.requirements import Requirement
+
+    pins = {}
+    for text in lock.read_text(encoding="utf-8").splitlines():
+        if text and not text[0].isspace():
+            found = Requirement(text.removesuffix("\\").strip())
+            if found.marker is None or found.marker.evaluate():
+                pins[normalised(found.name)] = next(iter(found.specifier)).version
+    return pins
+
+
+def normalised(name: str) -> str:
+    """Return a package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def release(version: str) -> str:
+    """Return a version without its local part: 2.13.0+cpu is the lock's 2.13.0."""
+    return version.partition("+")[0]

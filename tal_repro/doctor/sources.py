@@ -1,0 +1,79 @@
+"""The authors' code: submodules at their commits and clean, patches that fit, patched copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from tal_repro.doctor.container import has_image
+from tal_repro.doctor.finding import Finding, fail, ok, warn
+from tal_repro.doctor.needs import Needs
+from tal_repro.doctor.probes import Probes
+
+if TYPE_CHECKING:
+    from tal_repro.engines.upstream.checkout import Status
+
+FITTING = ("pristine", "patched")
+
+
+def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
+    """Check each checkout the study runs, then the patches of all of them, in checkouts and copies."""
+    if not needs.upstream:
+        yield ok("authors' code", f"not needed: study {needs.study} runs the native engine")
+        return
+    if probes.environment.get("TAL_REPRO_CONTAINER") == "kit":
+        yield _elsewhere(needs)
+        return
+    if needs.runtime != "none" and has_image(needs, probes):
+        yield ok("authors' code", f"patched copies of {', '.join(needs.upstream)} are in the image")
+        return
+    found = [probes.checkout(model) for model in needs.upstream]
+    git = probes.which("git") is not None
+    yield from (_checkout(one, git, needs.runtime) for one in found)
+    yield _patches(found, {one.model: probes.copy_files(one.model) for one in found})
+
+
+def _elsewhere(needs: Needs) -> Finding:
+    what = f"patched copies of {', '.join(needs.upstream)} are in the image upstream, this is the image kit"
+    if needs.before_fetch:  # reproduce-all goes over to that image
+        return ok("authors' code", what)
+    return warn("authors' code", what, "docker/kit.sh --target upstream, or make ... TARGET=upstream")
+
+
+def _checkout(found: Status, git: bool, runtime: str) -> Finding:
+    name = f"code of {found.model}"
+    copy = f"; patched copy in {found.prepared}" if found.prepared else "; its patched copy is made when a run needs it"
+    if not found.present and runtime != "none":
+        return fail(name, f"{found.problem}, and the image is built from it", found.remedy)
+    if found.prepared and not found.present:
+        return ok(name, f"only the patched copy is here: {found.prepared}", commit=found.pinned_commit)
+    drifted = [path for path, state in found.files.items() if state not in FITTING]
+    if found.problem and not (drifted and not _wrong_commit(found)):
+        return fail(name, found.problem, found.remedy, commit=found.commit)
+    if not found.commit:
+        why = "it is no git checkout" if git else "git is not installed"
+        return warn(name, f"its commit cannot be told: {why}{copy}", "make submodules", commit="")
+    return ok(name, f"commit {found.commit[:12]}, clean{copy}", commit=found.commit)
+
+
+def _wrong_commit(found: Status) -> bool:
+    return not found.present or (bool(found.commit) and found.commit != found.pinned_commit) or found.clean is False
+
+
+def _patches(found: Sequence[Status], copies: Mapping[str, Mapping[str, str]]) -> Finding:
+    """Compare the blob id of every file that a patch touches with the ids it was made for and makes."""
+    files = [(one, path, state) for one in found for path, state in one.files.items()]
+    wrong = [(one, path, state) for one, path, state in files if state not in FITTING]
+    if wrong:
+        one, path, state = wrong[0]
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return fail("patches", f"do not fit {one.model}: {path} is {state}{more}", one.remedy or "make submodules")
+    patched = [(model, path, state) for model, states in copies.items() for path, state in states.items()]
+    if changed := [(model, path) for model, path, state in patched if state != "patched"]:
+        model, path = changed[0]
+        folder = next(one.prepared for one in found if one.model == model)
+        return fail("patches", f"the patched copy of {model} was changed: {path}", f"delete {folder}: it is made again")
+    if missing := [one.model for one in found if not one.present and not one.prepared]:
+        return fail("patches", f"cannot be compared: {', '.join(missing)} not checked out", "make submodules")
+    told = f"{len(files)} files fit by blob id, {len(patched)} are patched in the copies"
+    return ok("patches", told, fit=len(files), patched=len(patched))

@@ -1,0 +1,8 @@
+"""Made-up machines for the doctor's checks (machines.py)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
