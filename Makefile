@@ -114,6 +114,13 @@ ablation-curves: $(FULL)  ## what bends the curves: epochs or steps, raw or EMA,
 	@$(TAL) run --study ablation --results results/ablation $(ARGS)
 	@$(PY) -m tal_repro.paper.ablation --results results/ablation
 
+##@ The data set (DATA=data/thumos14, ARGS="--from FILE_OR_URL --keep-archive")
+.PHONY: data
+DATA ?= data/thumos14
+data: fetch-actionformer fetch-tadtr  ## THUMOS14 in both layouts, from its authors: fetched, checked, unpacked, verified
+fetch-%: $(FULL)  ## one layout: fetch-actionformer (also TriDet, TemporalMaxer), fetch-tadtr
+	@$(TAL) data fetch thumos14 --layout $* --out "$(DATA)" $(ARGS)
+
 ##@ The authors' code
 .PHONY: submodules parity upstream-check
 submodules:  ## check out the four upstream repositories (MIRROR=DIR: from local clones)

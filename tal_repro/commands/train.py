@@ -81,16 +81,17 @@ def plan(
     """Return the specification of one training run on a data folder; its width and classes follow the data."""
     import dataclasses
 
-    from tal_repro.data import load_dataset, open_features
+    from tal_repro.data import open_features
     from tal_repro.engines.registry import engine_version
     from tal_repro.models.recipes import with_overrides
+    from tal_repro.run.datasets import dataset_of
     from tal_repro.spec import DataSpec, RunSpec, SubsetSpec, check_percent
 
     check_percent(percent, "--percent")
     if engine == "upstream" and precision != "fp32":
         raise InputError("the authors' code knows float32 only", "--precision", "leave it out, or --engine native")
     entry = model_entry(model)
-    dataset = load_dataset(data_dir)
+    dataset = dataset_of(data_dir, model)
     fitted = {"feature_dim": open_features(data_dir).dim, "num_classes": len(dataset.classes), **overrides}
     recipe = dataclasses.asdict(with_overrides(entry.recipe, fitted))
     _check_kinds(dataclasses.asdict(entry.recipe), recipe)

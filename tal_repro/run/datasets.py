@@ -26,7 +26,7 @@ STAMP = "made_for.json"
 
 def open_dataset(data_dir: Path, spec: RunSpec) -> DataSet:
     """Read the data set of a run; raise InputError where it is not the one the run declares."""
-    dataset = _load(data_dir, model_entry(spec.model).unit)
+    dataset = dataset_of(data_dir, spec.model)
     declared = spec.data
     assert declared is not None
     if dataset.synthetic != declared.synthetic:
@@ -45,6 +45,11 @@ def open_dataset(data_dir: Path, spec: RunSpec) -> DataSet:
             "check it: tal-repro data verify DIR",
         )
     return dataset
+
+
+def dataset_of(data_dir: Path, model: str) -> DataSet:
+    """Read a data folder in the layout that a model is trained on, where it is there."""
+    return _load(data_dir, model_entry(model).unit)
 
 
 def _check_derived(dataset: DataSet, declared: DataSpec, data_dir: Path, model: str) -> None:

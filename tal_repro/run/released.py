@@ -105,13 +105,17 @@ def _read_weights(spec: RunSpec, checkpoint: Path) -> tuple[Any, Mapping[str, An
 
 
 def _spec(model: str, checkpoint: Path, data_dir: Path, engine: str, overrides: Mapping[str, Any]) -> RunSpec:
-    from tal_repro.data import load_dataset, open_features
+    from tal_repro.data import open_features
     from tal_repro.engines.upstream.job import sha256
+    from tal_repro.run.datasets import dataset_of, open_dataset
     from tal_repro.study import resolve_recipe
 
-    dataset = load_dataset(data_dir)
+    dataset = dataset_of(data_dir, model)
+    if dataset.derived:
+        what = f"its checkpoint was trained on the authors' features, those here are derived ({dataset.name})"
+        raise InputError(what, data_dir, "fetch the authors' own: tal-repro data fetch thumos14 --layout tadtr")
     fitted = {"feature_dim": open_features(data_dir).dim, "num_classes": len(dataset.classes), **overrides}
-    return RunSpec(
+    spec = RunSpec(
         experiment="released",
         model=model,
         engine=engine,  # type: ignore[arg-type]
@@ -120,6 +124,8 @@ def _spec(model: str, checkpoint: Path, data_dir: Path, engine: str, overrides: 
         data=DataSpec(dataset.name, dataset.version, dataset.annotation_hash, dataset.synthetic),
         options={"checkpoint_sha256": sha256(checkpoint)},
     )
+    open_dataset(data_dir, spec)  # refuses what the model's features are not
+    return spec
 
 
 def _detect(context: RunContext, detector: Any, state: Mapping[str, Any], weights: str) -> Evaluated:

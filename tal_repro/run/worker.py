@@ -197,15 +197,16 @@ def _begin(writer: RunWriter, device: str, study: str, alone: bool) -> dict[str,
 def _draw_subset(writer: RunWriter, data_dir: Path | None) -> tuple[str, ...]:
     """Draw the run's training units from the data at hand and record them."""
     spec = writer.spec
-    if spec.subset is None or spec.data is None or os.environ.get(STAND_IN_VARIABLE):
+    if spec.data is None or os.environ.get(STAND_IN_VARIABLE):
         return ()
     if data_dir is None:
         raise InputError("this run needs a data set", remedy="give its folder: --data DIR")
     from tal_repro.data import draw_subset
     from tal_repro.run.datasets import open_dataset
 
-    wanted = spec.subset
-    dataset = open_dataset(data_dir, spec)
+    dataset = open_dataset(data_dir, spec)  # whole trainings, too, are checked against what they declare
+    if (wanted := spec.subset) is None:
+        return ()
     subset = draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=spec.model)
     writer.write_json("subset", subset.to_json())
     return subset.ids
