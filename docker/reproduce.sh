@@ -22,14 +22,15 @@ kit=(docker/kit.sh)
 study=$STUDY
 if [ -f "$STUDY" ] && [ "$RUNTIME" != none ]; then kit+=(--study "$STUDY"); study=$(basename -- "$STUDY"); fi
 
-# `plan` knows fewer options than `run`; of the study's options the smoke runs take the settings alone.
-plan=(--study "$study" --results "$inside/runs") run=("${plan[@]}" "$@")
+# `plan` knows fewer options than `run`, and `doctor` fewer still; the smoke runs take the settings alone.
+plan=(--study "$study" --results "$inside/runs") run=("${plan[@]}" "$@") doctor=("${plan[@]}" --before-fetch)
 smoke=(--study smoke --results "${inside%"$folder"}/smoke" --retry-failed)
 while [ $# -gt 0 ]; do
   case $1 in
     --retry-failed) ;;
     --executor) shift ;;
-    --set) plan+=("$1" "${2:-}"); smoke+=("$1" "${2:-}"); shift ;;
+    --set) plan+=("$1" "${2:-}"); smoke+=("$1" "${2:-}"); doctor+=("$1" "${2:-}"); shift ;;
+    --scope) plan+=("$1" "${2:-}"); doctor+=("$1" "${2:-}"); shift ;;
     *) plan+=("$1") ;;
   esac
   shift
@@ -63,10 +64,8 @@ if plan_says '"engine": "upstream"'; then target=upstream; fi
 if plan_says '"experiment": "(baseline|data_sweep|ablation|trace)"' && ! plan_says '"synthetic": true'; then needs_data=1; fi
 [ "$target" = upstream ] || smoke+=(--set engine=native)
 
-if [ -n "$needs_data" ]; then
-  say "doctor: is this machine fit for the study?"
-  step "${kit[@]}" "${gpu[@]}" -- doctor
-fi
+say "doctor: is this machine fit for the study?"
+step "${kit[@]}" "${gpu[@]}" -- doctor "${doctor[@]}"
 
 say "plan"
 step "${kit[@]}" -- plan "${plan[@]}"

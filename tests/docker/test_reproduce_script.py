@@ -37,13 +37,14 @@ DRAWING = [
 ]
 DEMO = [
     "build kit",
+    "kit: doctor --study demo --results results/demo/runs --before-fetch",
     "kit: plan --study demo --results results/demo/runs",
     "kit: run --study demo --results results/demo/runs",
     *(line.format("/demo") for line in DRAWING),
 ]
 PAPER = [
     "build kit",
-    "kit gpu: doctor",
+    "kit gpu: doctor --study paper --results results/runs --before-fetch --scope full",
     "kit: plan --study paper --results results/runs --scope full",
     "build upstream",
     "kit network: data fetch thumos14 --layout actionformer --out data/thumos14",
@@ -115,7 +116,7 @@ def test_failed_runs_are_reported_and_drawn_and_remembered(reproduce):
 
 @pytest.mark.parametrize(
     ("step", "last"),
-    [("doctor", "kit gpu: doctor"), ("data fetch", PAPER[4]), ("run --study smoke", PAPER[6])],
+    [("doctor", PAPER[1]), ("data fetch", PAPER[4]), ("run --study smoke", PAPER[6])],
 )
 def test_what_must_work_stops_it(reproduce, step, last):
     code, log, _ = reproduce("--scope", "full", study="paper", fails=step, how="exit 1")
@@ -127,7 +128,7 @@ def test_it_asks_before_it_starts(reproduce):
     code, log, said = reproduce(YES="")
     assert code == 2
     assert "YES=1" in said
-    assert log == DEMO[:2]
+    assert log == DEMO[:3]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -135,13 +136,13 @@ def test_a_signal_reaches_the_step_and_its_exit_code_comes_back(reproduce, numbe
     how = "trap 'exit 143' TERM; for i in $(seq 100); do sleep 0.1; done"
     process = reproduce(fails="run --study demo", how=how, wait=False)
     end = time.monotonic() + 30
-    while not (reproduce.log.exists() and DEMO[2] in reproduce.log.read_text()):
+    while not (reproduce.log.exists() and DEMO[3] in reproduce.log.read_text()):
         assert time.monotonic() < end
         time.sleep(0.05)
     process.send_signal(number)
     code, log, said = reproduce.ended(process)
     assert code == 143
-    assert log == DEMO[:3]
+    assert log == DEMO[:4]
     assert "goes on from here" in said
 
 
