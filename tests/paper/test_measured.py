@@ -72,6 +72,17 @@ def test_seconds_count_absolutely_on_the_papers_gpu_only(tmp_path: Path) -> None
     assert elsewhere.verdict == "inconclusive" and "printed for A10" in elsewhere.reason
 
 
+def test_tadtrs_time_by_its_authors_code_says_that_a_kernel_is_another(tmp_path: Path) -> None:
+    for engine in ("native", "upstream"):
+        for seed in range(2):
+            training(
+                tmp_path / engine, "tadtr", 55.0, experiment="baseline", seed=seed, synthetic=False, seconds=430.0,
+                machine=A10, engine=engine,
+            )  # fmt: skip
+    assert "same GPU, different kernel" in _measure("T2.1", tmp_path / "upstream").reason
+    assert "different kernel" not in _measure("T2.1", tmp_path / "native").reason
+
+
 @pytest.mark.parametrize(("seconds", "verdict"), [(75.0, "reproduced"), (200.0, "not reproduced")])
 def test_elsewhere_seconds_are_a_ratio_on_one_machine(tmp_path: Path, seconds: float, verdict: str) -> None:
     _baselines(tmp_path, "actionformer", [66.0, 66.1], seconds=100.0)

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import jsonschema
+import made_up_runs
 import pytest
 from click.testing import CliRunner
 
 from tal_repro.cli import main
 from tal_repro.paper import released_runs
 from tal_repro.paper.runs import load_runs
-from tests.paper import made_up_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -40,10 +40,17 @@ def map_below(runs: Runs, chosen: list[Run], reported: str) -> Found | None:
     return Found(below, found.runs, Sample(below, found.sample.std, found.sample.n, found.sample.kind), found.note)
 
 
+# TadTR's compiled RoIAlign cannot be built with a current torch (docs/upstream.md, shims).
+OTHER_KERNEL = ", with the kit's RoIAlign in place of the authors' CUDA kernel: same GPU, different kernel"
+
+
 def train_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Mean training time in Table 2's definition for the model, in seconds, of runs that had the device alone."""
     timed = [run for run in chosen if run.percent == 100 and run.train_seconds and runs.alone(run)]
-    return _sampled(timed, [run.train_seconds for run in timed], timed[0].train_seconds_of if timed else "")
+    note = timed[0].train_seconds_of if timed else ""
+    if any((run.model, run.engine) == ("tadtr", "upstream") for run in timed):
+        note += OTHER_KERNEL
+    return _sampled(timed, [run.train_seconds for run in timed], note)
 
 
 def trainings_a_day(runs: Runs, chosen: list[Run], option: str) -> Found | None:
