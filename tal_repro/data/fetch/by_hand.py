@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tal_repro.data.fetch.sources import READ_ON, Archive, Mirror
+from tal_repro.data.fetch.sources import LINKS_OF, Archive, Mirror
 from tal_repro.data.fetch.web import shown
 from tal_repro.errors import InputError
 
@@ -17,7 +17,7 @@ def instructions(archive: Archive, target: Path, failures: Sequence[tuple[Mirror
     what = "\n".join([f"{archive.name} could not be fetched", *told])
     remedy = "\n".join(
         [
-            f"download {archive.name} by hand, in a browser, from one of (links of {READ_ON})",
+            f"download {archive.name} by hand, in a browser, from one of (as published on {LINKS_OF})",
             *places,
             f"    put it at {target}",
             f"    ({checksum})",

@@ -7,8 +7,9 @@ from typing import Literal
 
 from tal_repro.data.dataset import LayoutName
 
-# The README files were read at the pinned commits (21 June 2023). The links themselves have not been tried by us.
-READ_ON = "2023-06-21"
+# The README files as they stood at the pinned commits on this day, read in November 2026. The links themselves have not
+# been tried: whether they still lead to the files is known when somebody fetches.
+LINKS_OF = "2023-06-21"
 GIB = 2**30
 # ActionFormer's features are about 5 GiB unpacked, TadTR's about half of that.
 MOST_ARCHIVE_BYTES, MOST_JSON_BYTES = 12 * GIB, 64 * 2**20
