@@ -8,11 +8,13 @@ same with and without the patches. Needs the four checkouts (make submodules, or
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -21,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tal_repro.engines.registry import PATCHES
 from tal_repro.models.registry import MODELS
 
 SMALL = {"embed_dim": 64, "head_dim": 64, "max_seq_len": 576, "learning_rate": 1e-3, "loader_workers": 1}
@@ -133,6 +136,10 @@ def judge(model: str, scratch: Path, patched: Path, unpatched: Path) -> dict[str
     row = {
         "model": model,
         "commit": MODELS[model].commit,
+        "patches": {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted((PATCHES / model).glob("*.patch"))
+        },
         "version": record.spec.engine_version,
         "recipe": SETTINGS[model],
         "ids_asked": asked,
@@ -165,7 +172,14 @@ def judge(model: str, scratch: Path, patched: Path, unpatched: Path) -> dict[str
 def environment() -> dict[str, str]:
     """Name what the figures depend on."""
     packages = {name: version(name) for name in ("torch", "numpy", "pandas", "joblib")}
-    return {"python": platform.python_version(), "machine": platform.machine(), "device": "cpu", **packages}
+    kit = {"kit_commit": _git("rev-parse", "HEAD"), "kit_clean": _git("status", "--porcelain") == ""}
+    return {**kit, "python": platform.python_version(), "machine": platform.machine(), "device": "cpu", **packages}
+
+
+def _git(*words: str) -> str:
+    """Ask the kit's own clone."""
+    command = ["git", "-C", str(Path(__file__).parents[1]), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":
