@@ -38,7 +38,7 @@ def _locks(needs: Needs, probes: Probes, env: Path) -> Finding:
         for name, version in sorted(pins.items())
         if release(installed.get(name, "")) != version
     ]
-    compared = f"env/{{{','.join(names)}}}.lock"
+    compared = f"env/{{{','.join(names)}}}.lock" if len(names) > 1 else f"env/{names[0]}.lock"
     if wrong:
         told = "; ".join(wrong[:SHOWN]) + (f"; {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
         remedy = f"python3 env/setup.py {'full' if 'base' in names or 'cuda12' in names else 'light'}"

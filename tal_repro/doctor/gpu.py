@@ -53,6 +53,7 @@ def _driver(needs: Needs, state: Gpus, build: str, reason: str, inside: bool) ->
 def _torch(needs: Needs, probes: Probes, state: Gpus, build: str, reason: str) -> Finding:
     name, wanted = "torch", probes.environment.get("TORCH", "").replace("auto", "")
     fits = f"TORCH={build}" if build else "TORCH=cpu"
+    setup = f"make setup {fits}" if state.gpus else "make setup"  # which looks for a CPU wheel first
     if wanted and wanted not in torch_builds.builds():
         return fail(name, f"TORCH={wanted} is not known", f"use one of: {', '.join(torch_builds.builds())}")
     if wanted and state.gpus and (refused := torch_builds.refusal(wanted, state.driver, state.capabilities)):
@@ -63,15 +64,15 @@ def _torch(needs: Needs, probes: Probes, state: Gpus, build: str, reason: str) -
     version, packages = probes.installed().get("torch", ""), probes.installed()
     if not version:
         left = f"study {needs.study} has {needs.pending} runs to do"
-        return fail(name, f"not installed (the light environment), and {left}", f"make setup {fits}")
+        return fail(name, f"not installed (the light environment), and {left}", setup)
     here = next((name for package, name in CUDNN.items() if package in packages), "cpu")
     if version.partition("+")[0] != torch_builds.builds()[here].torch:
         return warn(name, f"{version} is none of the locked builds", f"make setup {fits}", version=version)
     if needs.cuda and state.gpus:
         if here == "cpu":
-            return fail(name, f"{version} is a build for the CPU, the study runs on a GPU", f"make setup {fits}")
+            return fail(name, f"{version} is a build for the CPU, the study runs on a GPU", setup)
         if refused := torch_builds.refusal(here, state.driver, state.capabilities):
-            return fail(name, f"{version} is installed: {refused}", f"make setup {fits}" if build else UPDATE)
+            return fail(name, f"{version} is installed: {refused}", setup if build else UPDATE)
         return _asked(probes.torch(), state)
     return ok(name, f"{version}, build TORCH={here}", version=version, torch_build=here)
 
