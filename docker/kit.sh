@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
     --fetch) fetch=1 ;;
     --print) print=1 ;;
     --) shift; break ;;
-    -h|--help) sed -n '2,13p' docker/kit.sh; exit 0 ;;
+    -h|--help) sed -n '2,12p' docker/kit.sh; exit 0 ;;
     *) die "unknown option $1" "docker/kit.sh --help" ;;
   esac
   shift
