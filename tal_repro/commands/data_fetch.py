@@ -62,14 +62,14 @@ def _bytes_progress(verb: str) -> Callable[[int, int | None], None]:
     terminal = sys.stderr.isatty()
     started = last = 0.0
     first = lines = 0
-    shown_at = -1
+    shown_at, shown_of = -1, None
 
     def report(done: int, total: int | None) -> None:
-        nonlocal started, last, first, lines, shown_at
+        nonlocal started, last, first, lines, shown_at, shown_of
         now = time.monotonic()
-        if done <= shown_at or started == 0.0:  # another file, or this one from the start
+        if done <= shown_at or total != shown_of or started == 0.0:  # another file, or this one from the start
             started, last, first, lines = now, now - (SECONDS_A_LINE if terminal else 0), done, 0
-        shown_at = done
+        shown_at, shown_of = done, total
         ended = total is not None and done >= total
         if terminal:
             due = now - last > 0.2

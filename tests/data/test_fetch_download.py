@@ -224,6 +224,24 @@ def test_more_than_expected_is_refused(server, fetch, tmp_path):
     assert not part_path(tmp_path / "file").exists()
 
 
+@pytest.mark.parametrize("tail", [b"0\r\n\r\n", b""])
+def test_a_chunked_reply_whole_or_cut(server, fetch, tmp_path, tail):
+    def chunked(request):
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        request.wfile.write(b"%x\r\n%s\r\n%s" % (len(DATA), DATA, tail))
+
+    server.answers["/file"] = chunked
+    if tail:
+        fetch()
+        assert (tmp_path / "file").read_bytes() == DATA
+    else:
+        with pytest.raises(MirrorFailed, match="the connection broke"):
+            fetch()
+        assert not (tmp_path / "file").exists()
+
+
 def test_wrong_size(server, fetch, tmp_path):
     server.answers["/file"] = content(DATA, announce=len(DATA) + 1, ranges=False)
     with pytest.raises(MirrorFailed, match="cut after 10240 of 10241"):

@@ -168,6 +168,52 @@ def test_a_from_that_cannot_be_meant(tmp_path, given):
     assert "pw" not in str(told.value)
 
 
+def test_a_folder_without_the_archive_is_told(server, made, tmp_path):
+    told = []
+    (tmp_path / "empty").mkdir()
+    way = way_to(tmp_path / "out", (str(tmp_path / "empty"),), lines=told)
+    fetch_layout("actionformer", way, archives=[archive_at(server, made[1])])
+    assert told[0] == f"{tmp_path / 'empty'} holds no thumos.tar.gz"
+
+
+def test_a_zip_is_told_what_to_do(made, tmp_path):
+    file = tmp_path / "thumos.zip"
+    file.write_bytes(b"PK\x03\x04" + bytes(100))
+    archive = Archive("thumos.tar.gz", (Mirror("by-hand", "https://x.example", md5(file.read_bytes())),))
+    with pytest.raises(InputError, match=r"a zip, .*unzip it"):
+        fetch_layout("actionformer", way_to(tmp_path / "out", (str(file),)), archives=[archive])
+
+
+def test_an_unexpected_failure_of_the_disk_is_no_traceback(server, made, tmp_path, monkeypatch):
+    def gone(*_):
+        raise OSError(5, "Input/output error", "/disk")
+
+    monkeypatch.setattr(thumos14.checksums, "sums_of", gone)
+    with pytest.raises(InputError, match=r"/disk: cannot be used .Input/output error"):
+        fetch_layout("actionformer", way_to(tmp_path), archives=[archive_at(server, made[1])])
+
+
+def test_progress_piped_and_on_a_terminal(capsys, monkeypatch):
+    from tal_repro.commands.data_fetch import _bytes_progress
+
+    piped = _bytes_progress("fetched")
+    for done in range(0, 2**30 + 1, 2**22):
+        piped(done, 2**30)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10 and lines[-1].startswith("  fetched 1.00 of 1.00 GiB") and "\r" not in "".join(lines)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shown = _bytes_progress("fetched")
+    now = iter(range(100))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    for done in range(0, 5 * 2**20, 2**20):
+        shown(done, 4 * 2**20)
+    text = capsys.readouterr().err
+    assert text.count("\r") == 5 and text.endswith("4.00 of 4.00 MiB, 1.0 MiB/s\n") and "2 s left" in text
+    unknown = _bytes_progress("fetched")
+    unknown(2**20, None)
+    assert "fetched 1.00 MiB" in capsys.readouterr().err
+
+
 def test_nothing_is_overwritten(server, made, tmp_path):
     (tmp_path / "thumos").mkdir()
     (tmp_path / "thumos" / "mine").write_text("x")
@@ -308,6 +354,14 @@ class TestTadtr:
         (tmp_path / "a.zip").write_bytes(b"PK")
         with pytest.raises(InputError, match="is none of"):
             fetch_layout("tadtr", way_to(tmp_path / "c", (str(tmp_path / "a.zip"),)), archives=archives)
+
+    @pytest.mark.parametrize("root_name", ["features", "."])
+    def test_features_under_another_folder_name(self, server, parts, made, tmp_path, root_name):
+        features = tmp_path / "parts" / "thumos14" / "I3D_2stream_Pth"
+        other = parts | {"I3D_2stream_Pth.tar": tar_of(features, root_name, packed=False)}
+        fetch_layout("tadtr", way_to(tmp_path / "out"), archives=self.archives(server, other))
+        assert len(load_dataset(tmp_path / "out", "tadtr").videos) == 8
+        assert (tmp_path / "out" / "thumos14").stat().st_mode & 0o777 == 0o777 & ~_umask()
 
     def test_a_page_in_place_of_a_json_is_not_recorded(self, server, parts, tmp_path):
         archives = self.archives(server, parts)

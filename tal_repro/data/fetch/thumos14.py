@@ -63,6 +63,14 @@ def fetch_layout(
     hand where no mirror gives an archive.
     """
     wanted = tuple(ARCHIVES[layout] if archives is None else archives)
+    try:
+        return _fetch_layout(layout, wanted, way, keep_archive)
+    except OSError as error:  # what no step expected: a folder that may not be read, a disk that went away
+        what = f"cannot be used ({error.strerror or error})"
+        raise InputError(what, error.filename or way.root, "see to its permissions and its disk") from None
+
+
+def _fetch_layout(layout: LayoutName, wanted: Sequence[Archive], way: Way, keep_archive: bool) -> Path | None:
     on_disk(lambda: (way.root / DOWNLOADS).mkdir(parents=True, exist_ok=True), way.root)
     with _alone(way.root):
         if any(there.name == layout for there in find_layouts(way.root)):
@@ -91,10 +99,10 @@ def fetch_layout(
 def _alone(root: Path) -> Iterator[None]:
     """Keep a second fetch out of the same folder; the lock ends with its process, however that ends."""
     path = root / ".fetch.lock"
-    with on_disk(lambda: path.open("w"), path) as stream:
+    with on_disk(lambda: path.open("a"), path) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise InputError("another fetch is at work in this folder", root, "wait for it, or choose --out") from None
         yield
 
@@ -105,7 +113,7 @@ def _sorted_given(archives: Sequence[Archive], given: Sequence[str]) -> dict[str
     for one in given:
         local = "://" not in one
         path = Path(one) if local else Path(_name_in(one))
-        if local and not path.exists():
+        if local and not (path.is_file() or path.is_dir()):
             raise InputError("no such file or folder", one, "give the archive, or the folder it is in")
         folder = path.is_dir() if local else one.endswith("/")
         for archive in archives:
@@ -135,6 +143,8 @@ def _obtain(archive: Archive, given: Sequence[Path | Mirror], way: Way) -> Found
     for path in given:
         if isinstance(path, Path) and path.is_file():
             return _checked(archive, path, str(path.resolve()), way, ours=False)
+        if isinstance(path, Path):
+            way.say(f"{path.parent} holds no {archive.name}")
     path = way.root / DOWNLOADS / archive.name
     if path.is_file():
         ours = download.note_path(path).is_file()
@@ -213,14 +223,26 @@ def _unpack_into(target: Path, layout: LayoutName, found: Sequence[Found], way: 
 
 
 def _layout_folder(content: Path, layout: LayoutName, source: Path) -> Path:
-    """Return the one folder of an unpacked archive that holds the layout."""
+    """Return the one folder of an unpacked archive that holds the layout, wherever its authors put it."""
     wanted = ANNOTATION_FILE[layout] if layout == "actionformer" else FEATURE_FOLDER[layout]
     up = wanted.count("/") + 1
-    found = [path.parents[up - 1] for path in content.rglob(wanted.rpartition("/")[2]) if path.match(wanted)]
+    named = [path for path in content.rglob(wanted.rpartition("/")[2]) if path.match(wanted)]
+    found = [path.parents[up - 1] for path in named if path.is_file() == (layout == "actionformer")]
+    if not found and layout == "tadtr" and (features := _only_folder_of_files(content)):
+        assembled = content.with_name("assembled")
+        assembled.mkdir()
+        features.rename(assembled / wanted)
+        return assembled
     if len(found) != 1:
         what = f"holds no {wanted}" if not found else f"holds {wanted} {len(found)} times"
         raise InputError(what, source, "this is not the published archive; fetch it again")
     return found[0]
+
+
+def _only_folder_of_files(content: Path) -> Path | None:
+    """Return the folder that all files lie in: TadTR's features under another folder's name, or under none."""
+    folders = {path.parent for path in content.rglob("*") if path.is_file()}
+    return folders.pop() if len(folders) == 1 else None
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -31,7 +31,7 @@ class Limits:
     """What no archive of this data set comes near to: ActionFormer's holds about 420 files, 5 GiB, 0.1 GiB each."""
 
     files: int = 5_000
-    total_bytes: int = 16 * 2**30
+    total_bytes: int = 32 * 2**30
     file_bytes: int = 2**30
 
 
@@ -53,7 +53,10 @@ def unpack(source: Path, folder: Path, limits: Limits, progress: Progress) -> Un
     try:
         with source.open("rb") as raw:
             counted: Any = _Counted(raw, lambda done: progress(done, size))
-            packed = raw.read(2) == b"\x1f\x8b"
+            magic = raw.read(2)
+            if magic == b"PK":
+                raise _Refused("a zip, as some hosts pack what a browser downloads: unzip it and give --from FOLDER")
+            packed = magic == b"\x1f\x8b"
             raw.seek(0)
             stream: Any = gzip.GzipFile(fileobj=counted, mode="rb") if packed else counted
             return _members(_Forward(stream, limits.total_bytes), folder, limits)
