@@ -64,6 +64,14 @@ def test_a_day_of_samples_keeps_nothing_in_memory(tmp_path: Path) -> None:
     assert lines[-1].split(",")[1] == str(day // 2)  # 24 h after the start, to the tick
 
 
+def wait_for_lines(path: Path, count: int) -> None:
+    """Wait until a trace has that many lines; a machine that others use may take its time."""
+    deadline = time.monotonic() + 60
+    while not path.exists() or len(path.read_text().splitlines()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_trace_is_readable_after_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     arguments = json.dumps({"out": str(path), "interval_s": 0.05, "watched_pid": os.getpid()})
@@ -71,8 +79,7 @@ def test_a_trace_is_readable_after_kill_9(tmp_path: Path) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    while len(path.read_text().splitlines()) < 6:
-        time.sleep(0.05)
+    wait_for_lines(path, 6)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert len(read_trace(path)) >= 5
@@ -89,7 +96,7 @@ def test_the_sampler_ends_with_its_parent(tmp_path: Path) -> None:
     )
     output = subprocess.run([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True, check=False)
     pid = int(output.stdout)
-    for _ in range(100):
+    for _ in range(600):
         if not Path(f"/proc/{pid}/stat").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text():
             return
         time.sleep(0.05)
@@ -100,12 +107,12 @@ def test_samples_cost_and_phases_of_a_real_trace(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     start = time.time()
     with Sampler(path, 0.05, watched_pid=os.getpid()) as sampler:
-        time.sleep(1.0)
+        time.sleep(0.6)
     end = time.time()
     trace = read_trace(path)
     summary = sampler.summary
     assert summary["samples"] == len(trace)
-    assert summary["samples"] + summary["missed"] == pytest.approx(20, abs=2)
+    assert summary["samples"] + summary["missed"] == pytest.approx(summary["seconds"] / 0.05, abs=2)
     assert summary["own_cpu_percent_of_one_core"] < 15  # of samples ten times as often as usual; measured by benchmarks
     assert start < trace["unix_time"].min() <= trace["unix_time"].max() < end
     assert trace.filter(regex=r"^cpu_").stack().between(0, 100).all()
@@ -119,19 +126,20 @@ def test_disk_writes_are_seen(tmp_path: Path) -> None:
     if before is None:
         pytest.skip("no disk of its own under this folder: set TMPDIR to a folder on a disk")
     path = tmp_path / "trace.csv"
-    with Sampler(path, 0.1) as sampler:
+    with Sampler(path, 0.1):
+        within = disk_mib_written()
         with (tmp_path / "data").open("wb") as stream:
             for _ in range(24):
                 stream.write(os.urandom(2**20))
             os.fsync(stream.fileno())
-        time.sleep(0.25)
-    assert sampler.summary["samples"] >= 3
+        least = disk_mib_written() - within  # what others write before and after is in no bound of ours
+        wait_for_lines(path, (len(path.read_text().splitlines()) if path.exists() else 1) + 2)
+    most = disk_mib_written() - before
     trace = read_trace(path)
     steps = trace["time_s"].diff().fillna(trace["time_s"])
     seen = float((trace["disk_write_mib_s"] * steps).sum())
-    written = disk_mib_written() - before
-    assert written >= 24
-    assert seen == pytest.approx(written, rel=0.05, abs=2)  # others write too, around the trace's edges
+    assert least >= 24
+    assert 0.95 * least <= seen <= 1.05 * most
 
 
 def disk_mib_written() -> float | None:
