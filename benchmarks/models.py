@@ -24,6 +24,7 @@ from benchmarks.reference.profile import gemm_peak, profile_shares
 from benchmarks.reference.report import describe_run
 from benchmarks.reference.settings import real_lengths, settings
 from benchmarks.reference.training import Batch
+from tal_repro.engines.native.freed_memory import keep_freed_memory
 from tal_repro.engines.native.optimization import WeightAverage, build_optimizer
 from tal_repro.measure.macs import count_macs
 from tal_repro.models import model_entry
@@ -125,6 +126,7 @@ def _alternate(native: Callable[[], Any], upstream: Callable[[], Any], rounds: i
     taken: dict[str, list[tuple[float, float]]] = {"native": [], "upstream": []}
     for round_number in range(rounds + 1):
         for side, work in (("native", native), ("upstream", upstream)):
+            keep_freed_memory(side == "native")  # the native engine's own setting
             start, cpu_start = time.perf_counter(), time.process_time()
             work()
             if round_number:

@@ -49,6 +49,7 @@ from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.engines.native.batches import epoch_batches, epoch_plan
 from tal_repro.engines.native.evaluation import Evaluator
+from tal_repro.engines.native.freed_memory import keep_freed_memory
 from tal_repro.engines.native.optimization import WeightAverage, build_optimizer, set_learning_rates
 from tal_repro.engines.native.samples import VideoFeatures
 from tal_repro.engines.native.trainer import batch_loss
@@ -143,6 +144,7 @@ def _alternate(work: dict[str, Callable[[], None]], rounds: int, block: int) -> 
         call()
     while len(taken["native"]) < rounds:
         for key, call in work.items():
+            keep_freed_memory(key == "native")  # the native engine's own setting
             for _ in range(block):
                 started = time.perf_counter()
                 call()
@@ -341,6 +343,7 @@ def _peak_of(side: str, name: str, data: Path, options: argparse.Namespace) -> f
 def _peak_mib(options: argparse.Namespace, data: Path) -> float:
     """Return the peak resident memory of one side's iterations and evaluation (of the first model named)."""
     kind = NativeSide if options.memory_of == "native" else UpstreamSide
+    keep_freed_memory(options.memory_of == "native")
     side = kind(options.models[0], data, options)
     for _ in range(3):
         side.iterate()
