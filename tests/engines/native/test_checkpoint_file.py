@@ -1,0 +1,49 @@
+"""The checkpoint that a run goes on from: only a whole one of this run, and nothing in it is executed."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tal_repro.engines.native.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from tal_repro.errors import InputError
+
+RUN = "0123456789abcdef"
+
+
+class Payload:
+    def __reduce__(self) -> Any:
+        return (print, ("code ran",))
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    assert load_checkpoint(path, RUN) is None
+    save_checkpoint(path, {"run_id": RUN, "weights": torch.arange(3)})
+    state = load_checkpoint(path, RUN)
+    assert state is not None and state["weights"].tolist() == [0, 1, 2]
+    assert [one.name for one in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_hostile_damaged_or_strange_checkpoint_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"run_id": RUN, "weights": torch.zeros(1000)})
+    whole = path.read_bytes()
+    torch.save({"format": FORMAT, "run_id": RUN, "extra": Payload()}, path)
+    contents = [path.read_bytes(), pickle.dumps(Payload()), whole[:700], b"", b"text"]
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="not a checkpoint") as caught:
+            load_checkpoint(path, RUN)
+        assert caught.value.remedy and str(path) in str(caught.value)
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match=f"belongs to run {RUN}, not fedc"):
+        load_checkpoint(path, "fedcba9876543210")
+    assert "code ran" not in capsys.readouterr().out

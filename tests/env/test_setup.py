@@ -1,0 +1,63 @@
+"""env/setup.py installs nothing that is not locked with a hash: its calls of pip, seen by a stand-in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ENV = Path(__file__).resolve().parents[2] / "env"
+# Runs setup's own main with a pip that writes down its words and installs nothing.
+STAND_IN = """
+import json, sys, setup
+calls = []
+def pip(*words, quiet=True):
+    calls.append(list(words))
+    return 0
+setup.pip = pip
+setup.cpu_wheel_at_hand = lambda: True
+(setup.VENV / "bin").mkdir(parents=True)
+(setup.VENV / "bin" / "python").touch()
+for mark in sys.argv[2:]:
+    (setup.VENV / mark).touch()
+sys.argv = ["setup.py", sys.argv[1]]
+setup.main()
+print(json.dumps(calls))
+"""
+
+
+def calls(venv: Path, layer: str, *marks: str, **settings: str) -> list[list[str]]:
+    environment = {"VENV": str(venv), "PATH": "/usr/bin:/bin", **settings}
+    command = [sys.executable, "-c", STAND_IN, layer, *marks]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ENV, check=False)
+    assert done.returncode == 0, done.stderr
+    found: list[list[str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("layer", ["light", "full", "dev", "upstream", "slurm", "browser"])
+@pytest.mark.parametrize("torch", ["cpu", "cuda", "cuda12"])
+def test_nothing_is_installed_without_its_hash(weird_path, layer, torch):
+    for words in calls(weird_path / "venv", layer, TORCH=torch):
+        assert words[0] == "install"
+        if "-e" in words:  # the kit itself: from this folder, without an index
+            assert {"--no-deps", "--no-index"} <= set(words)
+            continue
+        assert "--require-hashes" in words
+        assert words[words.index("--only-binary") + 1] == ":all:"
+        locks = [words[place + 1] for place, word in enumerate(words) if word == "-r"]
+        assert locks and all(Path(lock).is_file() and lock.endswith(".lock") for lock in locks)
+        assert not [word for word in words if "://" in word or "==" in word]
+
+
+def test_the_build_that_was_there_goes_first_and_a_mark_says_what_is_there(tmp_path):
+    words = calls(tmp_path / "venv", "full", ".torch-cuda", TORCH="cuda12")
+    assert words[0][:3] == ["uninstall", "--yes", "torch"]
+    assert {"nvidia-cudnn-cu13", "triton"} & set(words[0]) == {"nvidia-cudnn-cu13"}
+    assert "nvidia-ml-py" not in words[0]
+    assert {mark.name for mark in (tmp_path / "venv").glob(".*")} == {".torch-cuda12", ".full"}
+    again = calls(tmp_path / "other", "full", ".torch-cuda12", TORCH="cuda12")
+    assert [call[0] for call in again] == ["install"] * 3
