@@ -44,6 +44,7 @@ def attribute_upstream(
 def attribute_run(record: RunRecord) -> dict[str, Any]:
     """Return what a finished run of any engine tells: the share of training that waited for data, its trace's loads."""
     from tal_repro.measure.trace import summarise
+    from tal_repro.record import read_json
 
     seconds = record.metrics.get("seconds", {})
     if not seconds.get("train"):
@@ -56,6 +57,9 @@ def attribute_run(record: RunRecord) -> dict[str, Any]:
         "data_wait_share": share,
         "verdict": f"{record.spec.model} {record.spec.engine}: {100 * share:.0f} % of training waiting for the loader",
     }
+    kept = read_json(record.paths.details).get("attribution", {}) if record.paths.details.exists() else {}
+    if isinstance(kept, dict) and "verdict" in kept:  # a traced run took a few more steps for it
+        found |= {**kept, "verdict": f"{record.spec.model} {record.spec.engine}: {kept['verdict']}"}
     if record.paths.trace.exists():
         columns = summarise(record.paths.trace)
         wanted = ("thread_busiest_percent", "cpu_mean_percent", "gpu_percent")

@@ -163,7 +163,8 @@ def check_device(device: str) -> None:
     if kind != "cuda" or (index and not index.isdigit()):
         raise InputError(f"device {device!r}", "--device", "use cpu or cuda:0")
     if not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count():
-        raise InputError(f"no such device: {device}", "--device", f"torch sees {torch.cuda.device_count()} GPUs")
+        seen = f"torch sees {torch.cuda.device_count()} GPUs; without one: --device cpu"
+        raise InputError(f"no such device: {device}", "--device", seen)
 
 
 def _subject(model: str, engine: str, lengths: tuple[int, ...]) -> Subject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from tal_repro.errors import InputError
 if TYPE_CHECKING:
     from tal_repro.measure.command import Traced
 
+JOULES_PER_KWH = 3.6e6
 SHOWN = (
     "cpu_mean_percent",
     "cpu_busiest_percent",
@@ -26,6 +28,9 @@ SHOWN = (
     "disk_write_mib_s",
     "gpu_percent",
     "gpu_memory_mib",
+    "gpu_memory_bandwidth_percent",
+    "pcie_received_mib_s",
+    "pcie_sent_mib_s",
     "power_w",
 )
 
@@ -60,7 +65,12 @@ def trace(
     folder = _folder(out)
     paths = RunPaths(folder)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    traced = trace_command(command, paths.trace, paths.events, interval_s, baseline_s=baseline_s, gpu_index=gpu)
+    try:
+        traced = trace_command(command, paths.trace, paths.events, interval_s, baseline_s=baseline_s, gpu_index=gpu)
+    except InputError:
+        with contextlib.suppress(OSError):  # nothing was traced: leave no empty folder
+            folder.rmdir()
+        raise
     summary = _summary(command, traced, started, folder, gpu)
     write_whole(folder / "trace.json", json.dumps(summary, indent=1).encode() + b"\n")
     click.echo("\n".join(_text(summary, folder)), err=True)
@@ -131,13 +141,13 @@ def _text(summary: dict[str, Any], folder: Path) -> list[str]:
             found = summary["columns"][name]
             lines.append(f"  {name:<24} mean {found['mean']:>10.2f}   99th percentile {found['p99']:>10.2f}")
     if "samples" in sampler:
-        cost = sampler["own_cpu_percent_of_one_core"]
+        cost = f"; sampling used {sampler['own_cpu_percent_of_one_core']:.3f} % of one core"
         lines.append(
-            f"{sampler['samples']} samples every {sampler['interval_s']:g} s, {sampler['missed']} missed; "
-            f"sampling used {cost:.3f} % of one core"
+            f"{sampler['samples']} samples every {sampler['interval_s']:g} s, {sampler['missed']} missed"
+            + (cost if sampler["samples"] else "")
         )
     for part, joules in sampler.get("energy_joules", {}).items():
-        lines.append(f"energy, {part}: {joules:.1f} J")
+        lines.append(f"energy, {part}: {joules:.1f} J, {joules / JOULES_PER_KWH:.3g} kWh")
     if sampler.get("error"):
         lines.append(f"the trace is not whole: {sampler['error']}")
     return lines

@@ -116,4 +116,5 @@ def test_bad_input_exits_with_2(tmp_path: Path) -> None:
         assert (code, out) == (2, ""), arguments
         assert words in err
         assert "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["held"]  # no empty folders
     assert (held / "trace.csv").read_text() == "x"

@@ -8,12 +8,15 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
+import tal_repro
 from tal_repro.cli import main
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
+from tal_repro.paper.report.step_section import steps
 from tal_repro.paper.runs import load_runs, measurements
 from tal_repro.paper.trace import read_phases, read_trace
 from tal_repro.record import RunRecord, RunStore
@@ -86,6 +89,16 @@ def test_a_step_of_it_is_accounted_for(record: RunRecord) -> None:
     assert "gpu_kernel_percent" not in rows  # absent, not zero, without a GPU
     ends = [line for line in record.paths.events.read_text().splitlines() if '"run"' in line and '"end"' in line]
     assert len(ends) == 1  # the steps taken afterwards told no events
+    shown = CliRunner().invoke(main, ["bench", "attribution", "--run", str(record.folder), "--json"])
+    answer = json.loads(shown.stdout)
+    jsonschema.validate(
+        answer, json.loads((Path(tal_repro.__file__).parent / "schemas" / "attribution.json").read_text())
+    )
+    assert answer["host"] == found["host"]
+    assert answer["verdict"] == f"temporalmaxer native: {found['verdict']}"
+    page = steps(runs)
+    assert "What a training step waits for" in page
+    assert found["verdict"].partition("%")[0] in page
 
 
 def test_what_cannot_be_accounted_for_leaves_the_trace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

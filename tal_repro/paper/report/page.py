@@ -18,6 +18,7 @@ from tal_repro.paper.report.cost_section import costs
 from tal_repro.paper.report.markup import Html, command, join, number, region, shortened, table, tag
 from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.runs_section import runs_table
+from tal_repro.paper.report.step_section import steps
 from tal_repro.paper.report.tracing import COLUMNS as TRACE_COLUMNS
 from tal_repro.paper.verdicts import Verdict
 
@@ -198,7 +199,7 @@ def _trace(content: Content) -> Html:
     machine = content.runs.device(trace.run)
     caption = f"Mean use in each phase, run {trace.run.run_id}, {trace.run.model}, {machine}{made_up}"
     return join([tag("p", "Drawn over time in ", tag("a", "Figure 6", href="#figure-6"), "."),
-                 table(caption, header, rows)])  # fmt: skip
+                 table(caption, header, rows), steps(content.runs)])  # fmt: skip
 
 
 def _deviations(content: Content) -> Html:

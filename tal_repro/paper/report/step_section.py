@@ -1,0 +1,53 @@
+"""What a training step waits for, of every traced run: shares, the verdict in words, and estimates of faster parts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tal_repro.models.registry import MODELS
+from tal_repro.paper.details import part, read_details
+from tal_repro.paper.report.markup import NOTHING, Html, join, number, table
+from tal_repro.paper.report.run_rows import data_name
+from tal_repro.paper.runs import Run, Runs
+
+SHARES = {
+    ("host", "data_wait"): "Waits for data (%)",
+    ("host", "operators"): "Operators (%)",
+    ("host", "python"): "Python (%)",
+    ("host", "synchronisation"): "Waits for the device (%)",
+    ("device_account", "kernels"): "GPU kernels (%)",
+    ("device_account", "copies"): "GPU copies (%)",
+    ("what_if", "core_1.5x"): "With a core 1.5 times as fast (%)",
+    ("what_if", "gpu_2x"): "With a GPU twice as fast (%)",
+}
+HEADER = ("Model", "Engine", "Data", "Machine", "Step (ms)", *SHARES.values(), "In words", "Run")
+
+
+def steps(runs: Runs) -> Html:
+    """Return the table, nothing where no trace has an account of its steps."""
+    rows = [row for run in runs.of("trace") if (row := _row(run, runs))]
+    if not rows:
+        return join([])
+    note = "Shares of a mean step. The last two are estimates by Amdahl's law: the step's time in percent of today's."
+    return table("What a training step waits for", HEADER, rows, note)
+
+
+def _row(run: Run, runs: Runs) -> list[object] | None:
+    found = part(read_details(run), "attribution")
+    if not part(found, "host"):
+        return None
+    shares = [number(_percent(part(found, account).get(name)), 1) for account, name in SHARES]
+    title = MODELS[run.model].title if run.model in MODELS else run.model
+    words = str(found.get("verdict") or NOTHING)[:300]
+    return [title, run.engine, data_name(run), runs.device(run), number(_finite(found.get("step_ms")), 1), *shares,
+            words, run.run_id]  # fmt: skip
+
+
+def _percent(value: Any) -> float | None:
+    share = _finite(value)
+    return None if share is None else 100 * share
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
