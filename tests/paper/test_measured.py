@@ -279,3 +279,20 @@ def test_acceleration_needs_repeats_low_percentages_and_real_data(tmp_path: Path
     few = _measure("E10", tmp_path / "few")
     assert (few.verdict, few.value) == ("inconclusive", None)
     assert "needs 3 percentages" in few.reason
+
+
+@pytest.mark.parametrize(("cpu", "gpu", "verdict"), [(0.05, 0.0, "reproduced"), (0.05, 3.0, "not reproduced")])
+def test_an_idle_machine_is_idle_on_both_sides(tmp_path: Path, cpu: float, gpu: float, verdict: str) -> None:
+    record = trace(tmp_path, synthetic=False, gpu=True)
+    rows = f"idle_cpu_percent,0,0,{cpu},%\nidle_gpu_percent,0,0,{gpu},%\n"
+    record.paths.measurements.write_text(f"quantity,feature_length,sample,value,unit\n{rows}")
+    _add_details(record, sampler={"own_cpu_percent_of_one_core": 0.08})
+    result = _measure("H5", tmp_path)
+    assert result.verdict == verdict
+    assert "sampling cost 0.080 % of one core" in result.reason
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(56.7, "reproduced"), (55.9, "not reproduced")])
+def test_a_released_checkpoint_is_judged_by_one_evaluation(tmp_path: Path, value: float, verdict: str) -> None:
+    training(tmp_path, "tadtr", value, experiment="released", synthetic=False)
+    assert _measure("A1", tmp_path).verdict == verdict

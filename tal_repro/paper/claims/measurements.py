@@ -28,6 +28,8 @@ def average_map(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Mean of the reported average mAP of full trainings, in percent."""
     full = [run for run in chosen if run.percent == 100 and run.average_map is not None]
     note = "" if not full else f"{' '.join(full[0].reported or ())}"
+    if full and full[0].experiment == "released":  # fixed weights: another evaluation tells nothing new
+        return Found(float(full[0].average_map or 0.0), (full[0],), note=note)
     return _sampled(full, [run.average_map for run in full], note)
 
 
@@ -153,6 +155,19 @@ def quantity(runs: Runs, chosen: list[Run], name: str) -> Found | None:
     return Found(sample.mean, tuple({row.run.run_id: row.run for row in rows}.values()), sample)
 
 
+def idle_use(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """The larger of CPU and GPU use before a trace, in percent; the sampler's own cost beside it."""
+    idle = {name: quantity(runs, chosen, f"idle_{name.lower()}_percent") for name in ("CPU", "GPU")}
+    known = {name: found for name, found in idle.items() if found is not None}
+    if "CPU" not in known:
+        return None
+    costs = [part(read_details(run), "sampler").get("own_cpu_percent_of_one_core") for run in known["CPU"].runs]
+    told = ", ".join(f"{name} {found.value:.2f} %" for name, found in known.items())
+    if measured := [cost for cost in costs if isinstance(cost, int | float)]:
+        told += f"; sampling cost {max(measured):.3f} % of one core"
+    return Found(max(found.value for found in known.values()), known["CPU"].runs, note=told)
+
+
 def gpu_kernels(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Share of a training step in which a GPU kernel runs, in percent: profiled, else as NVML saw the training.
 
@@ -261,6 +276,7 @@ READERS: dict[str, Read] = {
     "cpu_against_gpu": cpu_against_gpu,
     "build_seconds": build_seconds,
     "quantity": quantity,
+    "idle_use": idle_use,
     "gpu_kernels": gpu_kernels,
     "faster_core": faster_core,
     "acceleration": acceleration,
