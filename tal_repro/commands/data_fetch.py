@@ -27,7 +27,8 @@ def fetch(name: str, layout: str, out: Path, given: tuple[str, ...], keep_archiv
     """Fetch, check, unpack and verify a data set. Interrupted, the same command goes on."""
     from tal_repro.commands.data import verify_folder
     from tal_repro.data.fetch.download import Patience
-    from tal_repro.data.fetch.thumos14 import Way, fetch_layout
+    from tal_repro.data.fetch.obtain import Way
+    from tal_repro.data.fetch.thumos14 import fetch_layout
     from tal_repro.data.fetch.unpack import Limits
 
     fetched, checked, unpacked = (_bytes_progress(verb) for verb in ("fetched", "checked", "unpacked"))

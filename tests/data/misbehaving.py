@@ -18,8 +18,8 @@ from typing import Any
 from unittest import mock
 
 from tal_repro.data.fetch.download import Patience
+from tal_repro.data.fetch.obtain import Way
 from tal_repro.data.fetch.sources import Archive, Mirror
-from tal_repro.data.fetch.thumos14 import Way
 from tal_repro.data.fetch.unpack import Limits
 
 # Fails in a second what a user's patience fails in minutes.

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from tal_repro.cli import main
 from tal_repro.data import load_dataset
-from tal_repro.data.fetch import sources, thumos14
+from tal_repro.data.fetch import obtain, sources, thumos14
 from tal_repro.data.fetch.checksums import FILE_NAME
 from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror
 from tal_repro.data.fetch.thumos14 import fetch_layout
@@ -188,7 +188,7 @@ def test_an_unexpected_failure_of_the_disk_is_no_traceback(server, made, tmp_pat
     def gone(*_):
         raise OSError(5, "Input/output error", "/disk")
 
-    monkeypatch.setattr(thumos14.checksums, "sums_of", gone)
+    monkeypatch.setattr(obtain.checksums, "sums_of", gone)
     with pytest.raises(InputError, match=r"/disk: cannot be used .Input/output error"):
         fetch_layout("actionformer", way_to(tmp_path), archives=[archive_at(server, made[1])])
 
@@ -232,7 +232,7 @@ def test_an_archive_of_something_else_leaves_nothing(server, tmp_path):
 
 
 def test_a_second_fetch_at_the_same_time_is_kept_out(made, tmp_path):
-    with thumos14._alone(tmp_path), pytest.raises(InputError, match="another fetch"):
+    with obtain.workplace(tmp_path), pytest.raises(InputError, match="another fetch"):
         fetch_layout("actionformer", way_to(tmp_path))
 
 

@@ -1,0 +1,206 @@
+"""One archive, found or fetched, and checked: given by hand, lying in downloads/, or from the mirrors in order."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tal_repro.data.fetch import checksums, download
+from tal_repro.data.fetch.by_hand import instructions
+from tal_repro.data.fetch.checksums import Sums
+from tal_repro.data.fetch.download import Patience, Progress, Say, on_disk
+from tal_repro.data.fetch.sources import Archive, Mirror
+from tal_repro.data.fetch.unpack import Limits
+from tal_repro.data.fetch.web import MirrorFailed, check_url, shown
+from tal_repro.data.json_files import read_json
+from tal_repro.errors import InputError
+
+DOWNLOADS = "downloads"
+_STAGING = ".unpack-"
+
+
+@dataclass(frozen=True)
+class Found:
+    """An archive on this disk that passed its check, and where it came from."""
+
+    archive: Archive
+    path: Path
+    sums: Sums
+    source: str
+    ours: bool  # the kit fetched it, so the kit may delete it
+
+
+@dataclass(frozen=True)
+class Way:
+    """What a fetch needs besides the layout: where to, from where, how patiently, and whom to tell."""
+
+    root: Path
+    given: tuple[str, ...]  # --from: files, folders, URLs
+    patience: Patience
+    limits: Limits
+    bytes_fetched: Progress
+    bytes_checked: Progress
+    bytes_unpacked: Progress
+    say: Say
+
+
+@contextlib.contextmanager
+def workplace(root: Path) -> Iterator[None]:
+    """Keep a folder for one fetch alone, without the remains of killed ones; no failure of a disk is a traceback."""
+    try:
+        on_disk(lambda: (root / DOWNLOADS).mkdir(parents=True, exist_ok=True), root)
+        with _alone(root):
+            for stale in root.glob(f"{_STAGING}*"):  # nobody else is here
+                shutil.rmtree(stale, ignore_errors=True)
+            yield
+            with contextlib.suppress(OSError):
+                (root / DOWNLOADS).rmdir()  # when empty
+    except OSError as error:  # what no step expected: a folder that may not be read, a disk that went away
+        what = f"cannot be used ({error.strerror or error})"
+        raise InputError(what, error.filename or root, "see to its permissions and its disk") from None
+
+
+@contextlib.contextmanager
+def staging_in(root: Path) -> Iterator[Path]:
+    """Give a new hidden folder on the disk of `root` to unpack into; it is gone afterwards, whatever happens."""
+    staging = Path(on_disk(lambda: tempfile.mkdtemp(prefix=_STAGING, dir=root), root))
+    try:
+        content = staging / "content"
+        content.mkdir()
+        yield content
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Keep a second fetch out of the same folder; the lock ends with its process, however that ends."""
+    path = root / ".fetch.lock"
+    with on_disk(lambda: path.open("a"), path) as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError("another fetch is at work in this folder", root, "wait for it, or choose --out") from None
+        yield
+
+
+def sorted_given(archives: Sequence[Archive], given: Sequence[str]) -> dict[str, list[Path | Mirror]]:
+    """Return what --from gives for each archive: a file (any name, where one archive is all), a folder, or a URL."""
+    result: dict[str, list[Path | Mirror]] = {archive.name: [] for archive in archives}
+    for one in given:
+        local = "://" not in one
+        path = Path(one) if local else Path(_name_in(one))
+        if local and not (path.is_file() or path.is_dir()):
+            raise InputError("no such file or folder", one, "give the archive, or the folder it is in")
+        folder = path.is_dir() if local else one.endswith("/")
+        for archive in archives:
+            if folder:
+                result[archive.name].append(path / archive.name if local else _plain(f"{one}{archive.name}", archive))
+            elif path.name == archive.name or len(archives) == 1:
+                result[archive.name].append(path if local else _plain(one, archive))
+        if not folder and len(archives) > 1 and path.name not in result:
+            raise InputError(f"{path.name!r} is none of {', '.join(result)}", "--from", "keep the published names")
+    return result
+
+
+def _name_in(url: str) -> str:
+    try:
+        check_url(url)
+    except MirrorFailed as error:
+        raise InputError(str(error), "--from", "give an http or https URL without a login, or a file") from None
+    return urlsplit(url).path.rpartition("/")[2]
+
+
+def _plain(url: str, archive: Archive) -> Mirror:
+    return Mirror("plain", url, next(iter(archive.md5s)) if len(archive.md5s) == 1 else None)
+
+
+def obtain(archive: Archive, given: Sequence[Path | Mirror], way: Way) -> Found:
+    """Return a checked archive: a given file, one that lies in downloads/, or a fresh download."""
+    for path in given:
+        if isinstance(path, Path) and path.is_file():
+            return _checked(archive, path, str(path.resolve()), way, ours=False)
+        if isinstance(path, Path):
+            way.say(f"{path.parent} holds no {archive.name}")
+    path = way.root / DOWNLOADS / archive.name
+    if path.is_file():
+        ours = download.note_path(path).is_file()
+        try:
+            return _checked(archive, path, f"{DOWNLOADS}/", way, ours=ours)
+        except InputError as error:
+            if not ours:
+                raise
+            way.say(f"{error.what}: fetching it again")
+            download.discard(path)
+    return _fetch(archive, [one for one in given if isinstance(one, Mirror)] or archive.mirrors, path, way)
+
+
+def _fetch(archive: Archive, mirrors: Sequence[Mirror], target: Path, way: Way) -> Found:
+    """Try the mirrors in order; raise InputError saying what to do by hand where none gives the file."""
+    failures: list[tuple[Mirror, str]] = []
+    for mirror in mirrors:
+        if mirror.host == "by-hand":
+            continue
+        way.say(f"{archive.name} from {shown(mirror.link)}")
+        try:
+            return _from_mirror(archive, mirror, target, way)
+        except MirrorFailed as error:
+            way.say(f"  {error}")
+            failures.append((mirror, str(error)))
+    raise instructions(archive, target, failures, checksums.describe(way.root, archive))
+
+
+def _from_mirror(archive: Archive, mirror: Mirror, target: Path, way: Way) -> Found:
+    for whole in (False, True):
+        went_on = download.download(archive, mirror, target, way.patience, way.bytes_fetched, way.say)
+        try:
+            return _checked(archive, target, shown(mirror.link), way, ours=True)
+        except InputError as error:
+            download.discard(target)
+            if whole or not went_on:
+                raise MirrorFailed(error.what) from None
+            way.say(f"{error.what}: it was put together from two downloads, so once more from the start")
+    raise AssertionError("unreachable")
+
+
+def _checked(archive: Archive, path: Path, source: str, way: Way, *, ours: bool) -> Found:
+    """Check a file's size and checksum before anything reads its content."""
+    if path.stat().st_size > archive.most_bytes:
+        raise InputError(f"has more than {archive.most_bytes} bytes", path, "this is not the published archive")
+    sums = checksums.sums_of(path, way.bytes_checked)
+    wrong = checksums.complaint(way.root, archive, sums)
+    if wrong:
+        remedy = f"download it again; where the new one is meant: delete its entry in {way.root / checksums.FILE_NAME}"
+        raise InputError(wrong, path, "download it again" if archive.md5s else remedy)
+    if is_json(archive):
+        read_json(path)  # an object, or refused by name
+    return Found(archive, path, sums, source, ours)
+
+
+def tidy(found: Sequence[Found], keep_archive: bool, way: Way) -> None:
+    """Delete what the kit fetched, unless it is to be kept; never what somebody put there."""
+    for one in found:
+        if one.ours and not keep_archive:
+            download.discard(one.path)
+        elif not one.ours:
+            way.say(f"kept as it is: {one.path}")
+
+
+def remember(one: Found, way: Way) -> None:
+    """Record what was unpacked; say so where nothing but this record will ever vouch for it."""
+    if checksums.record(way.root, one.archive, one.sums, one.source):
+        way.say(
+            f"{one.archive.name}: no checksum was ever published; this first fetch recorded its SHA-256 "
+            f"{one.sums.sha256[:16]}... in {checksums.FILE_NAME}, later ones are checked against it"
+        )
+
+
+def is_json(archive: Archive) -> bool:
+    """Tell whether an archive is a JSON file, which is used as it is."""
+    return archive.name.endswith(".json")
