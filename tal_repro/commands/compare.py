@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     from tal_repro.measure.compare import Key, Ratio
+    from tal_repro.paper.runs import Run, Runs
 
 REFERENCE = Path("results", "reference")
 # beside times: one sample a run, so without an interval
-COMPARED = ("latency_ms", "full_latency_ms", "post_latency_ms", "build_ms", "peak_memory_mib")
+COMPARED = ("latency_ms", "full_latency_ms", "post_latency_ms", "build_ms", "peak_memory_mib", "train_seconds")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str
     if not rows:
         raise InputError(
             "the two systems have no measurement in common", f"{system_a}, {system_b}",
-            "run on both: tal-repro bench inference --results DIR, with the same lengths",
+            "run on both: tal-repro bench inference --results DIR, with the same lengths; or the same baselines",
         )  # fmt: skip
     only_a, only_b = missing(a.samples, b.samples)
     if as_json:
@@ -79,11 +81,27 @@ def read_system(name: str) -> System:
             key = Key(row.run.model, row.run.engine, row.quantity, row.feature_length)
             samples.setdefault(key, []).append(row.value)
             units[key] = row.unit
-    machines = sorted({runs.device(run) for run in runs.of("inference")})
+    timed = [*runs.of("inference"), *_trainings(runs, samples, units)]
+    machines = sorted({runs.device(run) for run in timed})
     if len(machines) > 1:
         raise InputError(f"holds runs of {len(machines)} machines ({', '.join(machines)})", folder, "keep them apart")
-    quiet = all(runs.system(run).get("alone") for run in runs.of("inference"))
+    quiet = all(runs.system(run).get("alone") for run in timed)
     return System(name, machines[0] if machines else "no runs", not quiet, samples, units)
+
+
+def _trainings(runs: Runs, samples: dict[Key, list[float]], units: dict[Key, str]) -> list[Run]:
+    """Add the training times of the baselines, one sample a run; only the same data and recipe are comparable."""
+    from tal_repro.measure.compare import Key
+    from tal_repro.paper.runs import read_recipe
+
+    found = [run for run in runs.of("baseline") if run.train_seconds is not None]
+    for run in found:
+        recipe = hashlib.sha256(json.dumps(read_recipe(run), sort_keys=True).encode()).hexdigest()[:6]
+        data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
+        key = Key(run.model, run.engine, "train_seconds", 0, f"{data}, recipe {recipe}")
+        samples.setdefault(key, []).append(run.train_seconds or 0.0)
+        units[key] = "s"
+    return found
 
 
 def _as_json(a: System, b: System, rows: list[Ratio], only_a: int, only_b: int) -> dict[str, Any]:
@@ -107,8 +125,9 @@ def _text(a: System, b: System, rows: list[Ratio], only_a: int, only_b: int) -> 
     lines.append(f"{'model':<15}{'quantity':<18}{'length':>7}{'A':>12}{'B':>12}{'B / A':>9}  95 % interval")
     for row in rows:
         interval = "one sample" if row.low is None else f"{row.low:.3f} to {row.high:.3f}"
-        what = f"{row.key.model:<15}{row.key.quantity:<18}{row.key.feature_length:>7}"
-        lines.append(f"{what}{row.a:>12.3f}{row.b:>12.3f}{row.ratio:>9.3f}  {interval}")
+        what = f"{row.key.model:<15}{row.key.quantity:<18}{row.key.feature_length or '':>7}"
+        of = f"  ({row.key.of})" if row.key.of else ""
+        lines.append(f"{what}{row.a:>12.3f}{row.b:>12.3f}{row.ratio:>9.3f}  {interval}{of}")
     if only_a or only_b:
         lines.append(f"not compared: {only_a} that only A has, {only_b} that only B has")
     return lines

@@ -23,6 +23,7 @@ class Key(NamedTuple):
     engine: str
     quantity: str
     feature_length: int
+    of: str = ""  # of trainings: data set and recipe
 
 
 @dataclass(frozen=True)

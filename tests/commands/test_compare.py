@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "paper"))
+from made_up_runs import training
 
 import tal_repro
 from tal_repro.cli import main
@@ -71,6 +75,24 @@ def test_only_what_both_have_is_compared(machine: Callable[..., str]) -> None:
     assert code == 0
     assert "not compared: 1 that only A has, 1 that only B has" in out
     assert " 400" not in out
+
+
+def test_trainings_are_compared_on_the_same_data_and_recipe_only(tmp_path: Path) -> None:
+    for name, factor, epochs in (("a", 1.0, 15), ("b", 0.5, 15), ("c", 0.5, 16)):
+        for seed in range(4):
+            training(
+                tmp_path / name, "tadtr", 50.0, experiment="baseline", seed=seed, recipe={"epochs": epochs},
+                seconds=factor * (100 + seed), machine=f"Made-up {name}",
+            )  # fmt: skip
+    code, out, err = run(str(tmp_path / "a"), str(tmp_path / "b"), "--json")
+    assert code == 0, err
+    answer = json.loads(out)
+    jsonschema.validate(answer, SCHEMA)
+    (row,) = answer["ratios"]
+    assert (row["quantity"], row["ratio"], row["samples"]) == ("train_seconds", 0.5, [4, 4])
+    assert row["of"].startswith("synthetic-demo (SYNTHETIC), recipe ")
+    assert row["interval_95"][0] < 0.5 < row["interval_95"][1]
+    assert run(str(tmp_path / "a"), str(tmp_path / "c"))[0] == 2  # other recipes never meet
 
 
 def test_intervals_hold_what_they_say() -> None:
