@@ -81,7 +81,7 @@ figures: $(LIGHT)  ## every figure that can be drawn, into results/figures (PNG,
 	@$(TAL) figure all $(ARGS)
 figure-%: $(LIGHT)  ## one figure: figure-1 ... figure-6
 	@$(TAL) figure $* $(ARGS)
-table-%: $(LIGHT)  ## one table: table-1, table-2
+table-%: $(LIGHT)  ## one table: table-1, table-2, table-energy
 	@$(TAL) table $* $(ARGS)
 
 .PHONY: report ablation-curves
