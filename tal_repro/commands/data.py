@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.commands.data_fetch import derive_tadtr, fetch
+from tal_repro.commands.data_fetch import derive_tadtr, fetch, fetch_checkpoint
 
 if TYPE_CHECKING:
     from tal_repro.data.verify import LayoutReport
@@ -26,6 +26,7 @@ def data() -> None:
 
 
 data.add_command(fetch)
+data.add_command(fetch_checkpoint)
 data.add_command(derive_tadtr)
 
 

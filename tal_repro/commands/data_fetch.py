@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from tal_repro.data.fetch.obtain import Way
+
 LAYOUTS = ["actionformer", "tadtr"]
 USUAL_OUT = Path("data", "thumos14")
+RELEASED = Path("results", "released")
 LINES_WHEN_PIPED, SECONDS_A_LINE = 10, 30.0
 
 
@@ -26,20 +32,25 @@ LINES_WHEN_PIPED, SECONDS_A_LINE = 10, 30.0
 def fetch(name: str, layout: str, out: Path, given: tuple[str, ...], keep_archive: bool) -> None:
     """Fetch, check, unpack and verify a data set. Interrupted, the same command goes on."""
     from tal_repro.commands.data import verify_folder
-    from tal_repro.data.fetch.download import Patience
-    from tal_repro.data.fetch.obtain import Way
     from tal_repro.data.fetch.thumos14 import fetch_layout
-    from tal_repro.data.fetch.unpack import Limits
 
-    fetched, checked, unpacked = (_bytes_progress(verb) for verb in ("fetched", "checked", "unpacked"))
-    way = Way(out, given, Patience(), Limits(), fetched, checked, unpacked, _say)
-    try:
-        folder = fetch_layout(layout, way, keep_archive)  # type: ignore[arg-type]
-    except KeyboardInterrupt:
-        click.echo("\ninterrupted; the same command goes on from here", err=True)
-        sys.exit(130)
+    with _interruptible():
+        folder = fetch_layout(layout, _way(out, given), keep_archive)  # type: ignore[arg-type]
     click.echo(f"{layout} layout is there already: nothing fetched" if folder is None else f"{name} is in {folder}")
     sys.exit(verify_folder(out, None))
+
+
+@click.command("fetch-checkpoint")
+@click.argument("model", type=click.Choice(["tadtr", "actionformer", "tridet"]))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RELEASED, show_default=True)
+@click.option("--from", "given", multiple=True, metavar="FILE_OR_URL", help="What was fetched by hand, or a URL.")
+def fetch_checkpoint(model: str, out: Path, given: tuple[str, ...]) -> None:
+    """Fetch the checkpoint that a model's authors released, for `tal-repro released`."""
+    from tal_repro.data.fetch import checkpoints
+
+    with _interruptible():
+        file = checkpoints.fetch_checkpoint(model, _way(out, given))
+    click.echo(f"{file}\nevaluate it: tal-repro released --model {model} --checkpoint {file} --data DIR")
 
 
 @click.command("derive-tadtr")
@@ -52,6 +63,24 @@ def derive_tadtr(folder: Path) -> None:
     made = derive(folder, _say)
     click.echo(f"derived TadTR layout (a DEVIATION from the authors' features) is in {made}")
     sys.exit(verify_folder(folder, None))
+
+
+def _way(out: Path, given: tuple[str, ...]) -> Way:
+    from tal_repro.data.fetch.download import Patience
+    from tal_repro.data.fetch.obtain import Way
+    from tal_repro.data.fetch.unpack import Limits
+
+    fetched, checked, unpacked = (_bytes_progress(verb) for verb in ("fetched", "checked", "unpacked"))
+    return Way(out, given, Patience(), Limits(), fetched, checked, unpacked, _say)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; the same command goes on from here", err=True)
+        sys.exit(130)
 
 
 def _say(line: str) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, quote, urlencode, urljoin, urlsplit
 
 from tal_repro.data.fetch.sources import Mirror
-from tal_repro.data.fetch.web import MirrorFailed, Web, check_url, is_page, read_page
+from tal_repro.data.fetch.web import MirrorFailed, Web, check_url, is_page, printable, read_page
 
-_DRIVE_ID = re.compile(r"/file/d/([A-Za-z0-9_-]{10,100})(?:/|$)")
+DRIVE_DOWNLOAD = "https://drive.usercontent.google.com/download"
+_DRIVE_ID = re.compile(r"/(?:file/d|folders)/([A-Za-z0-9_-]{10,100})(?:/|$)")
+_DRIVE_FILE = re.compile(
+    r'/file/d/([A-Za-z0-9_-]{10,100})/(?:(?!flip-entry-title).){0,2000}flip-entry-title"[^<>]*>([^<]+)', re.S
+)
+WANTED = "thumos"  # in the name of the one file that is wanted of a shared Drive folder
 _FORM_IDS = ("download-form", "downloadForm")  # of Drive's page for files too large for its virus scan
 # What pages say, in the order of what tells most. Matched in lower case.
 _PAGES = (
@@ -30,12 +36,13 @@ _PAGES = (
 def address_of(mirror: Mirror, name: str, web: Web) -> str:
     """Return the address to ask for a mirror's bytes; `name` is the file wanted of a shared folder."""
     parts = urlsplit(mirror.link)
-    if mirror.host == "google-drive":
+    if mirror.host in ("google-drive", "google-drive-folder"):
         found = _DRIVE_ID.search(parts.path)
         if not found:
-            raise MirrorFailed("not a link to a file of Google Drive")
-        query = urlencode({"id": found[1], "export": "download", "confirm": "t"})
-        return f"https://drive.usercontent.google.com/download?{query}"
+            raise MirrorFailed("not a link to Google Drive")
+        file_id = found[1] if mirror.host == "google-drive" else _in_drive_folder(mirror.link, found[1], web)
+        query = urlencode({"id": file_id, "export": "download", "confirm": "t"})
+        return f"{DRIVE_DOWNLOAD}?{query}"
     if mirror.host == "box":  # a shared link's `download_url` as Box's reference for shared links prints it
         ending = name.rpartition(".")[2]
         return f"{parts.scheme}://{parts.netloc}/shared/static/{parts.path.rpartition('/')[2]}.{ending}"
@@ -45,6 +52,20 @@ def address_of(mirror: Mirror, name: str, web: Web) -> str:
     if mirror.host == "sharepoint-folder":
         return _in_shared_folder(mirror.link, name, web)
     return mirror.link
+
+
+def _in_drive_folder(link: str, folder_id: str, web: Web) -> str:
+    """List a public folder (the page that other sites embed); return the id of its one file for THUMOS14."""
+    reply = web.get(urljoin(link, f"/embeddedfolderview?id={folder_id}"))
+    page = read_page(reply)
+    files = [(file_id, html.unescape(name).strip()) for file_id, name in _DRIVE_FILE.findall(page)]
+    fitting = [file_id for file_id, name in files if WANTED in name.lower()]
+    if not files:
+        raise MirrorFailed(_meaning(page))
+    if len(fitting) != 1:
+        names = printable(", ".join(name for _, name in files))
+        raise MirrorFailed(f"its files do not say which is for THUMOS14: {names}")
+    return fitting[0]
 
 
 def _in_shared_folder(link: str, name: str, web: Web) -> str:

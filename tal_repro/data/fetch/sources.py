@@ -14,7 +14,7 @@ GIB = 2**30
 # ActionFormer's features are about 5 GiB unpacked; no size was published for TadTR's.
 MOST_ARCHIVE_BYTES, MOST_JSON_BYTES = 24 * GIB, 64 * 2**20
 
-HostName = Literal["plain", "google-drive", "box", "onedrive", "sharepoint-folder", "by-hand"]
+HostName = Literal["plain", "google-drive", "google-drive-folder", "box", "onedrive", "sharepoint-folder", "by-hand"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Archive:
 
 _AF_MD5 = "375f76ffbf7447af1035e694971ec9b2"
 _TM_MD5 = "1f71c37dba55d549e4b02841d0dcf603"
-_TADTR_MIRRORS = (
+TADTR_FOLDER = (
     Mirror(
         "sharepoint-folder",
         "https://husteducn-my.sharepoint.com/:f:/g/personal/liuxl_hust_edu_cn/EsMyXDlkrTdBsikoRQSIeUsBkxJJRsplbMyIQVYotiZRIQ?e=QYgiCH",
@@ -71,8 +71,8 @@ ARCHIVES: dict[LayoutName, tuple[Archive, ...]] = {
         ),
     ),
     "tadtr": (
-        Archive("th14_annotations_with_fps_duration.json", _TADTR_MIRRORS, MOST_JSON_BYTES),
-        Archive("th14_i3d2s_ft_info.json", _TADTR_MIRRORS, MOST_JSON_BYTES),
-        Archive("I3D_2stream_Pth.tar", _TADTR_MIRRORS),
+        Archive("th14_annotations_with_fps_duration.json", TADTR_FOLDER, MOST_JSON_BYTES),
+        Archive("th14_i3d2s_ft_info.json", TADTR_FOLDER, MOST_JSON_BYTES),
+        Archive("I3D_2stream_Pth.tar", TADTR_FOLDER),
     ),
 }
