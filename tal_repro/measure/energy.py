@@ -29,7 +29,7 @@ class EnergyCounters:
         """Return the joules of each part so far. RAPL's counters wrap: ask every `ASK_S` seconds at least."""
         found: dict[str, float] = {}
         end = self.gpu.energy_joules() if self.gpu else None
-        if self.gpu_start is not None and end is not None:
+        if self.gpu_start is not None and end is not None and end >= self.gpu_start:  # else it was set back
             found["gpu"] = end - self.gpu_start
         used = [package.joules() for package in self.packages]
         if used and None not in used:

@@ -94,6 +94,19 @@ def test_bad_input_exits_with_2(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_machine_that_is_not_quiet_is_said_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    around = {"cpu_mean_percent": 80.0, "load_1min": 3.0}
+    monkeypatch.setattr("tal_repro.measure.surroundings.look_around", lambda *_: around)
+    arguments = ("--model", "tadtr", "--lengths", "8", "--samples", "1", "--results", str(tmp_path), "--json")
+    code, out, err = run(*arguments)
+    assert code == 0, err
+    assert "this machine is not quiet, times are doubtful: others use 80 % of the CPU" in err
+    assert json.loads(out)["results"][0]["doubtful"] == ["others use 80 % of the CPU"]
+    (record,) = RunStore(tmp_path).records()
+    assert record.system["alone"] is False
+    assert json.loads(record.paths.details.read_text())["surroundings"]["before"] == around
+
+
 def test_the_largest_length_up_to_a_cap() -> None:
     result = CliRunner().invoke(main, ["bench", "limit", "--model", "tadtr", "--from", "8", "--to", "16"])
     assert (result.exit_code, result.stdout) == (0, "16\n")

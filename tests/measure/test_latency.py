@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +15,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tal_repro.engines.adapter import RunContext
 from tal_repro.errors import InputError
 from tal_repro.measure.latency import Effort, Subject, largest_length, measure_inference, measure_subjects
 from tal_repro.measure.linearity import linearity, linearity_of
 from tal_repro.measure.memory import PeakMemory, available_mib, memory_guard
+from tal_repro.record import RunStore
+from tal_repro.run.experiments import run_inference
+from tal_repro.spec import RunSpec
 
 QUICK = Effort(min_samples=3, min_seconds=0.0, max_samples=3, max_warmup=2)
 
@@ -246,3 +253,19 @@ def test_few_lengths_are_undecided_and_nothing_is_nan_in_json() -> None:
         found = linearity({n: 1.0 * n for n in LENGTHS[:count]})
         assert found.verdict == "undecided"
         assert all(v is None or v == v for v in found.to_json().values())
+
+
+def test_a_run_of_a_study_keeps_its_linearity(
+    clock: MadeUpClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tal_repro.measure.surroundings.look_around", lambda *_: {})
+    spec = RunSpec("inference", "tadtr", "native", "1", {}, feature_lengths=LENGTHS, options={"effort": vars(QUICK)})
+    writer = RunStore(tmp_path).writer(spec)
+    adapter: Any = SimpleNamespace(
+        build_for_timing=lambda length: Sleeper(0.25, 10.0, clock.sleep), example_input=example_input
+    )
+    run_inference(RunContext(spec, writer, None, "cpu"), adapter)
+    kept = json.loads(writer.paths.details.read_text())["linearity"]
+    assert (kept["verdict"], kept["lengths"]) == ("linear", 6)
+    assert len(kept["residual_signs"]) == 6
+    assert (kept["slope_ms_per_step"], kept["r2"]) == pytest.approx((0.25, 1))

@@ -7,7 +7,9 @@ import time
 import pytest
 
 from tal_repro.errors import InputError
+from tal_repro.measure.nvml import open_gpu
 from tal_repro.measure.surroundings import disturbances, look_around
+from tests.measure.fake_nvml import FakeNvml, device
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,15 @@ def test_looking_around() -> None:
     assert 0 <= found["cpu_mean_percent"] <= 100
     assert found["load_1min"] >= 0
     assert "neighbours" not in found  # of a device, and there is none
+
+
+def test_a_device_in_use_is_seen_with_its_clock_and_temperature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    nvml = FakeNvml(device(), device(uuid="GPU-1", ClockInfo=300, Temperature=45))
+    monkeypatch.setattr("tal_repro.measure.surroundings.open_gpu", lambda index: open_gpu(index, nvml))
+    found = look_around("cuda:1", lambda name: (4711,) if name == "cuda:1" else (), seconds=0.01)
+    assert (found["sm_clock_mhz"], found["temperature_c"], found["neighbours"]) == (300, 45, [4711])
+    assert "processes 4711 compute on the device" in disturbances(found)
 
 
 def test_neighbours_that_cannot_be_told_are_absent() -> None:
