@@ -7,15 +7,18 @@ import socket
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tal_repro.data.fetch import download as module
 from tal_repro.data.fetch import hosts, web
 from tal_repro.data.fetch.download import download, note_path, part_path
+from tal_repro.data.fetch.obtain import obtain, workplace
 from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror
 from tal_repro.data.fetch.web import MirrorFailed
 from tal_repro.errors import InputError
 
-from .misbehaving import HASTY, content, in_turn, md5, page, redirect, serving, status
+from .misbehaving import HASTY, content, in_turn, md5, page, redirect, serving, status, way_to
 
 DATA = bytes(range(256)) * 40  # 10240 bytes
 
@@ -447,3 +450,34 @@ def test_a_file_of_a_shared_sharepoint_folder(server, tmp_path):
 
 def test_no_secret_of_a_url_is_printed():
     assert web.shown("https://user:pw@host:1/a/b?token=x#y") == "https://host:1/a/b"
+
+
+OLD, NEW = DATA, bytes(range(255, -1, -1)) * 41
+ANSWERS = st.one_of(
+    st.sampled_from([status(503), status(404), status(206), status(416), page("<title>Quota exceeded</title>")]),
+    st.builds(
+        content,
+        st.sampled_from([OLD, NEW]),
+        etag=st.sampled_from(['"old"', '"new"', 'W/"x"', None]),
+        ranges=st.booleans(),
+        cut_after=st.one_of(st.none(), st.integers(0, 12_000)),
+        announce=st.one_of(st.none(), st.integers(0, 12_000)),
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(answers=st.lists(ANSWERS, min_size=1, max_size=6), calls=st.integers(1, 3))
+def test_whatever_a_server_does_a_file_is_the_published_one_or_absent(tmp_path_factory, answers, calls):
+    root = tmp_path_factory.mktemp("any")
+    with serving() as server:
+        server.answers["/file"] = in_turn(*answers)
+        archive = Archive("file", (Mirror("plain", f"{server.url}/file", md5(NEW)),), 10**6)
+        target = root / "downloads" / "file"
+        for _ in range(calls):
+            try:
+                with workplace(root):
+                    found = obtain(archive, [], way_to(root))
+                assert found.path == target and target.read_bytes() == NEW
+            except InputError as error:
+                assert "by hand" in str(error) and not target.exists()

@@ -363,6 +363,17 @@ class TestTadtr:
         assert len(load_dataset(tmp_path / "out", "tadtr").videos) == 8
         assert (tmp_path / "out" / "thumos14").stat().st_mode & 0o777 == 0o777 & ~_umask()
 
+    def test_what_is_missing_is_asked_for_at_once(self, server, parts, tmp_path):
+        archives = self.archives(server, parts)
+        for archive in archives[1:]:
+            server.answers[f"/{archive.name}"] = status(404)
+        with pytest.raises(InputError) as told:
+            fetch_layout("tadtr", way_to(tmp_path / "out"), archives=archives)
+        text = str(told.value)
+        assert all(f"put it at {tmp_path / 'out' / 'downloads' / archive.name}" in text for archive in archives[1:])
+        assert f"put it at {tmp_path / 'out' / 'downloads' / archives[0].name}" not in text
+        assert f"tal-repro data derive-tadtr {tmp_path / 'out'}" in text
+
     def test_a_page_in_place_of_a_json_is_not_recorded(self, server, parts, tmp_path):
         archives = self.archives(server, parts)
         server.answers[f"/{archives[0].name}"] = content(b"\n  Please wait ...", kind="application/json")

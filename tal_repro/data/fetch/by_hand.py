@@ -10,18 +10,30 @@ from tal_repro.data.fetch.web import shown
 from tal_repro.errors import InputError
 
 
-def instructions(archive: Archive, target: Path, failures: Sequence[tuple[Mirror, str]], checksum: str) -> InputError:
-    """Return the error that ends a fetch: each mirror's reason, then the way by hand."""
+class NotFetched(InputError):
+    """No mirror gives an archive; the remedy is the way by hand."""
+
+
+def instructions(archive: Archive, target: Path, failures: Sequence[tuple[Mirror, str]], checksum: str) -> NotFetched:
+    """Return the error that ends the fetch of one archive: each mirror's reason, then the way by hand."""
     told = [f"  {shown(mirror.link)}: {reason}" for mirror, reason in failures]
     places = [f"      {mirror.link}{f' ({mirror.note})' if mirror.note else ''}" for mirror in archive.mirrors]
     what = "\n".join([f"{archive.name} could not be fetched", *told])
     remedy = "\n".join(
         [
-            f"download {archive.name} by hand, in a browser, from one of (as published on {LINKS_OF})",
+            f"download {archive.name} by hand, in a browser, from (as published on {LINKS_OF})",
             *places,
             f"    put it at {target}",
             f"    ({checksum})",
             "    and give the same command again; or leave it where it is and add --from FILE",
         ]
     )
-    return InputError(what, None, remedy)
+    return NotFetched(what, None, remedy)
+
+
+def together(errors: Sequence[NotFetched], other_way: str = "") -> NotFetched:
+    """Return several archives' errors as one, so that a person is sent to the browser once."""
+    remedies = [error.remedy or "" for error in errors]
+    if other_way:
+        remedies.append(f"or {other_way}")
+    return NotFetched("\n".join(error.what for error in errors), None, "\n  ".join(remedies))

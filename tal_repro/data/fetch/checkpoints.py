@@ -25,7 +25,13 @@ CHECKPOINTS: dict[str, tuple[Archive, str]] = {
     "actionformer": (
         Archive(
             "actionformer-released",
-            (Mirror("google-drive", "https://drive.google.com/file/d/1isG3bc1dG5-llBRFCivJwz_7c_b0XDcY/view"),),
+            (
+                Mirror(
+                    "google-drive",
+                    "https://drive.google.com/file/d/1isG3bc1dG5-llBRFCivJwz_7c_b0XDcY/view",
+                    note="whatever its name, with thumos_i3d_reproduce/epoch_034.pth.tar in it",
+                ),
+            ),
             MOST_BYTES,
         ),
         "epoch_034.pth.tar",

@@ -87,8 +87,9 @@ def download(archive: Archive, mirror: Mirror, target: Path, patience: Patience,
             failures = 0 if gained >= patience.worth_bytes else failures + (3 if error.unreachable else 1)
             if failures >= patience.tries:
                 raise MirrorFailed(str(error)) from None
-            wait = patience.backoff_seconds * 2 ** max(failures - 1, 0)
-            wait = min(max(wait, error.wait_seconds), patience.most_wait_seconds)
+            doublings = 0 if error.unreachable else max(failures - 1, 0)
+            wait = max(patience.backoff_seconds * 2**doublings, error.wait_seconds)
+            wait = min(wait, patience.most_wait_seconds)
             say(f"{error}; again in {wait:.0f} s")
             time.sleep(wait)
 

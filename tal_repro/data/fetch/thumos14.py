@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tal_repro.data.dataset import LayoutName
+from tal_repro.data.fetch.by_hand import NotFetched, together
 from tal_repro.data.fetch.download import on_disk
 from tal_repro.data.fetch.obtain import Found, Way, is_json, obtain, remember, sorted_given, staging_in, tidy, workplace
-from tal_repro.data.fetch.sources import ARCHIVES, Archive
+from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror
 from tal_repro.data.fetch.unpack import fsync_folder, unpack
 from tal_repro.data.layouts import ANNOTATION_FILE, FEATURE_FOLDER, find_layouts
 from tal_repro.errors import InputError
@@ -36,10 +37,27 @@ def fetch_layout(
                 f"is there, but holds no {ANNOTATION_FILE[layout]}", target, "move it away, then fetch again"
             )
         given = sorted_given(wanted, way.given)
-        found = [obtain(archive, given[archive.name], way) for archive in wanted]
+        found = _obtain_all(layout, wanted, given, way)
         _unpack_into(target, layout, found, way)
         tidy(found, keep_archive, way)
     return target
+
+
+def _obtain_all(
+    layout: LayoutName, wanted: Sequence[Archive], given: Mapping[str, Sequence[Path | Mirror]], way: Way
+) -> list[Found]:
+    """Return every archive; where some cannot be had, ask for all of them at once."""
+    found: list[Found] = []
+    missing: list[NotFetched] = []
+    for archive in wanted:
+        try:
+            found.append(obtain(archive, given[archive.name], way))
+        except NotFetched as error:
+            missing.append(error)
+    if missing:
+        derive = f"derive its layout, as a labelled deviation: tal-repro data derive-tadtr {way.root}"
+        raise together(missing, derive if layout == "tadtr" else "")
+    return found
 
 
 def _unpack_into(target: Path, layout: LayoutName, found: Sequence[Found], way: Way) -> None:
