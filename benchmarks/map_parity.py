@@ -51,9 +51,9 @@ from tal_repro.study import resolve_recipe
 
 MARGIN = 1.5  # mAP points
 MOST_STD = 1.0  # above it, ten runs cannot tell
-SYNTHETIC = SyntheticConfig(24, 24, 64, 20, (20.0, 40.0), difficulty=0.05, seed=21)
+SYNTHETIC = SyntheticConfig(60, 40, 64, 20, (20.0, 40.0), difficulty=0.05, seed=21)
 LEARNING: dict[str, Any] = {
-    "epochs": 12, "warmup_epochs": 2, "learning_rate": 2e-3, "ema_decay": 0.97, "loss_normalizer_start": 20.0,
+    "epochs": 12, "warmup_epochs": 2, "learning_rate": 1e-3, "ema_decay": 0.97, "loss_normalizer_start": 20.0,
     "early_stop": False, "max_detections": 40,
 }  # fmt: skip
 
