@@ -29,7 +29,7 @@ from tal_repro.models.registry import MODELS
 SMALL = {"embed_dim": 64, "head_dim": 64, "max_seq_len": 576, "learning_rate": 1e-3, "loader_workers": 1}
 SETTINGS: dict[str, dict[str, Any]] = {
     "tadtr": {"epochs": 2, "encoder_layers": 2, "decoder_layers": 2, "loader_workers": 1},
-    "actionformer": {**SMALL, "epochs": 4, "warmup_epochs": 2},
+    "actionformer": {**SMALL, "mlp_dim": 256, "epochs": 4, "warmup_epochs": 2},
     "tridet": {**SMALL, "epochs": 4, "warmup_epochs": 2},
     "temporalmaxer": {**SMALL, "epochs": 4, "warmup_epochs": 2},
 }

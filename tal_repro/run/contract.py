@@ -223,6 +223,8 @@ def _small(model: str, engine: str) -> dict[str, Any]:
     recipe: Any = model_entry(model).recipe
     if isinstance(recipe, PyramidRecipe | TadtrRecipe):
         sizes: Mapping[str, Any] = SMALL_PYRAMID if isinstance(recipe, PyramidRecipe) else SMALL_TADTR
+        if model == "actionformer":  # four times its embedding, as its authors' code has it
+            sizes = {**sizes, "mlp_dim": 64}
         # TadTR's own code knows no width but 2048
         return {"feature_dim": 2048 if engine == "upstream" and model == "tadtr" else 16, **sizes}
     return {"feature_dim": recipe.feature_dim, "epochs": 2}

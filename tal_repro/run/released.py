@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.detection.detections_io import read_ground_truth
-from tal_repro.detection.protocols import PROTOCOLS, evaluate
+from tal_repro.detection.mean_ap import MapResult
+from tal_repro.detection.protocols import PROTOCOLS, GroundTruth, evaluate
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.registry import engine_version
 from tal_repro.errors import InputError
@@ -41,6 +42,7 @@ class Evaluated:
 
     detections: pd.DataFrame
     annotation_file: Path
+    own_protocol: str = ""  # of the authors' evaluation, where that made the detections
     own_print: tuple[Row, ...] = ()
 
 
@@ -57,9 +59,9 @@ def evaluate_released(
     """Evaluate a checkpoint under every protocol; record the run; return rows beside the published mAPs.
 
     `published`: protocol -> (average mAP in percent, source). Rows: model, engine, protocol, synthetic, average_map and
-    maps (percent, by tIoU), published_map (None where there is none under that protocol), source, difference. Raises
-    InputError for a checkpoint that is missing, unsafe or of another model; where the authors' script fails, its log
-    stays in the run's `.failed` folder.
+    maps (percent, by tIoU; None and {} where the authors' evaluation dropped a video that counts), published_map (None
+    where there is none under that protocol), source, difference. Raises InputError for a checkpoint that is missing,
+    unsafe or of another model; where the authors' script fails, its log stays in the run's `.failed` folder.
     """
     if model_entry(model).adapter:
         raise InputError(
@@ -75,10 +77,7 @@ def evaluate_released(
         writer.write_json("system", describe_system(device, alone=True))
         found = _detect(RunContext(spec, writer, data_dir, device), detector, state, weights)
         truth = read_ground_truth(found.annotation_file)
-        rows = [
-            _row(spec, protocol, evaluate(found.detections, truth, protocol).result, published.get(protocol))
-            for protocol in PROTOCOLS
-        ]
+        rows = [_row(spec, protocol, _score(found, truth, protocol), published.get(protocol)) for protocol in PROTOCOLS]
         _record(writer, found, rows, weights, device)
     except RuntimeError as error:
         failed = writer.fail(str(error), device=device)
@@ -157,16 +156,26 @@ def _detect_upstream(context: RunContext, state: Mapping[str, Any], weights: str
         one, annotation_file = evaluate_weights(context, state, weights, Path(scratch))
         truth = read_ground_truth(annotation_file)
         _, _, compared = scores.metric_rows({(_selection(context.spec.model), weights): one}, truth, protocol)
-        return Evaluated(read_detections(one.detections, truth), annotation_file, tuple(compared))
+        return Evaluated(read_detections(one.detections, truth), annotation_file, protocol, tuple(compared))
+
+
+def _score(found: Evaluated, truth: GroundTruth, protocol: str) -> MapResult | None:
+    """Return the mAP under a protocol; None where it cannot be had from these detections."""
+    evaluation = evaluate(found.detections, truth, protocol)
+    if found.own_protocol:
+        from tal_repro.engines.upstream.scores import scorable
+
+        return evaluation.result if scorable(evaluation, found.detections, found.own_protocol) else None
+    return evaluation.result if evaluation.result.instances else None
 
 
 def _selection(model: str) -> str:
     return "best-on-test" if model in SELECTED_ON_TEST else "last"
 
 
-def _row(spec: RunSpec, protocol: str, result: Any, published: tuple[float, str] | None) -> Row:
-    average = 100 * result.average if result.instances else None
-    maps = dict(zip(TIOUS, (100 * result.map_per_tiou).tolist(), strict=True)) if result.instances else {}
+def _row(spec: RunSpec, protocol: str, result: MapResult | None, published: tuple[float, str] | None) -> Row:
+    average = 100 * result.average if result else None
+    maps = dict(zip(TIOUS, (100 * result.map_per_tiou).tolist(), strict=True)) if result else {}
     synthetic = spec.data is not None and spec.data.synthetic
     comparable = published is not None and average is not None and not synthetic
     return {

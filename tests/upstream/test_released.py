@@ -36,11 +36,18 @@ SMALL = {"embed_dim": 64, "head_dim": 64, "max_seq_len": 576, "epochs": 4, "warm
          "loader_workers": 1}  # fmt: skip
 SIZES: dict[str, dict[str, Any]] = {
     "tadtr": {"encoder_layers": 2, "decoder_layers": 2, "epochs": 2, "loader_workers": 1},
-    "actionformer": SMALL,
+    "actionformer": {**SMALL, "mlp_dim": 256},
     "tridet": SMALL,
     "temporalmaxer": SMALL,
 }
-SHAPE = ("encoder_layers", "decoder_layers", "embed_dim", "head_dim", "max_seq_len")  # what a checkpoint must be told
+SHAPE = (
+    "encoder_layers",
+    "decoder_layers",
+    "embed_dim",
+    "head_dim",
+    "mlp_dim",
+    "max_seq_len",
+)  # what a checkpoint must be told
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +92,10 @@ def compare(model: str, checkpoint: Path, data: Path, out: Path) -> float:
     native, upstream = ({row["protocol"]: row["average_map"] for row in rows} for rows in found.values())
     assert native.keys() == upstream.keys()
     for protocol, value in native.items():
-        assert value == pytest.approx(upstream[protocol], abs=AGREEMENT), protocol
+        if upstream[protocol] is None:  # TadTR's own evaluation drops a video that counts there
+            assert (model, protocol) == ("tadtr", "af-212")
+        else:
+            assert value == pytest.approx(upstream[protocol], abs=AGREEMENT), protocol
     own = next(out.glob("released/*/*/metrics.json"))
     records = [record for record in RunStore(out).records() if record.spec.engine == "upstream"]
     assert len(records) == 1, own

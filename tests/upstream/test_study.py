@@ -43,6 +43,7 @@ loader_workers = 1
 epochs = 3
 warmup_epochs = 1
 embed_dim = 32
+mlp_dim = 128
 head_dim = 32
 max_seq_len = 576
 loader_workers = 1
@@ -76,7 +77,9 @@ def start(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
 
 
 def scripts_alive(folder: Path) -> list[list[str]]:

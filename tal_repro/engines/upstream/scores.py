@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.detection.detections_io import read_detections
-from tal_repro.detection.protocols import PROTOCOLS, GroundTruth, evaluate
+from tal_repro.detection.protocols import PROTOCOLS, Evaluation, GroundTruth, evaluate
 from tal_repro.engines.native.limits import invalid_flags
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def metric_rows(
     for (selection, weights), one in chosen.items():
         detections = read_detections(one.detections, truth)
         for protocol in PROTOCOLS:
-            result = evaluate(detections, truth, protocol).result
-            if result.instances == 0:  # a protocol that leaves nothing of this data set
+            evaluation = evaluate(detections, truth, protocol)
+            result = evaluation.result
+            if not scorable(evaluation, detections, own_protocol):
                 continue
             rows += [
                 {"epoch": one.epoch, "selection": selection, "weights": weights, "protocol": protocol,
@@ -65,6 +66,17 @@ def metric_rows(
                 compared.append(_comparison(selection, one, result.average))
     flags += [f"differs-from-upstream-print: {row}" for row in compared if not row["agrees"]]
     return rows, flags, compared
+
+
+def scorable(evaluation: Evaluation, detections: pd.DataFrame, own_protocol: str) -> bool:
+    """Tell whether detections that upstream recorded can be scored under a protocol.
+
+    Not where it leaves nothing of the data set; nor where it counts a video whose detections upstream's own evaluation
+    has dropped (TadTR's drops three): every action in it would pass for one that was missed.
+    """
+    dropped = set(PROTOCOLS[own_protocol].ignored_videos) - set(detections["video_id"])
+    counted = set(evaluation.ground_truth["video_id"])
+    return evaluation.result.instances > 0 and not dropped & counted
 
 
 def epoch_rows(events: Sequence[Event]) -> list[Row]:

@@ -21,6 +21,7 @@ CONFIG_FILE = {
     "temporalmaxer": "configs/temporalmaxer_thumos_i3d.yaml",
     "tadtr": "configs/thumos14_i3d2s_tadtr.yml",
 }
+MLP_EXPANSION = 4  # of ActionFormer's blocks, written into its code
 # recipe field -> (section, key or key.key below it) of the YAML file
 _PYRAMID: dict[str, tuple[str, str]] = {
     "feature_dim": ("dataset", "input_dim"),
@@ -103,6 +104,13 @@ def resolved(model: str, recipe: Mapping[str, Any]) -> PyramidRecipe | TadtrReci
     wanted = with_overrides(entry.recipe, dict(recipe))
     settable = {"epochs", *(_TADTR if model == "tadtr" else {**_PYRAMID, **_OWN[model]})}
     settable |= {"sampling_points", "lr_decay_epoch", "loader_workers", "max_detections"} if model == "tadtr" else set()
+    if isinstance(wanted, PyramidRecipe) and model == "actionformer":
+        settable.add("mlp_dim")  # by its embedding: a recipe must say the size that is built
+        if wanted.mlp_dim != (size := MLP_EXPANSION * wanted.embed_dim):
+            raise InputError(
+                f"mlp_dim = {wanted.mlp_dim}: ActionFormer's own code makes it {MLP_EXPANSION} times embed_dim",
+                remedy=f"set mlp_dim = {size}, or use the native engine",
+            )
     for field in dataclasses.fields(wanted):
         value, default = getattr(wanted, field.name), getattr(entry.recipe, field.name)
         if value != default and field.name not in settable:

@@ -113,6 +113,21 @@ def test_the_kits_map_stands_beside_upstreams_print(tmp_path: Path, truth: Groun
     assert [flag.partition(":")[0] for flag in flags] == ["differs-from-upstream-print"]
 
 
+def test_a_protocol_that_counts_a_video_upstream_drops_is_left_out(tmp_path: Path) -> None:
+    """TadTR's evaluation drops the detections of three videos: they would pass for missed actions elsewhere."""
+    dropped = "video_test_0000270"
+    table = pd.DataFrame({"video_id": ["v", dropped], "start_s": [0.0, 5.0], "end_s": [1.0, 6.0], "label": ["A", "A"]})
+    truth = GroundTruth({"v": 10.0, dropped: 10.0}, table, ("A",), {0: "A"})
+    written(tmp_path, "epoch_0000.csv", rows="v,0.0,1.0,0,0.9\n")
+    one = {("last", "raw"): Evaluated(0, "raw", tmp_path / "epoch_0000.csv", 1.0)}
+    rows, flags, compared = scores.metric_rows(one, truth, "tadtr-210")
+    assert {row["protocol"] for row in rows} == {"tadtr-210", "opentad-211"}  # of 212 videos it is one
+    assert flags == [] and compared[0]["agrees"]
+    written(tmp_path, "epoch_0000.csv", rows=f"v,0.0,1.0,0,0.9\n{dropped},5.0,6.0,0,0.8\n")
+    rows, _, _ = scores.metric_rows(one, truth, "tadtr-210")
+    assert {row["protocol"] for row in rows} == set(PROTOCOLS)  # nothing was dropped
+
+
 @pytest.mark.parametrize(
     "rows",
     [

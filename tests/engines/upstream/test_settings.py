@@ -90,3 +90,11 @@ def test_tadtr_is_told_by_words(tmp_path: Path) -> None:
     assert told["enc_n_points"] == told["dec_n_points"] == "4"
     assert told["output_dir"] == str(tmp_path / "a b")
     assert all(isinstance(word, str) for word in words)
+
+
+def test_actionformers_mlp_is_what_its_code_builds() -> None:
+    assert settings.resolved("actionformer", {"embed_dim": 64, "mlp_dim": 256}).mlp_dim == 256  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"mlp_dim = 2048(.|\n)*4 times embed_dim(.|\n)*mlp_dim = 256"):
+        settings.resolved("actionformer", {"embed_dim": 64})
+    with pytest.raises(InputError, match="mlp_dim = 300"):
+        settings.resolved("actionformer", {"mlp_dim": 300})
