@@ -22,7 +22,7 @@ WATCH_SECONDS = 5.0
 @click.option("--compare", "system", metavar="SYSTEM", help="Compare with another folder of runs, or a shipped system.")
 @click.option("--markdown", "kind", flag_value="markdown", help="Print its tables as Markdown instead.")
 @click.option("--latex", "kind", flag_value="latex", help="Print its tables as LaTeX instead.")
-@click.option("--docs", is_flag=True, help="Write the numbers in README.md and REPRODUCE.md anew instead.")
+@click.option("--docs", is_flag=True, help="Write the numbers in the documents anew instead.")
 def report(
     results: str | None, out: str, show: bool, watch: bool, system: str | None, kind: str | None, docs: bool
 ) -> None:

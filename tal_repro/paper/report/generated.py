@@ -1,4 +1,4 @@
-"""The numbers in README.md and REPRODUCE.md: written between markers from claims and published data, never by hand."""
+"""The numbers in the documents: written between markers from claims and data, never by hand."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 
 from tal_repro.errors import InputError
 from tal_repro.paper.claims.measured import RUNS_WANTED
-from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, Claim, load_claims
+from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
 from tal_repro.paper.published import load_published, published_folder
 from tal_repro.paper.reference_tables import equality_text, speed_text
+from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
 from tal_repro.paper.runs import NO_RUNS
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
 from tal_repro.paper.verdicts import Verdict, judge_all
 from tal_repro.record import write_whole
 
-DOCUMENTS = ("README.md", "REPRODUCE.md")
+DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md")
 REMEDY = "write them again: tal-repro report --docs"
 
 
@@ -37,35 +38,19 @@ def verdicts_text() -> str:
 
 def _rows(verdicts: Iterable[Verdict], name: str) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        (v.claim.id, v.claim.statement, _printed(v.claim), recomputed_text(v), v.reason)
+        (v.claim.id, v.claim.statement, printed(v.claim), recomputed_text(v), v.reason)
         for v in verdicts
         if v.published == name
     )
 
 
-def _printed(claim: Claim) -> str:
-    return f"{claim.printed} {claim.unit}".rstrip() if claim.reference else claim.criterion
-
-
 def expected_text() -> str:
     """Return what runs are held to: the band of each claim about mAP or time that a run measures directly."""
     chosen = [c for c in load_claims() if c.measure and c.kind in ("map", "seconds") and c.experiment == "baseline"]
-    rows = tuple((c.id, c.statement, _printed(c), _band(c), _machine(c)) for c in chosen)
+    rows = tuple((c.id, c.statement, printed(c), bounds_text(c), machine(c)) for c in chosen)
     header = ("Claim", "Statement", "Paper", "Accepted here", "Judged on")
     caption = f"Where the mean of {RUNS_WANTED} or more full runs on the real features must lie"
     return render(TextTable(caption, header, rows), "markdown").rstrip()
-
-
-def _band(claim: Claim) -> str:
-    low, high = (f"{bound:.4g}" for bound in claim.bounds)
-    limits = {"at-least": f"at least {low}", "at-most": f"at most {high}"}
-    return f"{limits.get(claim.rule, f'{low} to {high}')} {claim.unit}".rstrip()
-
-
-def _machine(claim: Claim) -> str:
-    if not claim.gpu:
-        return "any machine"
-    return f"{claim.gpu}" + (f"; elsewhere as a ratio to {claim.ratio_to}" if claim.ratio_to else "")
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -73,6 +58,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "expected": expected_text,
     "equality": equality_text,
     "speed": speed_text,
+    "experiments": experiments_text,
+    "artifact": artifact_text,
 }
 
 
