@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tal_repro.errors import InputError
-from tal_repro.paper.details import part, read_details
+from tal_repro.paper.details import finite, part, read_details
 from tal_repro.paper.runs import Run, Runs
 from tal_repro.record import RunPaths, read_json
 
@@ -89,8 +89,8 @@ def joules_of(run: Run, runs: Runs) -> dict[str, float]:
     joules = part(details, "energy", "joules") or part(details, "sampler", "energy_joules")
     if not joules or not runs.alone(run) or _attempts(run) > 1:
         return {}
-    good = all(isinstance(v, int | float) and math.isfinite(v) and v >= 0 for v in joules.values())
-    return {name: float(value) for name, value in joules.items()} if good else {}
+    known = {name: number for name, value in joules.items() if (number := finite(value)) is not None and number > 0}
+    return known if len(known) == len(joules) else {}
 
 
 def _attempts(run: Run) -> int:
@@ -99,8 +99,8 @@ def _attempts(run: Run) -> int:
 
 
 def _seconds(run: Run) -> float | None:
-    total = part(_object(RunPaths(run.folder), "metrics"), "seconds").get("total")
-    return float(total) if isinstance(total, int | float) and total > 0 else None
+    total = finite(part(_object(RunPaths(run.folder), "metrics"), "seconds").get("total"))
+    return total if total is not None and total > 0 else None
 
 
 def _object(paths: RunPaths, name: str) -> dict[str, object]:

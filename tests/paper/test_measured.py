@@ -190,6 +190,17 @@ def test_the_linearity_a_run_stored_is_the_one_that_counts(tmp_path: Path) -> No
     assert _measure("C1", tmp_path).verdict == "not reproduced"
 
 
+@pytest.mark.parametrize(
+    "broken", ['{"linearity": {"r2": NaN}}', '{"linearity": {"r2": "1"}}', '{"linearity": 3}', "no JSON"]
+)
+def test_broken_details_judge_nothing(tmp_path: Path, broken: str) -> None:
+    record = _times(tmp_path, LENGTHS, 1.0)
+    record.paths.details.write_text(broken)
+    result = _measure("C1", tmp_path)
+    assert result.value is None or 0.99 < result.value <= 1  # from the samples, where nothing was stored
+    assert result.verdict == ("reproduced" if result.value else "not run")
+
+
 @pytest.mark.parametrize(("share", "verdict"), [(30.0, "reproduced"), (70.0, "not reproduced")])
 def test_kernels_are_read_off_the_profile_before_nvml(tmp_path: Path, share: float, verdict: str) -> None:
     record = trace(tmp_path, synthetic=False, gpu=True)

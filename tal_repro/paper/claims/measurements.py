@@ -11,7 +11,7 @@ import numpy as np
 from tal_repro.measure.linearity import linearity
 from tal_repro.paper.claims.acceleration import acceleration
 from tal_repro.paper.claims.found import Found
-from tal_repro.paper.details import part, read_details
+from tal_repro.paper.details import finite, part, read_details
 from tal_repro.paper.runs import Run, Runs, measurements, read_recipe
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.trace import Phase, read_phases, read_trace
@@ -83,12 +83,13 @@ def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     here = [run for run in on_one_machine(runs, chosen) if latencies([run])]
     stored = part(read_details(here[0]), "linearity") if len(here) == 1 else {}
     found = stored or (linearity(latencies(here)).to_json() if here else {})
-    if not isinstance(found.get("r2"), int | float):
+    r2 = finite(found.get("r2"))
+    if r2 is None:
         return None
     name = found.get("verdict")
     note = f"{found.get('words', '')} on {runs.device(here[0])}; residuals by length {found.get('residual_signs', '')}"
     return Found(
-        float(found["r2"]), tuple(here), note=note, holds=name == "linear", decided=name != "undecided"
+        r2, tuple(here), note=note, holds=name == "linear", decided=name != "undecided"
     )  # fmt: skip
 
 
@@ -163,7 +164,7 @@ def idle_use(runs: Runs, chosen: list[Run], _: str) -> Found | None:
         return None
     costs = [part(read_details(run), "sampler").get("own_cpu_percent_of_one_core") for run in known["CPU"].runs]
     told = ", ".join(f"{name} {found.value:.2f} %" for name, found in known.items())
-    if measured := [cost for cost in costs if isinstance(cost, int | float)]:
+    if measured := [cost for cost in map(finite, costs) if cost is not None]:
         told += f"; sampling cost {max(measured):.3f} % of one core"
     return Found(max(found.value for found in known.values()), known["CPU"].runs, note=told)
 
@@ -219,7 +220,8 @@ def faster_core(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Percent of a training step that a core 1.5 times as fast would save: Amdahl's law on measured shares."""
     for run in chosen:
         steps = part(read_details(run), "attribution")
-        share, waited = part(steps, "what_if").get("core_1.5x"), part(steps, "host").get("synchronisation")
+        share = finite(part(steps, "what_if").get("core_1.5x"))
+        waited = finite(part(steps, "host").get("synchronisation"))
         if share is not None and waited is not None:
             needed = " to ".join(_core_for(saved, waited) for saved in (0.3, 0.4))
             note = f"an estimate from this machine's shares, no measurement; 30 to 40 % less would need {needed}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.details import part, read_details
+from tal_repro.paper.details import finite, part, read_details
 from tal_repro.paper.report.markup import NOTHING, Html, join, number, table
 from tal_repro.paper.report.run_rows import data_name
 from tal_repro.paper.runs import Run, Runs
@@ -40,14 +39,10 @@ def _row(run: Run, runs: Runs) -> list[object] | None:
     shares = [number(_percent(part(found, account).get(name)), 1) for account, name in SHARES]
     title = MODELS[run.model].title if run.model in MODELS else run.model
     words = str(found.get("verdict") or NOTHING)[:300]
-    return [title, run.engine, data_name(run), runs.device(run), number(_finite(found.get("step_ms")), 1), *shares,
+    return [title, run.engine, data_name(run), runs.device(run), number(finite(found.get("step_ms")), 1), *shares,
             words, run.run_id]  # fmt: skip
 
 
 def _percent(value: Any) -> float | None:
-    share = _finite(value)
+    share = finite(value)
     return None if share is None else 100 * share
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
