@@ -108,7 +108,11 @@ run_none() {
   show_or_run "$program" "$@"
 }
 
-image_digest() { if [ -n "$print" ]; then echo "sha256:<digest>"; else engine image inspect --format '{{.Id}}' "$IMAGE"; fi; }
+image_digest() {
+  local id="<digest>"
+  [ -n "$print" ] || id=$(engine image inspect --format '{{.Id}}' "$IMAGE")
+  echo "sha256:${id#sha256:}" # docker says sha256:, podman does not
+}
 
 [ "$verb" = build ] || [ $# -gt 0 ] || die "no command to run" "docker/kit.sh -- verify"
 [ -n "$print" ] || [ "$RUNTIME" = none ] || check_engine

@@ -166,4 +166,4 @@ def test_killed_and_stopped_it_goes_on_and_the_results_are_the_callers(kit, tmp_
     assert {path.stat().st_uid for path in results.rglob("*")} == {CALLER[0]}
     digest = subprocess.run([*ENGINE, "image", "inspect", "--format", "{{.Id}}", IMAGE], capture_output=True, text=True)
     containers = {record.system["container"] for record in RunStore(results / "demo" / "runs").records()}
-    assert containers == {digest.stdout.strip()}
+    assert containers == {f"sha256:{digest.stdout.strip().removeprefix('sha256:')}"}
