@@ -160,12 +160,14 @@ def test_thousands_of_nested_headers(tmp_path):
         try_to_unpack(tmp_path, (header.tobuf() + b"n\0".ljust(512, b"\0")) * 5000)
 
 
-def test_sparse_files_are_refused(tmp_path):
+@pytest.mark.parametrize("real_size", ["20", "999999999999"])
+def test_sparse_files_are_refused(tmp_path, real_size):
     entry = tarfile.TarInfo("sparse")
-    entry.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "999999999999"}
-    entry.size = 512
-    with pytest.raises(InputError):
-        try_to_unpack(tmp_path, tar_bytes((entry, b"1\n0\n1\n".ljust(512, b"\0"))))
+    entry.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": real_size}
+    data = b"1\n0\n4\n".ljust(512, b"\0") + b"data"
+    entry.size = len(data)
+    with pytest.raises(InputError, match="special file"):
+        try_to_unpack(tmp_path, tar_bytes((entry, data)))
 
 
 def test_negative_sizes(tmp_path):
