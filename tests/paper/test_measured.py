@@ -190,6 +190,15 @@ def test_the_linearity_a_run_stored_is_the_one_that_counts(tmp_path: Path) -> No
     assert _measure("C1", tmp_path).verdict == "not reproduced"
 
 
+@pytest.mark.parametrize("power", [1.0, 1.15])
+def test_a_line_through_times_of_a_busy_machine_is_not_judged(tmp_path: Path, power: float) -> None:
+    record = _times(tmp_path, LENGTHS, power)
+    _add_details(record, surroundings={"doubtful": ["others use 60 % of the CPU"]})
+    result = _measure("C1", tmp_path)
+    assert result.verdict == "inconclusive"
+    assert "not quiet (others use 60 % of the CPU)" in result.reason
+
+
 @pytest.mark.parametrize(
     "broken", ['{"linearity": {"r2": NaN}}', '{"linearity": {"r2": "1"}}', '{"linearity": 3}', "no JSON"]
 )

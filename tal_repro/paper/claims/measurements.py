@@ -86,11 +86,18 @@ def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     r2 = finite(found.get("r2"))
     if r2 is None:
         return None
-    name = found.get("verdict")
+    name, disturbed = found.get("verdict"), _disturbances(here)
     note = f"{found.get('words', '')} on {runs.device(here[0])}; residuals by length {found.get('residual_signs', '')}"
+    note += f"; the machine was not quiet ({disturbed}), which bends lines too" if disturbed else ""
     return Found(
-        r2, tuple(here), note=note, holds=name == "linear", decided=name != "undecided"
+        r2, tuple(here), note=note, holds=name == "linear", decided=name != "undecided" and not disturbed
     )  # fmt: skip
+
+
+def _disturbances(chosen: Sequence[Run]) -> str:
+    """Return what the runs say disturbed their times ("" for a quiet machine)."""
+    told = [part(read_details(run), "surroundings").get("doubtful") for run in chosen]
+    return ", ".join(dict.fromkeys(str(reason) for one in told if isinstance(one, list) for reason in one))
 
 
 def latencies(chosen: Sequence[Run]) -> dict[int, float]:
