@@ -33,7 +33,7 @@ from tal_repro.record import RunStore
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(3600)]
 AGREEMENT = 0.01  # mAP points
 SMALL = {"embed_dim": 64, "head_dim": 64, "max_seq_len": 576, "epochs": 4, "warmup_epochs": 2, "learning_rate": 1e-3,
-         "loader_workers": 1}  # fmt: skip
+         "loader_workers": 1, "pre_nms_topk": 200}  # fmt: skip
 SIZES: dict[str, dict[str, Any]] = {
     "tadtr": {"encoder_layers": 2, "decoder_layers": 2, "epochs": 2, "loader_workers": 1},
     "actionformer": {**SMALL, "mlp_dim": 256},
