@@ -19,6 +19,7 @@ class Device:
     name: str  # "cpu", "cuda:0"
     capacity: int
     running: dict[int, RunSpec] = field(default_factory=dict)
+    leaving: set[int] = field(default_factory=set)  # runs that compute no more: they wait for the disk
     taken_alone: bool = False
     packing: Packing | None = None  # while one run is watched to decide how many may share the device
 
@@ -26,14 +27,20 @@ class Device:
         """Tell whether a run may start here now: one that must be alone waits until the device is empty."""
         if self.name.partition(":")[0] != spec.device_kind or self.taken_alone:
             return False
-        return not self.running if alone else len(self.running) < self.capacity
+        return not self.running if alone else len(self.running) - len(self.leaving) < self.capacity
 
     def take(self, slot: int, spec: RunSpec, alone: bool) -> None:
         self.running[slot] = spec
         self.taken_alone = alone
 
+    def leave(self, slot: int) -> None:
+        """Let another run start beside one that only writes; a GPU's memory is free when its process has ended."""
+        if self.name == "cpu":
+            self.leaving.add(slot)
+
     def free(self, slot: int) -> None:
         self.running.pop(slot)
+        self.leaving.discard(slot)
         if not self.running:
             self.taken_alone = False
 

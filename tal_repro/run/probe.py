@@ -96,7 +96,8 @@ def _wait(pool: LocalPool, seconds: float) -> int | None:
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         for _, status in pool.poll(min(left, 0.5)):
-            return status
+            if status is not None:
+                return status
     return None
 
 

@@ -35,7 +35,7 @@ class Pool(Protocol):
 
     def start(self, slot: int, job: worker.Job) -> None: ...
     def signal(self, slot: int, number: int) -> None: ...
-    def poll(self, timeout_s: float) -> list[tuple[int, int]]: ...
+    def poll(self, timeout_s: float) -> list[tuple[int, int | None]]: ...
     def close(self) -> None: ...
 
 
@@ -123,7 +123,10 @@ class Runner:
             self._look_elsewhere()
         if self.running:
             for slot, status in self.pool.poll(POLL_SECONDS):
-                self._ended(slot, status)
+                if status is None:
+                    self.running[slot].device.leave(slot)
+                else:
+                    self._ended(slot, status)
             self._watch()
         elif self.elsewhere and not self.wish:
             time.sleep(POLL_SECONDS)

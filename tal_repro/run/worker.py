@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,8 +66,11 @@ class DeviceNotFree(Exception):
     """Somebody computes on the device of a timing experiment."""
 
 
-def run_job(job: Job) -> int:
-    """Execute a job in this process, which is the run's own; return its exit status."""
+def run_job(job: Job, computed: Callable[[], None] | None = None) -> int:
+    """Execute a job in this process, which is the run's own; return its exit status.
+
+    `computed` is called when all that is left is to write the folder, so that the next run need not wait for the disk.
+    """
     stop = StopFlag()
     stop.install()
     spec = RunSpec.from_json(job.spec)
@@ -93,6 +96,7 @@ def run_job(job: Job) -> int:
             settings=job.settings,
             alone=job.alone,
             exclusive=job.exclusive,
+            computed=computed,
         )
     finally:
         lock.release()
@@ -110,6 +114,7 @@ def execute(
     alone: bool = False,
     exclusive: bool = False,
     log: bool = True,
+    computed: Callable[[], None] | None = None,
 ) -> int:
     """Execute one run into its folder and return DONE, FAILED, STOPPED, DISK_FULL or BLOCKED; raise nothing.
 
@@ -126,6 +131,8 @@ def execute(
         status = {**_begin(writer, device, study, alone), "settings": list(settings)}
         _execute(writer, data_dir, device, stop, exclusive)
         _end_output(log)
+        if computed is not None:
+            computed()
         writer.finish(**status, **_cost(started))
         return DONE
     except StopRequested:

@@ -98,6 +98,61 @@ def test_a_timing_run_never_shares_and_is_never_joined(on_cuda: Study) -> None:
     assert not device.admits(dataclasses.replace(spec, device_kind="cpu"), alone=False)
 
 
+def test_a_run_that_only_writes_lets_the_next_one_start_on_a_cpu(on_cuda: Study) -> None:
+    spec = dataclasses.replace(on_cuda.runs()[0], device_kind="cpu")
+    device = Device("cpu", 1)
+    device.take(0, spec, alone=False)
+    device.leave(0)
+    assert device.admits(spec, alone=False) and not device.admits(spec, alone=True)
+    device.take(1, spec, alone=False)
+    assert not device.admits(spec, alone=False)
+    device.free(0)
+    assert not device.admits(spec, alone=False)
+    device.leave(1)
+    device.free(1)
+    assert device.admits(spec, alone=True) and not device.leaving
+
+
+def test_a_gpu_is_free_only_when_its_process_has_ended(on_cuda: Study) -> None:
+    device = Device("cuda:0", 1)
+    device.take(0, on_cuda.runs()[0], alone=False)
+    device.leave(0)
+    assert not device.admits(on_cuda.runs()[0], alone=False)
+
+
+def test_a_run_says_that_it_computes_no_more_before_it_ends(
+    on_cuda: Study, store: RunStore, stand_in: Callable[..., None]
+) -> None:
+    stand_in(epochs=1, epoch_seconds=0.0)
+    pool = LocalPool(["standin"])
+    spec = on_cuda.runs()[0]
+    pool.start(3, worker.Job(spec.to_json(), str(store.root), None, "cpu"))
+    told: list[tuple[int, int | None]] = []
+    while (3, worker.DONE) not in told:
+        told += pool.poll(5.0)
+    pool.close()
+    assert told == [(3, None), (3, worker.DONE)]
+
+
+def test_a_killed_server_is_noticed_although_its_run_holds_the_pipe(
+    on_cuda: Study, store: RunStore, stand_in: Callable[..., None]
+) -> None:
+    stand_in(epochs=1, epoch_seconds=30.0)
+    pool = LocalPool(["standin"])
+    spec = on_cuda.runs()[0]
+    pool.start(0, worker.Job(spec.to_json(), str(store.root), None, "cpu"))
+    while store.state(spec) != "partial":
+        pool.poll(0.05)
+    assert pool._server is not None
+    pool._server.kill()
+    told: list[tuple[int, int | None]] = []
+    for _ in range(100):
+        if told := pool.poll(0.1):
+            break
+    pool.close()
+    assert told == [(0, -9)]
+
+
 def test_a_timing_run_is_not_started_beside_somebody_elses(
     on_cuda: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,8 @@
 """A warm process that imports torch once and then forks one process a run, told so by its runner through a pipe.
 
-Lines of JSON in: {"start": job, "slot": n} or {"signal": number, "slot": n}. Lines of JSON out: {"ready": true} and
-{"slot": n, "exit": status} (negative: the signal that ended the run). The server ends when the pipe closes; its runs
-end with it.
+Lines of JSON in: {"start": job, "slot": n} or {"signal": number, "slot": n}. Lines of JSON out: {"ready": true},
+{"slot": n} from a run that computes no more and writes its folder, and {"slot": n, "exit": status} (negative: the
+signal that ended the run). The server ends when the pipe closes; its runs end with it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class ForkServer:
             warnings.simplefilter("ignore")  # a library's idle helper thread is no reason not to fork
             pid = os.fork()
         if pid == 0:
-            self._become_run(parent, job)
+            self._become_run(parent, slot, job)
         self.runs[pid] = slot
 
-    def _become_run(self, parent: int, job: dict[str, Any]) -> None:
+    def _become_run(self, parent: int, slot: int, job: dict[str, Any]) -> None:
         """Execute the job in this forked process, in a process group of its own, and exit."""
         status = 70
         try:
@@ -53,7 +53,7 @@ class ForkServer:
             os.open(os.devnull, os.O_RDONLY)  # becomes 0: nothing a run opens may land there
             from tal_repro.run.worker import Job, run_job
 
-            status = run_job(Job(**job))
+            status = run_job(Job(**job), computed=lambda: self._tell_computed(slot))
         except BaseException:
             import traceback
 
@@ -63,6 +63,10 @@ class ForkServer:
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(status)
+
+    def _tell_computed(self, slot: int) -> None:
+        with contextlib.suppress(OSError):  # a runner that is gone need not know
+            os.write(self.answers.fileno(), json.dumps({"slot": slot}).encode() + b"\n")  # one write: never mixed
 
     def signal(self, slot: int, number: int) -> None:
         """Send a signal to a slot's run (to its whole group where it is a kill)."""
@@ -101,7 +105,7 @@ def serve(modules: list[str]) -> None:
         importlib.import_module(name)  # what every run needs: 10 ms of each, once
     importlib.import_module("tal_repro.run.system").describe_system("cpu", False)  # its fixed part is kept: 13 ms a run
     server = ForkServer(answers)
-    server.inherited = [0, answers.fileno(), reading, writing]
+    server.inherited = [0, reading, writing]
     gc.freeze()  # a run's collections leave these pages shared
     server.answer({"ready": True})
     _obey(server, reading)

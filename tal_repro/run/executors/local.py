@@ -37,25 +37,29 @@ class LocalPool:
         if slot in self.busy and self._server is not None:
             self._send({"signal": number, "slot": slot})
 
-    def poll(self, timeout_s: float) -> list[tuple[int, int]]:
-        """Wait for runs to end; return (slot, exit status) of those that did (negative: killed by that signal)."""
+    def poll(self, timeout_s: float) -> list[tuple[int, int | None]]:
+        """Wait for runs to end; return (slot, exit status) of those that did (negative: killed by that signal).
+
+        A status of None: the run has computed all it will, and is writing its folder.
+        """
         if self._server is None or self._server.stdout is None:
             return []
         with selectors.DefaultSelector() as selector:
             selector.register(self._server.stdout, selectors.EVENT_READ)
-            if not selector.select(timeout_s):
-                return []
+            if not selector.select(timeout_s):  # its runs hold the pipe open: silence is not its end
+                return [] if self._server.poll() is None else self._lost()
         chunk = os.read(self._server.stdout.fileno(), 1 << 16)
         if not chunk:
             return self._lost()
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
-        ended = []
+        ended: list[tuple[int, int | None]] = []
         for line in lines:
             message = json.loads(line)
             self._ready = True
-            if "slot" in message:
+            if "exit" in message:
                 self.busy.discard(message["slot"])
-                ended.append((message["slot"], message["exit"]))
+            if "slot" in message:
+                ended.append((message["slot"], message.get("exit")))
         return ended
 
     def close(self) -> None:
@@ -94,7 +98,7 @@ class LocalPool:
             self._server.stdin.write(json.dumps(message).encode() + b"\n")
             self._server.stdin.flush()
 
-    def _lost(self) -> list[tuple[int, int]]:
+    def _lost(self) -> list[tuple[int, int | None]]:
         """Report every run of a server that was killed: they ended with it."""
         assert self._server is not None
         status = self._server.wait()
@@ -105,6 +109,6 @@ class LocalPool:
         self._server = None
         if status > 0 and not self._ready:
             raise InputError("the worker process could not start", remedy="see its message above; make setup")
-        ended = [(slot, -int(signal.SIGKILL)) for slot in sorted(self.busy)]
+        ended: list[tuple[int, int | None]] = [(slot, -int(signal.SIGKILL)) for slot in sorted(self.busy)]
         self.busy.clear()
         return ended
