@@ -51,7 +51,7 @@ def bench(schema: str, *words: str) -> dict[str, Any]:
 def test_model_and_post_processing_are_timed_apart(model: str, tmp_path: Path) -> None:
     medians = {}
     for include in QUANTITY:
-        words = ("--model", model, "--lengths", str(LENGTH), "--samples", "3", "--include", include)
+        words = ("--model", model, "--lengths", str(LENGTH), "--samples", "1", "--include", include)
         found = bench("bench-inference", "inference", *words, "--results", str(tmp_path / include))
         (result,) = found["results"]
         (row,) = result["lengths"]
