@@ -11,6 +11,7 @@ ARGS    ?=
 export VENV
 export TORCH
 export RUNTIME
+export BUNDLE
 
 # RUNTIME=docker|podman|apptainer: the same commands in the image, which holds the environment (none is the default).
 ifeq ($(or $(RUNTIME),none),none)
@@ -70,6 +71,16 @@ $(VENV)/.slurm: $(FULL) env/slurm.lock
 	@$(PYTHON) env/setup.py slurm
 $(VENV)/.browser: $(DEV) env/browser.lock
 	@$(PYTHON) env/setup.py browser
+
+.PHONY: bundle unbundle
+bundle: $(VENV)/.light  ## wheels, repositories and data (DATA=DIR) in one checked folder, for a site without a network (OUT, TORCH)
+	@$(PY) env/bundle.py make --out "$(or $(OUT),bundle)" $(if $(TORCH),--torch $(TORCH)) $(if $(DATA),--data "$(DATA)") $(ARGS)
+unbundle:  ## there: check the bundle, then environment, repositories and data from it alone (BUNDLE=DIR)
+	@$(PYTHON) env/bundle.py check "$(BUNDLE)"
+	@$(MAKE) --no-print-directory $(VENV)/.upstream BUNDLE="$(BUNDLE)"
+	@$(PYTHON) env/bundle.py mirror "$(BUNDLE)" .cache/mirror
+	@[ ! -d .cache/mirror ] || $(MAKE) --no-print-directory submodules MIRROR=.cache/mirror
+	@$(PYTHON) env/bundle.py data "$(BUNDLE)" data/thumos14
 
 .PHONY: lock
 lock:  ## resolve env/*.in into env/*.lock again (needs uv)

@@ -1,7 +1,7 @@
 """Make the virtual environment .venv from the hash-locked requirements: `make setup`, `make setup-light`.
 
 Standard library only, so that it runs before anything is installed. It chooses the torch build by itself, says what
-it chose and why, and obeys TORCH=cpu|cuda|cuda12.
+it chose and why, and obeys TORCH=cpu|cuda|cuda12. BUNDLE=DIR takes packages from an offline bundle and nowhere else.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 import venv
 from pathlib import Path
 
+from bundle_files import check
 from torch_builds import BUILDS, choose, refusal
 
 ENV = Path(__file__).resolve().parent
@@ -25,6 +26,25 @@ PYTHONS = ((3, 11), (3, 12), (3, 13))
 LAYERS = {"light": ("light",), "full": ("light", "base"), "dev": ("light", "base", "upstream", "slurm", "dev")}
 EXTRAS = ("upstream", "slurm", "browser")
 KIT = "kit"  # the kit itself, editable, without touching the index
+
+
+def here() -> dict[str, str]:
+    """Return what wheels are made for: Python and platform."""
+    version = ".".join(map(str, sys.version_info[:2]))
+    return {"python": version, "platform": f"{platform.system()} {platform.machine()}".lower()}
+
+
+def open_bundle(folder: str) -> list[str]:
+    """Check an offline bundle, let pip take packages from it alone, and return the torch builds it holds."""
+    manifest = check(Path(folder), "wheels/")
+    for name, found in here().items():
+        if manifest.get(name) != found:
+            sys.exit(f"setup: {folder} was made for {name} {manifest.get(name)}, this is {found}\n"
+                     "  remedy: make the bundle with the same Python on a machine of the same kind")  # fmt: skip
+    # an address, because pip splits a path at spaces
+    os.environ.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=(Path(folder) / "wheels").resolve().as_uri())
+    print(f"setup: packages from {folder}, every file as it was put in", file=sys.stderr)
+    return list(manifest["torch"])
 
 
 def pip(*arguments: str, quiet: bool = True) -> int:
@@ -110,7 +130,7 @@ def lock_lines(name: str) -> list[str]:
     return [line for line in (ENV / f"{name}.lock").read_text().splitlines() if line and not line[0].isspace()]
 
 
-def install(layer: str) -> None:
+def install(layer: str, held: list[str]) -> None:
     """Install a layer's locks, then the kit itself (unless LOCKS_ONLY is set, as in an image's early layers)."""
     hashed = ["install", "--require-hashes", "--only-binary", ":all:"]
     # The first lock brings the setuptools that builds the kit and two source distributions: nothing unlocked runs.
@@ -118,6 +138,9 @@ def install(layer: str) -> None:
     steps = [[*hashed, "-r", str(ENV / f"{layer if layer in EXTRAS else 'light'}.lock")]] if layer != KIT else []
     if layer in ("full", "dev"):
         build, torch_arguments, reason = torch_choice()
+        if build not in held:
+            sys.exit(f"setup: the bundle holds torch for {', '.join(held)}, chosen is {build} ({reason})\n"
+                     f"  remedy: TORCH={held[0] if held else build}, or a bundle made with TORCH={build}")  # fmt: skip
         print(f"setup: torch: {reason}", file=sys.stderr)
         clear_other_builds(build)
         sources = ["--no-binary", "fvcore,iopath", "--no-build-isolation", "--use-pep517"]
@@ -142,10 +165,11 @@ def main() -> None:
         found = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"setup: Python {found} is not locked for; use 3.11 to 3.13: make setup PYTHON=python3.11")
     start = time.monotonic()
+    held = open_bundle(os.environ["BUNDLE"]) if os.environ.get("BUNDLE") else list(BUILDS)
     if not (VENV / "bin" / "python").exists():
         print(f"setup: making {VENV}", file=sys.stderr)
         venv.EnvBuilder(with_pip=True, symlinks=True).create(VENV)
-    install(layer)
+    install(layer, held)
     print(f"setup: {layer} environment ready in {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 

@@ -16,7 +16,7 @@ DOCUMENT = ROOT / "docs" / "security.md"
 SURFACES = (
     "Archives of data", "Downloads", "Archives of runs", "Checkpoints", "Features", "Annotations and detections",
     "Patches", "The authors' code", "Study files", "Run folders", "Points of a curve", "A fifth model",
-    "Container mounts", "Dependency locks", "Report", "Commands of other programs", "Notebooks",
+    "Container mounts", "Dependency locks", "Offline bundle", "Report", "Commands of other programs", "Notebooks",
     "Secrets",
 )  # fmt: skip
 # Names that run what they are given, whatever module they come from.
