@@ -24,7 +24,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.record import RunStore
 from tal_repro.study import load_study
 
-pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.image, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = [os.environ.get("RUNTIME", "docker"), *shlex.split(os.environ.get("ENGINE_ARGS", ""))]
 IMAGE = f"localhost/tal-repro-kit:{__version__}-cpu"
@@ -87,7 +87,7 @@ def kit(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, said = process.communicate(timeout=600)
+    out, said = process.communicate(timeout=900)
     return process.returncode, out, said
 
 
@@ -99,7 +99,7 @@ def done(results: Path) -> dict[str, float]:
 
 def wait_for_more(results: Path, count: int, process: subprocess.Popen[str]) -> None:
     """Wait until `count` runs are finished, so that another is in its middle."""
-    end = time.monotonic() + 400
+    end = time.monotonic() + 600
     while len(done(results)) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
