@@ -63,6 +63,14 @@ check_submodules() {
 
 image_label() { engine image inspect --format "{{index .Config.Labels \"$1\"}}" "$IMAGE" 2>/dev/null; }
 
+# Is the image built from this very commit, unchanged? Then a site without a network needs no build.
+is_current() {
+  local commit
+  commit=$(source_commit)
+  case $commit in ""|unknown|*-dirty) return 1 ;; esac
+  [ "$(image_label org.opencontainers.image.revision)" = "$commit" ] && [ "$(image_label tal-repro.torch)" = "$TORCH" ]
+}
+
 check_image() {
   local version revision
   if [ "$RUNTIME" = apptainer ]; then

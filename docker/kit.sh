@@ -9,7 +9,8 @@
 # Settings (environment): RUNTIME=docker|podman|apptainer|none (explicit, never guessed; none: .venv of this checkout),
 # RESULTS_DIR (default results, the one writable mount), DATA_DIR (default data, read-only), TORCH=cpu|cuda|cuda12|auto
 # (image variant; chosen by the driver), IMAGE (overrides the tag), BASE_IMAGE (your own base), NAME (container name),
-# ENGINE_ARGS, BUILD_ARGS, RUN_ARGS (more words for the engine, its build and its run; split at spaces).
+# ENGINE_ARGS, BUILD_ARGS, RUN_ARGS (more words for the engine, its build and its run; split at spaces), FORCE=1 (build
+# an image that is up to date again).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . docker/engine.sh
@@ -28,7 +29,7 @@ while [ $# -gt 0 ]; do
     --fetch) fetch=1 ;;
     --print) print=1 ;;
     --) shift; break ;;
-    -h|--help) sed -n '2,12p' docker/kit.sh; exit 0 ;;
+    -h|--help) sed -n '2,13p' docker/kit.sh; exit 0 ;;
     *) die "unknown option $1" "docker/kit.sh --help" ;;
   esac
   shift
@@ -58,6 +59,7 @@ build() {
   # podman's own format ignores SHELL
   if [ "$RUNTIME" = podman ]; then args+=(--format docker); fi
   if [ -n "$print" ]; then printf '%s\n' "$RUNTIME" "${engine_args[@]}" "${args[@]}" "${build_args[@]}" .; return; fi
+  if [ -z "${FORCE:-}" ] && is_current; then note "image $IMAGE is there, built from this commit (FORCE=1 builds again)"; return; fi
   check_disk
   run_and_explain "$RUNTIME" "${engine_args[@]}" "${args[@]}" "${build_args[@]}" .
 }

@@ -179,6 +179,20 @@ def test_an_image_of_another_commit_is_used_with_a_note(engine):
     assert "was built from older-commit" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "tree", "built"),
+    [({}, "", False), ({"FORCE": "1"}, "", True), ({"TORCH": "cpu"}, "", True), ({}, " M file", True)],
+    ids=["same", "forced", "other torch", "changed files"],
+)
+def test_an_image_of_this_very_commit_is_not_built_again(engine, tmp_path, settings, tree, built):
+    git = f'case "$1" in rev-parse) echo this-commit ;; status) echo "{tree}" ;; esac'
+    labels = 'case "$4" in *revision*) echo this-commit ;; *torch*) echo cuda ;; esac'
+    answer = kit("build", **(engine(image=labels, build=f"echo > {tmp_path}/built", git=git) | settings))
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "built").exists() == built
+    assert ("FORCE=1" in answer.stderr) == (not built)
+
+
 def test_the_engine_runs_with_the_callers_words_and_its_exit_code_comes_back(engine, tmp_path):
     image = f'case "$*" in *Id*) echo sha256:abc ;; *Labels*) {CURRENT} ;; esac'
     run = 'case "$*" in *entrypoint*) ;; *) shift; printf "%s\\n" "$@" > "$OUT"; exit 7 ;; esac'
