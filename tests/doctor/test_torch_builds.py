@@ -110,3 +110,13 @@ def test_setup_refuses_a_gpu_that_no_locked_torch_serves_and_an_unknown_build(tm
     assert answer.returncode == 1
     assert "here is 470.82" in answer.stderr and "remedy: update the NVIDIA driver" in answer.stderr
     assert "use TORCH=cuda, TORCH=cuda12, TORCH=cpu" in ask_setup({"TORCH": "rocm", "PATH": "/bin"}).stderr
+
+
+def test_the_document_tells_the_builds_as_they_are():
+    text = (ENV.parent / "docs" / "doctor.md").read_text()
+    for name, build in torch_builds.builds().items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[1:3] == [build.torch, build.cuda or "-"]
+        assert build.driver in cells[3] and ", ".join(f"`{lock}`" for lock in build.locks) == cells[5]
+        assert not build.cuda or "{}.{}".format(*build.capability) in cells[4]
