@@ -343,7 +343,8 @@ def _peak_of(side: str, name: str, data: Path, options: argparse.Namespace) -> f
 def _peak_mib(options: argparse.Namespace, data: Path) -> float:
     """Return the peak resident memory of one side's iterations and evaluation (of the first model named)."""
     kind = NativeSide if options.memory_of == "native" else UpstreamSide
-    keep_freed_memory(options.memory_of == "native")
+    if options.memory_of == "native":
+        keep_freed_memory()
     side = kind(options.models[0], data, options)
     for _ in range(3):
         side.iterate()

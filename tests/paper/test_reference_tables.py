@@ -10,7 +10,7 @@ import pytest
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
 from tal_repro.paper import reference_tables
-from tal_repro.paper.reference_tables import equality_text, speed_text
+from tal_repro.paper.reference_tables import epoch_text, equality_text, precision_text, same_map_text, speed_text
 
 
 @pytest.fixture
@@ -59,3 +59,40 @@ def test_speed_joins_the_reports_and_tells_what_was_not_timed(reference: Path) -
     rows = [line for line in text.splitlines() if line.startswith("| T")]
     assert [row.split(" | ")[0] for row in rows] == ["| TadTR", "| TriDet"]
     assert rows[1] == "| TriDet | 1.50 (1.25 to 1.75) | not timed | not timed | not timed | 75% (50%) | 88% |"
+
+
+def test_an_epoch_is_told_with_its_memory(reference: Path) -> None:
+    span = {"speedup": 2.0, "speedup_low": 1.5, "speedup_high": 2.5}
+    found = {
+        "iteration": span,
+        "evaluation": span,
+        "epoch_speedup": 1.9,
+        "data_wait_share": 0.04,
+        "peak_mib": {"native": 1227.0, "upstream": 1445.5},
+    }
+    (reference / "speed" / "train.json").write_text(json.dumps({"models": {"tadtr": found}}))
+    cells = "| TadTR | 2.00 (1.50 to 2.50) | 2.00 (1.50 to 2.50) | 1.90 | 4.0% | 1,227 (1,446) MiB |"
+    assert cells in epoch_text().splitlines()
+
+
+def test_same_map_shows_both_sides_and_the_verdict(reference: Path) -> None:
+    found = {
+        "native": [90.0, 92.0],
+        "upstream": [91.0, 91.0],
+        "n": [2, 2],
+        "difference": -0.25,
+        "half_width_95": 1.5,
+        "verdict": "inconclusive",
+    }
+    (reference / "parity" / "map-tridet.json").write_text(json.dumps({"models": {"tridet": found}}))
+    row = "| TriDet | 2 + 2 | 91.00 ± 1.41 | 91.00 ± 0.00 | -0.25 ± 1.50 | inconclusive |"
+    assert row in same_map_text().splitlines()
+
+
+def test_precision_tells_gain_and_cost(reference: Path) -> None:
+    timing = {"speedup": 1.9, "speedup_range": [1.8, 2.0]}
+    cost = {"map": {"fp32": [80.0, 82.0], "bf16": [80.5, 81.0]}, "difference": -0.25, "half_width_95": 0.75}
+    found = {"gain": {"inference": timing, "training_step": timing}, "cost": cost}
+    (reference / "speed" / "precision.json").write_text(json.dumps({"models": {"temporalmaxer": found}}))
+    row = "| TemporalMaxer | 1.90 (1.80 to 2.00) | 1.90 (1.80 to 2.00) | 81.00 | -0.25 ± 0.75 |"
+    assert row in precision_text().splitlines()

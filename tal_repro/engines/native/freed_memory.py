@@ -10,9 +10,10 @@ import ctypes
 import sys
 
 # <malloc.h>
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-NEVER_TRIM, NO_MMAP = -1, 0
-GLIBC_TRIM, GLIBC_MMAP_MAX = 128 * 1024, 65536
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+KEEP = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1))  # no block of its own mapping; never trim
+# Where glibc's moving thresholds end in a process that frees large tensors; setting any of them stops the moving.
+RETURN = ((M_MMAP_MAX, 65536), (M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 64 << 20))
 
 
 def keep_freed_memory(keep: bool = True) -> bool:
@@ -20,9 +21,4 @@ def keep_freed_memory(keep: bool = True) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is None:
-        return False
-    settings = ((M_MMAP_MAX, NO_MMAP), (M_TRIM_THRESHOLD, NEVER_TRIM))
-    if not keep:
-        settings = ((M_MMAP_MAX, GLIBC_MMAP_MAX), (M_TRIM_THRESHOLD, GLIBC_TRIM))
-    return all(mallopt(name, value) == 1 for name, value in settings)
+    return mallopt is not None and all(mallopt(name, value) == 1 for name, value in (KEEP if keep else RETURN))

@@ -11,7 +11,13 @@ from tal_repro.errors import InputError
 from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
 from tal_repro.paper.published import load_published, published_folder
-from tal_repro.paper.reference_tables import equality_text, speed_text
+from tal_repro.paper.reference_tables import (
+    epoch_text,
+    equality_text,
+    precision_text,
+    same_map_text,
+    speed_text,
+)
 from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
 from tal_repro.paper.runs import NO_RUNS
 from tal_repro.paper.tables import TextTable, render
@@ -58,6 +64,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "expected": expected_text,
     "equality": equality_text,
     "speed": speed_text,
+    "epoch": epoch_text,
+    "same_map": same_map_text,
+    "precision": precision_text,
     "experiments": experiments_text,
     "artifact": artifact_text,
 }
