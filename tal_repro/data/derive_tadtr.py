@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,11 @@ from tal_repro.data.dataset import DataSet, Video
 from tal_repro.data.feature_files import map_features
 from tal_repro.data.json_files import write_bytes, write_json
 from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout, find_layout, find_layouts
+from tal_repro.data.workplace import SPARE_BYTES, fsync_folder, staging_in, workplace
 from tal_repro.errors import InputError
 
 FOLDER = "thumos14"
 DERIVED_FROM = "actionformer"
-SPARE_BYTES = 64 * 2**20
 
 
 def derive(root: Path, say: Callable[[str], None] = lambda line: None) -> Path:
@@ -35,32 +34,27 @@ def derive(root: Path, say: Callable[[str], None] = lambda line: None) -> Path:
     Raises InputError where there is no such layout, a TadTR layout already, or no space.
     """
     source = find_layout(root, "actionformer")
-    if any(layout.name == "tadtr" for layout in find_layouts(root)):
-        raise InputError(
-            "holds TadTR's layout already", root, "move it away first; the authors' own is to be preferred"
-        )
-    target = root / FOLDER
-    if target.exists() or target.is_symlink():
-        raise InputError("is there already", target, "move it away first")
-    dataset = load_dataset(root, "actionformer")
-    missing = [video.id for video in dataset.videos.values() if not video.has_features]
-    if missing:
-        raise InputError(f"no features of {missing[0]}", source.feature_folder, f"tal-repro data verify {root}")
-    _check_space(root, source, dataset)
-    staging = Path(tempfile.mkdtemp(prefix=".derive-", dir=root))
-    try:
-        made = Layout("tadtr", root, staging / FOLDER)
-        made.feature_folder.mkdir(parents=True)
-        for index, video in enumerate(dataset.videos.values(), start=1):
-            _write_features(source, made, video)
-            if index % 100 == 0:
-                say(f"{index} of {len(dataset.videos)} videos")
-        _write_annotations(made, dataset)
-        made.folder.rename(target)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", target, "free space on this disk") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with workplace(root):
+        if any(layout.name == "tadtr" for layout in find_layouts(root)):
+            raise InputError("holds TadTR's layout already", root, "move it away first; the authors' own is better")
+        target = root / FOLDER
+        if target.exists() or target.is_symlink():
+            raise InputError("is there already", target, "move it away first")
+        dataset = load_dataset(root, "actionformer")
+        missing = [video.id for video in dataset.videos.values() if not video.has_features]
+        if missing:
+            raise InputError(f"no features of {missing[0]}", source.feature_folder, f"tal-repro data verify {root}")
+        _check_space(root, source, dataset)
+        with staging_in(root) as content:
+            made = Layout("tadtr", root, content)
+            made.feature_folder.mkdir()
+            for index, video in enumerate(dataset.videos.values(), start=1):
+                _write_features(source, made, video)
+                if index % 100 == 0:
+                    say(f"{index} of {len(dataset.videos)} videos")
+            _write_annotations(made, dataset)
+            fsync_folder(made.feature_folder)
+            content.rename(target)
     return target
 
 

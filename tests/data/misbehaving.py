@@ -22,10 +22,10 @@ from tal_repro.data.fetch.obtain import Way
 from tal_repro.data.fetch.sources import Archive, Mirror
 from tal_repro.data.fetch.unpack import Limits
 
-# Fails in a second what a user's patience fails in minutes.
+# Gives up after three tries without waiting, but allows a loaded machine its time.
 HASTY = Patience(
-    tries=3, backoff_seconds=0.01, most_wait_seconds=0.05, timeout_seconds=0.6, window_seconds=0.4,
-    window_bytes=4000, worth_bytes=1000,
+    tries=3, backoff_seconds=0.01, most_wait_seconds=0.05, timeout_seconds=60.0, window_seconds=60.0,
+    window_bytes=1, worth_bytes=1000,
 )  # fmt: skip
 
 

@@ -131,7 +131,7 @@ def test_what_is_no_checkpoint(tmp_path, data):
     archive = Archive("tridet-released", (Mirror("by-hand", "https://x.example"),))
     with pytest.raises(InputError):
         fetch_checkpoint("tridet", way_to(tmp_path / "out", (str(file),)), archive)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {".fetch.lock", "downloads"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".fetch.lock"}
 
 
 def test_an_old_checkpoint_is_a_pickle(tmp_path):

@@ -16,10 +16,10 @@ from tal_repro.data.fetch import hosts, web
 from tal_repro.data.fetch.sources import Archive, Mirror
 from tal_repro.data.fetch.web import MirrorFailed, Reply, TryAgain
 from tal_repro.data.json_files import write_json
+from tal_repro.data.workplace import SPARE_BYTES, on_disk
 from tal_repro.errors import InputError
 
 BLOCK_BYTES = 2**18
-SPARE_BYTES = 64 * 2**20  # left free on the disk
 PAGES = 3  # web pages followed in a row
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
@@ -260,15 +260,3 @@ def _check_space(target: Path, needed: int) -> None:
             target.parent,
             "free space on this disk, or choose another folder with --out; the same command goes on from here",
         )
-
-
-def on_disk(work: Callable[[], Any], target: Path) -> Any:
-    """Run what writes to the disk; a failure is the disk's, not the server's."""
-    try:
-        return work()
-    except OSError as error:
-        raise InputError(
-            f"cannot be written ({error.strerror})",
-            target,
-            "free space on this disk; the same command goes on from here",
-        ) from None

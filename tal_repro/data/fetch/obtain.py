@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,15 +11,15 @@ from urllib.parse import urlsplit
 from tal_repro.data.fetch import checksums, download
 from tal_repro.data.fetch.by_hand import instructions
 from tal_repro.data.fetch.checksums import Sums
-from tal_repro.data.fetch.download import Patience, Progress, Say, on_disk
+from tal_repro.data.fetch.download import Patience, Progress, Say
 from tal_repro.data.fetch.sources import Archive, Mirror
 from tal_repro.data.fetch.unpack import Limits
 from tal_repro.data.fetch.web import MirrorFailed, check_url, shown
 from tal_repro.data.json_files import read_json
+from tal_repro.data.workplace import on_disk
 from tal_repro.errors import InputError
 
 DOWNLOADS = "downloads"
-_STAGING = ".unpack-"
 
 
 @dataclass(frozen=True)
@@ -48,46 +45,6 @@ class Way:
     bytes_checked: Progress
     bytes_unpacked: Progress
     say: Say
-
-
-@contextlib.contextmanager
-def workplace(root: Path) -> Iterator[None]:
-    """Keep a folder for one fetch alone, without the remains of killed ones; no failure of a disk is a traceback."""
-    try:
-        on_disk(lambda: (root / DOWNLOADS).mkdir(parents=True, exist_ok=True), root)
-        with _alone(root):
-            for stale in root.glob(f"{_STAGING}*"):  # nobody else is here
-                shutil.rmtree(stale, ignore_errors=True)
-            yield
-            with contextlib.suppress(OSError):
-                (root / DOWNLOADS).rmdir()  # when empty
-    except OSError as error:  # what no step expected: a folder that may not be read, a disk that went away
-        what = f"cannot be used ({error.strerror or error})"
-        raise InputError(what, error.filename or root, "see to its permissions and its disk") from None
-
-
-@contextlib.contextmanager
-def staging_in(root: Path) -> Iterator[Path]:
-    """Give a new hidden folder on the disk of `root` to unpack into; it is gone afterwards, whatever happens."""
-    staging = Path(on_disk(lambda: tempfile.mkdtemp(prefix=_STAGING, dir=root), root))
-    try:
-        content = staging / "content"
-        content.mkdir()
-        yield content
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Keep a second fetch out of the same folder; the lock ends with its process, however that ends."""
-    path = root / ".fetch.lock"
-    with on_disk(lambda: path.open("a"), path) as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError("another fetch is at work in this folder", root, "wait for it, or choose --out") from None
-        yield
 
 
 def sorted_given(archives: Sequence[Archive], given: Sequence[str]) -> dict[str, list[Path | Mirror]]:
@@ -123,6 +80,7 @@ def _plain(url: str, archive: Archive) -> Mirror:
 
 def obtain(archive: Archive, given: Sequence[Path | Mirror], way: Way) -> Found:
     """Return a checked archive: a given file, one that lies in downloads/, or a fresh download."""
+    checksums.recorded(way.root)  # a damaged record is told before anything is fetched, and is no mirror's fault
     for path in given:
         if isinstance(path, Path) and path.is_file():
             return _checked(archive, path, str(path.resolve()), way, ours=False)
@@ -143,6 +101,7 @@ def obtain(archive: Archive, given: Sequence[Path | Mirror], way: Way) -> Found:
 
 def _fetch(archive: Archive, mirrors: Sequence[Mirror], target: Path, way: Way) -> Found:
     """Try the mirrors in order; raise InputError saying what to do by hand where none gives the file."""
+    on_disk(lambda: target.parent.mkdir(exist_ok=True), target.parent)
     failures: list[tuple[Mirror, str]] = []
     for mirror in mirrors:
         if mirror.host == "by-hand":
@@ -190,6 +149,8 @@ def tidy(found: Sequence[Found], keep_archive: bool, way: Way) -> None:
             download.discard(one.path)
         elif not one.ours:
             way.say(f"kept as it is: {one.path}")
+    with contextlib.suppress(OSError):
+        (way.root / DOWNLOADS).rmdir()  # when empty
 
 
 def remember(one: Found, way: Way) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.fetch.by_hand import NotFetched, together
-from tal_repro.data.fetch.download import on_disk
-from tal_repro.data.fetch.obtain import Found, Way, is_json, obtain, remember, sorted_given, staging_in, tidy, workplace
+from tal_repro.data.fetch.obtain import Found, Way, is_json, obtain, remember, sorted_given, tidy
 from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror
-from tal_repro.data.fetch.unpack import fsync_folder, unpack
+from tal_repro.data.fetch.unpack import unpack
 from tal_repro.data.layouts import ANNOTATION_FILE, FEATURE_FOLDER, find_layouts
+from tal_repro.data.workplace import fsync_folder, on_disk, staging_in, workplace
 from tal_repro.errors import InputError
 
 FINAL_FOLDER: dict[LayoutName, str] = {"actionformer": "thumos", "tadtr": "thumos14"}

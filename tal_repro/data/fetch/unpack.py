@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from tal_repro.data.fetch.download import SPARE_BYTES, Progress, on_disk
+from tal_repro.data.fetch.download import Progress
 from tal_repro.data.fetch.web import printable
+from tal_repro.data.workplace import SPARE_BYTES, fsync_folder, on_disk
 from tal_repro.errors import InputError
 
 BLOCK_BYTES = 2**20
@@ -173,15 +174,6 @@ def _check_space(folder: Path, needed: int) -> None:
             folder.parent,
             "free space on this disk; the same command unpacks the archive without fetching it again",
         )
-
-
-def fsync_folder(path: Path) -> None:
-    """Make a folder's entries durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _told(entry: tarfile.TarInfo) -> str:
