@@ -13,7 +13,7 @@ from tal_repro.doctor.probes import Probes
 def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
     """Check that every folder that will be written can be: one line, or one for each that cannot."""
     good = []
-    for name, folder, remedy in _folders(needs):
+    for name, folder, remedy in _folders(needs, bool(probes.environment.get("TAL_REPRO_CONTAINER"))):
         if said := probes.obstacle(folder):
             yield fail(f"write {name}", f"{folder}: {said}", remedy)
         else:
@@ -22,11 +22,11 @@ def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
         yield ok("write access", f"{', '.join(good)} can be written and locked")
 
 
-def _folders(needs: Needs) -> Iterator[tuple[str, Path, str]]:
+def _folders(needs: Needs, inside: bool) -> Iterator[tuple[str, Path, str]]:
     yield "results", needs.results, "give another folder: --results DIR"
     if needs.makes_data and needs.data is not None:
         yield "data", needs.data, "give another folder: --data DIR"
-    if needs.upstream and needs.runtime == "none":
+    if needs.upstream and needs.runtime == "none" and not inside:  # an image has its copies, or none
         from tal_repro.engines.upstream.checkout import prepared_folder
         from tal_repro.models.registry import model_entry
 

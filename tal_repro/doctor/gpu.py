@@ -36,7 +36,7 @@ def _driver(needs: Needs, state: Gpus, build: str, reason: str, inside: bool) ->
     if not state.gpus:
         said = f" ({state.problem})" if state.problem else ""
         if not needs.cuda:
-            return ok(name, f"no NVIDIA GPU answers here{said}; study {needs.study} runs on the CPU")
+            return ok(name, f"no NVIDIA GPU answers here{said}; no run that is left needs one")
         if "mismatch" in state.problem.lower():
             return fail(name, state.problem, "start the machine again: the driver was updated under way")
         return fail(
@@ -62,6 +62,8 @@ def _torch(needs: Needs, probes: Probes, state: Gpus, build: str, reason: str) -
         image = wanted or build or "cpu"
         return ok(name, f"comes with the image, TORCH={image} ({reason or 'asked for'})", torch_build=image)
     version, packages = probes.installed().get("torch", ""), probes.installed()
+    if not version and not needs.pending:
+        return ok(name, "not installed, and no run is left that needs it")
     if not version:
         left = f"study {needs.study} has {needs.pending} runs to do"
         return fail(name, f"not installed (the light environment), and {left}", setup)

@@ -23,6 +23,15 @@ def test_each_folder_that_cannot_be_written_is_told(tmp_path):
     assert "--results" in found[0].remedy
 
 
+def test_an_image_is_read_only_and_its_copies_are_not_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAL_REPRO_UPSTREAM", str(tmp_path / "copies"))
+    readonly = {"obstacle": lambda folder: "read-only" if folder.name == "copies" else ""}
+    wanted = needs(results=tmp_path, data=None)
+    assert [one.status for one in access.findings(wanted, machine(**readonly))] == ["fail", "ok"]
+    inside = machine(environment={"TAL_REPRO_CONTAINER": "kit"}, **readonly)
+    assert [one.status for one in access.findings(wanted, inside)] == ["ok"]
+
+
 def test_obstacles(tmp_path):
     assert obstacle(tmp_path) == ""
     assert obstacle(tmp_path / "new" / "deeper") == ""

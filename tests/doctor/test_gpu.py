@@ -47,7 +47,7 @@ def test_the_driver_decides_the_build(state, status, said):
 def test_a_study_on_the_cpu_wants_no_gpu():
     found = look({"cuda": False}, gpus=Gpus, installed=lambda: {"torch": "2.13.0+cpu"})
     assert [one.status for one in found.values()] == ["ok", "ok"]
-    assert "runs on the CPU" in found["driver"].what
+    assert "no run that is left needs one" in found["driver"].what
 
 
 CU13 = {"torch": "2.13.0", "nvidia-cudnn-cu13": "9"}
@@ -58,6 +58,7 @@ CU12 = {"torch": "2.10.0", "nvidia-cudnn-cu12": "9"}
     ("changes", "wanted", "status", "said", "remedy"),
     [
         ({"installed": dict}, {}, "fail", "light environment", "make setup TORCH=cuda"),
+        ({"installed": dict}, {"pending": 0}, "ok", "no run is left", ""),
         ({"installed": dict}, {"runtime": "docker"}, "ok", "comes with the image, TORCH=cuda", ""),
         ({"installed": lambda: {"torch": "2.13.0+cpu"}}, {}, "fail", "build for the CPU", "make setup TORCH=cuda"),
         ({"installed": lambda: {"torch": "2.5.1"}}, {}, "warn", "none of the locked builds", "make setup TORCH=cuda"),
