@@ -10,8 +10,10 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,13 +74,13 @@ def evaluate_released(
         raise InputError("no such checkpoint", checkpoint, how_to_get(model))
     spec = _spec(model, checkpoint, data_dir, engine, overrides)
     detector, state, weights = _read_weights(spec, checkpoint)
-    writer = RunStore(results).writer(spec)
+    writer, started = RunStore(results).writer(spec), time.monotonic()
     try:
-        writer.write_json("system", describe_system(device, alone=True))
+        writer.write_json("system", describe_system(device, alone=False))  # nobody was asked to stay away
         found = _detect(RunContext(spec, writer, data_dir, device), detector, state, weights)
         truth = read_ground_truth(found.annotation_file)
         rows = [_row(spec, protocol, _score(found, truth, protocol), published.get(protocol)) for protocol in PROTOCOLS]
-        _record(writer, found, rows, weights, device)
+        _record(writer, found, rows, weights, device, time.monotonic() - started)
     except RuntimeError as error:
         failed = writer.fail(str(error), device=device)
         raise InputError(str(error), RunPaths(failed).log, "read what the script printed there") from None
@@ -191,7 +193,7 @@ def _row(spec: RunSpec, protocol: str, result: MapResult | None, published: tupl
     }
 
 
-def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str, device: str) -> None:
+def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str, device: str, seconds: float) -> None:
     """Write the run folder, with the one selection that the checkpoint's authors report."""
     scored = [
         {
@@ -221,4 +223,11 @@ def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str, 
     if writer.store.state(writer.spec) == "done":  # the same checkpoint again: what is there stays
         shutil.rmtree(writer.paths.folder)
         return
-    writer.finish(pid=os.getpid(), host=socket.gethostname(), machine=machine_name(device), device=device)
+    writer.finish(
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        machine=machine_name(device),
+        device=device,
+        seconds=round(seconds, 3),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

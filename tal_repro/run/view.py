@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,6 @@ def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
     state = folder.name.partition(".")[2] or "done"
     spec = RunSpec.from_json(read_json(paths.spec), str(paths.spec))
     status = _status(paths)
-    words = ["tal-repro", "run", "--study", str(status.get("study") or "paper"), "--scope", "every-percent"]
-    words += [word for setting in status.get("settings", []) for word in ("--set", str(setting))]
     return {
         "schema": "tal-repro/show/1",
         "id": spec.run_id,
@@ -95,8 +94,18 @@ def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
         "damaged": RunRecord(folder).damaged() if state == "done" else [],
         "files": {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()},
         "log": log_tail(folder, lines),
-        "repeat": shlex.join([*words, "--only", f"id={spec.run_id}", "--results", "OTHER_FOLDER"]),
+        "repeat": shlex.join(_repeat(spec, status)),
     }
+
+
+def _repeat(spec: RunSpec, status: Mapping[str, Any]) -> list[str]:
+    """Return the command that makes a run again, into another folder."""
+    if spec.experiment == "released":  # no study has it: the checkpoint is a file of the user's
+        words = ["tal-repro", "released", "--model", spec.model, "--engine", spec.engine]
+        return [*words, "--checkpoint", "FILE", "--data", "DIR", "--out", "OTHER_FOLDER"]
+    words = ["tal-repro", "run", "--study", str(status.get("study") or "paper"), "--scope", "every-percent"]
+    words += [word for setting in status.get("settings", []) for word in ("--set", str(setting))]
+    return [*words, "--only", f"id={spec.run_id}", "--results", "OTHER_FOLDER"]
 
 
 def _status(paths: RunPaths) -> dict[str, Any]:

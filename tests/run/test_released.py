@@ -81,6 +81,8 @@ def test_it_is_scored_under_every_protocol_and_kept(checkpoint: Path, data_dir: 
     assert all(row["difference"] is None and row["synthetic"] for row in rows.values())  # made-up data prove nothing
     folders = list((tmp_path / "released" / "temporalmaxer").iterdir())
     assert len(folders) == 1 and (folders[0] / "detections.csv.gz").exists()
+    shown = CliRunner().invoke(main, ["show", folders[0].name, "--results", str(tmp_path)])
+    assert "repeat it: tal-repro released --model temporalmaxer --engine native --checkpoint FILE" in shown.output
     again = call(checkpoint, data_dir, tmp_path)
     assert again.exit_code == 0 and "SYNTHETIC data: not comparable" in again.output
     assert list((tmp_path / "released" / "temporalmaxer").iterdir()) == folders

@@ -42,6 +42,9 @@ class RunRow:
     @property
     def repeat(self) -> str:
         """Return the command that runs it again, into another folder."""
+        if self.experiment == "released":
+            words = f"tal-repro released --model {self.model} --engine {self.engine}"
+            return f"{words} --checkpoint FILE --data DIR --out OTHER_FOLDER"
         study = self.study or "paper"
         return f"tal-repro run --study {study} --scope every-percent --only id={self.run_id} --results OTHER_FOLDER"
 
