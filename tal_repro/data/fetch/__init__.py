@@ -1,11 +1,12 @@
 """Archives from the authors' published places to a checked data folder: the one part of the kit with a network.
 
-Order of reading: sources (what, where), thumos14 (the whole way), download, web and hosts (one archive), checksums,
-unpack (safe extraction). Only `tal-repro data fetch` imports this package; everything else works without a network.
+Order of reading: sources (what, where), thumos14 and checkpoints (the whole way), obtain (one archive), download, web
+and hosts (its bytes), checksums, unpack (safe extraction). Only `tal-repro data fetch` and `data fetch-checkpoint` import
+this package; everything else works without a network.
 
 Why the standard library and not gdown. The archives lie at four kinds of host (Google Drive, Box, OneDrive, SharePoint)
-and gdown speaks to one of them; it would add requests, BeautifulSoup and five more packages to every lock file; it goes
-on with a cut download without asking whether the file is still the same, knows no size limit, and cannot be pointed at
+and gdown speaks to one of them; it would add requests, BeautifulSoup and what these need to every lock file; it goes on
+with a cut download without asking whether the file is still the same, knows no size limit, and cannot be pointed at
 a local server, so that none of its failures could be tested without a network. What it does better is to keep up with
 Google's pages. Here a page that is not understood is no failure of the kit: it ends with what to download by hand, and
 the same command takes the file from there. The protocol itself (redirects, ranges, If-Range, retries) is not Google's,
