@@ -115,6 +115,9 @@ def _device(needs: Needs, gpu: Gpu) -> Finding:
         who = ", ".join(f"{one.pid} {one.name} ({one.memory_mib:.0f} MiB)" for one in others[:3])
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         what = f"{seen}; not alone: {who}{more}"
+        if needs.alone:
+            end = "end what runs there, or wait until it has ended"
+            return fail(name, f"{what}; timed runs do not start beside others", end, **figures)
         return _shared(needs, name, what, free, figures)
     if gpu.used_mib > IDLE_MIB or gpu.utilisation_percent > BUSY_PERCENT:
         what = f"{seen}, {gpu.utilisation_percent:.0f} % busy: somebody uses it whom this process cannot see"
@@ -130,5 +133,5 @@ def _shared(needs: Needs, name: str, what: str, free_mib: float, figures: dict[s
     if free_mib < FREE_MIB:
         return fail(name, f"{what}; {FREE_MIB / 1024:.0f} GiB are wanted free", "end what runs there", **figures)
     if needs.alone:
-        return warn(name, f"{what}; timed runs wait until it is free", "end what runs there, or wait", **figures)
+        return warn(name, f"{what}; times taken now are doubtful", "end what runs there, or wait", **figures)
     return warn(name, what, "expect slower runs, or wait", **figures)

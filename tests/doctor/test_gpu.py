@@ -96,9 +96,14 @@ def test_which_gpu_a_wheel_serves(architectures, capability, serves):
 @pytest.mark.parametrize(
     ("device", "wanted", "status", "said"),
     [
-        (gpu(processes=(neighbour(),), used_mib=3000), {}, "warn", "not alone: 77 python train.py (3000 MiB)"),
-        (gpu(processes=(neighbour(),) * 5), {}, "warn", "and 2 more"),
-        (gpu(processes=(neighbour(memory_mib=2e4),), used_mib=2e4), {}, "fail", "8 GiB are wanted"),
+        (
+            gpu(processes=(neighbour(),), used_mib=3000),
+            {},
+            "fail",
+            "not alone: 77 python train.py (3000 MiB); timed runs",
+        ),
+        (gpu(processes=(neighbour(),) * 5), {"alone": False}, "warn", "and 2 more"),
+        (gpu(processes=(neighbour(memory_mib=2e4),), used_mib=2e4), {"alone": False}, "fail", "8 GiB are wanted"),
         (gpu(processes=(neighbour(),)), {"alone": False}, "warn", "not alone"),
         (gpu(processes=(GpuProcess(os.getpid(), "doctor", 9),)), {}, "ok", "alone"),
         (gpu(used_mib=4000), {}, "warn", "whom this process cannot see"),
