@@ -64,9 +64,9 @@ class Web:
 
     def _open(self, url: str, headers: Mapping[str, str]) -> Reply:
         check_url(url)
-        agent = f"Mozilla/5.0 (compatible; tal-repro/{__version__})"
+        name = f"Mozilla/5.0 (compatible; tal-repro/{__version__})"
         request = urllib.request.Request(  # noqa: S310 (check_url has seen the scheme)
-            url, headers={"User-Agent": agent, "Accept-Encoding": "identity", **headers}
+            url, headers={"User-Agent": name, "Accept-Encoding": "identity", **headers}
         )
         reply = receiving(lambda: self._opener.open(request, timeout=self._timeout_seconds))
         reply.url = url
