@@ -17,8 +17,8 @@ SHARES = {
     ("host", "synchronisation"): "Waits for the device (%)",
     ("device_account", "kernels"): "GPU kernels (%)",
     ("device_account", "copies"): "GPU copies (%)",
-    ("what_if", "core_1.5x"): "With a core 1.5 times as fast (%)",
-    ("what_if", "gpu_2x"): "With a GPU twice as fast (%)",
+    ("what_if", "core_1.5x"): "Core x 1.5 (%)",
+    ("what_if", "gpu_2x"): "GPU x 2 (%)",
 }
 HEADER = ("Model", "Engine", "Data", "Machine", "Step (ms)", *SHARES.values(), "In words", "Run")
 
@@ -28,8 +28,13 @@ def steps(runs: Runs) -> Html:
     rows = [row for run in runs.of("trace") if (row := _row(run, runs))]
     if not rows:
         return join([])
-    note = "Shares of a mean step. The last two are estimates by Amdahl's law: the step's time in percent of today's."
-    return table("What a training step waits for", HEADER, rows, note)
+    note = (
+        "Shares of a mean step. With a core 1.5 times or a GPU twice as fast: estimates by Amdahl's law, in percent of "
+    )
+    note += "today's step."
+    told = [index for index in range(len(HEADER)) if any(row[index] != NOTHING for row in rows)]  # no empty columns
+    shown = [[row[index] for index in told] for row in rows]
+    return table("What a training step waits for", [HEADER[index] for index in told], shown, note)
 
 
 def _row(run: Run, runs: Runs) -> list[object] | None:
