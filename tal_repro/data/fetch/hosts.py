@@ -58,7 +58,7 @@ def _in_drive_folder(link: str, folder_id: str, web: Web) -> str:
     """List a public folder (the page that other sites embed); return the id of its one file for THUMOS14."""
     reply = web.get(urljoin(link, f"/embeddedfolderview?id={folder_id}"))
     page = read_page(reply)
-    files = [(file_id, html.unescape(name).strip()) for file_id, name in _DRIVE_FILE.findall(page)]
+    files = [(found[1], html.unescape(found[2]).strip()) for found in _DRIVE_FILE.finditer(page)]
     fitting = [file_id for file_id, name in files if WANTED in name.lower()]
     if not files:
         raise MirrorFailed(_meaning(page))
