@@ -28,10 +28,7 @@ def steps(runs: Runs) -> Html:
     rows = [row for run in runs.of("trace") if (row := _row(run, runs))]
     if not rows:
         return join([])
-    note = (
-        "Shares of a mean step. With a core 1.5 times or a GPU twice as fast: estimates by Amdahl's law, in percent of "
-    )
-    note += "today's step."
+    note = "Shares of a mean step. A faster core and GPU: estimates by Amdahl's law, in percent of today's step."
     told = [index for index in range(len(HEADER)) if any(row[index] != NOTHING for row in rows)]  # no empty columns
     shown = [[row[index] for index in told] for row in rows]
     return table("What a training step waits for", [HEADER[index] for index in told], shown, note)
