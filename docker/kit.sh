@@ -16,6 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . docker/engine.sh
 
 RUNTIME=${RUNTIME:-docker}
+asked_torch=${TORCH:-}
 TORCH=${TORCH:-$(choose_torch)}
 VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tal_repro/__init__.py)
 target=kit gpu="" fetch="" study="" print="" verb=run
@@ -121,7 +122,10 @@ image_digest() {
 if [ "$verb" = build ]; then
   [ "$target" = kit ] || [ -n "$print" ] || check_submodules
   case $RUNTIME in
-    none) if [ "$target" = upstream ]; then layer=upstream; else layer=full; fi; show_or_run make "${VENV:-.venv}/.$layer" ;;
+    none)
+      if [ "$target" = upstream ]; then layer=upstream; else layer=full; fi
+      TORCH=${asked_torch/auto/} show_or_run make "${VENV:-.venv}/.$layer" # env/setup.py chooses where nobody did
+      ;;
     apptainer) build_apptainer ;;
     *) build ;;
   esac

@@ -84,6 +84,12 @@ def test_command_line_is_the_golden_one(name, words, settings):
     assert printed == golden.read_text(), f"docker/kit.sh changed; look, then REWRITE_GOLDEN=1 pytest {__file__}"
 
 
+@pytest.mark.parametrize(("asked", "given"), [("", ""), ("auto", ""), ("cpu", "cpu")])
+def test_without_a_container_the_environment_chooses_its_own_torch(engine, asked, given):
+    answer = kit("build", **engine(make='echo "$1 torch=$TORCH."'), RUNTIME="none", TORCH=asked)
+    assert answer.stdout == f".venv/.full torch={given}.\n"
+
+
 def test_labels_carry_the_hashes_that_runs_carry():
     printed = kit("--print", "build").stdout.splitlines()
     for model in MODELS:
