@@ -201,7 +201,8 @@ def sampled_stacks(interval_s: float = STACK_INTERVAL_S) -> Iterator[dict[str, C
         watcher.join()
 
 
-_INSTALLED = tuple({str(Path(threading.__file__).parent), "<frozen", "site-packages"})
+# not whose time is told: libraries, and the shims that stand between an upstream and them
+_INSTALLED = tuple({str(Path(threading.__file__).parent), "<frozen", "site-packages", "engines/upstream/shims.py"})
 
 
 def _place(frame: Any) -> str | None:
