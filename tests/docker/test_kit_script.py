@@ -50,7 +50,11 @@ def stand_in(path: Path, body: str) -> None:
 
 def settled(printed: str) -> str:
     """Replace what differs between callers, commits and versions."""
-    printed = printed.replace(f"{os.getuid()}:{os.getgid()}", "UID:GID").replace(__version__, "VERSION")
+    printed = (
+        printed.replace(f"{os.getuid()}:{os.getgid()}", "UID:GID")
+        .replace(__version__, "VERSION")
+        .replace(str(ROOT), "CHECKOUT")
+    )
     printed = printed.replace("--userns\nkeep-id\n", "")  # podman without root; its own test is below
     printed = re.sub(r"sha256:[0-9a-f]{64}", "sha256:HASH", printed)
     printed = re.sub(r"revision=.*", "revision=COMMIT", printed)
