@@ -45,6 +45,6 @@ def how_to_get(model: str) -> str:
     file = f"{found.name}, in {found.inside}" if found.inside else found.name
     name = found.name if " " not in found.name else f"{model}.pth.tar"
     return (
-        f"download {file}, in a browser from {found.address} ; put it at {PLACE}/{name} and give "
-        f"--checkpoint {PLACE}/{name}"
+        f"tal-repro data fetch-checkpoint {model}; or download {file}, in a browser from {found.address} ; put it at "
+        f"{PLACE}/{name} and give --checkpoint {PLACE}/{name}"
     )
