@@ -11,7 +11,8 @@ import click
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
-    from tal_repro.detection.protocols import Evaluation
+    from tal_repro.detection.matching import Table
+    from tal_repro.detection.protocols import Evaluation, GroundTruth
 
 SCHEMA = "tal-repro/evaluate/1"
 PROTOCOL_NAMES = ["af-212", "opentad-211", "tadtr-210"]
@@ -50,13 +51,55 @@ def evaluate(
     from tal_repro.detection.protocols import evaluate as score
 
     truth = read_ground_truth(annotations, subset)
-    evaluation = score(read_detections(detections, truth), truth, protocol)
+    found = read_detections(detections, truth)
+    evaluation = score(found, truth, protocol)
     if not evaluation.result.instances:
         raise InputError(f"no instance counts under protocol {protocol}", annotations, "choose another protocol")
+    _check_any_scored(found, evaluation, truth, detections)
     report = _report(evaluation, per_class, bootstrap, errors) | {"synthetic": truth.synthetic}
     click.echo(json.dumps(report, indent=2, allow_nan=False) if as_json else "\n".join(_lines(report)))
     if report["missing_classes"]:
         click.echo(f"warning: not scored, no ground truth: {', '.join(report['missing_classes'])}", err=True)
+    if late := _beyond_end(evaluation, truth):
+        click.echo(f"warning: {late}", err=True)
+
+
+def _check_any_scored(found: Table, evaluation: Evaluation, truth: GroundTruth, path: Path) -> None:
+    """Raise InputError where no detection lies in a video that counts: a mAP of 0 would only say that ids differ."""
+    from tal_repro.detection.protocols import PROTOCOLS, counted_videos
+
+    if len(evaluation.detections["video_id"]):
+        return
+    ids, scored = (
+        sorted(set(videos)) for videos in (found["video_id"], counted_videos(truth, PROTOCOLS[evaluation.protocol]))
+    )
+    if not ids:
+        raise InputError("no detection at all", path, "a mAP needs detections: see to the program that wrote the file")
+    raise InputError(
+        f"no detection is of a scored video: they are of {_examples(ids)}, the scored videos are {_examples(scored)}",
+        path,
+        "give the ids and the --subset of the annotations",
+    )
+
+
+def _examples(ids: list[str]) -> str:
+    return ", ".join(map(repr, ids[:3])) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+
+
+def _beyond_end(evaluation: Evaluation, truth: GroundTruth) -> str:
+    """Say how many counted instances end beyond their video's end ("" for none)."""
+    from tal_repro.detection.protocols import beyond_end
+
+    table = evaluation.ground_truth
+    late = beyond_end(table, truth).nonzero()[0]
+    if not len(late):
+        return ""
+    worst = max(late, key=lambda row: table["end_s"][row] - truth.durations_s[table["video_id"][row]])
+    video, end = table["video_id"][worst], table["end_s"][worst]
+    return (
+        f"counted instances that end beyond their video's end: {len(late)}, the farthest at {end:g} s in {video!r} "
+        f"of {truth.durations_s[video]:g} s (THUMOS14 has some; opentad-211 leaves them out)"
+    )
 
 
 def _report(evaluation: Evaluation, per_class: bool, bootstrap: int | None, errors: bool) -> dict[str, Any]:

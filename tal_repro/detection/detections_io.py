@@ -6,6 +6,7 @@ JSON, ActionFormer's and TadTR's THUMOS14 files among them. All bad rows are cou
 
 from __future__ import annotations
 
+import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,7 @@ import numpy as np
 
 from tal_repro.detection.protocols import AMBIGUOUS, GroundTruth
 from tal_repro.detection.untrusted import (
+    MAX_SECONDS,
     is_integer,
     is_number,
     is_pair,
@@ -39,7 +41,7 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
 
     The file is `{"database": {video: {"subset", "duration"?, "annotations": [{"label", "label_id"?, "segment":
     [start, end]}]}}, "classes"?}`, times in seconds. Raises InputError for anything else, for negative, swapped or
-    NaN segments, and when the subset holds no video.
+    NaN segments, for a label that `classes` does not name, and when the subset holds no video.
     """
     document = read_json(path)
     database = member(document, "database", dict, path, "the top level")
@@ -52,7 +54,7 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
             problems.append(f"video {video!r}: no subset")
         elif entry["subset"].lower() == subset.lower():
             durations[video] = seconds_or_nan(entry.get("duration", math.nan), f"video {video!r}: duration", problems)
-            rows += _instances(video, entry, problems)
+            rows += _instances(video, entry, names, problems)
     refuse_all(problems, path, "correct or remove these annotations")
     if not durations:
         found = sorted({e["subset"] for e in database.values()})
@@ -64,7 +66,8 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
 def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:
     """Read detections as a table of `COLUMNS`; `label` holds class names, numbers in the file being looked up.
 
-    Raises InputError for an unknown label, a segment that ends before it starts, or a number that is not finite.
+    Raises InputError for an unknown label, a segment that ends before it starts, a number that is not finite, and a
+    time beyond `MAX_SECONDS`.
     """
     endings = {".json": _rows_of_json, ".csv": _rows_of_csv}
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
@@ -72,8 +75,10 @@ def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:
         raise InputError(f"unknown kind of file {path.suffix!r}", path, "give .json, .csv, .json.gz or .csv.gz")
     table, place = endings[ending](path)
     segments = table[["start_s", "end_s"]].to_numpy(float)
+    finite = np.isfinite(table[["start_s", "end_s", "score"]].to_numpy(float)).all(1)
     wrong = {
-        "a number is missing or not finite": ~np.isfinite(table[["start_s", "end_s", "score"]].to_numpy(float)).all(1),
+        "a number is missing or not finite": ~finite,
+        f"a time is beyond {MAX_SECONDS:g} s": finite & (np.abs(segments) > MAX_SECONDS).any(1),
         "ends before it starts": segments[:, 1] < segments[:, 0],
     }
     refuse_all(
@@ -89,6 +94,7 @@ def _rows_of_json(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     document = read_json(path)
     results = member(document, "results" if "results" in document else "database", dict, path, "the top level")
     rows: list[tuple[str, Any, Any, Any, Any]] = []
+    numbers: list[int] = []  # of each row in its video
     problems: list[str] = []
     for video, found in results.items():
         if not isinstance(found, list):
@@ -100,14 +106,9 @@ def _rows_of_json(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
                 problems.append(f"video {video!r}, detection {number}: needs label, score and segment [start, end]")
             else:
                 rows.append(row)
+                numbers.append(number)
     refuse_all(problems, path, "see ActivityNet's format: {results: {video: [{label, score, segment}]}}")
-    table = _table(rows, COLUMNS)
-
-    def place(row: int) -> str:
-        video = rows[row][0]
-        return f"video {video!r}, detection {sum(r[0] == video for r in rows[:row])}"
-
-    return table, place
+    return _table(rows, COLUMNS), lambda row: f"video {rows[row][0]!r}, detection {numbers[row]}"
 
 
 def _detection(video: str, item: Any) -> tuple[str, Any, Any, Any, Any] | None:
@@ -124,46 +125,78 @@ def _detection(video: str, item: Any) -> tuple[str, Any, Any, Any, Any] | None:
 def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     import pandas as pd
 
+    wanted = f"columns: {','.join(COLUMNS)}"
     try:
-        text = read_bytes(path).decode("utf-8-sig")
-        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"not a CSV file ({error})", path, f"columns: {','.join(COLUMNS)}") from None
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise InputError(f"missing column {missing[0]!r}", f"{path}, line 1", f"columns: {','.join(COLUMNS)}")
-    table = table[list(COLUMNS)].reset_index(drop=True)
+        header, rows, lines = _records(read_bytes(path).decode("utf-8-sig"))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"not a CSV file ({error})", path, wanted) from None
+    for name in COLUMNS:
+        if header.count(name) != 1:
+            what = "repeated" if name in header else "missing"
+            raise InputError(f"{what} column {name!r}", f"{path}, line 1", wanted)
+    refuse_all(
+        (
+            f"line {line}: {len(row)} fields, the header names {len(header)}"
+            for line, row in zip(lines, rows, strict=True)
+            if len(row) != len(header)
+        ),
+        path,
+        "one field for each column: see to commas too many or too few, quote a field that holds one",
+    )
+    columns = list(zip(*rows, strict=True)) or [()] * len(header)
+    table = pd.DataFrame({name: np.array(columns[header.index(name)], object) for name in COLUMNS})
     for name in ("start_s", "end_s", "score"):
         table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
-    return table, lambda row: f"line {row + 2}"
+    return table, lambda row: f"line {lines[row]}"
+
+
+def _records(text: str) -> tuple[list[str], list[list[str]], list[int]]:
+    """Return a CSV's header, its rows and the line on which each row ends; blank lines count as lines alone."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows, lines = [], []
+    for row in reader:
+        if row:
+            rows.append(row)
+            lines.append(reader.line_num)
+    if not rows:
+        raise csv.Error("no header")
+    return rows[0], rows[1:], lines[1:]
 
 
 def _labels(labels: pd.Series, ground_truth: GroundTruth, path: Path, place: Callable[[int], str]) -> list[str]:
     names = {name: name for name in ground_truth.classes}
     names = {str(number): name for number, name in ground_truth.class_ids.items()} | names
-    unknown = [row for row, label in enumerate(labels) if label not in names]
     refuse_all(
-        (f"{place(row)}: label {labels.iloc[row]!r} is not a class of the annotations" for row in unknown),
+        (
+            f"{place(row)}: label {label!r} is not a class of the annotations"
+            for row, label in enumerate(labels)
+            if label not in names
+        ),
         path,
         f"use one of: {', '.join(ground_truth.classes)}",
     )
     return [names[label] for label in labels]
 
 
-def _instances(video: str, entry: Mapping[str, Any], problems: list[str]) -> list[Row]:
+def _instances(video: str, entry: Mapping[str, Any], classes: tuple[str, ...], problems: list[str]) -> list[Row]:
     annotations = entry.get("annotations", [])
     if not isinstance(annotations, list):
         problems.append(f"video {video!r}: annotations is not a list")
         return []
     rows = []
+    known = {*classes, AMBIGUOUS}
     for number, item in enumerate(annotations):
         place = f"video {video!r}, annotation {number}"
         if not isinstance(item, dict) or not isinstance(item.get("label"), str):
             problems.append(f"{place}: no label")
+        elif item["label"] not in known:
+            problems.append(f"{place}: label {item['label']!r} is not in the file's own classes")
         elif not is_pair(item.get("segment")):
             problems.append(f"{place}: segment is not [start, end] in seconds")
         elif not 0 <= item["segment"][0] <= item["segment"][1]:
             problems.append(f"{place}: segment {item['segment']} is negative or swapped")
+        elif item["segment"][1] > MAX_SECONDS:
+            problems.append(f"{place}: segment {item['segment']} ends beyond {MAX_SECONDS:g} s")
         else:
             rows.append((video, float(item["segment"][0]), float(item["segment"][1]), item["label"]))
     return rows
@@ -174,7 +207,9 @@ def _classes(document: Mapping[str, Any], database: Mapping[str, Any], path: Pat
     listed = document.get("classes")
     if listed is not None:
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-            raise InputError("classes is not a list of names", path)
+            raise InputError("classes is not a list of names", path, "list the names, or leave classes out")
+        if not set(listed) - {AMBIGUOUS}:
+            raise InputError("classes is empty", path, "name the classes of the labels, or leave classes out")
         return tuple(dict.fromkeys(name for name in listed if name != AMBIGUOUS))
     return tuple(sorted({item["label"] for item in _annotations(database)} - {AMBIGUOUS}))
 

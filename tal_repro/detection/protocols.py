@@ -146,6 +146,12 @@ def counted_videos(ground_truth: GroundTruth, protocol: Protocol) -> set[str]:
     return set(ground_truth.durations_s) - (ambiguous - actions) - set(protocol.ignored_videos)
 
 
+def beyond_end(instances: Table, ground_truth: GroundTruth) -> BoolArray:
+    """Return which instances end beyond their video's end, where the file states one; THUMOS14 has a few dozen."""
+    end_of_video = np.array([ground_truth.durations_s.get(v, np.nan) for v in instances["video_id"]], float)
+    return np.asarray(np.asarray(instances["end_s"], float) > end_of_video + OUT_OF_RANGE_TOLERANCE_S, bool)
+
+
 _TIMED_LABEL = ("video_id", "start_s", "end_s", "label")
 
 
@@ -156,8 +162,7 @@ def _instance_reasons(ground_truth: GroundTruth, protocol: Protocol) -> np.ndarr
     if protocol.drops_duplicates:
         reasons[_repeated(columns)] = "duplicate or shorter than 1 ms"
     if protocol.drops_out_of_range:
-        end_of_video = np.array([ground_truth.durations_s.get(v, np.nan) for v in columns["video_id"]], float)
-        reasons[columns["end_s"] > end_of_video + OUT_OF_RANGE_TOLERANCE_S] = "beyond the video's end"
+        reasons[beyond_end(columns, ground_truth)] = "beyond the video's end"
     reasons[_isin(columns["video_id"], protocol.ignored_videos)] = "video not counted"
     reasons[columns["label"] == AMBIGUOUS] = "Ambiguous"
     return reasons

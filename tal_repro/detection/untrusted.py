@@ -13,6 +13,7 @@ from typing import Any
 from tal_repro.errors import InputError
 
 MAX_BYTES = 1 << 30  # decompressed
+MAX_SECONDS = 1e6  # 11 days: no video is longer
 _SHOWN = 5
 
 
@@ -23,10 +24,20 @@ def read_bytes(path: Path) -> bytes:
             content = file.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"cannot be read ({reason})", path) from None
+        raise InputError(f"cannot be read ({reason})", path, _way_out(error)) from None
     if len(content) > MAX_BYTES:
         raise InputError(f"larger than {MAX_BYTES >> 20} MiB", path, "split it by video")
     return bytes(content)
+
+
+def _way_out(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "check the path"
+    if isinstance(error, IsADirectoryError):
+        return "name a file in it"
+    if isinstance(error, gzip.BadGzipFile | EOFError | zlib.error):
+        return "compress it again, or give it unpacked, without .gz in its name"
+    return "see to its permissions"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -41,10 +52,11 @@ def read_json(path: Path) -> dict[str, Any]:
             raise ValueError("a key occurs twice in one object: " + _first_repeated(k for k, _ in pairs))
         return names
 
+    content = read_bytes(path)
     try:
-        document = json.loads(read_bytes(path), parse_constant=refuse, object_pairs_hook=unique)
+        document = json.loads(content, parse_constant=refuse, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not readable as JSON ({str(error)[:200]})", path) from None
+        raise InputError(f"not readable as JSON ({str(error)[:200]})", path, "write the file again as JSON") from None
     if not isinstance(document, dict):
         raise InputError("the top level is not an object", path)
     return document
@@ -66,8 +78,8 @@ def seconds_or_nan(value: Any, place: str, problems: list[str]) -> float:
     """Return a duration, NaN for none; note a problem for anything that is not a number of seconds."""
     if isinstance(value, float) and math.isnan(value):  # absent: JSON itself cannot hold a NaN here
         return value
-    if not is_number(value) or value < 0:
-        problems.append(f"{place} is not a number of seconds")
+    if not is_number(value) or not 0 <= value <= MAX_SECONDS:
+        problems.append(f"{place} is not a number of seconds from 0 to {MAX_SECONDS:g}")
         return math.nan
     return float(value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -97,6 +98,35 @@ def test_bad_input_exits_2_without_a_traceback(files, change, what) -> None:
     assert what in result.stderr
     assert "Traceback" not in result.output
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("results", "what"),
+    [
+        ({}, "no detection at all"),
+        ({"a": []}, "no detection at all"),
+        ({"1": [{"label": "Diving", "score": 0.9, "segment": [0, 10]}]}, "they are of '1', .* are 'a', 'b', 'c'"),
+        ({"d": [{"label": "Diving", "score": 0.9, "segment": [0, 10]}]}, "they are of 'd', .* are 'a', 'b', 'c'"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_map_of_no_detections_is_refused(files, results, what, options) -> None:
+    Path(files[0]).write_text(json.dumps({"results": results}))
+    result = run(*files, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.search(what, result.stderr) and "remedy: " in result.stderr
+
+
+def test_an_instance_beyond_its_videos_end_is_said(files) -> None:
+    assert "beyond" not in run(*files).stderr
+    path = Path(files[1])
+    content = json.loads(path.read_text())
+    content["database"]["c"]["annotations"][0]["segment"] = [5, 1e5]
+    path.write_text(json.dumps(content))
+    result = run(*files, "--json")
+    assert json.loads(result.stdout)["instances"] == 3
+    assert "beyond their video's end: 1, the farthest at 100000 s in 'c' of 60 s" in result.stderr
+    assert "beyond" not in run(*files, "--protocol", "opentad-211").stderr
 
 
 def test_a_subset_without_a_counted_instance_is_refused(files) -> None:

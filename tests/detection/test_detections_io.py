@@ -73,6 +73,13 @@ def test_tadtrs_layout_is_read(tmp_path) -> None:
         ({"database": {"v": {"subset": "test", "duration": -1}}}, "duration is not"),
         ({"database": {"v": {"subset": "test", "annotations": {}}}}, "not a list"),
         (document(annotation(), classes="Diving"), "classes is not a list"),
+        (document(annotation(), classes=[]), "classes is empty"),
+        (
+            document(annotation("Golf"), classes=["Diving"]),
+            "annotation 0: label 'Golf' is not in the file's own classes",
+        ),
+        (document(annotation(segment=(0, 1e308))), "annotation 0: .* beyond 1e.06 s"),
+        ({"database": {"v": {"subset": "test", "duration": 1e308}}}, "duration is not"),
         (document(annotation(label_id=1), annotation("GolfSwing", label_id=1)), "one label_id stands for two"),
     ],
 )
@@ -111,13 +118,19 @@ def test_detections_in_a_compressed_csv_are_read(tmp_path) -> None:
     ("content", "what"),
     [
         ("video_id,start_s,end_s,label\n", "line 1: missing column 'score'"),
+        ("video_id,start_s,end_s,label,score,score\nv,0,1,Diving,1,0\n", "line 1: repeated column 'score'"),
+        ("video_id,start_s,end_s,label,score\nx,v,0,1,Diving,0.5\n", "line 2: 6 fields, the header names 5"),
+        ("video_id,start_s,end_s,label,score\nv,0,1,Diving,0.5,\n", "line 2: 6 fields, .*\n.*commas too many"),
+        ("video_id,start_s,end_s,label,score\nv,0,1,Diving\n", "line 2: 4 fields"),
+        ("video_id,start_s,end_s,label,score\n\n\nv,0,1,Diving,0.5\n\nv,3,1,Diving,0.5\n", "line 6: ends before"),
+        ("video_id,start_s,end_s,label,score\nv,-1e308,1e308,Diving,0.5\n", "line 2: a time is beyond"),
         ("", "not a CSV"),
         ("video_id,start_s,end_s,label,score\nv,0,1,Diving,0.5\nv,0,x,Diving,0.5\n", "line 3: a number is missing"),
         ("video_id,start_s,end_s,label,score\nv,0,1,Diving,nan\n", "line 2: a number is missing"),
         ("video_id,start_s,end_s,label,score\nv,0,1,Diving,inf\n", "line 2: a number is missing"),
         ("video_id,start_s,end_s,label,score\nv,3,1,Diving,0.5\n", "line 2: ends before it starts"),
         ("video_id,start_s,end_s,label,score\nv,0,1,Skating,0.5\n", "line 2: label 'Skating' is not a class"),
-        ("video_id,start_s,end_s,label,score\n1,2,3,4,5,6,7\n1,2\n", "CSV|not a class|missing"),
+        ("video_id,start_s,end_s,label,score\n1,2,3,4,5,6,7\n1,2\n", "line 2: 7 fields.*line 3: 2 fields"),
     ],
 )
 def test_bad_csv_names_its_line(tmp_path, content, what) -> None:
@@ -135,11 +148,28 @@ def test_bad_csv_names_its_line(tmp_path, content, what) -> None:
         ({"results": {"v": [DETECTION | {"segment": [10**400, 1]}]}}, "needs"),
         ({"results": {"v": [DETECTION, DETECTION | {"segment": [2, 1]}]}}, "video 'v', detection 1: ends before"),
         ({"results": {"v": [DETECTION | {"label": 3}]}}, "label '3' is not a class"),
+        ({"results": {"v": [DETECTION | {"segment": [-1e308, 1e308]}]}}, "detection 0: a time is beyond"),
     ],
 )
 def test_bad_json_names_its_detection(tmp_path, content, what) -> None:
     with pytest.raises(InputError, match=what):
         read_detections(written(tmp_path, content), TRUTH)
+
+
+def test_many_bad_detections_are_refused_in_one_pass(tmp_path) -> None:
+    """Naming a row took a walk over all before it: an hour here, now part of a second."""
+    bad = DETECTION | {"segment": [2, 1]}
+    with pytest.raises(InputError, match=r"'w', detection 3: ends before.*\n.*and 99996 more"):
+        read_detections(written(tmp_path, {"results": {"v": [DETECTION, bad], "w": [bad] * 100_000}}), TRUTH)
+
+
+def test_a_file_that_cannot_be_read_is_named_once_with_a_way_out(tmp_path) -> None:
+    (tmp_path / "false.json.gz").write_text("{}")
+    for name, way_out in (("nope.json", "check the path"), ("", "file in it"), ("false.json.gz", "without .gz")):
+        with pytest.raises(InputError) as refused:
+            read_ground_truth(tmp_path / name)
+        assert str(refused.value).count(str(tmp_path)) == 1
+        assert refused.value.what.startswith("cannot be read") and way_out in str(refused.value.remedy)
 
 
 def test_unreadable_files_are_named(tmp_path, monkeypatch) -> None:
