@@ -13,6 +13,8 @@ import numpy as np
 from tal_repro.data.dataset import AMBIGUOUS, FloatArray, IntArray, Problem
 from tal_repro.data.layouts import Layout
 
+MAX_SECONDS, MAX_FPS = 1e6, 1000.0  # 11 days; no video has more
+
 
 @dataclass
 class EntryReader:
@@ -33,14 +35,19 @@ class EntryReader:
         file = str(path or self.layout.annotation_file)
         self.problems.append(Problem(severity, file, where, what, remedy))
 
-    def number(self, value: Any, where: str, *, above: float | None = None, path: Path | None = None) -> float | None:
-        """Return a finite float, or None after noting why it is none."""
+    def number(
+        self, value: Any, where: str, *, above: float | None = None, most: float = math.inf, path: Path | None = None
+    ) -> float | None:
+        """Return a finite float within bounds, or None after noting why it is none."""
         number = _finite(value)
         if number is None:
             self.error(where, f"{short(value)} is not a finite number", path=path)
             return None
         if above is not None and not number > above:
             self.error(where, f"{number:g} is not above {above:g}", path=path)
+            return None
+        if number > most:
+            self.error(where, f"{number:g} is above {most:g}: no video has that", path=path)
             return None
         return number
 
@@ -90,7 +97,7 @@ def _segment(value: Any, where: str, duration_s: float, reader: EntryReader) -> 
     if not isinstance(value, list) or len(value) != 2:
         reader.error(f"{where}.segment", f"{short(value)} is not [start, end]")
         return None
-    start, end = (reader.number(bound, f"{where}.segment") for bound in value)
+    start, end = (reader.number(bound, f"{where}.segment", most=MAX_SECONDS) for bound in value)
     if start is None or end is None:
         return None
     if start < 0:

@@ -96,6 +96,5 @@ def _check_space(root: Path, source: Layout, dataset: DataSet) -> None:
     sizes = (os.stat(source.feature_file(video_id)).st_size for video_id in dataset.videos)  # noqa: PTH116 (one call)
     needed, free = sum(sizes) // 2, shutil.disk_usage(root).free
     if needed + SPARE_BYTES > free:
-        raise InputError(
-            f"needs {needed / 2**30:.2f} GiB, {free / 2**30:.2f} GiB are free", root, "free space on this disk"
-        )
+        what = f"needs {(needed + SPARE_BYTES) / 2**20:,.1f} MiB, {free / 2**20:,.1f} MiB are free"
+        raise InputError(what, root, "free space on this disk")

@@ -115,7 +115,7 @@ def _check_space(index_path: Path, needed: int) -> None:
     free = shutil.disk_usage(index_path.parent.parent).free
     if needed + SPARE_BYTES > free:
         raise InputError(
-            f"needs {needed / 2**30:.2f} GiB, {free / 2**30:.2f} GiB are free",
+            f"needs {(needed + SPARE_BYTES) / 2**20:,.1f} MiB, {free / 2**20:,.1f} MiB are free",
             index_path.parent,
             "free space on this disk, or pack as float16",
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.json_files import write_json
@@ -20,6 +20,7 @@ from tal_repro.errors import InputError
 
 GENERATOR_VERSION = 1  # raised whenever the same configuration gives other data
 SPARE_BYTES = 64 * 2**20
+LEAST_STEPS = feature_steps(5, 24)  # of a video: none is shorter or has fewer frames a second
 
 LayoutChoice = Literal["both", "actionformer", "tadtr", "annotations"]
 Progress = Callable[[int, int], None]
@@ -30,20 +31,25 @@ def write_synthetic(
     config: SyntheticConfig,
     layout: LayoutChoice = "both",
     progress: Progress | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a synthetic data set into a new or empty folder; a failure or interrupt leaves nothing there.
 
     Layout "annotations" writes both layouts without features. `progress(done, total)` is called after each video.
+    `notes` (file name -> JSON value) lie in the folder from the moment that it appears.
     Same config, same bytes (features: on the same numpy and kind of processor; elsewhere equal to rounding).
     """
     target = Path(out)
-    videos = invent_videos(config)
     classes = tuple(fact.name for fact in read_class_facts(config.classes))
     annotations_only = layout == "annotations"
     names: list[LayoutName] = [layout] if layout in ("actionformer", "tadtr") else ["actionformer", "tadtr"]
     _check_target(target)
+    if not annotations_only:  # the least possible first: inventing many videos takes a while
+        _check_space(target, config, LEAST_STEPS * (config.train_videos + config.test_videos), names)
+    videos = invent_videos(config)
     if not annotations_only:
-        _check_space(target, config, videos, names)
+        rows = sum(feature_steps(video.duration_s, video.fps) for video in videos)
+        _check_space(target, config, rows, names)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -51,6 +57,8 @@ def write_synthetic(
         raise InputError(f"cannot be made ({error.strerror})", target, "choose a folder you may write to") from None
     try:
         _write_all(building, config, videos, classes, names, annotations_only, progress)
+        for name, value in (notes or {}).items():
+            write_json(building / name, value)
         building.chmod(0o755)
         if target.exists():
             target.rmdir()  # empty: checked above; fails where somebody has just put a file there
@@ -96,15 +104,14 @@ def _check_target(target: Path) -> None:
         raise InputError("the folder is not empty", target, "name a new folder; nothing is overwritten")
 
 
-def _check_space(target: Path, config: SyntheticConfig, videos: list[SyntheticVideo], names: list[LayoutName]) -> None:
-    """Refuse before the first byte what will not fit on the disk."""
-    rows = sum(feature_steps(video.duration_s, video.fps) for video in videos)
+def _check_space(target: Path, config: SyntheticConfig, rows: int, names: list[LayoutName]) -> None:
+    """Refuse before the first byte what will not fit on the disk: `rows` features in each layout."""
     needed = int(rows * config.feature_dim * 4 * sum({"actionformer": 1.0, "tadtr": 0.5}[name] for name in names))
     existing = next(parent for parent in (target.absolute(), *target.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if needed + SPARE_BYTES > free:
         raise InputError(
-            f"needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free",
+            f"needs {(needed + SPARE_BYTES) / 2**20:,.0f} MiB, {free / 2**20:,.0f} MiB are free",
             target,
             "use fewer or shorter videos, a smaller --feature-dim, or one --layout",
         )

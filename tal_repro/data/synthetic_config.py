@@ -11,6 +11,7 @@ from typing import Any
 from tal_repro.data.dataset import SubsetName
 from tal_repro.errors import InputError
 
+MOST_VIDEOS = 100_000  # of a subset: 240 times the real THUMOS14
 SECONDS = (9.0, 1673.0)  # shortest and longest video of THUMOS14
 TWINS = ("Diving", "CliffDiving")  # every CliffDiving segment is also a Diving segment
 PARTNERS = ("CricketBowling", "CricketShot")  # mostly in the same videos
@@ -33,8 +34,8 @@ class SyntheticConfig:
         """Raise InputError for a value that no data set can have."""
         shortest, longest = self.seconds
         for wrong, name, value, remedy in (
-            (self.train_videos < 1, "videos", self.train_videos, "use 1 or more"),
-            (self.test_videos < 1, "test", self.test_videos, "use 1 or more"),
+            (not 1 <= self.train_videos <= MOST_VIDEOS, "videos", self.train_videos, f"use 1 to {MOST_VIDEOS}"),
+            (not 1 <= self.test_videos <= MOST_VIDEOS, "test", self.test_videos, f"use 1 to {MOST_VIDEOS}"),
             (not 4 <= self.feature_dim <= 65_536, "feature-dim", self.feature_dim, "use 4 to 65536"),
             (not 1 <= self.classes <= 20, "classes", self.classes, "THUMOS14 has 20: use 1 to 20"),
             (not 5 <= shortest <= longest <= 36_000, "seconds", self.seconds, "use 5 <= shortest <= longest <= 36000"),

@@ -90,6 +90,9 @@ BAD = {
     "duration": ({"duration": 0}, "not above 0"),
     "duration missing": ({"duration": None}, "not a finite number"),
     "fps": ({"fps": "30"}, "not a finite number"),
+    "endless": ({"duration": 1e308}, r"duration: 1e\+308 is above 1e\+06"),
+    "flicker": ({"fps": 1e308}, r"fps: 1e\+308 is above 1000"),
+    "never ends": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": [1, 1e308]}]}, "is above 1e"),
 }
 
 

@@ -260,8 +260,11 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
 
 def test_what_does_not_fit_on_the_disk_is_refused_before_the_first_byte(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 2**20})())
-    with pytest.raises(InputError, match=r"GiB are free"):
+    with pytest.raises(InputError, match=r"1 MiB are free"):
         write_synthetic(tmp_path / "out", TINY)
+    monkeypatch.setattr("tal_repro.data.synthetic.invent_videos", lambda config: pytest.fail("invented in vain"))
+    with pytest.raises(InputError, match=r"needs [\d,]+ MiB"):
+        write_synthetic(tmp_path / "out", SyntheticConfig(train_videos=100_000))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -282,6 +285,7 @@ def test_a_weird_path_is_only_a_path(weird_path):
     [
         {"videos": 0},
         {"test": -1},
+        {"videos": 10**11},
         {"classes": 21},
         {"classes": True},
         {"feature_dim": 2},
