@@ -41,7 +41,9 @@ def test_json_alone_on_standard_output_follows_the_schema():
     low, high = answer["interval"]
     assert low <= answer["prediction"] <= high and answer["last_value"] == 66.25 and answer["answerable"]
     assert answer["horizon"]["prediction"] > answer["prediction"]
-    assert answer["gain"]["at_horizon"] > 0.5 > answer["gain"]["at_target"]
+    assert answer["target"] == 100 and answer["gain"]["at_target"] is None  # that much has been measured
+    further = as_json(GOOD, "--target", "105")["gain"]
+    assert further["at_horizon"] > 0.5 > further["at_target"]
 
 
 def test_options_move_the_question():

@@ -17,7 +17,6 @@ from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native import NATIVE_VERSION
 from tal_repro.engines.native.checkpoint import load_checkpoint
 from tal_repro.engines.native.clock import Clock, table2_seconds
-from tal_repro.engines.native.freed_memory import keep_freed_memory
 from tal_repro.engines.native.session import open_training
 from tal_repro.engines.native.trainer import Trainer
 from tal_repro.models import build, model_entry
@@ -38,7 +37,6 @@ class NativeAdapter:
     def train(self, run: RunContext) -> None:
         """Train and evaluate; write epochs, metrics and detections; go on from a checkpoint that is there."""
         hooks.event("run", "start", values={"model": self.model, "engine": self.engine})
-        keep_freed_memory()
         trainer = _open(run)
         trainer.run()
         with trainer.clock.phase("eval", trainer.epochs_done - 1, purpose="detections"):

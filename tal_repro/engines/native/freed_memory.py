@@ -2,6 +2,8 @@
 
 By default glibc gives large blocks back to the kernel and gets zeroed pages for the next step: 14,000 page faults a
 step of TadTR, 3 to 7 % of its CPU time. Kept, the same blocks serve step after step; the peak stays what it was.
+Executors ask for it in the processes that they give to one run each: what is measured later in a process would miss
+memory that is already there.
 """
 
 from __future__ import annotations
@@ -20,5 +22,7 @@ def keep_freed_memory(keep: bool = True) -> bool:
     """Keep freed blocks in this process, or give them back as glibc does; return whether the allocator obeyed."""
     if not sys.platform.startswith("linux"):
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    return mallopt is not None and all(mallopt(name, value) == 1 for name, value in (KEEP if keep else RETURN))
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):  # musl has none
+        return False
+    return all(libc.mallopt(name, value) == 1 for name, value in (KEEP if keep else RETURN))

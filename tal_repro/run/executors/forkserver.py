@@ -19,6 +19,7 @@ import warnings
 from typing import Any, TextIO
 
 from tal_repro.engines.child import die_with_parent
+from tal_repro.engines.native.freed_memory import keep_freed_memory
 
 _STOPPED = 143
 
@@ -51,8 +52,11 @@ class ForkServer:
             for descriptor in self.inherited:
                 os.close(descriptor)
             os.open(os.devnull, os.O_RDONLY)  # becomes 0: nothing a run opens may land there
+            from tal_repro.run.experiments import WITHOUT_CHECKPOINT
             from tal_repro.run.worker import Job, run_job
 
+            if job["spec"]["engine"] == "native" and job["spec"]["experiment"] not in WITHOUT_CHECKPOINT:
+                keep_freed_memory()  # a training; what measures memory wants it given back
             status = run_job(Job(**job), computed=lambda: self._tell_computed(slot))
         except BaseException:
             import traceback
