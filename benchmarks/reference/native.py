@@ -50,7 +50,7 @@ class NativePyramid:
 
     def detections(self, outputs: PyramidOutputs) -> tuple[Any, Any, Any]:
         """Return segments in seconds, scores and labels of a single video after NMS."""
-        (candidates,) = self.model.decode(outputs)
+        (candidates,) = self.model.decode(outputs, torch.tensor(outputs.lengths))
         most = self.recipe.max_detections
         return pyramid_detections(*candidates, fps=FPS, duration_s=duration(outputs), max_detections=most)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,16 +13,26 @@ from tal_repro.errors import InputError
 if TYPE_CHECKING:
     from tal_repro.models.interface import Target
 
+WHOLE = (torch.int8, torch.int16, torch.int32, torch.int64)  # bool and uint8 would be read as masks
+LONGEST = 2**31 - 1  # a length whose bound is on an accelerator, which is not waited for
+AUTOCAST = (torch.float32, torch.float16, torch.bfloat16)  # what it turns into its own type
 
-def check_features(features: Tensor, lengths: Tensor, channels: int, model: str) -> list[int]:
+
+def check_features(features: Tensor, lengths: Tensor, channels: int, model: str, dtype: torch.dtype) -> list[int]:
     """Return the lengths as numbers; raise InputError unless features are [B, channels, T], finite, and long enough.
+
+    Features have the weights' `dtype`; under autocast they may be float32, float16 or bfloat16.
 
     Values are checked on the CPU only: on an accelerator the check would make every step wait for the device, and the
     data layer has checked them before.
     """
     where = f"{model} forward"
+    if not isinstance(features, Tensor):
+        raise InputError(f"features must be a tensor, got {type(features).__name__}", where)
     if features.ndim != 3 or not features.is_floating_point():
         raise InputError(f"features must be float [B, C, T], got {features.dtype} {tuple(features.shape)}", where)
+    if features.dtype != dtype and not (features.dtype in AUTOCAST and torch.is_autocast_enabled(features.device.type)):
+        raise InputError(f"features are {features.dtype}, the model's weights {dtype}", where, f"give them as {dtype}")
     if features.shape[0] == 0 or features.shape[2] == 0:
         raise InputError(f"empty batch: features {tuple(features.shape)}", where)
     if features.shape[1] != channels:
@@ -30,16 +41,22 @@ def check_features(features: Tensor, lengths: Tensor, channels: int, model: str)
             where,
             f"build the model with feature_dim={features.shape[1]}, or transpose features stored as [T, C]",
         )
-    if lengths.shape != features.shape[:1] or lengths.is_floating_point():
-        raise InputError(
-            f"lengths must be {features.shape[0]} integers, got {lengths.dtype} {tuple(lengths.shape)}", where
-        )
-    numbers: list[int] = lengths.tolist()
-    for index, length in enumerate(numbers):
-        if not 1 <= length <= features.shape[2]:
-            raise InputError(f"length {length} of sample {index} is not in 1 ... {features.shape[2]}", where)
+    numbers = read_lengths(lengths, [features.shape[2]] * features.shape[0], where)
     if features.device.type == "cpu":
         _check_finite(features, numbers, where)
+    return numbers
+
+
+def read_lengths(lengths: Tensor, longest: Sequence[int], where: str) -> list[int]:
+    """Return the lengths as numbers; raise InputError unless there is one of 1 ... `longest` for each sample."""
+    if not isinstance(lengths, Tensor):
+        raise InputError(f"lengths must be a tensor of integers, got {type(lengths).__name__}", where)
+    if lengths.shape != (len(longest),) or lengths.dtype not in WHOLE:
+        raise InputError(f"lengths must be {len(longest)} integers, got {lengths.dtype} {tuple(lengths.shape)}", where)
+    numbers: list[int] = lengths.tolist()
+    for index, (length, most) in enumerate(zip(numbers, longest, strict=True)):
+        if not 1 <= length <= most:
+            raise InputError(f"length {length} of sample {index} is not in 1 ... {most}", where)
     return numbers
 
 
@@ -60,12 +77,24 @@ def check_targets(targets: list[Target], batch: int, classes: int, model: str) -
         raise InputError(f"{len(targets)} targets for a batch of {batch}", f"{model} loss")
     for index, target in enumerate(targets):
         where = f"{model} loss, target of sample {index}"
-        segments, labels = target["segments"], target["labels"]
+        segments, labels = (_tensor_of(target, field, where) for field in ("segments", "labels"))
         if segments.ndim != 2 or segments.shape[1] != 2 or labels.shape != segments.shape[:1]:
             raise InputError(f"segments {tuple(segments.shape)} and labels {tuple(labels.shape)} do not match", where)
         if len(labels) == 0:
             continue
-        if labels.is_floating_point() or int(labels.min()) < 0 or int(labels.max()) >= classes:
-            raise InputError(f"labels must be integers in 0 ... {classes - 1}, got {labels.tolist()}", where)
+        if labels.dtype not in WHOLE or int(labels.min()) < 0 or int(labels.max()) >= classes:
+            found = f"{labels.dtype} {labels.tolist()}"
+            raise InputError(f"labels must be integers in 0 ... {classes - 1}, got {found}", where)
         if not bool((segments[:, 0] < segments[:, 1]).all()):  # false for NaN as well
             raise InputError(f"segments must start before they end, got {segments.tolist()}", where)
+        if not bool(segments.isfinite().all()):
+            raise InputError(f"segments must be finite, got {segments.tolist()}", where)
+
+
+def _tensor_of(target: Any, field: str, where: str) -> Tensor:
+    if not isinstance(target, Mapping) or field not in target:
+        raise InputError(f"no {field!r}", where, "give each target as {'segments': [N, 2], 'labels': [N]}")
+    value = target[field]
+    if not isinstance(value, Tensor) or value.is_complex():
+        raise InputError(f"{field} must be a tensor of real numbers, got {type(value).__name__}", where)
+    return value

@@ -16,7 +16,7 @@ from tal_repro.errors import InputError
 from tal_repro.models import decoding, pyramid_loss
 from tal_repro.models.actionformer import ActionFormerEncoder
 from tal_repro.models.heads import PRIOR, Head, PackedLevels
-from tal_repro.models.inputs import check_features, check_targets
+from tal_repro.models.inputs import check_features, check_targets, read_lengths
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.layers import ConvNorm
 from tal_repro.models.levels import Level, Padding, plan_levels
@@ -95,7 +95,7 @@ class PyramidDetector(nn.Module):
 
         Raises InputError (a ValueError) naming the sample for wrong shapes, lengths beyond T, or values not finite.
         """
-        numbers = check_features(features, lengths, self.recipe.feature_dim, self.name)
+        numbers = check_features(features, lengths, self.recipe.feature_dim, self.name, self.embed[0].conv.weight.dtype)
         totals = [self.padded_length(length) for length in numbers]
         keep = self._draw_keep(len(numbers), features)
         if self.padding != "sample" and len(set(totals)) == 1:
@@ -114,12 +114,12 @@ class PyramidDetector(nn.Module):
         check_targets(targets, len(outputs.lengths), self.recipe.num_classes, self.name)
         return pyramid_loss.loss(self, outputs, targets)
 
-    def decode(self, outputs: PyramidOutputs, lengths: Tensor | None = None) -> list[Candidates]:
+    def decode(self, outputs: PyramidOutputs, lengths: Tensor) -> list[Candidates]:
         """Return candidates per sample: level by level, by falling score, in feature steps; before NMS.
 
-        `lengths` is taken from the outputs when left out.
+        `lengths` [B] may be shorter than those of the outputs, whose points behind them are then left out.
         """
-        return decoding.decode(self, outputs, outputs.lengths if lengths is None else lengths.tolist())
+        return decoding.decode(self, outputs, read_lengths(lengths, outputs.lengths, f"{self.name} decode"))
 
     def upstream_form(self, on: bool = True) -> PyramidDetector:
         """Switch to upstream's arithmetic (padding, chunked attention, separate levels), for counting its MACs."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tal_repro.models.inputs import check_features
+from tal_repro.models.inputs import LONGEST, check_features, read_lengths
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.linear import Linear, linear
 from tal_repro.models.recipes import TadtrRecipe
@@ -99,10 +99,11 @@ class TadTR(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> TadtrOutputs:
         """Map features [B, C, T] and lengths [B] to raw outputs; ValueError names a bad shape, length or value."""
-        numbers = check_features(features, lengths, self.recipe.feature_dim, self.name)
+        channels, dtype = self.recipe.feature_dim, self.input_projection.weight.dtype
+        numbers = check_features(features, lengths, channels, self.name, dtype)
         total = features.shape[2]
         if not self.mask_padding and min(numbers) < total:  # the tail counts as video: it has to be finite too
-            check_features(features, torch.full_like(lengths, total), self.recipe.feature_dim, self.name)
+            check_features(features, torch.full_like(lengths, total), channels, self.name, dtype)
         lengths = lengths.to(features.device)
         valid = lengths if self.mask_padding else torch.full_like(lengths, total)
         padding = None
@@ -123,11 +124,13 @@ class TadTR(nn.Module):
     def decode(self, outputs: TadtrOutputs, lengths: Tensor) -> list[Candidates]:
         """Return each sample's best (query, class) pairs, best first; scores are class times actionness.
 
-        Segments are float64 steps, not clipped to the input: exact products of the raw outputs.
+        Segments are float64 steps, not clipped to the input: exact products of the raw outputs. `lengths` [B] only has
+        to be legal.
         """
         batch, queries, classes = outputs.logits.shape[1:]
-        if len(lengths) != batch:
-            raise ValueError(f"{len(lengths)} lengths for outputs of {batch} samples")
+        # an accelerator is not waited for; nothing is read at these lengths
+        on_host = outputs.steps.device.type == "cpu"
+        read_lengths(lengths, outputs.steps.tolist() if on_host else [LONGEST] * batch, "tadtr decode")
         scores = outputs.logits[-1].sigmoid()
         if outputs.actionness is not None:
             scores = scores * outputs.actionness

@@ -55,7 +55,7 @@ def normalised_truth(outputs: TadtrOutputs, targets: list[Target], num_classes: 
     padded = pad_sequence([t["segments"].to(device, torch.float64).view(-1, 2) for t in targets], batch_first=True)
     start, end = (padded / outputs.steps[:, None, None]).unbind(-1)
     segments = torch.stack(((start + end) / 2, end - start), -1).to(outputs.segments.dtype)
-    labels = pad_sequence([t["labels"].to(device) for t in targets], batch_first=True)
+    labels = pad_sequence([t["labels"].to(device, torch.long) for t in targets], batch_first=True)
     return Truth(segments, labels, [len(t["labels"]) for t in targets])
 
 

@@ -70,6 +70,8 @@ def native_state(upstream: dict[str, Tensor]) -> dict[str, Tensor]:
             _check_alias(upstream, key)
             continue
         name = native_name(key)
+        if name in native:
+            raise InputError(f"{key!r} and another key are both {name!r}", "checkpoint for tadtr")
         native[name] = value.flatten() if name == "level_embedding" else value  # upstream's is [1, C]
     return native
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tal_repro.models.interface import Localizer
     from tal_repro.models.tadtr import TadTR
 
+REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 # pattern of an upstream name -> native name; the first that matches is taken
 _ATTENTION = r"attn\.(query|key|value)"
 _SHARED = (
@@ -83,6 +85,9 @@ def select_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
         if isinstance(state.get(key), dict):
             state = state[key]
             break
+    for name in state:
+        if not isinstance(name, str):
+            raise InputError(f"key {name!r} is {type(name).__name__}, not a name", "checkpoint")
     while state and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     for name, value in state.items():
@@ -92,8 +97,13 @@ def select_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def load(model: Localizer, state: Mapping[str, Any]) -> None:
-    """Load an upstream checkpoint into `model`; raise InputError for a missing, surplus or mis-shaped key."""
+    """Load an upstream checkpoint into `model`, whole or not at all.
+
+    Raises InputError for a missing, surplus or mis-shaped key, and for one that holds no finite real numbers.
+    """
     weights = select_state(state)
+    for name, value in weights.items():
+        _check_values(name, value)
     if model.name == "tadtr":
         from tal_repro.models import tadtr_weights
 
@@ -106,6 +116,8 @@ def load(model: Localizer, state: Mapping[str, Any]) -> None:
         native = native_name(model.name, name)
         if native is None or native not in own:
             raise InputError(f"surplus key {name!r}", f"checkpoint for {model.name}", _remedy(model.name))
+        if native in found:
+            raise InputError(f"{found[native]!r} and {name!r} are one weight", f"checkpoint for {model.name}")
         found[native] = name
     missing = sorted(set(own) - set(found))
     if missing:
@@ -119,6 +131,16 @@ def load(model: Localizer, state: Mapping[str, Any]) -> None:
 
 def _remedy(model: str) -> str:
     return f"give a checkpoint of {model} built with the same recipe"
+
+
+def _check_values(name: str, value: Tensor) -> None:
+    if value.dtype not in REAL or value.layout != torch.strided or value.is_meta:
+        kind = "without content" if value.is_meta else str(value.layout).removeprefix("torch.")
+        raise InputError(
+            f"{name!r} is {value.dtype} ({kind})", "checkpoint", "weights are plain tensors of 16, 32 or 64-bit floats"
+        )
+    if not torch.isfinite(value.float()).all():  # as the model will hold it
+        raise InputError(f"{name!r} holds NaN or infinity", "checkpoint", "take one saved before the training diverged")
 
 
 def _check_shape(name: str, value: Tensor, parameter: Tensor) -> None:
