@@ -166,6 +166,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float) and math.isfinite(value) and value.is_integer() and abs(value) < 2**53:
         return int(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{value!r} cannot be part of a run specification", None, "use a finite number")
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise InputError(f"a {type(value).__name__} cannot be part of a run specification")

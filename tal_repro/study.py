@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from tal_repro.engines.registry import ENGINES, engine_for, engine_version
 from tal_repro.errors import InputError
+from tal_repro.models.recipe_checks import check_recipe
 from tal_repro.models.recipes import with_overrides
 from tal_repro.models.registry import MODELS, model_entry
 from tal_repro.spec import (
@@ -25,7 +27,11 @@ from tal_repro.spec import (
     Unit,
     canonical_json,
 )
+from tal_repro.study_checks import check_fit, check_size, read_options
 from tal_repro.study_file import Table, read_table
+
+if TYPE_CHECKING:
+    from tal_repro.data.synthetic_config import SyntheticConfig
 
 SHIPPED = Path(__file__).parent / "studies"
 ADDED = "added"  # among the models of an experiment: all beyond the four
@@ -33,6 +39,7 @@ SCOPES = ("core", "full", "every-percent")  # each holds the ones before it
 PLANNED = ("baseline", "data_sweep", "ablation", "macs", "inference", "trace")
 MEASURED = ("macs", "inference")  # of the model alone: no data, no training
 SETTABLE = ("engine", "device", "precision", "threads", "repeats", "synthetic")
+MACHINE = "of the machine: jobs_per_gpu, hang_seconds, slurm.*"  # read by run.machine
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,12 @@ class Grid:
     threads: int
     recipe: Mapping[str, Any]
     options: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Return how many runs it has, listing none."""
+        swept = len(self.percentages) * self.repeats
+        return len(self.models) * len(self.engines) * (swept or len(self.seeds))
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,9 @@ def _overrides(recipes: Mapping[str, Mapping[str, Any]], grid: Grid, model: str)
 
 def resolve_recipe(model: str, engine: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return every hyper-parameter of a run as plain values (native's draws do not depend on its worker count)."""
-    recipe = dataclasses.asdict(with_overrides(model_entry(model).recipe, dict(overrides)))
+    typed = with_overrides(model_entry(model).recipe, dict(overrides))
+    check_recipe(model, typed)
+    recipe = dataclasses.asdict(typed)
     if engine == "native":
         recipe.pop("loader_workers", None)
     return recipe
@@ -158,6 +173,7 @@ def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> 
     defaults = top.table("defaults")
     data = top.table("data")
     synthesis = data.table("synthesis")
+    made = _read_synthesis(synthesis.values, path)
     cost = top.table("cost")
     seconds = cost.table("run_seconds")
     recipes = top.table("recipes")
@@ -181,9 +197,9 @@ def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> 
         raise seconds.error(unknown[0], seconds.values[unknown[0]], f"use: training, {', '.join(MEASURED)}")
     for table in (top, defaults, data, cost):
         table.reject_unknown()
-    for grid in study.grids:  # a wrong hyper-parameter is told when the study is read
-        for model in grid.models:
-            _checked_recipe(study, grid, model)
+    check_size([grid.size for grid in study.grids], f"{path}: experiments")
+    _check_policies(study)
+    _check_recipes(study, made)
     return study
 
 
@@ -203,7 +219,7 @@ def _read_data(data: Table, synthesis: Mapping[str, Any], synthetic: bool) -> Da
 def _read_settings(settings: Mapping[str, str]) -> dict[str, Any]:
     unknown = sorted(set(settings) - set(SETTABLE))
     if unknown:
-        raise InputError(f"unknown setting {unknown[0]!r}", "--set", f"use one of: {', '.join(SETTABLE)}")
+        raise InputError(f"unknown setting {unknown[0]!r}", "--set", f"use one of: {', '.join(SETTABLE)}; {MACHINE}")
     table: dict[str, Any] = dict(settings)
     for name in ("threads", "repeats"):
         if name in table:
@@ -245,9 +261,11 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
         ),
         threads=table.integer("threads", defaults.integer("threads", 1, low=1), low=1),
         recipe=MappingProxyType(table.table("recipe").values),
-        options=MappingProxyType(table.table("options").values),
+        options=MappingProxyType(read_options(table, experiment)),
     )
     table.reject_unknown()
+    if not grid.engines:
+        raise table.error("engines", [], f"name at least one of: {', '.join(engines)}")
     if grid.precision != "fp32" and "upstream" in grid.engines:
         where = f"{table.where}.precision"
         raise InputError("the authors' code knows fp32 only", where, "engine = native for bf16 (--set engine=native)")
@@ -267,8 +285,38 @@ def _models(table: Table, names: list[str]) -> list[str]:
     return names
 
 
-def _checked_recipe(study: Study, grid: Grid, model: str) -> None:
+def _check_policies(study: Study) -> None:
+    for index, grid in enumerate(study.grids):
+        if grid.policy == "published" and study.data.synthetic:
+            where = f"{study.path}: experiments[{index}].policy"
+            raise InputError("the published subsets are of the real THUMOS14", where, "use another policy: uniform")
+
+
+def _read_synthesis(synthesis: Mapping[str, Any], path: Path) -> SyntheticConfig | None:
+    if not synthesis:
+        return None
+    from tal_repro.data.synthetic_config import synthetic_config
+
+    return synthetic_config(synthesis, f"{path}: data.synthesis")
+
+
+def _check_recipes(study: Study, made: SyntheticConfig | None) -> None:
+    """Raise InputError for a wrong hyper-parameter when the study is read, and not in its runs."""
+    for model, overrides in study.recipes.items():
+        with _recipe_of(study, model):
+            with_overrides(model_entry(model).recipe, dict(overrides))
+    for grid in study.grids:
+        for model in grid.models:
+            with _recipe_of(study, model):
+                recipe = resolve_recipe(model, grid.engines[0], _overrides(study.recipes, grid, model))
+                canonical_json(recipe)
+                if made and grid.experiment not in MEASURED:
+                    check_fit(recipe, made)
+
+
+@contextmanager
+def _recipe_of(study: Study, model: str) -> Iterator[None]:
     try:
-        resolve_recipe(model, grid.engines[0], _overrides(study.recipes, grid, model))
+        yield
     except InputError as error:
         raise InputError(error.what, f"{study.path}: recipe of {model}", error.remedy) from None

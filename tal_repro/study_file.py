@@ -38,10 +38,10 @@ class Table:
     def flag(self, key: str, default: bool) -> bool:
         return bool(self._typed(key, default, bool, "true or false"))
 
-    def number(self, key: str, default: Any = _REQUIRED, low: float = float("-inf")) -> float:
+    def number(self, key: str, default: Any = _REQUIRED, low: float = 0.0, high: float = 1e9) -> float:
         value = self._typed(key, default, (int, float), "a number")
-        if not low <= value < float("inf"):
-            raise self.error(key, value, f"use a number of {low:g} or more")
+        if not low <= value <= high:
+            raise self.error(key, value, f"use a number of {low:g} or more, at most {high:g}")
         return float(value)
 
     def integer(self, key: str, default: Any = _REQUIRED, low: int = 0) -> int:
@@ -71,6 +71,8 @@ class Table:
             span = Table(raw, f"{self.where}.{key}")
             low, high, step = span.integer("from", low=1), span.integer("to", low=1), span.integer("step", 1, low=1)
             span.reject_unknown()
+            for value in (low, high):  # before the list is made
+                check_percent(value, span.where)
             raw = list(range(low, high + 1, step))
             self.values[key] = raw
         values = self._list(key)
@@ -135,7 +137,8 @@ def read_table(path: Path) -> Table:
             raise InputError(f"larger than {_MAX_BYTES} bytes: not a study file", path)
         return Table(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path) from None
+        remedy = "check the path, or name a shipped study (--study demo)"
+        raise InputError(f"cannot be read ({error.strerror})", path, remedy) from None
     except UnicodeDecodeError:
         raise InputError("not UTF-8 text", path) from None
     except tomllib.TOMLDecodeError as error:

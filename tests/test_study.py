@@ -148,3 +148,102 @@ def test_a_study_that_is_no_text_or_far_too_long_is_refused(tmp_path: Path) -> N
     path.write_bytes(b"#" * (2 << 20))
     with pytest.raises(InputError, match="not a study file"):
         load_study(str(path))
+
+
+SYNTHETIC = HEAD + "synthesis = { videos = 8, test = 4, feature_dim = 16, classes = 3, seconds = [20, 30] }\n"
+MAXER = SWEEP.replace("tadtr", "temporalmaxer")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ('epochs = "6"', r"mine.toml: recipe of tadtr: epochs = '6' is not a int.*default is epochs = 15"),
+        ("epochs = 0", "epochs = 0.*1 or more"),
+        ("epochs = -1", "epochs = -1.*1 or more"),
+        ("epochs = true", "epochs = True is not a int"),
+        ("batch_size = 0", "batch_size = 0.*1 or more"),
+        ("learning_rate = nan", "learning_rate = nan.*finite"),
+        ("learning_rate = 1979-05-27", "learning_rate = .* is not a float"),
+        ("dropout = 1.5", "dropout = 1.5.*from 0 to 1"),
+        ('budget = "hours"', "budget = 'hours'.*use one of: epochs, steps"),
+        ("hidden_dim = 48\nattention_heads = 5", "48 is not a multiple of 5 attention_heads"),
+    ],
+)
+def test_a_wrong_hyper_parameter_is_told_by_name(write, recipe: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    for text in (SWEEP, MAXER):  # told of a model that no experiment names, too: its recipe is there to be used
+        if text == MAXER and "heads" in recipe:
+            continue
+        with pytest.raises(InputError, match=f"(?s){message}"):
+            load_study(write(f"{HEAD}{text}[recipes.tadtr]\n{recipe}\n"))
+
+
+def test_levels_and_their_ranges_must_match(write) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match="recipe of temporalmaxer: 6 regression_ranges for 4 levels"):
+        load_study(write(HEAD + MAXER + "[recipes.temporalmaxer]\nlevels = 4\n"))
+    with pytest.raises(InputError, match=r"(?s)regression_ranges = .*use a list of \[low, high\]"):
+        load_study(write(HEAD + MAXER + "recipe = { levels = 1, regression_ranges = [[8, 0]] }\n"))
+
+
+def test_a_recipe_fits_the_data_that_the_study_makes(write) -> None:  # type: ignore[no-untyped-def]
+    fitting = "[recipes.tadtr]\nfeature_dim = 16\nnum_classes = 3\n"
+    macs = '[[experiments]]\nexperiment = "macs"\nfeature_lengths = [100]\n'  # of the model at full size: no data
+    assert load_study(write(SYNTHETIC + SWEEP + macs + fitting)).runs()
+    with pytest.raises(InputError, match=r"num_classes = 5, but \[data\].synthesis makes classes = 3"):
+        load_study(write(SYNTHETIC + SWEEP + fitting.replace("= 3", "= 5")))
+    with pytest.raises(InputError, match=r"(?s)feature_dim = 32, but .*set feature_dim = 16"):
+        load_study(write(SYNTHETIC + SWEEP + fitting.replace("= 16", "= 32")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("videos = 8", "videos = 0", "data.synthesis: videos = 0.*use 1 "),
+        ("videos = 8", 'videos = "8"', "data.synthesis: videos = '8'.*whole number"),
+        ("videos = 8", "videos = 1979-05-27", "data.synthesis: videos = .*whole number"),
+        ("test = 4", "test = 4, foo = 2", "data.synthesis: unknown key 'foo'"),
+    ],
+)
+def test_a_wrong_synthesis_is_told_when_the_study_is_read(write, old: str, new: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        load_study(write(SYNTHETIC.replace(old, new) + SWEEP))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "options", "message"),
+    [
+        ("baseline", "evaluate_evry = 2", r"experiments\[0\].options: unknown key 'evaluate_evry'.*evaluate_every"),
+        ("baseline", "evaluate_every = -2", "evaluate_every = -2.*1 or more"),
+        ("baseline", "evaluate_every = nan", "evaluate_every = nan.*whole number"),
+        ("baseline", "interval_s = 0.5", "unknown key 'interval_s'"),
+        ("trace", "interval_s = 0.01", "interval_s = 0.01.*0.05 or more, at most 3600"),
+        ("inference", "evaluate_every = 2", "unknown key 'evaluate_every'.*effort"),
+        ("inference", "effort = { min_samples = 0 }", "options.effort: min_samples = 0"),
+        ("inference", "effort = { samples = 3 }", "options.effort: unknown key 'samples'"),
+        ("macs", "effort = {}", "unknown key 'effort'"),
+    ],
+)
+def test_an_option_that_nothing_reads_is_refused(write, experiment: str, options: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    lengths = "feature_lengths = [100]\n" if experiment in ("macs", "inference") else ""
+    table = f'[[experiments]]\nexperiment = "{experiment}"\n{lengths}options = {{ {options} }}\n'
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        load_study(write(HEAD + table))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SWEEP.replace("[10, 50]", "{ from = 1, to = 1000000000000 }"), "percentages: percentage 1000000000000"),
+        (SWEEP.replace("repeats = 2", "repeats = 30000000"), r"60000000 runs, .*experiments\[0\].*at most 1000000"),
+        (SWEEP + 'policy = "published"\n', r"experiments\[0\].policy: the published subsets are of the real THUMOS14"),
+        (SWEEP + "engines = []\n", "engines = .*name at least one of: native, upstream"),
+        (SWEEP + "[cost.run_seconds]\ntraining = inf\n", "training = inf.*at most 1e"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_before_it_is_made(write, text: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        load_study(write(HEAD + "synthetic = true\n" + text))
+
+
+def test_a_missing_study_file_is_told_with_a_remedy() -> None:
+    with pytest.raises(InputError, match=r"(?s)cannot be read.*remedy: check the path, or name a shipped study"):
+        load_study("/nowhere/at/all.toml")

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.study_options import open_study, study_options
+from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     from tal_repro.run.plan import Plan, PlannedRun
+
+MAX_PRICE = 1_000_000
 
 
 @click.command()
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--experiment", default=None, help="Short for --only experiment=...")
 @click.option("--model", default=None, help="Short for --only model=...")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at the same time.")
-@click.option("--price", type=click.FloatRange(0), default=None, help="Dollars an hour; default: the study's.")
+@click.option("--price", type=float, default=None, help="Dollars an hour; default: the study's.")
 @click.option("--probe", is_flag=True, help="Scale the estimates by 60 seconds of training on this machine.")
 @click.option("--data", type=click.Path(file_okay=False), default=None, help="Data set (for --probe).")
 @click.option("--list", "list_runs", is_flag=True, help="Show every run.")
@@ -44,6 +47,8 @@ def plan(
     from tal_repro.record import RunStore
     from tal_repro.run.plan import make_plan
 
+    if price is not None and not 0 <= price <= MAX_PRICE:  # nan too
+        raise InputError(f"{price:g} dollars an hour", "--price", f"use a number from 0 to {MAX_PRICE}")
     study, _ = open_study(study_name, settings)
     shorts = [f"{key}={value}" for key, value in (("experiment", experiment), ("model", model)) if value]
     only = ",".join(filter(None, [only, *shorts]))
@@ -54,7 +59,7 @@ def plan(
         factors = probe_study(study, scope, only, data, lambda line: click.echo(line, err=True))
     planned = make_plan(study, RunStore(results), scope, only, jobs, price, factors)
     if as_json:
-        click.echo(json.dumps(planned.to_json(), indent=1))
+        click.echo(json.dumps(planned.to_json(), indent=1, allow_nan=False))
         return
     click.echo(format_plan(planned))
     if list_runs:

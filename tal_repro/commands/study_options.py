@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 RESULTS = "results/runs"
 SCOPES = ("core", "full", "every-percent")
-# Settings of the machine, not of the results: everything else given by --set belongs to the study.
-MACHINE_SETTINGS = ("jobs_per_gpu", "hang_seconds", "slurm.")
 
 study_option = click.option(
     "--study", "study_name", default="paper", show_default=True, help="Shipped study, or a file."
@@ -41,19 +39,18 @@ def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def open_study(name: str, settings: tuple[str, ...]) -> tuple[Study, dict[str, str]]:
-    """Load a study under its settings; return it and the settings of the machine."""
+    """Load a study under its settings; return it and the settings of the machine, checked."""
+    from tal_repro.run.machine import check_machine, is_machine_setting
     from tal_repro.study import load_study
 
-    pairs = dict(_pair(text) for text in settings)
-    machine = {key: value for key, value in pairs.items() if key.startswith(MACHINE_SETTINGS)}
+    pairs: dict[str, str] = {}
+    for key, value in map(_pair, settings):
+        if key in pairs:
+            raise InputError(f"{key} is given twice: {pairs[key]!r} and {value!r}", "--set", f"give {key} once")
+        pairs[key] = value
+    machine = {key: value for key, value in pairs.items() if is_machine_setting(key)}
+    check_machine(machine)
     return load_study(name, {key: value for key, value in pairs.items() if key not in machine}), machine
-
-
-def whole_number(text: str, name: str) -> int:
-    """Parse a setting; raise InputError unless it is 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"{name} = {text!r}", "--set", "use a whole number of 1 or more")
-    return int(text)
 
 
 def default_data(results: str) -> Path:

@@ -79,13 +79,11 @@ def plan(
     precision: Precision = "fp32",
 ) -> RunSpec:
     """Return the specification of one training run on a data folder; its width and classes follow the data."""
-    import dataclasses
-
     from tal_repro.data import open_features
     from tal_repro.engines.registry import engine_version
-    from tal_repro.models.recipes import with_overrides
     from tal_repro.run.datasets import dataset_of
     from tal_repro.spec import DataSpec, RunSpec, SubsetSpec, check_percent
+    from tal_repro.study import resolve_recipe
 
     check_percent(percent, "--percent")
     if engine == "upstream" and precision != "fp32":
@@ -93,10 +91,10 @@ def plan(
     entry = model_entry(model)
     dataset = dataset_of(data_dir, model)
     fitted = {"feature_dim": open_features(data_dir).dim, "num_classes": len(dataset.classes), **overrides}
-    recipe = dataclasses.asdict(with_overrides(entry.recipe, fitted))
-    _check_kinds(dataclasses.asdict(entry.recipe), recipe)
-    if engine == "native":
-        recipe.pop("loader_workers")
+    try:
+        recipe = resolve_recipe(model, engine, fitted)
+    except InputError as error:
+        raise InputError(error.what, "--set", error.remedy) from None
     unit: Any = entry.unit
     return RunSpec(
         experiment="trace" if trace else "data_sweep",
@@ -127,16 +125,6 @@ def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             found[key.strip()] = value.strip()
     return found
-
-
-def _check_kinds(known: dict[str, Any], given: dict[str, Any]) -> None:
-    """Raise InputError for a hyper-parameter of another kind than its default (a whole number may stand for a real)."""
-    for key, default in known.items():
-        value = given[key]
-        fits = type(value) is type(default) or (isinstance(default, float) and type(value) is int)
-        if not fits:
-            kind = type(default).__name__.replace("tuple", "list")
-            raise InputError(f"{key} = {value!r} is not a {kind}", "--set", f"the default is {key} = {default!r}")
 
 
 def _cuda() -> bool:

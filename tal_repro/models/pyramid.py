@@ -20,6 +20,7 @@ from tal_repro.models.inputs import check_features, check_targets, read_lengths
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.layers import ConvNorm
 from tal_repro.models.levels import Level, Padding, plan_levels
+from tal_repro.models.recipe_checks import check_recipe
 from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.temporalmaxer import TemporalMaxerEncoder
 from tal_repro.models.tridet import TriDetEncoder
@@ -51,7 +52,7 @@ class PyramidDetector(nn.Module):
 
     def __init__(self, name: str, recipe: PyramidRecipe, padding: Padding = "sample") -> None:
         super().__init__()
-        _check_recipe(name, recipe)
+        check_recipe(name, recipe)
         self.name, self.recipe, self.padding = name, recipe, padding
         self.generator: torch.Generator | None = None
         width = recipe.embed_dim
@@ -200,23 +201,3 @@ def _stack(singles: list[PyramidOutputs]) -> PyramidOutputs:
         stack([single.ends for single in singles]),
         tuple(length for single in singles for length in single.lengths),
     )
-
-
-def _check_recipe(name: str, recipe: PyramidRecipe) -> None:
-    coarsest = 2 ** (recipe.levels - 1)
-    problems = {
-        f"max_seq_len {recipe.max_seq_len} is not a multiple of the coarsest stride {coarsest}": recipe.max_seq_len
-        % coarsest,
-        f"{len(recipe.regression_ranges)} regression_ranges for {recipe.levels} levels": len(recipe.regression_ranges)
-        != recipe.levels,
-        f"embed_dim {recipe.embed_dim} is not a multiple of {recipe.attention_heads} attention_heads": name
-        == "actionformer"
-        and recipe.embed_dim % recipe.attention_heads,
-        f"embed_dim {recipe.embed_dim} is not a multiple of TriDet's 16 groups": name == "tridet"
-        and recipe.embed_dim % 16,
-        f"embed_dim {recipe.embed_dim} is not a multiple of TemporalMaxer's 4 groups": name == "temporalmaxer"
-        and recipe.embed_dim % 4,
-    }
-    for problem, present in problems.items():
-        if present:
-            raise InputError(problem, f"recipe of {name}")

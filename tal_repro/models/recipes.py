@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tal_repro.errors import InputError
+from tal_repro.models.recipe_checks import check_value
 
 Budget = Literal["epochs", "steps"]
 
@@ -137,7 +138,7 @@ TADTR = TadtrRecipe()
 
 
 def with_overrides(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
-    """Return `recipe` with named fields replaced; raise InputError for a name it does not have."""
+    """Return `recipe` with named fields replaced; raise InputError for an unknown name or an impossible value."""
     known = {f.name for f in dataclasses.fields(recipe)}
     unknown = sorted(set(overrides) - known)
     if unknown:
@@ -146,6 +147,8 @@ def with_overrides(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
             remedy=f"use one of: {', '.join(sorted(known))}",
         )
     frozen = {k: _freeze(v) for k, v in overrides.items()}
+    for name, value in frozen.items():
+        check_value(name, value, getattr(recipe, name), own=isinstance(recipe, PyramidRecipe | TadtrRecipe))
     return dataclasses.replace(recipe, **frozen)
 
 

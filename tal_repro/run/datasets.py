@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from functools import cache
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
-from tal_repro.record import read_json, write_whole
+from tal_repro.record import read_json
 from tal_repro.run import locks
 from tal_repro.spec import DERIVED_MARK
 
@@ -106,7 +105,6 @@ def make_synthetic(data_dir: Path, study: Study, root: Path, say: Callable[[str]
 
         config = synthetic_config(study.synthesis, f"{study.path}: data.synthesis")
         say(f"making synthetic data in {data_dir}")
-        write_synthetic(data_dir, config)
-        write_whole(stamp, json.dumps(wanted).encode())
+        write_synthetic(data_dir, config, notes={STAMP: wanted})  # with its stamp at once: killed after it, it is whole
     finally:
         lock.release()

@@ -36,6 +36,7 @@ _NUMBERS: dict[str, Callable[[RunSpec], float | None]] = {
     "percent": lambda run: run.subset.percent if run.subset else None,
     "seed": lambda run: run.seed,
 }
+_RANGES = {"percent": (0.0, 100.0), "seed": (0.0, 2.0**63)}
 KEYS = ("id", *_TEXTS, *_NUMBERS)
 
 
@@ -61,6 +62,8 @@ class Term:
 def parse_filter(text: str) -> list[Term]:
     """Parse --only; raise InputError naming the term and what is allowed in its place."""
     terms = [_parse_term(part) for part in text.split(",") if part.strip()]
+    if text.strip() and not terms:
+        raise InputError(f"no condition in {text!r}", WHERE, "write key=value (model=tadtr) or leave it out")
     for index, term in enumerate(terms):
         for other in terms[:index]:
             if term.key == other.key and term.sign == other.sign == "=" and not set(term.values) & set(other.values):
@@ -106,10 +109,14 @@ def _value(key: str, text: str) -> Any:
         if text not in allowed:
             raise InputError(f"unknown {key} {text!r}", WHERE, f"use one of: {', '.join(allowed)}")
         return text
+    low, high = _RANGES[key]
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise InputError(f"{key} takes a number, not {text!r}", WHERE) from None
+        raise InputError(f"{key} takes a number, not {text!r}", WHERE, f"use {low:g} to {high:g}") from None
+    if not low <= value <= high:  # nan too
+        raise InputError(f"{key} {text}", WHERE, f"use a number from {low:g} to {high:g}")
+    return value
 
 
 def _there(runs: list[RunSpec]) -> str:

@@ -12,6 +12,7 @@ from tal_repro.errors import InputError
 from tal_repro.run import failures, locks
 from tal_repro.run.devices import find_devices
 from tal_repro.run.executors.local import LocalPool
+from tal_repro.run.machine import check_machine, hang_seconds, jobs_per_gpu
 from tal_repro.run.progress import Progress
 from tal_repro.run.runner import Runner, Settings, Summary
 from tal_repro.run.worker import read_outcome
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from tal_repro.study import Study
 
 Say = Callable[[str], None]
-HANG_SECONDS = 1800.0
 
 
 def run_plan(
@@ -38,7 +38,7 @@ def run_plan(
 ) -> Summary:
     """Execute what a plan has left; return how every selected run ended."""
     machine = machine or {}
-    hang_seconds = _seconds(machine.get("hang_seconds", str(HANG_SECONDS)))
+    check_machine(machine)
     check_results(store.root)
     by_id = {run.spec.run_id: run for run in plan.runs}
     done = [run.spec for run in plan.runs if run.status == "done"]
@@ -52,7 +52,7 @@ def run_plan(
         say(f"{reused} finished run{'s' * (reused != 1)} reused from {store.root}")
     if pending:
         prepare_data(plan.study, pending, data_dir, store.root, say)
-        settings = Settings(plan.study.given, data_dir, plan.study.alone, hang_seconds, plan.study.settings)
+        settings = Settings(plan.study.given, data_dir, plan.study.alone, hang_seconds(machine), plan.study.settings)
         summary = _run_on(executor, pending, store, settings, jobs, machine, say)
     else:
         summary = Summary()
@@ -79,8 +79,7 @@ def _run_on(
 
         return run_on_slurm(pending, store, settings, jobs, machine, say)
     specs = [run.spec for run in pending]
-    jobs_per_gpu = machine.get("jobs_per_gpu", "1")
-    devices = find_devices(specs, jobs, None if jobs_per_gpu == "auto" else _count(jobs_per_gpu))
+    devices = find_devices(specs, jobs, jobs_per_gpu(machine))
     slots = sum(device.capacity for device in devices)
     progress = Progress(len(pending), seconds, slots)
     pool = LocalPool(sorted({name for engine in {spec.engine for spec in specs} for name in warm_modules(engine)}))
@@ -109,19 +108,3 @@ def prepare_data(study: Study, pending: list[PlannedRun], data_dir: Path | None,
     if study.synthesis:
         make_synthetic(data_dir, study, root, say)
     open_dataset(data_dir, needing[0])
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"jobs_per_gpu = {text!r}", "--set", "use a whole number of 1 or more, or auto")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise InputError(f"hang_seconds = {text!r}", "--set", "use a number of seconds above 0")
-    return value

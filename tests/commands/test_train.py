@@ -46,6 +46,9 @@ def test_train_prints_both_selections_and_is_reused(data_dir: Path, tmp_path: Pa
     [
         (("--set", "no_such=1"), "unknown hyper-parameter 'no_such'"),
         (("--set", "epochs=many"), "epochs = 'many'"),
+        (("--set", "epochs=-1"), "--set: epochs = -1"),
+        (("--set", "learning_rate=nan"), "--set: learning_rate = nan"),
+        (("--set", "levels=4"), "3 regression_ranges for 4 levels"),
         (("--set", "epochs"), "not KEY=VALUE"),
         (("--percent", "0"), "percentage 0.0"),
         (("--engine", "upstream", "--precision", "bf16"), "float32 only"),
@@ -70,8 +73,18 @@ def test_bf16_is_a_run_of_its_own(data_dir: Path, tmp_path: Path) -> None:
 
 def test_a_refused_run_says_why(data_dir: Path, tmp_path: Path) -> None:
     result = call(data_dir, tmp_path, "--percent", "10")
-    assert result.exit_code != 0
-    assert "zero optimizer steps" in result.output
+    assert result.exit_code == 2
+    assert result.stderr.count("zero optimizer steps") == 1 and "Traceback" not in result.output
+    (failed,) = tmp_path.glob("*/*/*.failed")
+    assert "zero optimizer steps" in (failed / "log.txt").read_text()
+    assert "zero optimizer steps" in read_json(failed / "status.json")["reason"]
+
+
+def test_a_share_without_a_unit_is_refused_like_any_input(data_dir: Path, tmp_path: Path) -> None:
+    result = call(data_dir, tmp_path, "--percent", "1")
+    assert result.exit_code == 2 and "remedy" in result.stderr and "Traceback" not in result.output
+    (failed,) = tmp_path.glob("*/*/*.failed")
+    assert "percent" in (failed / "log.txt").read_text()
 
 
 def test_settings_are_read_as_toml_or_words() -> None:

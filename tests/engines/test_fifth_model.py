@@ -38,6 +38,11 @@ feature_lengths = [100]
 [recipes.stepnet]
 feature_dim = 16
 epochs = 5
+[recipes] # of the others, as wide as the data
+tadtr = { feature_dim = 16 }
+actionformer = { feature_dim = 16 }
+tridet = { feature_dim = 16 }
+temporalmaxer = { feature_dim = 16 }
 """
 
 

@@ -15,6 +15,7 @@ from tal_repro.cli import main
 from tal_repro.errors import InputError
 from tal_repro.record import RunStore
 from tal_repro.run import costs
+from tal_repro.run.datasets import STAMP, make_synthetic
 from tal_repro.run.plan import make_plan
 from tal_repro.run.selection import parse_filter, select
 from tal_repro.run.system import machine_name
@@ -121,6 +122,10 @@ def test_an_id_picks_one_run() -> None:
         ("model=tadtr,model=tridet", "model=tadtr and model=tridet exclude each other"),
         ("percent=3,model=tridet", "no run meets"),
         ("__import__('os').system('x')=1", "not a condition"),
+        ("percent=101", "percent 101.*from 0 to 100"),
+        ("percent=nan", "percent nan.*from 0 to 100"),
+        ("seed=-1", "seed -1.*use a number from 0"),
+        (",,,", "no condition in ',,,'"),
     ],
 )
 def test_a_wrong_filter_is_told(text: str, message: str) -> None:
@@ -146,6 +151,57 @@ def test_bad_input_ends_with_status_2_and_no_traceback(tal: Callable[..., object
         assert "Traceback" not in answer.stderr  # type: ignore[attr-defined]
         assert "error: " in answer.stderr  # type: ignore[attr-defined]
     assert not list(tmp_path.glob("results/**/*.json"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["jobs_per_gpu=x"], "jobs_per_gpu = 'x'.*1 or more, or auto"),
+        (["hang_seconds=abc"], "hang_seconds = 'abc'.*above 0"),
+        (["hang_seconds=-1"], "hang_seconds = '-1'.*above 0"),
+        (["slurm.foo=1"], "unknown setting 'slurm.foo'.*partition"),
+        (["jobs_per_gpux=1"], "unknown setting 'jobs_per_gpux'.*engine.*jobs_per_gpu"),
+        (["threads=1", "threads=2"], "threads is given twice: '1' and '2'"),
+    ],
+)
+def test_settings_of_the_machine_are_checked_by_the_plan(settings: list[str], message: str) -> None:
+    from tal_repro.commands.study_options import open_study
+
+    with pytest.raises(InputError, match=f"(?s){message}"):
+        open_study("demo", tuple(settings))
+    study, machine = open_study("demo", ("jobs_per_gpu=auto", "hang_seconds=5", "slurm.mem_gb=4", "threads=2"))
+    assert machine == {"jobs_per_gpu": "auto", "hang_seconds": "5", "slurm.mem_gb": "4"}
+    assert study.settings == ("threads=2",)
+
+
+@pytest.mark.parametrize("price", ["nan", "inf", "-1", "1e300"])
+def test_a_price_that_is_none_is_refused(mini: Study, price: str) -> None:
+    answer = CliRunner().invoke(main, ["plan", "--study", str(mini.path), "--json", "--price", price])
+    assert answer.exit_code == 2
+    assert "--price" in answer.output and "from 0 to 1000000" in answer.output
+
+
+def test_the_data_set_of_a_study_appears_with_its_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "made.toml"
+    path.write_text(
+        'schema = "tal-repro/study/1"\nname = "made"\n[data]\nname = "made"\n'
+        "synthesis = { videos = 2, test = 2, feature_dim = 4, classes = 2, seconds = [20, 30] }\n"
+        '[[experiments]]\nexperiment = "macs"\nfeature_lengths = [100]\n'
+    )
+    study, seen, replace = load_study(str(path)), [], Path.replace
+
+    def killed_after(self: Path, target: Path) -> Path:
+        replace(self, target)
+        if target == tmp_path / "data":
+            seen.append(sorted(item.name for item in target.iterdir()))
+            raise KeyboardInterrupt
+        return target
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "replace", killed_after)
+        make_synthetic(tmp_path / "data", study, tmp_path / "runs", lambda line: None)
+    assert seen and STAMP in seen[0]
+    make_synthetic(tmp_path / "data", study, tmp_path / "runs", lambda line: None)  # goes on with what is there
 
 
 def test_a_dry_run_starts_nothing(tal: Callable[..., object], mini: Study, store: RunStore) -> None:

@@ -20,6 +20,7 @@ from tal_repro.record import RunStore, read_json, write_whole
 from tal_repro.run import failures, worker
 from tal_repro.run.executors import slurm_states
 from tal_repro.run.executors.slurm_task import Task
+from tal_repro.run.machine import slurm_options
 from tal_repro.run.progress import Progress, name_run
 from tal_repro.run.runner import Settings, Summary
 
@@ -32,8 +33,6 @@ SETTLE_SECONDS = 20.0  # a shared disk may show a finished folder this much late
 DEFAULT_PARALLEL = 8
 REQUEUES = 1000  # submitit takes every signal in a short job for a time-out: let it never give up
 TIME_FACTOR, TIME_EXTRA_MIN = 1.5, 10.0
-_WHOLE = ("timeout_min", "mem_gb", "gpus_per_node", "cpus_per_task", "signal_delay_s")
-_TEXT = ("partition", "account", "qos", "constraint", "gres", "exclude", "container", "python")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def run_on_slurm(
     say: Say,
 ) -> Summary:
     """Submit what is not on its way already, and watch until all is over."""
-    options = read_options(machine)
+    options = slurm_options(machine)
     folder = store.root.resolve() / ".slurm"
     adopted = _adopt(folder, {run.spec.run_id: run for run in pending})
     if adopted:
@@ -66,21 +65,6 @@ def run_on_slurm(
         say(f"submitted {len(fresh)} runs as job {job_id}; cancel: scancel {job_id}; Ctrl-C leaves them running")
     seconds = sum(item.run.estimate.seconds for item in submitted)
     return Watch(submitted, store, Progress(len(submitted), seconds, jobs or DEFAULT_PARALLEL)).run()
-
-
-def read_options(machine: Mapping[str, str]) -> dict[str, Any]:
-    """Return the `slurm.*` settings; raise InputError for one that is not known."""
-    options: dict[str, Any] = {}
-    for key, value in machine.items():
-        name = key.removeprefix("slurm.")
-        if not key.startswith("slurm."):
-            continue
-        if name not in (*_WHOLE, *_TEXT):
-            raise InputError(f"unknown setting {key!r}", "--set", f"use slurm. and: {', '.join((*_WHOLE, *_TEXT))}")
-        if name in _WHOLE and not value.isdecimal():
-            raise InputError(f"{key} = {value!r}", "--set", "use a whole number")
-        options[name] = int(value) if name in _WHOLE else value
-    return options
 
 
 def requests(pending: list[PlannedRun], jobs: int | None, options: Mapping[str, Any]) -> dict[str, Any]:
