@@ -1,12 +1,13 @@
 """Energy of a block of work from counters that exist: NVML's on a GPU, RAPL's of the processor packages. No estimates.
 
-RAPL is readable by root only on most machines since 2020; where it is not, the processor's energy is absent.
+RAPL is readable by root only on most machines since 2020; where it is not, the processor's energy is absent. Its other
+domains are not added: `psys` holds the packages again, `core` is part of one, `dram` is memory.
 """
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -23,7 +24,7 @@ class EnergyCounters:
     def __init__(self, gpu: Gpu | None, rapl: Path = RAPL) -> None:
         self.gpu = gpu
         self.gpu_start = gpu.energy_joules() if gpu else None
-        self.packages = [package for path in sorted(rapl.glob("intel-rapl:?")) if (package := _Package.open(path))]
+        self.packages = _packages(rapl)
 
     def joules(self) -> dict[str, float]:
         """Return the joules of each part so far. RAPL's counters wrap: ask every `ASK_S` seconds at least."""
@@ -40,27 +41,37 @@ class EnergyCounters:
 class _Package:
     """One processor package's counter, in microjoules, which wraps at a known range."""
 
-    def __init__(self, read: Callable[[], int], wraps_at: int) -> None:
-        self.read, self.wraps_at = read, wraps_at
-        self.last, self.total = read(), 0
+    def __init__(self, folder: Path) -> None:
+        """Take the first reading; OSError or ValueError where the counter cannot be read or its range is none."""
+        self.counter = folder / "energy_uj"
+        self.wraps_at = int((folder / "max_energy_range_uj").read_text())
+        if self.wraps_at <= 0:
+            raise ValueError(f"a counter that wraps at {self.wraps_at}")
+        self.last, self.total = self.read(), 0
 
-    @classmethod
-    def open(cls, path: Path) -> _Package | None:
-        counter = path / "energy_uj"
-        try:
-            wraps_at = int((path / "max_energy_range_uj").read_text())
-            return cls(lambda: int(counter.read_text()), wraps_at)
-        except (OSError, ValueError):
-            return None
+    def read(self) -> int:
+        value = int(self.counter.read_text())
+        if value < 0:
+            raise ValueError(f"a counter at {value}")
+        return value
 
     def joules(self) -> float | None:
         try:
             now = self.read()
         except (OSError, ValueError):
             return None
-        self.total += (now - self.last) % (self.wraps_at or 1)
+        self.total += (now - self.last) % self.wraps_at
         self.last = now
         return self.total / 1e6
+
+
+def _packages(rapl: Path) -> list[_Package]:
+    """Return the counter of every processor package; none where one of them cannot be read, for part is not all."""
+    try:
+        domains = [path for path in sorted(rapl.glob("intel-rapl:*")) if re.fullmatch(r"intel-rapl:\d+", path.name)]
+        return [_Package(path) for path in domains if (path / "name").read_text().startswith("package-")]
+    except (OSError, ValueError):
+        return []
 
 
 class Energy:

@@ -33,9 +33,12 @@ def _without_rapl(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     monkeypatch.setattr(energy, "EnergyCounters", Here)
 
 
-def _package(place: Path, microjoules: int, wraps_at: int = 10**6) -> Path:
-    folder = place / "intel-rapl:0"
+def _package(
+    place: Path, microjoules: int, wraps_at: int = 10**6, domain: str = "intel-rapl:0", name: str = "package-0"
+) -> Path:
+    folder = place / domain
     folder.mkdir()
+    (folder / "name").write_text(f"{name}\n")
     (folder / "max_energy_range_uj").write_text(str(wraps_at))
     (folder / "energy_uj").write_text(str(microjoules))
     return folder / "energy_uj"
@@ -69,6 +72,42 @@ def test_a_package_that_wraps_while_nobody_looks_is_looked_at(monkeypatch: pytes
         counter.write_text("400000")  # another 0.9 J: without the look this would be a fall of 0.5 J
     assert used.joules == {"cpu": pytest.approx(1.5)}
     assert used.to_json()["not_counted"] == []
+
+
+@pytest.mark.parametrize(
+    ("domain", "name"), [("intel-rapl:1", "psys"), ("intel-rapl:1", "dram"), ("intel-rapl:0:0", "package-0")]
+)
+def test_only_packages_are_counted(tmp_path: Path, domain: str, name: str) -> None:
+    package, other = _package(tmp_path, 0), _package(tmp_path, 0, domain=domain, name=name)
+    counters = EnergyCounters(None, tmp_path)
+    package.write_text("300000")
+    other.write_text("900000")
+    assert counters.joules() == {"cpu": pytest.approx(0.3)}
+
+
+def test_all_packages_are_counted_beyond_the_tenth(tmp_path: Path) -> None:
+    files = [_package(tmp_path, 0, domain=f"intel-rapl:{n}", name=f"package-{n}") for n in range(12)]
+    counters = EnergyCounters(None, tmp_path)
+    for file in files:
+        file.write_text("100000")
+    assert counters.joules() == {"cpu": pytest.approx(1.2)}
+
+
+@pytest.mark.parametrize("missing", ["energy_uj", "max_energy_range_uj", "name"])
+def test_part_of_the_packages_is_not_all_of_them(tmp_path: Path, missing: str) -> None:
+    package = _package(tmp_path, 0)
+    (_package(tmp_path, 0, domain="intel-rapl:1", name="package-1").parent / missing).unlink()
+    counters = EnergyCounters(None, tmp_path)
+    package.write_text("300000")
+    assert counters.joules() == {}
+
+
+@pytest.mark.parametrize(("microjoules", "wraps_at"), [(0, 0), (0, -1), (-5, 10**6)])
+def test_a_counter_that_cannot_be_is_absent_and_not_zero(tmp_path: Path, microjoules: int, wraps_at: int) -> None:
+    package = _package(tmp_path, microjoules, wraps_at)
+    counters = EnergyCounters(None, tmp_path)
+    package.write_text("300000")
+    assert counters.joules() == {}
 
 
 def test_a_package_that_stops_answering_is_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

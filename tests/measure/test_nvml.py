@@ -121,6 +121,7 @@ def test_energy_of_a_card_and_of_processor_packages(tmp_path: Path) -> None:
     for number, start in enumerate((100, 990)):
         package = tmp_path / f"intel-rapl:{number}"
         package.mkdir()
+        (package / "name").write_text(f"package-{number}\n")
         (package / "max_energy_range_uj").write_text("1000000\n")
         (package / "energy_uj").write_text(f"{start}\n")
     card = device()
@@ -136,6 +137,7 @@ def test_energy_of_a_card_and_of_processor_packages(tmp_path: Path) -> None:
 def test_energy_without_a_counter_is_absent(tmp_path: Path) -> None:
     unreadable = tmp_path / "intel-rapl:0"
     unreadable.mkdir()
+    (unreadable / "name").write_text("package-0\n")
     (unreadable / "energy_uj").mkdir()  # reading fails for root too
     (unreadable / "max_energy_range_uj").write_text("1000\n")
     gpu = open_gpu(0, FakeNvml(device(TotalEnergyConsumption=NVMLError(3))))
