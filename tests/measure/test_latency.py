@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -246,6 +247,37 @@ def test_curves_are_called_by_name_though_their_r2_is_high(noise: np.ndarray) ->
     assert verdict(np.sqrt(x) * noise) == "sublinear"
     assert verdict((3 + 0.1 * x) * noise) == "linear"
     assert verdict(np.array([5.0, 1.0, 4.0, 2.0, 6.0, 3.0])) == "scattered"
+
+
+CURVES = {
+    "n^1.1": lambda n: n**1.1,
+    "n^1.2": lambda n: n**1.2,
+    "n log n": lambda n: n * math.log(n),
+    "n^0.8": lambda n: n**0.8,
+}
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize(
+    "lengths", [(100, 200, 400, 800), (100, 1000, 10000, 30000), (1000, 2000, 3000, 4000), LENGTHS]
+)
+def test_a_curve_is_never_linear_though_nothing_is_significant(curve: str, lengths: tuple[int, ...]) -> None:
+    found = linearity({n: CURVES[curve](n) for n in lengths})
+    sign = "sublinear" if curve == "n^0.8" else "superlinear"
+    assert found.r2 > 0.95
+    assert found.verdict in (["undecided", sign] if len(lengths) == 4 else [sign])
+    assert linearity({n: CURVES["n^1.1"](n) ** (1 / 1.1) for n in lengths}).verdict == "linear"
+
+
+def test_a_line_with_the_noise_of_times_is_linear() -> None:
+    lengths = [100 * 2**i for i in range(8)]
+    draw = np.random.default_rng(0)
+    found = [
+        linearity({n: (5 + 0.25 * n) * (1 + 0.02 * draw.standard_normal()) for n in lengths}).verdict for _ in range(40)
+    ]
+    assert found[0] == "linear"
+    assert found.count("linear") >= 24
+    assert found.count("superlinear") + found.count("sublinear") <= 2
 
 
 def test_few_lengths_are_undecided_and_nothing_is_nan_in_json() -> None:

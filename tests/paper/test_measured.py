@@ -174,7 +174,7 @@ LENGTHS = (100, 1000, 3000, 10000, 30000)
 
 def test_a_curve_is_not_linear_though_its_r2_is_high(tmp_path: Path) -> None:
     _times(tmp_path / "line", LENGTHS, 1.0)
-    _times(tmp_path / "curve", LENGTHS, 1.15)
+    _times(tmp_path / "curve", (*LENGTHS, 300), 1.15)
     _times(tmp_path / "three", LENGTHS[:3], 1.0)
     assert _measure("C1", tmp_path / "line").verdict == "reproduced"
     curve = _measure("C1", tmp_path / "curve")
@@ -185,9 +185,17 @@ def test_a_curve_is_not_linear_though_its_r2_is_high(tmp_path: Path) -> None:
 
 def test_the_linearity_a_run_stored_is_the_one_that_counts(tmp_path: Path) -> None:
     record = _times(tmp_path, LENGTHS, 1.0)
-    _add_details(record, linearity={"r2": 0.9991, "verdict": "scattered", "words": "stored", "residual_signs": "+-+"})
+    kept = {"r2": 0.9991, "verdict": "scattered", "words": "stored", "residual_signs": "+-+", "curvature_margin": 0.1}
+    _add_details(record, linearity=kept)
     assert _measure("C1", tmp_path).value == 0.9991
     assert _measure("C1", tmp_path).verdict == "not reproduced"
+
+
+def test_a_curve_at_four_lengths_is_inconclusive_whatever_an_older_rule_called_it(tmp_path: Path) -> None:
+    record = _times(tmp_path, (100, 200, 400, 800), 1.2)
+    _add_details(record, linearity={"r2": 0.9991, "verdict": "linear", "words": "stored", "residual_signs": "+--+"})
+    result = _measure("C1", tmp_path)
+    assert (result.verdict, "undecided over 4 lengths" in result.reason) == ("inconclusive", True)
 
 
 @pytest.mark.parametrize("power", [1.0, 1.15])

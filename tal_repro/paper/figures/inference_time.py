@@ -97,8 +97,8 @@ def _line_text(source: str, model: str, lengths: np.ndarray, medians: np.ndarray
     found = linearity(dict(zip(lengths.astype(int).tolist(), medians.tolist(), strict=True)))
     return (
         f"Line through the {source} medians of {model}: {found.intercept_ms!r} ms + {found.slope_ms_per_step!r} ms a "
-        f"step, R2 = {found.r2!r} ({found.degrees_of_freedom} degrees of freedom), residuals by length "
-        f"{found.residual_signs}; {found.words}."
+        f"step, R2 = {found.r2!r} ({found.degrees_of_freedom} degrees of freedom), "
+        f"relative residuals by length {found.residual_signs}; {found.words}."
     )
 
 
