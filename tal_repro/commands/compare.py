@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tal_repro.measure.compare import Key, Ratio
     from tal_repro.paper.runs import Run, Runs
 
-REFERENCE = Path("results", "reference")
-# beside times: one sample a run, so without an interval
 COMPARED = ("latency_ms", "full_latency_ms", "post_latency_ms", "build_ms", "peak_memory_mib", "train_seconds")
 
 
@@ -55,7 +53,8 @@ def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str
     if not rows:
         raise InputError(
             "the two systems have no measurement in common", f"{system_a}, {system_b}",
-            "run on both: tal-repro bench inference --results DIR, with the same lengths; or the same baselines",
+            "run on both: tal-repro bench inference --results DIR, with the same lengths, recipe, threads and "
+            "--include; or the same baselines",
         )  # fmt: skip
     only_a, only_b = missing(a.samples, b.samples)
     if as_json:
@@ -67,20 +66,24 @@ def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str
 def read_system(name: str) -> System:
     """Read the runs of a results folder, or of a system shipped under results/reference."""
     from tal_repro.measure.compare import Key
+    from tal_repro.paper.published import published_folder
     from tal_repro.paper.runs import load_runs, measurements
 
-    folder = Path(name) if Path(name).is_dir() else REFERENCE / name
+    reference = published_folder().parent / "reference"
+    folder = Path(name) if Path(name).is_dir() else reference / name
     if not folder.is_dir():
-        known = ", ".join(sorted(p.name for p in REFERENCE.iterdir() if p.is_dir())) if REFERENCE.is_dir() else ""
+        known = ", ".join(sorted(p.name for p in reference.iterdir() if p.is_dir())) if reference.is_dir() else ""
         raise InputError(f"no such system: {name!r}", remedy=f"give a results folder, or one of: {known or 'none'}")
     runs = load_runs(folder)
     samples: dict[Key, list[float]] = {}
     units: dict[Key, str] = {}
-    for row in measurements(runs.of("inference")):
-        if row.quantity in COMPARED:
-            key = Key(row.run.model, row.run.engine, row.quantity, row.feature_length)
-            samples.setdefault(key, []).append(row.value)
-            units[key] = row.unit
+    for run in runs.of("inference"):
+        settings = _settings(run)
+        for row in measurements([run]):
+            if row.quantity in COMPARED:
+                key = Key(run.model, run.engine, row.quantity, row.feature_length, settings)
+                samples.setdefault(key, []).append(row.value)
+                units[key] = row.unit
     timed = [*runs.of("inference"), *_trainings(runs, samples, units)]
     machines = sorted({runs.device(run) for run in timed})
     if len(machines) > 1:
@@ -89,16 +92,25 @@ def read_system(name: str) -> System:
     return System(name, machines[0] if machines else "no runs", not quiet, samples, units)
 
 
-def _trainings(runs: Runs, samples: dict[Key, list[float]], units: dict[Key, str]) -> list[Run]:
-    """Add the training times of the baselines, one sample a run; only the same data and recipe are comparable."""
-    from tal_repro.measure.compare import Key
+def _settings(run: Run) -> str:
+    """Name what must be the same beside model, engine and length: runs made otherwise never meet."""
     from tal_repro.paper.runs import read_recipe
+    from tal_repro.record import RunRecord
+
+    spec = RunRecord(run.folder).spec
+    recipe = hashlib.sha256(json.dumps(read_recipe(run), sort_keys=True).encode()).hexdigest()[:6]
+    timed = f", {spec.options.get('include', 'model')}" if run.experiment == "inference" else ""
+    return f"recipe {recipe}, {spec.threads} threads, {spec.precision}{timed}"
+
+
+def _trainings(runs: Runs, samples: dict[Key, list[float]], units: dict[Key, str]) -> list[Run]:
+    """Add the training times of the baselines, one sample a run; only the same data and settings are comparable."""
+    from tal_repro.measure.compare import Key
 
     found = [run for run in runs.of("baseline") if run.train_seconds is not None]
     for run in found:
-        recipe = hashlib.sha256(json.dumps(read_recipe(run), sort_keys=True).encode()).hexdigest()[:6]
         data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
-        key = Key(run.model, run.engine, "train_seconds", 0, f"{data}, recipe {recipe}")
+        key = Key(run.model, run.engine, "train_seconds", 0, f"{data}, {_settings(run)}")
         samples.setdefault(key, []).append(run.train_seconds or 0.0)
         units[key] = "s"
     return found
@@ -120,11 +132,13 @@ def _as_json(a: System, b: System, rows: list[Ratio], only_a: int, only_b: int) 
 
 
 def _text(a: System, b: System, rows: list[Ratio], only_a: int, only_b: int) -> list[str]:
+    from tal_repro.measure.compare import MIN_SAMPLES
+
     lines = [f"A: {a.name}, {a.machine}", f"B: {b.name}, {b.machine}"]
     lines += [f"doubtful: others used {s.name} while it was measured" for s in (a, b) if s.doubtful]
     lines.append(f"{'model':<15}{'quantity':<18}{'length':>7}{'A':>12}{'B':>12}{'B / A':>9}  95 % interval")
     for row in rows:
-        interval = "one sample" if row.low is None else f"{row.low:.3f} to {row.high:.3f}"
+        interval = f"n < {MIN_SAMPLES}" if row.low is None else f"{row.low:.3f} to {row.high:.3f}"
         what = f"{row.key.model:<15}{row.key.quantity:<18}{row.key.feature_length or '':>7}"
         of = f"  ({row.key.of})" if row.key.of else ""
         lines.append(f"{what}{row.a:>12.3f}{row.b:>12.3f}{row.ratio:>9.3f}  {interval}{of}")

@@ -1,7 +1,8 @@
 """Two machines side by side: the same measurement on each, as a ratio with an interval.
 
-A ratio is of medians, B over A; its interval is the 95 % percentile bootstrap of both samples drawn again. It holds
-what varied while the samples were taken, not what would vary from day to day.
+A ratio is of medians, B over A; its interval is the 95 % percentile bootstrap of both samples drawn again, from five
+on: of fewer, what is drawn again is hardly anything else than what was drawn. It holds what varied while the samples
+were taken, not what would vary from day to day.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 DRAWS = 2000
 COVERAGE_PERCENT = 95.0
+MIN_SAMPLES = 5
 
 
 class Key(NamedTuple):
@@ -23,12 +25,12 @@ class Key(NamedTuple):
     engine: str
     quantity: str
     feature_length: int
-    of: str = ""  # of trainings: data set and recipe
+    of: str = ""  # settings: recipe, threads, precision, what was timed; of trainings the data set
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """One measurement on two systems. `low` and `high` are None where a side has a single sample."""
+    """One measurement on two systems. `low` and `high` are None where a side has fewer than five."""
 
     key: Key
     unit: str
@@ -52,7 +54,7 @@ def _ratio(key: Key, unit: str, a: Sequence[float], b: Sequence[float], generato
     middle_a, middle_b = float(np.median(a)), float(np.median(b))
     ratio = middle_b / middle_a if middle_a else float("nan")
     low = high = None
-    if min(len(a), len(b)) > 1 and middle_a:
+    if min(len(a), len(b)) >= MIN_SAMPLES and middle_a:
         drawn = _medians(b, generator) / _medians(a, generator)
         tail = (100 - COVERAGE_PERCENT) / 2
         low, high = np.percentile(drawn, [tail, 100 - tail]).tolist()

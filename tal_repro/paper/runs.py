@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -228,8 +229,10 @@ def measurements(runs: Iterable[Run], quantity: str | None = None) -> Iterator[M
 
 def _measurement(run: Run, row: Mapping[str, str | None], where: str) -> Measurement:
     try:
-        length, value = row["feature_length"] or "0", row["value"] or ""
-        return Measurement(run, str(row["quantity"]), int(length), str(row["sample"]), float(value), str(row["unit"]))
+        length, value = row["feature_length"] or "0", float(row["value"] or "")
+        if not 0 <= value < math.inf:
+            raise ValueError(f"value = {value:g}: no measurement is negative or without end")
+        return Measurement(run, str(row["quantity"]), int(length), str(row["sample"]), value, str(row["unit"]))
     except (KeyError, ValueError) as error:
         raise InputError(f"not a measurement ({error})", where, "delete the run folder and run it again") from None
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -34,9 +35,12 @@ def run(*arguments: str) -> tuple[int, str, str]:
 def machine(tmp_path: Path) -> Callable[..., str]:
     """Write made-up inference runs of one machine: times are `factor` times the length, with a spread of 1 %."""
 
-    def make(name: str, factor: float, lengths: tuple[int, ...] = (100, 200), alone: bool = True) -> str:
+    def make(
+        name: str, factor: float, lengths: tuple[int, ...] = (100, 200), alone: bool = True, **settings: Any
+    ) -> str:
         folder = tmp_path / name
-        spec = RunSpec("inference", "tadtr", "native", "1", {}, feature_lengths=lengths, seed=len(name))
+        settings = {"recipe": {}, **settings}
+        spec = RunSpec("inference", "tadtr", "native", "1", feature_lengths=lengths, seed=len(name), **settings)
         writer = RunStore(folder).writer(spec)
         draw = np.random.default_rng(0)
         rows = [
@@ -79,7 +83,7 @@ def test_only_what_both_have_is_compared(machine: Callable[..., str]) -> None:
 
 def test_trainings_are_compared_on_the_same_data_and_recipe_only(tmp_path: Path) -> None:
     for name, factor, epochs in (("a", 1.0, 15), ("b", 0.5, 15), ("c", 0.5, 16)):
-        for seed in range(4):
+        for seed in range(5):
             training(
                 tmp_path / name, "tadtr", 50.0, experiment="baseline", seed=seed, recipe={"epochs": epochs},
                 seconds=factor * (100 + seed), machine=f"Made-up {name}",
@@ -89,10 +93,48 @@ def test_trainings_are_compared_on_the_same_data_and_recipe_only(tmp_path: Path)
     answer = json.loads(out)
     jsonschema.validate(answer, SCHEMA)
     (row,) = answer["ratios"]
-    assert (row["quantity"], row["ratio"], row["samples"]) == ("train_seconds", 0.5, [4, 4])
+    assert (row["quantity"], row["ratio"], row["samples"]) == ("train_seconds", 102 / 204, [5, 5])
     assert row["of"].startswith("synthetic-demo (SYNTHETIC), recipe ")
     assert row["interval_95"][0] < 0.5 < row["interval_95"][1]
     assert run(str(tmp_path / "a"), str(tmp_path / "c"))[0] == 2  # other recipes never meet
+
+
+@pytest.mark.parametrize(
+    "other", [{"recipe": {"queries": 100}}, {"threads": 2}, {"precision": "bf16"}, {"options": {"include": "all"}}]
+)
+def test_times_at_other_settings_never_meet(machine: Callable[..., str], other: dict[str, Any]) -> None:
+    first = machine("a", 1.0)
+    code, _, err = run(first, machine("bb", 1.0, **other))
+    assert (code, "no measurement in common" in err) == (2, True)
+    machine("pooled", 1.0)
+    code, out, _ = run(first, machine("pooled", 9.0, **other), "--quantity", "latency_ms", "--json")
+    assert [row["ratio"] for row in json.loads(out)["ratios"]] == pytest.approx([1.0, 1.0])  # not one of 1 and 9
+
+
+def test_few_samples_have_no_interval() -> None:
+    few, many = [1.0, 1.1, 1.2, 1.3], [1.0, 1.1, 1.2, 1.3, 1.4]
+    for a, b, known in ((few, many, False), (many, few, False), (many, many, True)):
+        (row,) = compare({KEY: a}, {KEY: b}, {})
+        assert (row.low is not None, row.high is not None) == (known, known)
+
+
+def test_a_shipped_system_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, _, err = run("no-such-system", "none")
+    assert "one of: " in err and "cpu-2core-epyc" in err
+
+
+@pytest.mark.parametrize("value", ["-3", "nan", "inf", ""])
+def test_a_time_that_cannot_be_is_refused_by_file_and_line(machine: Callable[..., str], value: str) -> None:
+    first, second = machine("a", 1.0), machine("bb", 1.0)
+    (path,) = Path(second).rglob("measurements.csv")
+    lines = path.read_text().splitlines()
+    cells = lines[3].split(",")
+    cells[lines[0].split(",").index("value")] = value
+    path.write_text("\n".join([*lines[:3], ",".join(cells), *lines[4:]]) + "\n")
+    code, out, err = run(first, second)
+    assert (code, out) == (2, "")
+    assert f"{path}:4" in err and "not a measurement" in err and value in err
 
 
 def test_intervals_hold_what_they_say() -> None:
