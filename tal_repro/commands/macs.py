@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.errors import InputError
+
 if TYPE_CHECKING:
     from tal_repro.measure.macs import MacCount
+    from tal_repro.models.registry import ModelEntry
 
 GIGA = 1e9
 
@@ -30,7 +33,7 @@ def macs(
     from tal_repro.models import MODELS, model_entry
 
     for model in models:
-        model_entry(model)
+        _check_padding(model_entry(model), max_seq_len)
     rows = []
     for model in models or [name for name, entry in MODELS.items() if not entry.adapter]:
         for length in lengths or (1000,):
@@ -42,6 +45,12 @@ def macs(
         return
     click.echo("\n".join(_table(rows)))
     click.echo("Not counted by fvcore: " + ", ".join(sorted({name for u, _ in rows for name in u.unsupported_ops})))
+
+
+def _check_padding(entry: ModelEntry, max_seq_len: int | None) -> None:
+    if max_seq_len is not None and (entry.adapter or not hasattr(entry.recipe, "max_seq_len")):
+        remedy = "leave it out, or choose other models with --model"
+        raise InputError(f"--max-seq-len means nothing to {entry.name}, whose input is not padded to it", remedy=remedy)
 
 
 def _count(model: str, length: int, max_seq_len: int | None, actionness: bool) -> tuple[MacCount, MacCount | None]:

@@ -51,8 +51,10 @@ def test_errors_exit_with_2() -> None:
     for arguments, words in (
         (("--model", "tadrt"), "unknown model 'tadrt'"),
         (("--model", "tadtr", "--length", "0"), "length 0"),
+        (("--model", "temporalmaxer", "--model", "tadtr", "--max-seq-len", "576"), "means nothing to tadtr"),
     ):
         code, out, err = run(*arguments)
         assert (code, out) == (2, "")
         assert words in err
         assert "remedy" in err or "1..1000000" in err
+        assert "counting temporalmaxer" not in err
