@@ -117,7 +117,9 @@ class RunRecord:
 
     def damaged(self) -> list[str]:
         """Return what does not match the digests written when the run was finished (empty: whole)."""
-        digests = self.status.get("digests", {})
+        digests = self.status.get("digests")
+        if not isinstance(digests, dict) or not digests:  # without them nothing vouches for the rest
+            return [FILE_NAMES["status"]]
         found = [name for name in digests if not (self.folder / name).is_file()]
         return found + [
             name for name, digest in digests.items() if name not in found and _sha256(self.folder / name) != digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -33,9 +34,14 @@ def export_archive(archive: Path, results: str, only: str) -> None:
 @click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
 @results_option
 def import_archive(archive: Path, results: str) -> None:
-    """Check ARCHIVE and add its runs; a bad archive adds nothing."""
+    """Check ARCHIVE and add its runs, also for damaged ones; a bad archive adds nothing."""
     from tal_repro.record import RunStore
     from tal_repro.run.archive import import_runs
 
     imported = import_runs(RunStore(results), archive)
+    for run_id, wrong in imported.damaged.items():
+        click.echo(f"damaged, set aside and replaced: {run_id} ({wrong})", err=True)
     click.echo(f"{len(imported.added)} runs added, {len(imported.present)} were here already", err=True)
+    if imported.busy:
+        click.echo(f"left out, a runner is at them: {', '.join(imported.busy)}; import again when it is done", err=True)
+        sys.exit(1)

@@ -81,6 +81,7 @@ def _usual_data() -> Path | None:
 def tell(plan: Plan, summary: Summary, results: str) -> None:
     """Say how it went: counts, then every run that is not done with its reason, then what to do."""
     from tal_repro.run.progress import name_run
+    from tal_repro.run.space import REMEDY
 
     names = {run.spec.run_id: run.spec for run in plan.runs}
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary.counts.items())) or "nothing to do"
@@ -90,6 +91,8 @@ def tell(plan: Plan, summary: Summary, results: str) -> None:
         click.echo(f"  {summary.outcomes[run_id]} {run_id} {name_run(names[run_id])}: {reason}", err=True)
     if any(outcome == "failed" for outcome in summary.outcomes.values()):
         click.echo(f"look: tal-repro show RUN_ID --results {results}; again: --retry-failed", err=True)
+    if any(outcome == "disk full" for outcome in summary.outcomes.values()):
+        click.echo(f"{REMEDY}; the same command goes on from here", err=True)
     if summary.interrupted:
         click.echo("interrupted; the same command goes on from here", err=True)
 

@@ -26,12 +26,28 @@ def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
 
 
 def format_run(found: dict[str, Any]) -> str:
-    spec, status, system = found["spec"], found["status"], found["system"]
+    status, system = found["status"], found["system"]
     lines = [f"run {found['id']}: {found['state']}", f"folder: {found['folder']}"]
     if found["damaged"]:
-        lines.append(f"DAMAGED: {', '.join(found['damaged'])} not as written; the next run sets it aside")
-    data = spec.get("data")
-    lines += [
+        remedy = "; the next start sets it aside and runs it again" if found["state"] == "done" else ""
+        lines.append(f"DAMAGED: {', '.join(found['damaged'])}{remedy}")
+    lines += _spec(found["spec"])
+    lines += [f"{key}: {status[key]}" for key in ("reason", "study", "attempts", "seconds", "started") if key in status]
+    if system:
+        alone = "alone on it" if system.get("alone") else "not alone on it"
+        lines.append(f"machine: {system.get('machine')} ({system.get('host')}), {alone}")
+    lines += _metrics(found["metrics"])
+    lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in found["files"].items())]
+    if found["log"]:
+        lines += ["log:", *(f"  {line}" for line in found["log"])]
+    return "\n".join([*lines, *([f"repeat it: {found['repeat']}"] if found["repeat"] else [])])
+
+
+def _spec(spec: dict[str, Any] | None) -> list[str]:
+    if spec is None:
+        return []
+    data = spec["data"]
+    lines = [
         f"experiment: {spec['experiment']}, model {spec['model']}, engine {spec['engine']} {spec['engine_version']}",
         f"data: {data['name']} {data['version']}{' (synthetic)' if data['synthetic'] else ''}"
         if data
@@ -42,16 +58,7 @@ def format_run(found: dict[str, Any]) -> str:
         share = f"{subset['percent']:g} % of {subset['unit']}s"
         lines.append(f"subset: {share}, {subset['policy']}, seed {subset['seed']}")
     lines.append(f"seed {spec['seed']}, {spec['device_kind']}, {spec['precision']}, {spec['threads']} threads")
-    lines.append("recipe: " + ", ".join(f"{key} {value}" for key, value in spec["recipe"].items()))
-    lines += [f"{key}: {status[key]}" for key in ("reason", "study", "attempts", "seconds", "started") if key in status]
-    if system:
-        alone = "alone on it" if system.get("alone") else "not alone on it"
-        lines.append(f"machine: {system.get('machine')} ({system.get('host')}), {alone}")
-    lines += _metrics(found["metrics"])
-    lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in found["files"].items())]
-    if found["log"]:
-        lines += ["log:", *(f"  {line}" for line in found["log"])]
-    return "\n".join([*lines, f"repeat it: {found['repeat']}"])
+    return [*lines, "recipe: " + ", ".join(f"{key} {value}" for key, value in spec["recipe"].items())]
 
 
 def _metrics(metrics: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ nothing: member names, sizes, run ids and digests are checked before a folder is
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -15,18 +16,22 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
 from tal_repro.record import FILE_NAMES, FORMAT, RunRecord, RunStore
+from tal_repro.run import locks
+from tal_repro.run.failures import find_damage
+from tal_repro.run.space import NO_SPACE, free_mib
 from tal_repro.spec import EXPERIMENTS, RunSpec
 
 SCHEMA = "tal-repro/results-archive/1"
 MANIFEST = "manifest.json"
+LOCK = ".lock"  # in a staging folder, held while its import lives
 MOST_FILE_BYTES = 4 << 30
 MOST_ARCHIVE_BYTES = 256 << 30
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
@@ -37,8 +42,10 @@ _EXTRA_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 class Imported:
     """What an import did with each run."""
 
-    added: list[str]
-    present: list[str]  # here already, with the same results
+    added: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)  # here already, whole, with the same results
+    damaged: dict[str, str] = field(default_factory=dict)  # added in place of a damaged one, and what was wrong with it
+    busy: list[str] = field(default_factory=list)  # left out: a runner is at it
 
 
 def export_runs(store: RunStore, out: Path, chosen: Callable[[RunSpec], bool] = lambda spec: True) -> list[str]:
@@ -47,8 +54,8 @@ def export_runs(store: RunStore, out: Path, chosen: Callable[[RunSpec], bool] = 
     if not records:
         raise InputError("no finished run to export", store.root, "run the study first, or widen --only")
     for record in records:
-        if wrong := record.damaged():
-            raise InputError(f"{wrong[0]} is not as it was written", record.folder, "run it again: tal-repro run")
+        if wrong := find_damage(record):
+            raise InputError(wrong, record.folder, "run it again: tal-repro run")
     ids = [record.folder.name for record in records]
     beside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
@@ -71,31 +78,101 @@ def export_runs(store: RunStore, out: Path, chosen: Callable[[RunSpec], bool] = 
 
 def import_runs(store: RunStore, source: Path) -> Imported:
     """Check an archive and add its runs; a run that is here with other results, or a bad archive, adds nothing."""
-    store.root.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".import-", dir=store.root))
+    if not source.exists():
+        raise InputError("no such file", source)
+    made = [folder for folder in (store.root, *store.root.parents) if not folder.exists()]
     try:
-        names = _extract(source, staging)
-        staged = RunStore(staging)
-        records = list(staged.records())
-        if sorted(record.folder.name for record in records) != sorted(names):
-            raise InputError("its manifest names other runs than it holds", source, "export it again")
-        imported = Imported([], [])
-        for record in records:
-            _check(record, source)
-            target = store.folder(record.spec)
-            if target.exists():
-                _compare(RunRecord(target), record, source)
-                imported.present.append(target.name)
-            else:
-                imported.added.append(target.name)
-        for record in records:  # all are good: only now does any of them appear
-            target = store.folder(record.spec)
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                record.folder.rename(target)
-        return imported
+        with _writing(store.root), _staging(store.root) as staging:
+            records = _read_archive(source, staging)
+            for record in records:  # all are good: only then does any of them appear
+                _look(store, record, source)
+            imported = Imported()
+            for record in records:
+                _place(store, record, source, imported)
+            return imported
+    finally:
+        for folder in made:  # a failed import leaves no empty folder
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    """Turn an error of the results folder's disk into InputError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # gzip's own: a bad stream
+            raise
+        free = f"; {free_mib(root)} MiB free" if error.errno in NO_SPACE else ""
+        remedy = "free space, make it writable, or import into another folder: --results DIR"
+        raise InputError(f"cannot be written ({error.strerror}{free})", root, remedy) from None
+
+
+@contextlib.contextmanager
+def _staging(root: Path) -> Iterator[Path]:
+    """Yield a folder in `root`, locked while the import lives so that nobody clears it away, and gone at its end."""
+    root.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".import-", dir=root))
+    lock = None
+    try:
+        lock = locks.acquire(staging / LOCK)
+        if lock is None:
+            raise InputError("taken by a clean-up before it was locked", staging, "import again")
+        yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        if lock is not None:
+            lock.release()
+
+
+def _read_archive(source: Path, staging: Path) -> list[RunRecord]:
+    """Unpack an archive and return its runs, each of them whole."""
+    names = _extract(source, staging)
+    records = list(RunStore(staging).records())
+    if sorted(record.folder.name for record in records) != sorted(names):
+        raise InputError("its manifest names other runs than it holds", source, "export it again")
+    for record in records:
+        _check(record, source)
+    return records
+
+
+def _look(store: RunStore, record: RunRecord, source: Path) -> str:
+    """Tell what is here of a staged run: "" (nothing), "same", or what is wrong with it.
+
+    Raise InputError for other results.
+    """
+    target = store.folder(record.spec)
+    if not os.path.lexists(target):
+        return ""
+    here = RunRecord(target)
+    if wrong := find_damage(here):
+        return wrong
+    if here.status["digests"] != record.status["digests"]:
+        raise InputError(f"run {target.name} is here already with other results", source, "import into another folder")
+    return "same"
+
+
+def _place(store: RunStore, record: RunRecord, source: Path, imported: Imported) -> None:
+    """Rename a staged run into place while nobody is at it."""
+    target = store.folder(record.spec)
+    lock = locks.acquire(locks.lock_path(store.root, target.name))
+    if lock is None:
+        imported.busy.append(target.name)
+        return
+    try:
+        found = _look(store, record, source)
+        if found == "same":
+            imported.present.append(target.name)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if found:
+            store.set_aside(target)
+            imported.damaged[target.name] = found
+        record.folder.rename(target)
+        imported.added.append(target.name)
+    finally:
+        lock.release()
 
 
 def _add_run(archive: tarfile.TarFile, root: Path, folder: Path) -> None:
@@ -127,16 +204,13 @@ def _extract(source: Path, staging: Path) -> list[str]:
                     names = _read_manifest(entry.name, stream, source)
                     continue
                 target = staging / _checked_name(entry.name, source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("xb") as out:
-                    shutil.copyfileobj(stream, out, 1 << 20)
+                with _writing(staging.parent):
+                    _copy(stream, target, source)
             while packed.read(1 << 20):  # to the end, where gzip's checksum is
                 pass
-    except FileExistsError as error:
-        raise InputError(f"holds {Path(error.filename).name} twice", source, "do not trust it") from None
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if isinstance(error, FileNotFoundError) and not source.exists():
-            raise InputError("no such file", source) from None
+        if isinstance(error, OSError) and error.errno is not None:  # a bad gzip stream has none
+            raise InputError(f"cannot be read ({error.strerror})", source, "name a readable archive") from None
         raise InputError(f"not a whole archive of runs ({error})", source, "copy or export it again") from None
     except (ValueError, UnicodeError) as error:
         if isinstance(error, InputError):
@@ -145,6 +219,15 @@ def _extract(source: Path, staging: Path) -> list[str]:
     if names is None:
         raise InputError("empty archive", source)
     return names
+
+
+def _copy(stream: IO[bytes], target: Path, source: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with target.open("xb") as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+    except FileExistsError:
+        raise InputError(f"holds {target.name} twice", source, "do not trust it") from None
 
 
 def _read_manifest(name: str, stream: IO[bytes], source: Path) -> list[str]:
@@ -187,10 +270,3 @@ def _check(record: RunRecord, source: Path) -> None:
     there = {path.name for path in record.folder.iterdir()} - {FILE_NAMES["status"]}
     if there != set(digests) or record.damaged():
         raise InputError(f"run {record.folder.name} does not match its digests", source, "copy or export it again")
-
-
-def _compare(here: RunRecord, other: RunRecord, source: Path) -> None:
-    if here.status.get("digests") != other.status.get("digests"):
-        raise InputError(
-            f"run {here.folder.name} is here already with other results", source, "import it into another folder"
-        )

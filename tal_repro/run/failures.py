@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from tal_repro.spec import RunSpec
 
 def record(store: RunStore, spec: RunSpec, reason: str) -> str:
     """Set a run aside as failed for `reason`; return the reason (and why, where it cannot be recorded)."""
-    lock = locks.acquire(locks.lock_path(store.root, spec.run_id))
+    try:
+        lock = locks.acquire(locks.lock_path(store.root, spec.run_id))
+    except InputError as error:
+        return f"{reason}; not recorded: {error.where} {error.what}"
     if lock is None:
         return f"{reason}; not recorded: another process has the run"
     try:
@@ -34,14 +38,28 @@ def set_damaged_aside(store: RunStore, specs: Iterable[RunSpec]) -> list[tuple[R
     damaged = []
     for spec in specs:
         record = RunRecord(store.folder(spec))
-        what = _damage(record)
+        what = find_damage(record)
         if what:
             store.set_aside(record.folder)
             damaged.append((spec, what))
     return damaged
 
 
-def _damage(record: RunRecord) -> str:
+def set_strays_aside(store: RunStore, specs: Iterable[RunSpec]) -> list[tuple[RunSpec, str]]:
+    """Set aside files where a run's folders belong: a run could not be kept there. Return them with what is wrong."""
+    found = []
+    for spec in specs:
+        for path in (store.folder(spec), store.partial(spec), store.failed(spec)):
+            if os.path.lexists(path) and not path.is_dir():
+                store.set_aside(path)
+                found.append((spec, f"{path.name} is a file where a folder belongs"))
+    return found
+
+
+def find_damage(record: RunRecord) -> str:
+    """Say what is wrong with a finished run ("": it is whole); raise InputError for one of another format version."""
+    if not record.folder.is_dir():
+        return "a file where a folder belongs"
     try:
         status = record.status
     except InputError as error:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tal_repro.errors import InputError
 from tal_repro.record import RunStore
 from tal_repro.run import locks
+from tal_repro.run.archive import LOCK as STAGING_LOCK
 
 KINDS = ("partial", "failed", "damaged", "orphan", "lock", "import")
 
@@ -31,29 +34,38 @@ def find_rubbish(store: RunStore, wanted: set[str] | None = None) -> list[Rubbis
             for record in store.records()
             if record.folder.name not in wanted
         ]
-    return found + list(_stale_locks(store)) + list(_imports(store))
+    return found + list(_strays(store)) + list(_stale_locks(store)) + list(_imports(store))
 
 
 def delete(store: RunStore, items: list[Rubbish]) -> int:
-    """Delete what is still nobody's; return the bytes freed."""
+    """Delete what is still nobody's; return the bytes freed. Raise InputError for what cannot be deleted."""
     freed = 0
     for item in items:
-        run_id = item.path.name.split(".")[0]
         lock = None
-        if item.kind not in ("lock", "import"):
-            lock = locks.acquire(locks.lock_path(store.root, run_id))
+        if item.kind != "lock":
+            lock = locks.acquire(_guard(store, item))
             if lock is None:
                 continue  # somebody has taken it up since
         try:
             if item.path.is_dir():
                 shutil.rmtree(item.path)
-            elif locks.owner(item.path) is None:
+            elif item.kind != "lock" or locks.owner(item.path) is None:
                 item.path.unlink(missing_ok=True)
             freed += item.bytes
+        except OSError as error:
+            remedy = "delete it by hand, or make the folder writable"
+            raise InputError(f"cannot be deleted ({error.strerror})", item.path, remedy) from None
         finally:
             if lock is not None:
                 lock.release()
     return freed
+
+
+def _guard(store: RunStore, item: Rubbish) -> Path:
+    """Return the lock of whoever could be at it."""
+    if item.kind == "import":
+        return item.path / STAGING_LOCK
+    return locks.lock_path(store.root, item.path.name.split(".")[0])
 
 
 def _leftover(store: RunStore, folder: Path) -> Rubbish | None:
@@ -76,8 +88,20 @@ def _stale_locks(store: RunStore) -> Iterator[Rubbish]:
 
 def _imports(store: RunStore) -> Iterator[Rubbish]:
     for folder in sorted(store.root.glob(".import-*")):
-        yield Rubbish(folder, "import", _size(folder))
+        if locks.owner(folder / STAGING_LOCK) is None:
+            yield Rubbish(folder, "import", _size(folder))
+
+
+def _strays(store: RunStore) -> Iterator[Rubbish]:
+    """Yield what was set aside as damaged because it was no folder."""
+    for path in sorted(store.root.glob("*/*/*.damaged*")):
+        if not path.is_dir():
+            yield Rubbish(path, "damaged", path.lstat().st_size)
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # its owner may be at work
+            total += path.stat().st_size if path.is_file() else 0
+    return total

@@ -40,10 +40,13 @@ def lock_path(root: Path, run_id: str) -> Path:
 
 
 def acquire(path: Path) -> RunLock | None:
-    """Take the lock, or return None where another process has it. Raise InputError where locks do not work."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Take the lock, or return None where another process has it. Raise InputError where there can be none."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _cannot_write(path, error) from None
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The file may have been released (deleted) between open and lock: then this lock guards nothing.
@@ -62,7 +65,7 @@ def acquire(path: Path) -> RunLock | None:
                     path.parent,
                     "put the results folder on a local disk or on NFS with its lock service running",
                 ) from None
-            raise
+            raise _cannot_write(path, error) from None
         os.close(descriptor)
 
 
@@ -84,6 +87,11 @@ def owner(path: Path) -> dict[str, Any] | None:
         return value if isinstance(value, dict) else {}
     finally:
         os.close(descriptor)  # harmless: a process that holds the lock itself never asks for its owner
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    remedy = "make it writable, free space on its disk, or give another folder: --results DIR"
+    return InputError(f"cannot be written ({error.strerror})", path.parent, remedy)
 
 
 def _is_locked(descriptor: int) -> bool:

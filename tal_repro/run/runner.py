@@ -14,7 +14,7 @@ from typing import Protocol
 
 from tal_repro.errors import InputError
 from tal_repro.record import RunStore
-from tal_repro.run import failures, locks, worker
+from tal_repro.run import failures, locks, space, worker
 from tal_repro.run.devices import Device
 from tal_repro.run.gpu import gpu_use
 from tal_repro.run.packing import Packing
@@ -193,12 +193,20 @@ class Runner:
         elif status == worker.FAILED:
             self._settle(run, "failed", worker.read_outcome(self.store, run.spec))
         elif status in worker.OUTCOMES:
-            self._settle(run, worker.OUTCOMES[status], took)
+            self._settle(run, worker.OUTCOMES[status], self._explain(status, running, took))
         elif status > 0:
             reason = f"its process ended with status {status}"
             self._settle(run, "failed", failures.record(self.store, run.spec, reason))
         else:
             self._killed(run, -status)
+
+    def _explain(self, status: int, running: Running, took: str) -> str:
+        """Say why a run was neither done nor failed; the same command takes it up again."""
+        if status == worker.DISK_FULL:
+            return space.describe_lack(self.store.root)
+        if status == worker.BLOCKED:
+            return f"another process computes on {running.device.name}"
+        return f"after {took}"
 
     def _look_at(self, device: Device) -> None:
         """Note what is on a device that one run is watched on; without NVML nothing is packed."""

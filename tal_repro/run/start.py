@@ -15,6 +15,7 @@ from tal_repro.run.executors.local import LocalPool
 from tal_repro.run.machine import check_machine, hang_seconds, jobs_per_gpu
 from tal_repro.run.progress import Progress
 from tal_repro.run.runner import Runner, Settings, Summary
+from tal_repro.run.space import check_space
 from tal_repro.run.worker import read_outcome
 
 if TYPE_CHECKING:
@@ -39,12 +40,17 @@ def run_plan(
     """Execute what a plan has left; return how every selected run ended."""
     machine = machine or {}
     check_machine(machine)
+    if plan.pending:
+        check_space(store.root)
     check_results(store.root)
     by_id = {run.spec.run_id: run for run in plan.runs}
     done = [run.spec for run in plan.runs if run.status == "done"]
     damaged = failures.set_damaged_aside(store, done)
+    strays = failures.set_strays_aside(store, [run.spec for run in plan.runs if run.status != "done"])
     for spec, what in damaged:
         say(f"damaged, set aside and run again: {spec.run_id} ({what})")
+    for spec, what in strays:
+        say(f"set aside: {spec.run_id} ({what})")
     again = [by_id[spec.run_id] for spec, _ in damaged]
     pending = [*plan.pending, *again, *([run for run in plan.runs if run.status == "failed"] if retry_failed else [])]
     reused = len(done) - len(damaged)
@@ -88,10 +94,7 @@ def _run_on(
 
 def check_results(root: Path) -> None:
     """Raise InputError unless the results folder can be written and locked."""
-    try:
-        lock = locks.acquire(root / ".locks" / f"probe-{os.getpid()}")
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", root, "give another folder: --results DIR") from None
+    lock = locks.acquire(root / ".locks" / f"probe-{os.getpid()}")
     if lock is not None:
         lock.release()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tal_repro.errors import InputError
 from tal_repro.record import RunPaths, RunRecord, RunStore, read_json
-from tal_repro.run import locks
+from tal_repro.run import failures, locks
 from tal_repro.spec import RunSpec
 
 ALIVE_SECONDS = 120.0  # a heartbeat younger than this counts where the lock cannot be asked (another machine's disk)
@@ -77,25 +77,70 @@ def find_run(store: RunStore, run_id: str) -> Path:
 
 
 def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
-    """Return everything `show` prints of a run folder, finished or not."""
+    """Return everything `show` prints of a run folder, finished or not; `damaged` says what is wrong with it."""
     paths = RunPaths(folder)
     state = folder.name.partition(".")[2] or "done"
-    spec = RunSpec.from_json(read_json(paths.spec), str(paths.spec))
-    status = _status(paths)
+    damaged: list[str] = []
+    spec = _read_spec(paths.spec, damaged)
+    status, system, metrics = (_read(path, damaged) for path in (paths.status, paths.system, paths.metrics))
+    if wrong := _wrong_metrics(metrics):
+        damaged.append(f"{paths.metrics.name}: {wrong}")
+        metrics = {}
+    if state == "done" and not any(what.startswith((paths.spec.name, paths.status.name)) for what in damaged):
+        damaged += _unlike_digests(folder)
     return {
         "schema": "tal-repro/show/1",
-        "id": spec.run_id,
+        "id": folder.name.partition(".")[0],
         "state": state,
         "folder": str(folder),
-        "spec": spec.to_json(),
+        "spec": None if spec is None else spec.to_json(),
         "status": {key: value for key, value in status.items() if key != "digests"},
-        "system": read_json(paths.system) if paths.system.exists() else {},
-        "metrics": read_json(paths.metrics) if paths.metrics.exists() else {},
-        "damaged": RunRecord(folder).damaged() if state == "done" else [],
+        "system": system,
+        "metrics": metrics,
+        "damaged": damaged,
         "files": {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()},
         "log": log_tail(folder, lines),
-        "repeat": shlex.join(_repeat(spec, status)),
+        "repeat": None if spec is None else shlex.join(_repeat(spec, status)),
     }
+
+
+def _read(path: Path, damaged: list[str]) -> dict[str, Any]:
+    """Return a JSON file of a run, {} where it is not there or not readable: then `damaged` names it."""
+    if not path.exists():
+        return {}
+    try:
+        return read_json(path)
+    except InputError as error:
+        damaged.append(f"{path.name}: {error.what}")
+        return {}
+
+
+def _read_spec(path: Path, damaged: list[str]) -> RunSpec | None:
+    try:
+        return RunSpec.from_json(read_json(path), path.name)
+    except InputError as error:
+        damaged.append(f"{path.name}: {error.what}")
+        return None
+
+
+def _wrong_metrics(metrics: Mapping[str, Any]) -> str:
+    """Say what keeps metrics from being shown ("": nothing)."""
+    rows, flags = metrics.get("rows", []), metrics.get("flags", [])
+    if not isinstance(rows, list) or not isinstance(flags, list):
+        return "rows and flags are not lists"
+    for number, row in enumerate(rows):
+        keys = () if not isinstance(row, dict) else tuple(row.get(key) for key in ("selection", "weights", "protocol"))
+        if not keys or not all(isinstance(key, str) for key in keys) or not isinstance(row.get("ap"), int | float):
+            return f"rows[{number}] lacks selection, weights, protocol or ap"
+    return ""
+
+
+def _unlike_digests(folder: Path) -> list[str]:
+    try:
+        wrong = failures.find_damage(RunRecord(folder))
+    except InputError as error:  # of another format version
+        wrong = error.what
+    return [wrong] if wrong else []
 
 
 def _repeat(spec: RunSpec, status: Mapping[str, Any]) -> list[str]:
@@ -104,7 +149,8 @@ def _repeat(spec: RunSpec, status: Mapping[str, Any]) -> list[str]:
         words = ["tal-repro", "released", "--model", spec.model, "--engine", spec.engine]
         return [*words, "--checkpoint", "FILE", "--data", "DIR", "--out", "OTHER_FOLDER"]
     words = ["tal-repro", "run", "--study", str(status.get("study") or "paper"), "--scope", "every-percent"]
-    words += [word for setting in status.get("settings", []) for word in ("--set", str(setting))]
+    settings = status.get("settings", [])
+    words += [word for setting in (settings if isinstance(settings, list) else []) for word in ("--set", str(setting))]
     return [*words, "--only", f"id={spec.run_id}", "--results", "OTHER_FOLDER"]
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import os
-import shutil
 import socket
 import sys
 import time
@@ -26,6 +24,7 @@ from tal_repro.run import locks
 from tal_repro.run.experiments import WITHOUT_CHECKPOINT, experiment_of
 from tal_repro.run.gpu import neighbours
 from tal_repro.run.signals import EXIT_SIGTERM, StopFlag
+from tal_repro.run.space import NO_SPACE, has_room
 from tal_repro.run.system import describe_system, machine_name
 from tal_repro.spec import RunSpec
 
@@ -39,9 +38,7 @@ OUTCOMES = {
     BLOCKED: "device not free",
     STOPPED: "stopped",
 }
-LEAST_FREE_MIB = 64
 LEAVE_SECONDS = 10.0
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -75,6 +72,8 @@ def run_job(job: Job, computed: Callable[[], None] | None = None) -> int:
     stop.install()
     spec = RunSpec.from_json(job.spec)
     store = RunStore(job.results)
+    if not has_room(store.root):  # before the lock: it is a file, too
+        return DISK_FULL
     path = locks.lock_path(store.root, spec.run_id)
     lock = locks.acquire(path)
     while lock is None and job.wait_for_lock and not stop():
@@ -124,7 +123,8 @@ def execute(
     started = time.monotonic()
     writer: RunWriter | None = None
     try:
-        _check_space(store.root)
+        if not has_room(store.root):
+            return DISK_FULL
         writer = store.writer(spec)
         if log:
             _redirect_output(writer.paths.log)
@@ -141,7 +141,7 @@ def execute(
         print(f"not started: {error}", file=sys.stderr)
         return BLOCKED
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             return DISK_FULL
         return _fail(writer, error, started)
     except BaseException as error:  # whatever an engine raises is this run's failure and nobody else's
@@ -248,7 +248,7 @@ def _fail(writer: RunWriter | None, error: BaseException, started: float) -> int
         writer.fail(_reason(error), **{**status, **_cost(started)})
     except OSError as second:
         traceback.print_exception(second)
-        return DISK_FULL if second.errno in _NO_SPACE else FAILED
+        return DISK_FULL if second.errno in NO_SPACE else FAILED
     return FAILED
 
 
@@ -269,12 +269,6 @@ def _reason(error: BaseException) -> str:
         return f"out of memory ({where}): {error or name}"
     first = (str(error).splitlines() or [""])[0]
     return f"{name}: {first}" if first else name
-
-
-def _check_space(root: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(root).free < LEAST_FREE_MIB * 2**20:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(root))
 
 
 def _set_threads(threads: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import tarfile
 import time
@@ -233,7 +235,7 @@ def test_a_bad_archive_adds_nothing(filled: RunStore, tmp_path: Path, change: An
     with pytest.raises(InputError, match=message):
         archive.import_runs(other, rewrite(path, change))
     assert not list(other.records())
-    assert not list(other.root.iterdir())
+    assert not other.root.exists()
     assert not (tmp_path / "evil").exists()
 
 
@@ -314,7 +316,143 @@ def test_signs_of_life_are_measured_by_our_own_clock(tmp_path: Path, monkeypatch
     assert life.silent_seconds() == 0
 
 
-def test_json_of_show_is_whole(filled: RunStore, mini: Study) -> None:
-    run_id = mini.runs()[0].run_id
-    answer = CliRunner().invoke(main, ["show", run_id, "--results", str(filled.root), "--json"])
-    assert json.loads(answer.stdout)["spec"]["model"] == "tadtr"
+def test_json_of_show_meets_the_schema(filled: RunStore, mini: Study) -> None:
+    for spec in mini.runs()[:5]:  # done, failed and partial ones
+        answer = CliRunner().invoke(main, ["show", spec.run_id, "--results", str(filled.root), "--json"])
+        found = json.loads(answer.stdout)
+        jsonschema.validate(found, schema("show"))
+        assert found["spec"]["model"] == "tadtr" and found["damaged"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("status.json", '{"format": 1, "state": "done", "digests": ["x"]}', "status.json: says nothing of a finished"),
+        ("status.json", '{"format": 9}', "run folder format 9"),
+        ("status.json", "garbage", "status.json: not readable as JSON"),
+        ("metrics.json", '{"rows": [{"x": 1}]}', "metrics.json: rows[0] lacks selection"),
+        ("metrics.json", '{"rows": 3}', "metrics.json: rows and flags are not lists"),
+        ("spec.json", "[]", "spec.json: not a JSON object"),
+        ("system.json", "{", "system.json: not readable as JSON"),
+    ],
+)
+def test_show_says_what_is_wrong_and_shows_the_rest(
+    filled: RunStore, mini: Study, name: str, text: str, told: str
+) -> None:
+    spec = mini.runs()[0]
+    (filled.folder(spec) / name).write_text(text)
+    answer = CliRunner().invoke(main, ["show", spec.run_id, "--results", str(filled.root)])
+    assert answer.exit_code == 0 and f"run {spec.run_id}: done" in answer.output and "files: " in answer.output
+    assert "DAMAGED: " in answer.output and told in answer.output
+    answer = CliRunner().invoke(main, ["show", spec.run_id, "--results", str(filled.root), "--json"])
+    jsonschema.validate(json.loads(answer.stdout), schema("show"))
+
+
+def refuse_writing(*arguments: Any, **named: Any) -> None:
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_clean_up_on_a_read_only_disk_is_refused(filled: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = gc.find_rubbish(filled)
+    monkeypatch.setattr(gc.shutil, "rmtree", refuse_writing)
+    with pytest.raises(InputError, match=r"cannot be deleted \(Read-only"):
+        gc.delete(filled, found)
+    monkeypatch.setattr(locks.os, "open", refuse_writing)
+    with pytest.raises(InputError, match=r"cannot be written \(Read-only"):
+        gc.delete(filled, found)
+
+
+def test_an_import_that_cannot_write_says_so_and_leaves_nothing(
+    filled: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = tmp_path / "runs.tar.gz", RunStore(tmp_path / "new" / "other")
+    archive.export_runs(filled, path)
+    with monkeypatch.context() as patch, pytest.raises(InputError, match=r"other: cannot be written \(Read-only"):
+        patch.setattr(archive.tempfile, "mkdtemp", refuse_writing)
+        archive.import_runs(other, path)
+
+    def fill(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(InputError, match=r"other: cannot be .*No space.* MiB free"):
+        patch.setattr(archive.shutil, "copyfileobj", fill)
+        archive.import_runs(other, path)
+    with pytest.raises(InputError, match="no such file"):
+        archive.import_runs(other, tmp_path / "none.tar.gz")
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory"):
+        archive.import_runs(other, tmp_path)
+    assert not (tmp_path / "new").exists()
+
+
+def break_metrics(folder: Path) -> None:
+    (folder / "metrics.json").write_text("{}")
+
+
+def drop_status(folder: Path) -> None:
+    (folder / "status.json").unlink()
+
+
+def replace_by_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("x")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (break_metrics, "metrics.json is not as it was written"),
+        (drop_status, "status.json: missing"),
+        (replace_by_file, "a file where a folder belongs"),
+    ],
+)
+def test_an_import_replaces_a_damaged_run_and_says_so(
+    filled: RunStore, tmp_path: Path, spoil: Callable[[Path], None], told: str
+) -> None:
+    path, folder = tmp_path / "runs.tar.gz", next(filled.records()).folder
+    archive.export_runs(filled, path)
+    spoil(folder)
+    answer = CliRunner().invoke(main, ["results", "import", str(path), "--results", str(filled.root)])
+    assert answer.exit_code == 0 and "1 runs added, 2 were here already" in answer.stderr
+    assert f"damaged, set aside and replaced: {folder.name} ({told})" in answer.stderr
+    assert all(record.damaged() == [] for record in filled.records())
+    assert folder.with_name(f"{folder.name}.damaged") in [item.path for item in gc.find_rubbish(filled)]
+
+
+def test_an_import_leaves_out_what_a_runner_is_at(filled: RunStore, tmp_path: Path, holder: Any) -> None:
+    path, other = tmp_path / "runs.tar.gz", RunStore(tmp_path / "other")
+    ids = archive.export_runs(filled, path)
+    holder(locks.lock_path(other.root, ids[0]))
+    answer = CliRunner().invoke(main, ["results", "import", str(path), "--results", str(other.root)])
+    assert answer.exit_code == 1 and f"left out, a runner is at them: {ids[0]}" in answer.stderr
+    assert sorted(record.folder.name for record in other.records()) == sorted(ids[1:])
+
+
+def test_clean_up_leaves_an_import_under_way(filled: RunStore, holder: Any) -> None:
+    live, dead = filled.root / ".import-live", filled.root / ".import-dead"
+    for folder in (live, dead):
+        folder.mkdir()
+    before = [gc.Rubbish(live, "import", 0), gc.Rubbish(dead, "import", 0)]
+    process = holder(live / archive.LOCK)
+    assert [item.path for item in gc.find_rubbish(filled) if item.kind == "import"] == [dead]
+    gc.delete(filled, before)
+    assert live.is_dir() and not dead.exists()
+    process.kill()
+    process.join()
+    assert [item.path for item in gc.find_rubbish(filled) if item.kind == "import"] == [live]
+
+
+def test_an_import_holds_the_lock_of_its_staging(
+    filled: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other, held = tmp_path / "runs.tar.gz", RunStore(tmp_path / "other"), []
+    archive.export_runs(filled, path)
+    extract = archive._extract
+
+    def look(source: Path, staging: Path) -> list[str]:
+        with multiprocessing.get_context("fork").Pool(1) as pool:  # a process does not see its own locks
+            held.append(pool.apply(locks.owner, (staging / archive.LOCK,)))
+        return extract(source, staging)
+
+    monkeypatch.setattr(archive, "_extract", look)
+    archive.import_runs(other, path)
+    assert held[0]["pid"] == os.getpid()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -16,7 +18,7 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.record import RunStore
-from tal_repro.run import failures, locks, runner
+from tal_repro.run import failures, locks, runner, space
 from tal_repro.run.plan import make_plan
 from tal_repro.run.start import run_plan
 from tal_repro.run.view import describe_run
@@ -80,9 +82,31 @@ def test_one_failed_run_stops_no_other(
 
 def test_a_full_disk_leaves_runs_to_be_resumed(mini: Study, store: RunStore, stand_in: Callable[..., None]) -> None:
     stand_in(misbehave={"0": "disk"})
-    assert run_here(mini, store).counts == {"done": 4, "disk full": 2}
+    summary = run_here(mini, store)
+    assert summary.counts == {"done": 4, "disk full": 2}
+    assert all(
+        re.search(rf"{store.root}: \d+ MiB free now, a run needs 64 MiB", text) for text in summary.reasons.values()
+    )
     stand_in()
     assert run_here(mini, store).counts == {"done": 6}
+
+
+def test_nothing_starts_on_a_full_disk(mini: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 8, 2**20))
+    with pytest.raises(InputError, match="disk full: 1 MiB free, 64 MiB needed"):
+        run_here(mini, store)
+    assert not store.root.exists()
+
+
+def test_a_file_in_place_of_a_folder_is_set_aside_before_the_start(mini: Study, store: RunStore) -> None:
+    first, second, *_ = mini.runs()
+    store.folder(first).parent.mkdir(parents=True)
+    for path in (store.folder(first), store.failed(second)):
+        path.write_text("x")
+    said: list[str] = []
+    assert run_plan(make_plan(mini, store, "core"), store, data_dir=None, say=said.append).counts == {"done": 6}
+    assert [line.split()[2] for line in said] == [first.run_id, second.run_id]
+    assert all(store.folder(spec).with_suffix(".damaged").read_text() == "x" for spec in (first, second))
 
 
 def test_a_run_that_keeps_dying_is_left_for_later(mini: Study, store: RunStore, stand_in: Callable[..., None]) -> None:
