@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tal_repro.detection.decay import METHODS, Float32Array, areas
+from tal_repro.detection.settings import check_most, check_share, checked_labels
 from tal_repro.detection.soft_nms import SoftNms, select
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def hard_nms(segments: Any, scores: Any, iou_threshold: float) -> IndexArray:
 
     A segment is dropped when its tIoU with a kept one is at least `iou_threshold`, in float32.
     """
-    segments, scores = _checked(segments, scores)
+    check_share("iou_threshold", iou_threshold)
+    segments, scores = checked_candidates(segments, scores)
     order = np.argsort(-scores, kind="stable")
     start, end, area = segments[order, 0], segments[order, 1], areas(segments)[order]
     threshold = np.float32(iou_threshold)
@@ -51,7 +53,8 @@ def soft_nms(
     segments: Any, scores: Any, settings: SoftNms | None = None, max_detections: int | None = None
 ) -> tuple[IndexArray, Float32Array]:
     """Return (index, score) of the selections of one class, best first, at most `max_detections` of them."""
-    segments, scores = _checked(segments, scores)
+    check_most("max_detections", max_detections)
+    segments, scores = checked_candidates(segments, scores)
     return _columns(islice(select(segments, scores, settings or SoftNms()), max_detections))
 
 
@@ -63,10 +66,9 @@ def multiclass_soft_nms(
     Only the class that holds the best score left is advanced, so the work follows what is kept, not what is offered.
     Equal scores of two classes: the lower label first.
     """
-    segments, scores = _checked(segments, scores)
-    labels = np.asarray(labels)
-    if labels.shape != scores.shape:
-        raise ValueError(f"labels must have the shape of scores {scores.shape}, got {labels.shape}")
+    check_most("max_detections", max_detections)
+    segments, scores = checked_candidates(segments, scores)
+    labels = checked_labels(labels, scores)
     settings = settings or SoftNms()
     by_label = np.argsort(labels, kind="stable")
     bounds = np.flatnonzero(np.diff(labels[by_label])) + 1
@@ -79,8 +81,9 @@ def multiclass_hard_nms(
     segments: Any, scores: Any, labels: Any, iou_threshold: float, max_detections: int | None = None
 ) -> IndexArray:
     """Return the indices kept by hard NMS within each class, best first; equal scores: the lower label first."""
-    segments, scores = _checked(segments, scores)
-    labels = np.asarray(labels)
+    check_most("max_detections", max_detections)
+    segments, scores = checked_candidates(segments, scores)
+    labels = checked_labels(labels, scores)
     kept = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -95,7 +98,8 @@ def vote(kept: Any, segments: Any, scores: Any, iou_threshold: float = 0.75, wei
     Weights are score times tIoU (ActionFormer, TemporalMaxer) or the score alone (TriDet). A kept segment without
     length overlaps nothing and stays (a NaN upstream). Upstream votes in class-agnostic NMS only.
     """
-    segments, scores = _checked(segments, scores)
+    check_share("iou_threshold", iou_threshold)
+    segments, scores = checked_candidates(segments, scores)
     kept = np.asarray(kept, np.float32).reshape(-1, 2)
     shared = np.minimum(kept[:, None, 1], segments[:, 1]) - np.maximum(kept[:, None, 0], segments[:, 0])
     shared = np.maximum(shared, np.float32(0))
@@ -123,6 +127,8 @@ def softnms(
     """
     import torch
 
+    if method not in range(len(METHODS)):
+        raise ValueError(f"method must be 0, 1 or 2, got {method}")
     segments = _array(segs)
     index, score = soft_nms(segments, _array(scores), SoftNms(METHODS[method], iou_threshold, sigma, min_score))
     if len(index):
@@ -153,7 +159,7 @@ def _array(tensor: Tensor) -> Float32Array:
     return np.asarray(tensor.detach().numpy())
 
 
-def _checked(segments: Any, scores: Any) -> tuple[Float32Array, Float32Array]:
+def checked_candidates(segments: Any, scores: Any) -> tuple[Float32Array, Float32Array]:
     """Return float32 arrays [N, 2] and [N]; ValueError for other shapes and for values that are not finite."""
     segments, scores = np.asarray(segments, np.float32), np.asarray(scores, np.float32)
     if segments.size == 0:

@@ -19,12 +19,14 @@ import numpy as np
 from tal_repro.detection.decay import Float32Array
 from tal_repro.detection.nms import (
     IndexArray,
+    checked_candidates,
     hard_nms,
     multiclass_hard_nms,
     multiclass_soft_nms,
     soft_nms,
     vote,
 )
+from tal_repro.detection.settings import check_finite, check_most, check_positive, check_share, checked_labels
 from tal_repro.detection.soft_nms import SoftNms
 from tal_repro.detection.tiou import FloatArray
 
@@ -58,6 +60,9 @@ class Suppression:
     voting_iou: float = 0.0
     vote_weigh_by_iou: bool = True  # TriDet: False
 
+    def __post_init__(self) -> None:
+        check_share("voting_iou", self.voting_iou)
+
 
 PYRAMID_SUPPRESSION = Suppression()
 
@@ -66,11 +71,11 @@ def suppress(
     segments: Any, scores: Any, labels: Any, max_detections: int, how: Suppression = PYRAMID_SUPPRESSION
 ) -> VideoDetections:
     """Return at most `max_detections` of a video's candidates after NMS, best first, in the candidates' own unit."""
-    if max_detections < 1:
-        raise ValueError(f"max_detections must be at least 1, got {max_detections}")
-    segments, scores, labels = np.asarray(segments, np.float32), np.asarray(scores, np.float32), np.asarray(labels)
+    check_most("max_detections", max_detections)
+    segments, scores = checked_candidates(segments, scores)
+    labels = checked_labels(labels, scores)
     index, new_scores = _select(segments, scores, labels, max_detections, how)
-    kept: Float32Array = segments.reshape(-1, 2)[index]
+    kept: Float32Array = segments[index]
     if how.voting_iou > 0 and not how.per_class and len(index):
         kept = vote(kept, segments, scores, how.voting_iou, how.vote_weigh_by_iou)
     return VideoDetections(kept, new_scores, labels[index])
@@ -107,6 +112,11 @@ def pyramid_detections(
     how: Suppression = PYRAMID_SUPPRESSION,
 ) -> VideoDetections:
     """Return a video's detections in seconds, best first, from a pyramid model's candidates in feature steps."""
+    check_positive("fps", fps)
+    check_positive("stride_frames", stride_frames)
+    check_finite("duration_s", duration_s)
+    if duration_s < 0:
+        raise ValueError(f"duration_s must not be negative, got {duration_s}")
     kept = suppress(segments, scores, labels, max_detections, how)
     return kept._replace(segments=steps_to_seconds(kept.segments, fps, duration_s, stride_frames, clip_frames))
 
@@ -142,6 +152,9 @@ def merge_slices(
     NMS per class; the others stay as they are. As upstream, a detection that touches two overlaps and survives both
     is listed twice. Order: overlap by overlap, best first, then the untouched.
     """
+    check_positive("feature_fps", feature_fps)
+    check_share("iou_threshold", iou_threshold)
+    check_most("max_per_slice", max_per_slice)
     if not slices:
         return VideoDetections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
     in_time = sorted(slices, key=lambda one: one.start)
@@ -164,6 +177,9 @@ def _best_of_slice(one: SliceCandidates, feature_fps: float, most: int) -> tuple
     segments = np.asarray(one.segments, np.float64).reshape(-1, 2)
     if not (np.isfinite(segments).all() and np.isfinite(scores).all()):
         raise ValueError(f"slice at step {one.start}: segments and scores must be finite")
+    if len(segments) != len(scores) or np.shape(one.labels) != scores.shape:
+        sizes = f"{len(segments)} segments, {scores.shape} scores, {np.shape(one.labels)} labels"
+        raise ValueError(f"slice at step {one.start}: {sizes} do not match")
     order = np.argsort(-scores, kind="stable")[:most]
     seconds = (segments[order] + one.start) / feature_fps
     return seconds, scores[order], np.asarray(one.labels, np.int64)[order]
@@ -195,6 +211,14 @@ def detections_table(videos: Iterable[tuple[str, Any, Any, Any]], classes: Seque
 
     found = [(video, np.asarray(s).reshape(-1, 2), np.asarray(p), np.asarray(c)) for video, s, p, c in videos]
     names = np.asarray(classes, object)
+    for video, segments, scores, labels in found:
+        if len(segments) != len(scores) or labels.shape != scores.shape:
+            sizes = f"{len(segments)} segments, {scores.shape} scores, {labels.shape} labels"
+            raise ValueError(f"{video}: {sizes} do not match")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+            raise ValueError(
+                f"{video}: labels must be in 0 ... {len(names) - 1}, got {labels.min()} ... {labels.max()}"
+            )
     return pd.DataFrame(
         {
             "video_id": np.repeat(np.array([v for v, *_ in found], object), [len(p) for _, _, p, _ in found]),

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tal_repro.detection.decay import Float32Array, Method, areas, weights
+from tal_repro.detection.decay import METHODS, Float32Array, Method, areas, weights
+from tal_repro.detection.settings import check_finite, check_positive, check_share
 
 Selection = tuple[int, float]  # index of the candidate, its score when selected
 IndexArray = npt.NDArray[np.int64]
@@ -38,8 +39,11 @@ class SoftNms:
     min_score: float = 0.001
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0:
-            raise ValueError(f"sigma must be above 0, got {self.sigma}")
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        check_share("iou_threshold", self.iou_threshold)
+        check_positive("sigma", self.sigma)
+        check_finite("min_score", self.min_score)
 
 
 def select(segments: Float32Array, scores: Float32Array, settings: SoftNms) -> Iterator[Selection]:

@@ -12,14 +12,20 @@ from torch import Tensor
 
 from tal_repro.models.weighted_rows import weighted_rows
 
+MOST_POINTS = 1 << 16  # a bin of `forward`: a million steps over 16 bins; what is longer would fill the memory
+
 
 def roi_align(features: Tensor, segments: Tensor, bins: int, ratio: int = 0) -> Tensor:
     """Average `features [B, T, C]` in `bins` bins of each of `segments [B, N, 2]` (steps); return [B, N, bins, C].
 
     `ratio` fixes the points per bin; 0 means `ceil(length / bins)`. A segment shorter than one step counts as one.
-    With ratio 0 segments must lie in [0, T], which bounds the points per bin without a look at the values.
+    With ratio 0 segments must lie in [0, T] (ValueError; looked at on the CPU only), which bounds the points per bin.
+    A NaN gives NaN.
     """
     batch, steps, _ = features.shape
+    _check_bins(bins)
+    if segments.device.type == "cpu" and ratio <= 0 and bool(((segments < 0) | (segments > steps)).any()):
+        raise ValueError(f"segments must lie in 0 ... {steps}, clamp them")
     most = ratio if ratio > 0 else max(1, -(-steps // bins))
     index, weight = bin_taps(segments.detach(), steps, bins, ratio, most)
     shape = (batch, -1, 1, 2 * most)
@@ -44,7 +50,7 @@ def bin_taps(segments: Tensor, steps: int, bins: int, ratio: int, most: int) -> 
     low = position.floor()
     fraction = position - low
     share = used / points[..., None]
-    index = torch.cat((low, low + 1), -1).clamp(max=steps - 1).long()
+    index = torch.cat((low, low + 1), -1).long().clamp(0, steps - 1)  # integers: a NaN must not become an index
     return index, torch.cat(((1 - fraction) * share, fraction * share), -1)
 
 
@@ -62,17 +68,27 @@ def backward(grad: Tensor, rois: Tensor, out: int, bs: int, ch: int, t: int, rat
     return grad_rows.transpose(1, 2).contiguous()
 
 
+def _check_bins(bins: int) -> None:
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+
+
 def _pool_rows(rows: Tensor, rois: Tensor, bins: int, ratio: int) -> Tensor:
     """Pool `rows [B, T, C]` over `rois [R, 3]`, in any order, into [R, bins, C]."""
     batch, steps, channels = rows.shape
+    _check_bins(bins)
     if rois.ndim != 2 or rois.shape[1] != 3:
         raise ValueError(f"rois have shape {tuple(rois.shape)}, expected [R, 3] of (sample, start, end)")
     if len(rois) == 0:
         return rows.new_zeros(0, bins, channels)
+    if not bool(rois.isfinite().all()):
+        raise ValueError("rois must be finite")
     sample, segments = rois[:, 0].long(), rois[:, 1:].detach()
     if bool(((sample < 0) | (sample >= batch)).any()):
         raise ValueError(f"rois name a sample outside 0..{batch - 1}")
     longest = (segments[:, 1] - segments[:, 0]).clamp(min=1).max()
+    if ratio <= 0 and longest > MOST_POINTS * bins:
+        raise ValueError(f"a roi of {float(longest):g} steps needs more than {MOST_POINTS} points a bin")
     most = ratio if ratio > 0 else int((longest / bins).ceil())
     index, weight = bin_taps(segments, steps, bins, ratio, most)
     index = index + (sample * steps)[:, None, None]

@@ -123,9 +123,44 @@ def test_bad_values_and_shapes_are_refused(segments, scores) -> None:
         soft_nms(segments, scores)
 
 
-def test_sigma_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="sigma"):
-        SoftNms(sigma=0.0)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("sigma", bad) for bad in (0.0, -1.0, 1e-50, np.nan, np.inf, 1e39)),
+        ("method", "foo"),
+        *(("iou_threshold", bad) for bad in (np.nan, -0.1, 1.1)),
+        ("min_score", np.nan),
+    ],
+)
+def test_impossible_settings_are_named(name, value) -> None:
+    with pytest.raises(ValueError, match=name):
+        SoftNms(**{name: value})
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(limit) -> None:
+    given = [[0, 1]], [0.5]
+    for call in (
+        lambda: soft_nms(*given, max_detections=limit),
+        lambda: multiclass_soft_nms(*given, [0], limit),
+        lambda: multiclass_hard_nms(*given, [0], 0.5, limit),
+    ):
+        with pytest.raises(ValueError, match="max_detections must be at least 1"):
+            call()
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 1, 2], [0.0, 1.0]])
+def test_labels_are_whole_numbers_one_for_each_score(labels) -> None:
+    given = [[0, 1], [2, 3]], [0.5, 0.4], labels
+    for call in (lambda: multiclass_soft_nms(*given, 5), lambda: multiclass_hard_nms(*given, 0.5)):
+        with pytest.raises(ValueError, match="labels must"):
+            call()
+
+
+def test_a_threshold_that_is_no_number_is_refused() -> None:
+    for call in (lambda: hard_nms([[0, 1]], [0.5], np.nan), lambda: vote([[0, 1]], [[0, 1]], [0.5], np.nan)):
+        with pytest.raises(ValueError, match="iou_threshold"):
+            call()
 
 
 def test_upstreams_signatures_write_the_given_buffer() -> None:
@@ -139,5 +174,8 @@ def test_upstreams_signatures_write_the_given_buffer() -> None:
     assert index.tolist() == [0, 2]
     torch.testing.assert_close(buffer, torch.tensor([[0, 10, 0.9], [20, 30, 0.8], [-1, -1, -1]]))
     assert nms(segments, scores, iou_threshold=0.5).tolist() == [0, 2]
+    for method in (-1, 3):
+        with pytest.raises(ValueError, match="method must be 0, 1 or 2"):
+            softnms(segments, scores, buffer, iou_threshold=0.1, sigma=0.5, min_score=0.001, method=method)
     with pytest.raises(ValueError, match="float32"):
         nms(segments.double(), scores, iou_threshold=0.5)

@@ -145,3 +145,45 @@ def test_the_table_names_videos_and_classes() -> None:
 def test_settings_reach_the_soft_nms() -> None:
     given = [[0, 10], [0, 10]], [0.9, 0.8], [0, 0]
     assert len(suppress(*given, 9, Suppression(SoftNms("vanilla", iou_threshold=0.5))).scores) == 1
+
+
+@pytest.mark.parametrize("how", [Suppression(), Suppression(per_class=False), Suppression(hard=True)])
+def test_candidates_that_do_not_belong_together_are_refused(how) -> None:
+    for segments, scores, labels, words in (
+        ([[0, 1], [2, 3]], [0.5, 0.4], [0], "labels must have the shape"),
+        ([[0, 1], [2, 3]], [0.5, np.nan], [0, 0], "finite"),
+        ([[0, 1], [2, 3]], [0.5], [0], "expected segments"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            suppress(segments, scores, labels, 9, how)
+
+
+@pytest.mark.parametrize("bad", [{"fps": 0}, {"fps": -25}, {"fps": np.nan}, {"duration_s": np.nan}, {"duration_s": -1}])
+def test_a_video_without_rate_or_duration_is_refused(bad) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        pyramid_detections([[0, 1]], [0.5], [0], **{"fps": 25, "duration_s": 9, "max_detections": 5, **bad})
+
+
+@pytest.mark.parametrize(("name", "value"), [("feature_fps", 0), ("iou_threshold", np.nan), ("max_per_slice", -1)])
+def test_impossible_settings_of_a_merge_are_named(name, value) -> None:
+    with pytest.raises(ValueError, match=name):
+        merge_slices([], **{"feature_fps": 2.0, name: value})
+
+
+def test_labels_of_a_slice_match_its_scores() -> None:
+    bad = SliceCandidates(96, 100, np.array([[1.0, 2]]), np.array([0.2]), np.array([0, 1]))
+    with pytest.raises(ValueError, match="slice at step 96: 1 segments"):
+        merge_slices([bad], 2.0)
+
+
+def test_voting_is_by_a_tiou() -> None:
+    with pytest.raises(ValueError, match="voting_iou"):
+        Suppression(voting_iou=np.nan)
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_without_a_class_names_its_video(label) -> None:
+    with pytest.raises(ValueError, match="v: labels must be in 0"):
+        detections_table([("v", [[0, 1]], [0.5], [label])], ("a", "b"))
+    with pytest.raises(ValueError, match="v: 1 segments"):
+        detections_table([("v", [[0, 1]], [0.5, 0.6], [0, 0])], ("a", "b"))

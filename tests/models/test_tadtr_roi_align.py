@@ -136,3 +136,25 @@ def test_gpu_equals_cpu() -> None:
         results.append((pooled.cpu(), grad.cpu()))
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_impossible_bins_and_rois_are_refused() -> None:
+    rows = torch.rand(1, 10, 2)
+    with pytest.raises(ValueError, match="bins must be at least 1"):
+        roi_align(rows, torch.tensor([[[1.0, 3.0]]]), bins=0)
+    for outside in ([-1.0, 3.0], [1.0, 1e9]):
+        with pytest.raises(ValueError, match=r"segments must lie in 0 \.\.\. 10"):
+            roi_align(rows, torch.tensor([[outside]]), bins=4)
+    for roi, words in (([0.0, 1, math.nan], "finite"), ([0.0, 1, 1e12], "more than 65536 points a bin")):
+        with pytest.raises(ValueError, match=words):
+            module.forward(rows.transpose(1, 2), torch.tensor([roi]), 4, 0)
+
+
+def test_a_nan_stays_a_nan_and_reads_no_foreign_memory() -> None:
+    segments = torch.tensor([[[math.nan, math.nan], [1.0, 3.0]]])
+    pooled = roi_align(torch.rand(1, 10, 2), segments, bins=4)
+    assert pooled[0, 0].isnan().all()
+    assert pooled[0, 1].isfinite().all()
+    index, _ = module.bin_taps(segments, 10, 4, 0, 3)
+    assert int(index.min()) >= 0
+    assert int(index.max()) <= 9
