@@ -96,7 +96,7 @@ class PyramidDetector(nn.Module):
 
         Raises InputError (a ValueError) naming the sample for wrong shapes, lengths beyond T, or values not finite.
         """
-        numbers = check_features(features, lengths, self.recipe.feature_dim, self.name, self.embed[0].conv.weight.dtype)
+        numbers = check_features(features, lengths, self.recipe.feature_dim, self.name, self.offset_scales[0].dtype)
         totals = [self.padded_length(length) for length in numbers]
         keep = self._draw_keep(len(numbers), features)
         if self.padding != "sample" and len(set(totals)) == 1:
