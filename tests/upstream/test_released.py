@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,10 @@ def train(model: str, data: Path, scratch: Path) -> Path:
 
 def disturbed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the weights with noise of a third of their own spread: another model that still detects."""
-    generator = torch.Generator().manual_seed(1)
-    return {
-        name: value + 0.3 * value.std() * torch.randn(value.shape, generator=generator) if value.numel() > 1 else value
-        for name, value in state.items()
-    }
+    return {name: value + noise(value) if value.numel() > 1 else value for name, value in state.items()}
+
+
+def noise(value: torch.Tensor) -> torch.Tensor:
+    """Return the same noise for the same values: a tensor that TadTR stores under two names stays one."""
+    generator = torch.Generator().manual_seed(zlib.crc32(value.numpy().tobytes()))
+    return 0.3 * value.std() * torch.randn(value.shape, generator=generator)
