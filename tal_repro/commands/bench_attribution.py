@@ -18,12 +18,16 @@ def attribute_training(model: str, data_dir: Path, overrides: dict[str, Any], de
     from tal_repro.commands.train import plan
     from tal_repro.engines.adapter import RunContext
     from tal_repro.engines.native.attribution import attribute_steps
+    from tal_repro.engines.native.trainer import Diverged
     from tal_repro.record import RunStore
 
     spec = plan(model, data_dir, "native", 100.0, 0, overrides)
     with tempfile.TemporaryDirectory() as folder:
         writer = RunStore(folder).writer(spec)
-        return attribute_steps(RunContext(spec=spec, record=writer, data_dir=data_dir, device=device), steps)
+        try:
+            return attribute_steps(RunContext(spec=spec, record=writer, data_dir=data_dir, device=device), steps)
+        except Diverged as error:
+            raise InputError(f"the training diverges ({error})", "--set", "choose other values") from None
 
 
 def attribute_upstream(

@@ -47,7 +47,8 @@ def trace_command(
     if not command or shutil.which(command[0]) is None:
         name = command[0] if command else ""
         raise InputError(f"no such command: {name!r}", remedy="give a program and its arguments after --")
-    sampler = Sampler(trace, interval_s, watched_pid=os.getpid(), gpu_index=gpu_index)
+    # what this process starts is the command and all it starts; what it uses itself is not the command's
+    sampler = Sampler(trace, interval_s, watched_pid=os.getpid(), descendants_only=True, gpu_index=gpu_index)
     baseline = idle_baseline(baseline_s, gpu_index) if baseline_s else None
     with sampler:
         start = time.monotonic()

@@ -32,7 +32,7 @@ def system_counters_psutil() -> Take:
     return take
 
 
-def family_counters_psutil(pid: int, own_pid: int) -> Take:
+def family_counters_psutil(pid: int, own_pid: int, descendants_only: bool = False) -> Take:
     """Return what takes one sample of a process family (see `family.family_counters`)."""
     import psutil
 
@@ -41,13 +41,14 @@ def family_counters_psutil(pid: int, own_pid: int) -> Take:
     def take(now: float) -> Sample:
         try:
             root = psutil.Process(pid)
-            family = [root, *root.children(recursive=True)]
+            family = [*([] if descendants_only else [root]), *root.children(recursive=True)]
         except psutil.Error:
+            return {}
+        family = [member for member in family if member.pid != own_pid]
+        if not family:
             return {}
         busiest = resident = total = 0.0
         for member in family:
-            if member.pid == own_pid:
-                continue
             try:
                 threads, times, memory = member.threads(), member.cpu_times(), member.memory_info()
             except psutil.Error:

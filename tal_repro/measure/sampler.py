@@ -7,6 +7,7 @@ goes (a kill loses at most one line), keeps nothing in memory, and prints what i
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import select
@@ -22,6 +23,8 @@ from tal_repro.measure.energy import ASK_S, EnergyCounters
 from tal_repro.measure.family import family_counters
 from tal_repro.measure.nvml import Gpu, open_gpu
 
+# columns from the first sample on, whenever the family starts
+NOBODY = dict.fromkeys(("thread_busiest_percent", "process_cpu_percent", "process_memory_mib"), math.nan)
 LONGEST_SLEEP_S = 0.5  # between looks at whether the process that started us still lives
 
 
@@ -69,15 +72,15 @@ class Ticks:
             yield now
 
 
-def sampling(watched_pid: int | None, gpu: Gpu | None) -> Take:
+def sampling(watched_pid: int | None, gpu: Gpu | None, descendants_only: bool = False) -> Take:
     """Return the function that takes one sample; columns that cannot be had are absent, not zero."""
     system = system_counters()
-    family = family_counters(watched_pid) if watched_pid else None
+    family = family_counters(watched_pid, descendants_only=descendants_only) if watched_pid else None
 
     def sample(now: float) -> Sample:
         row = system(now)
         if family is not None:
-            row |= family(now)
+            row |= NOBODY | family(now)
         if gpu is not None:
             row |= gpu.sample()
         return row
@@ -110,11 +113,17 @@ def write_samples(stream: TextIO, ticks: Ticks, sample: Take, stopped: Callable[
         stream.write(",".join([_text(row.get(column)) for column in columns]) + "\n")
 
 
-def run(out: Path, interval_s: float, watched_pid: int | None, gpu_index: int | None) -> dict[str, Any]:
+def run(
+    out: Path,
+    interval_s: float,
+    watched_pid: int | None = None,
+    gpu_index: int | None = None,
+    descendants_only: bool = False,
+) -> dict[str, Any]:
     """Sample until stopped; return how many samples were taken and missed, what they cost, and the energy used."""
     stopped = Stopped(os.getppid())
     gpu = open_gpu(gpu_index, pcie=interval_s >= 0.25)  # PCIe counters take 40 ms to read
-    sample = sampling(watched_pid, gpu)
+    sample = sampling(watched_pid, gpu, descendants_only)
     error = ""
     with out.open("w", encoding="utf-8", buffering=1) as stream:
         sample(time.monotonic())  # counters need a first reading
@@ -143,7 +152,7 @@ def run(out: Path, interval_s: float, watched_pid: int | None, gpu_index: int | 
 
 def _text(value: float | None) -> str:
     """Four decimals are finer than any counter here; an empty cell means the counter failed at this tick."""
-    return "" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")
+    return "" if value is None or math.isnan(value) else f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 def _own_cpu_seconds() -> float:
@@ -153,7 +162,5 @@ def _own_cpu_seconds() -> float:
 
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
-    summary = run(
-        Path(arguments["out"]), arguments["interval_s"], arguments.get("watched_pid"), arguments.get("gpu_index")
-    )
+    summary = run(Path(arguments.pop("out")), **arguments)
     print(json.dumps(summary), flush=True)

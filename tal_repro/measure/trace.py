@@ -28,7 +28,8 @@ STOP_SECONDS = 10.0
 class Sampler:
     """Sample the machine into `out` (CSV) while the `with` block runs; `summary` then tells cost and misses.
 
-    `watched_pid` adds the load of that process family's busiest thread; `gpu_index` adds NVML's columns.
+    `watched_pid` adds the load of that process family's busiest thread, its CPU and memory (`descendants_only`: of all
+    that it starts, without itself); `gpu_index` adds NVML's columns.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Sampler:
         interval_s: float = INTERVAL_S,
         *,
         watched_pid: int | None = None,
+        descendants_only: bool = False,
         gpu_index: int | None = None,
     ) -> None:
         if not SHORTEST_INTERVAL_S <= interval_s <= LONGEST_INTERVAL_S:
@@ -47,6 +49,7 @@ class Sampler:
             "out": str(out),
             "interval_s": interval_s,
             "watched_pid": watched_pid,
+            "descendants_only": descendants_only,
             "gpu_index": gpu_index,
         }
         self.summary: dict[str, Any] = {}

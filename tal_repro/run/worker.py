@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tal_repro import hooks
 from tal_repro.engines.adapter import RunContext, StopRequested
@@ -117,7 +117,8 @@ def execute(
 ) -> int:
     """Execute one run into its folder and return DONE, FAILED, STOPPED, DISK_FULL or BLOCKED; raise nothing.
 
-    `log`: send this process's stdout and stderr to the run's log.
+    `log`: send this process's stdout and stderr to the run's log. Without it a person waits: the InputError of a run
+    that is refused is recorded and raised.
     """
     stop = stop or StopFlag()
     started = time.monotonic()
@@ -144,6 +145,13 @@ def execute(
         if error.errno in NO_SPACE:
             return DISK_FULL
         return _fail(writer, error, started)
+    except InputError as error:
+        if log:
+            return _fail(writer, error, started)
+        if writer is not None:
+            with contextlib.suppress(OSError), writer.paths.log.open("a", encoding="utf-8") as stream:
+                _fail(writer, error, started, stream)
+        raise
     except BaseException as error:  # whatever an engine raises is this run's failure and nobody else's
         return _fail(writer, error, started)
 
@@ -237,8 +245,8 @@ class _hooked:
             os.environ.pop(name, None)
 
 
-def _fail(writer: RunWriter | None, error: BaseException, started: float) -> int:
-    traceback.print_exception(error)
+def _fail(writer: RunWriter | None, error: BaseException, started: float, stream: TextIO | None = None) -> int:
+    traceback.print_exception(error, file=stream)  # None: standard error, which a runner has sent to the log
     if writer is None:
         return FAILED
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -80,6 +81,36 @@ def test_a_command_that_forks_is_traced_with_its_children(tmp_path: Path) -> Non
     columns = json.loads((tmp_path / "a" / "trace.json").read_text())["columns"]
     assert code == 0
     assert columns["thread_busiest_percent"]["max"] > 5
+
+
+HOG = """
+import time
+held = bytearray(b"x") * (400 << 20)
+end = time.monotonic() + 1.5
+while time.monotonic() < end: pass
+print(open("/proc/self/statm").read().split()[1])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc: run it on Linux")
+def test_memory_is_the_command_s_own(tmp_path: Path) -> None:
+    arguments = ("--out", str(tmp_path / "a"), "--interval", "0.1", "--baseline", "0", "--no-figure")
+    code, text, _ = run(*arguments, "--", sys.executable, "-I", "-S", "-c", HOG)
+    columns = json.loads((tmp_path / "a" / "trace.json").read_text())["columns"]
+    resident_mib = int(text) * resource.getpagesize() / 2**20
+    assert code == 0
+    assert columns["process_memory_mib"]["max"] == pytest.approx(resident_mib, rel=0.01)
+    assert columns["process_memory_mib"]["max"] == pytest.approx(400, rel=0.05)
+    assert columns["process_cpu_percent"]["mean"] == pytest.approx(columns["thread_busiest_percent"]["mean"], abs=12)
+
+
+def test_a_command_that_does_nothing_uses_nothing(tmp_path: Path) -> None:
+    code, _, _ = run("--out", str(tmp_path / "a"), *QUICK, "--", "sleep", "0.6")
+    columns = json.loads((tmp_path / "a" / "trace.json").read_text())["columns"]
+    assert code == 0
+    assert columns["process_memory_mib"]["max"] < 10
+    assert columns["thread_busiest_percent"]["mean"] < 5
+    assert columns["process_cpu_percent"]["mean"] < 5
 
 
 def test_a_command_too_short_for_a_sample(tmp_path: Path) -> None:
