@@ -19,13 +19,13 @@ def roi_align(features: Tensor, segments: Tensor, bins: int, ratio: int = 0) -> 
     """Average `features [B, T, C]` in `bins` bins of each of `segments [B, N, 2]` (steps); return [B, N, bins, C].
 
     `ratio` fixes the points per bin; 0 means `ceil(length / bins)`. A segment shorter than one step counts as one.
-    With ratio 0 segments must lie in [0, T] (ValueError; looked at on the CPU only), which bounds the points per bin.
-    A NaN gives NaN.
+    With ratio 0 segments are cut to [0, T], which bounds the points per bin without a look at the values. A NaN gives
+    NaN.
     """
     batch, steps, _ = features.shape
     _check_bins(bins)
-    if segments.device.type == "cpu" and ratio <= 0 and bool(((segments < 0) | (segments > steps)).any()):
-        raise ValueError(f"segments must lie in 0 ... {steps}, clamp them")
+    if ratio <= 0:
+        segments = segments.clamp(0, steps)
     most = ratio if ratio > 0 else max(1, -(-steps // bins))
     index, weight = bin_taps(segments.detach(), steps, bins, ratio, most)
     shape = (batch, -1, 1, 2 * most)

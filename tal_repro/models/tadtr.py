@@ -181,7 +181,7 @@ class TadTR(nn.Module):
         total = memory.shape[1]
         centre, half = segments[..., :1].detach(), segments[..., 1:].detach() * self.recipe.roi_scale / 2
         ends = torch.cat((centre - half, centre + half), -1) * total
-        bins = roi_align(memory, ends.clamp(0, total), self.recipe.roi_bins)
+        bins = roi_align(memory, ends, self.recipe.roi_bins)
         first: Any = self.actionness_head[0]
         hidden = linear(bins.flatten(2), _bin_major(first.weight, self.recipe.roi_bins), first.bias)
         rest: Any = self.actionness_head[1:]
