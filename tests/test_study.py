@@ -164,7 +164,7 @@ MAXER = SWEEP.replace("tadtr", "temporalmaxer")
         ("batch_size = 0", "batch_size = 0.*1 or more"),
         ("learning_rate = nan", "learning_rate = nan.*finite"),
         ("learning_rate = 1979-05-27", "learning_rate = .* is not a float"),
-        ("dropout = 1.5", "dropout = 1.5.*from 0 to 1"),
+        ("dropout = 1.5", "dropout = 1.5.*from 0 to below 1"),
         ('budget = "hours"', "budget = 'hours'.*use one of: epochs, steps"),
         ("hidden_dim = 48\nattention_heads = 5", "48 is not a multiple of 5 attention_heads"),
     ],

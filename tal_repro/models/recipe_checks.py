@@ -28,10 +28,10 @@ _OWN_FROM_ONE = (
     "queries", "roi_bins", "slice_length", "detections_per_slice",
 )  # fmt: skip
 _SHARES = (
-    "drop_path", "dropout", "ema_decay", "loss_normalizer_momentum", "truncation_threshold", "pre_nms_score",
+    "ema_decay", "loss_normalizer_momentum", "truncation_threshold", "pre_nms_score",
     "nms_min_score", "nms_iou", "focal_alpha", "min_inside", "lr_decay_factor",
 )  # fmt: skip
-_BELOW_ONE = ("train_overlap", "test_overlap")
+_BELOW_ONE = ("train_overlap", "test_overlap", "drop_path", "dropout")  # what is kept is divided by 1 - drop
 _POSITIVE = ("learning_rate", "roi_scale", "nms_sigma", "loss_normalizer_start", "center_radius")
 _NOT_NEGATIVE = (
     "stem_blocks", "warmup_epochs", "loader_workers", "lr_decay_epoch", "input_noise_std", "focal_gamma",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tal_repro.models import recipes
+from tal_repro.models import build, recipes
 
 Row = tuple[str, Any, str]
 
@@ -127,3 +127,9 @@ TADTR: tuple[Row, ...] = (
 def test_every_default_is_the_authors(recipe: recipes.Recipe, rows: tuple[Row, ...]) -> None:
     expected = {name: value for name, value, _ in rows}  # a later row is the model's own
     assert dataclasses.asdict(recipe) == expected
+
+
+@pytest.mark.parametrize(("model", "name"), [("actionformer", "drop_path"), ("tadtr", "dropout")])
+def test_nothing_can_be_dropped_altogether(model: str, name: str) -> None:
+    with pytest.raises(ValueError, match="from 0 to below 1"):
+        build(model, **{name: 1.0})
