@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tal_repro.engines.upstream.settings import resolved
 from tal_repro.errors import InputError
+from tal_repro.models.registry import MODELS
+from tal_repro.spec import canonical_json
 from tal_repro.study import SCOPES, find_study, load_study
 
 HEAD = 'schema = "tal-repro/study/1"\nname = "mine"\n[data]\nname = "mine"\n'
@@ -247,3 +250,14 @@ def test_a_grid_that_cannot_be_is_refused_before_it_is_made(write, text: str, me
 def test_a_missing_study_file_is_told_with_a_remedy() -> None:
     with pytest.raises(InputError, match=r"(?s)cannot be read.*remedy: check the path, or name a shipped study"):
         load_study("/nowhere/at/all.toml")
+
+
+@pytest.mark.parametrize("name", ["paper", "smoke"])
+def test_the_authors_code_takes_every_recipe_of_a_shipped_study(name: str) -> None:
+    runs = [run for run in load_study(name).runs(SCOPES[-1]) if run.engine == "upstream"]
+    trainings = {
+        (run.model, canonical_json(run.recipe)): run for run in runs if run.experiment not in ("macs", "inference")
+    }
+    assert {run.model for run in trainings.values()} == set(MODELS)
+    for run in trainings.values():
+        resolved(run.model, run.recipe)
