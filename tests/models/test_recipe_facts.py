@@ -73,7 +73,7 @@ TEMPORALMAXER: tuple[Row, ...] = (
 )
 TADTR: tuple[Row, ...] = (
     ("feature_dim", 2048, "9.1 input"),
-    ("num_classes", 20, "5: top 100 of 800 pairs, 9.3"),
+    ("num_classes", 20, "9.3 top 100 of 800 pairs"),
     ("hidden_dim", 256, "9.1 embedding"),
     ("ffn_dim", 1024, "9.1 backbone"),
     ("encoder_layers", 4, "9.1 backbone"),
