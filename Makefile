@@ -16,10 +16,14 @@ export BUNDLE
 # RUNTIME=docker|podman|apptainer: the same commands in the image, which holds the environment (none is the default).
 ifeq ($(or $(RUNTIME),none),none)
 TAL    := $(VENV)/bin/tal-repro
+FETCH  := $(TAL)
+TAL_PY := $(VENV)/bin/python
 LIGHT  := $(VENV)/.light
 FULL   := $(VENV)/.full
 else
 TAL    := docker/kit.sh $(if $(GPU),--gpu) --target $(or $(TARGET),kit) --
+FETCH  := docker/kit.sh --fetch --
+TAL_PY := RUN_ARGS="$$RUN_ARGS --entrypoint python3" $(TAL)
 endif
 PY     := $(VENV)/bin/python
 DEV    := $(VENV)/.dev
@@ -51,33 +55,35 @@ verify: $(LIGHT)  ## a verdict on every number of the paper, from published data
 	@$(TAL) verify $(ARGS)
 
 ##@ Environment
-.PHONY: setup setup-light setup-dev
-setup: $(FULL)  ## .venv with everything, hash-locked; chooses torch by the driver (TORCH=cpu|cuda|cuda12 overrides)
-setup-light: $(LIGHT)  ## .venv without torch: verification, tables, Figures 2 and 3, forecast
+.PHONY: setup setup-light setup-dev setup-upstream setup-slurm
+setup: $(VENV)/.full  ## .venv with everything, hash-locked; chooses torch by the driver (TORCH=cpu|cuda|cuda12 overrides)
+setup-light: $(VENV)/.light  ## .venv without torch: verification, tables, Figures 2 and 3, forecast
 setup-dev: $(DEV)  ## setup, and tests, lint and types
+setup-upstream: $(VENV)/.upstream  ## setup, and what the authors' code imports
+setup-slurm: $(VENV)/.slurm  ## setup, and what --executor slurm needs
 
-$(LIGHT): env/setup.py env/light.lock pyproject.toml
-	@test -e $(FULL) -o -e $(DEV) && touch $@ || $(PYTHON) env/setup.py light
+$(VENV)/.light: env/setup.py env/light.lock pyproject.toml
+	@test -e $(VENV)/.full -o -e $(DEV) && touch $@ || $(PYTHON) env/setup.py light
 LOCKS := env/setup.py env/torch_builds.py env/light.lock env/base.lock env/cuda.lock env/cuda12.lock pyproject.toml
 TORCH_MARK := $(TORCH:%=$(VENV)/.torch-%)  # another TORCH than the one installed: install again
-$(FULL): $(LOCKS) $(TORCH_MARK)
-	@$(PYTHON) env/setup.py full && touch $(LIGHT)
+$(VENV)/.full: $(LOCKS) $(TORCH_MARK)
+	@$(PYTHON) env/setup.py full && touch $(VENV)/.light
 $(DEV): $(LOCKS) env/upstream.lock env/slurm.lock env/dev.lock $(TORCH_MARK)
-	@$(PYTHON) env/setup.py dev && touch $(LIGHT) $(FULL)
+	@$(PYTHON) env/setup.py dev && touch $(VENV)/.light $(VENV)/.full
 $(VENV)/.torch-%: ;
-$(VENV)/.upstream: $(FULL) env/upstream.lock
+$(VENV)/.upstream: $(VENV)/.full env/upstream.lock
 	@$(PYTHON) env/setup.py upstream
-$(VENV)/.slurm: $(FULL) env/slurm.lock
+$(VENV)/.slurm: $(VENV)/.full env/slurm.lock
 	@$(PYTHON) env/setup.py slurm
 $(VENV)/.browser: $(DEV) env/browser.lock
 	@$(PYTHON) env/setup.py browser
 
 .PHONY: bundle unbundle
 bundle: $(VENV)/.light  ## wheels, repositories and data (DATA=DIR) in one checked folder, for a site without a network (OUT, TORCH)
-	@$(PY) env/bundle.py make --out "$(or $(OUT),bundle)" $(if $(TORCH),--torch $(TORCH)) $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@$(PY) env/bundle.py make --out "$(or $(OUT),bundle)" $(if $(TORCH),--torch $(TORCH)) $(if $(filter-out file,$(origin DATA)),--data "$(DATA)") $(ARGS)
 unbundle:  ## there: check the bundle, then environment, repositories and data from it alone (BUNDLE=DIR)
 	@$(PYTHON) env/bundle.py check "$(BUNDLE)"
-	@$(MAKE) --no-print-directory $(VENV)/.upstream BUNDLE="$(BUNDLE)"
+	@$(MAKE) --no-print-directory RUNTIME=none $(VENV)/.upstream BUNDLE="$(BUNDLE)"
 	@$(PYTHON) env/bundle.py mirror "$(BUNDLE)" .cache/mirror
 	@[ ! -d .cache/mirror ] || $(MAKE) --no-print-directory submodules MIRROR=.cache/mirror
 	@$(PYTHON) env/bundle.py data "$(BUNDLE)" data/thumos14
@@ -123,14 +129,14 @@ smoke: $(FULL)  ## two epochs of every model and engine on the data at hand: the
 
 ablation-curves: $(FULL)  ## what bends the curves: epochs or steps, raw or EMA, video or slice (synthetic)
 	@$(TAL) run --study ablation --results results/ablation $(ARGS)
-	@$(PY) -m tal_repro.paper.ablation --results results/ablation
+	@$(TAL_PY) -m tal_repro.paper.ablation --results results/ablation
 
 ##@ The data set (DATA=data/thumos14, ARGS="--from FILE_OR_URL --keep-archive")
 .PHONY: data
 DATA ?= data/thumos14
 data: fetch-actionformer fetch-tadtr  ## THUMOS14 in both layouts, from its authors: fetched, checked, unpacked, verified
 fetch-%: $(FULL)  ## one layout: fetch-actionformer (also TriDet, TemporalMaxer), fetch-tadtr
-	@$(TAL) data fetch thumos14 --layout $* --out "$(DATA)" $(ARGS)
+	@$(FETCH) data fetch thumos14 --layout $* --out "$(DATA)" $(ARGS)
 
 ##@ The authors' code
 .PHONY: submodules parity upstream-check
@@ -164,6 +170,6 @@ check: lint types test  ## lint, types and tests
 ##@ Clean
 .PHONY: clean distclean
 clean:  ## delete what can be made again in seconds (figures, tables, report, caches)
-	@rm -rf results/figures results/tables results/report results/bench .pytest_cache .mypy_cache .ruff_cache build *.egg-info
-distclean: clean  ## also .venv and the demo's results; never your own runs (results/runs)
+	@rm -rf results/figures results/tables results/report .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+distclean: clean  ## also .venv, patched copies and the demo's results; never your own runs, benchmarks, data or images
 	@rm -rf $(VENV) results/demo .cache

@@ -25,7 +25,7 @@ from torch_builds import BUILDS
 
 ROOT = Path(__file__).resolve().parents[1]
 HASHED = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-binary", "fvcore,iopath")
-EMPTY = "bundle.py make --data: give the folder that holds the data set"
+EMPTY = "give the folder that holds the data set: make bundle DATA=DIR; or leave it out"
 
 
 def say(text: str) -> None:
@@ -48,10 +48,11 @@ def make(out: Path, builds: list[str], layers: list[str], data: Path | None, cod
     shutil.rmtree(staging, ignore_errors=True)
     try:
         staging.mkdir(parents=True)
-        wheels(staging / "wheels", builds, layers)
+        # What can be refused comes before what takes gigabytes.
         commits = repositories(staging / "repositories") if code else {}
         if data is not None:
             copy_data(data, staging / "data")
+        wheels(staging / "wheels", builds, layers)
         about = {
             "kit_commit": git("rev-parse", "HEAD"),
             "made": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -92,7 +93,7 @@ def repositories(target: Path) -> dict[str, str]:
     for path, pinned in pins().items():
         checkout = ROOT / path
         if not (checkout / ".git").exists():
-            die(f"{path} is not checked out", "make submodules, or leave the code out: CODE=")
+            die(f"{path} is not checked out", "make submodules, or leave the code out: make bundle ARGS=--no-code")
         if (found := git("rev-parse", "HEAD", folder=checkout)) != pinned:
             die(f"{path} is at {found}, pinned is {pinned}", f"git -C {path} checkout {pinned}")
         name = Path(path).name
