@@ -130,6 +130,27 @@ def lock_lines(name: str) -> list[str]:
     return [line for line in (ENV / f"{name}.lock").read_text().splitlines() if line and not line[0].isspace()]
 
 
+def make_environment() -> None:
+    """Create the environment with pip in it; one that broke on the way is deleted, or the next call would take it."""
+    print(f"setup: making {VENV}", file=sys.stderr)
+    new, whole = not VENV.exists(), False
+    try:
+        venv.EnvBuilder(with_pip=True, symlinks=True).create(VENV)
+        whole = True
+    except subprocess.CalledProcessError:  # ensurepip, which Debian and Ubuntu keep in a package of its own
+        version = here()["python"]
+        sys.exit(f"setup: {sys.executable} cannot make an environment with pip in {VENV}\n"
+                 f"  remedy: sudo apt install python{version}-venv (Debian, Ubuntu), or another Python: "
+                 "make setup PYTHON=...")  # fmt: skip
+    except OSError as error:
+        sys.exit(f"setup: {VENV} cannot be made: {error}\n  remedy: free space, or another folder: VENV=DIR")
+    finally:
+        if not whole and new:
+            shutil.rmtree(VENV, ignore_errors=True)
+        elif not whole:  # somebody's folder: only what says that an environment is there
+            (VENV / "bin" / "python").unlink(missing_ok=True)
+
+
 def install(layer: str, held: list[str]) -> None:
     """Install a layer's locks, then the kit itself (unless LOCKS_ONLY is set, as in an image's early layers)."""
     hashed = ["install", "--require-hashes", "--only-binary", ":all:"]
@@ -167,8 +188,7 @@ def main() -> None:
     start = time.monotonic()
     held = open_bundle(os.environ["BUNDLE"]) if os.environ.get("BUNDLE") else list(BUILDS)
     if not (VENV / "bin" / "python").exists():
-        print(f"setup: making {VENV}", file=sys.stderr)
-        venv.EnvBuilder(with_pip=True, symlinks=True).create(VENV)
+        make_environment()
     install(layer, held)
     print(f"setup: {layer} environment ready in {time.monotonic() - start:.0f} s", file=sys.stderr)
 

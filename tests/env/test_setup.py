@@ -61,3 +61,42 @@ def test_the_build_that_was_there_goes_first_and_a_mark_says_what_is_there(tmp_p
     assert {mark.name for mark in (tmp_path / "venv").glob(".*")} == {".torch-cuda12", ".full"}
     again = calls(tmp_path / "other", "full", ".torch-cuda12", TORCH="cuda12")
     assert [call[0] for call in again] == ["install"] * 3
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ('raise subprocess.CalledProcessError(1, "ensurepip")', "-venv (Debian, Ubuntu)"),
+        ('raise OSError(28, "No space left on device")', "VENV=DIR"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    ],
+)
+def test_an_environment_that_breaks_on_the_way_is_told_and_does_not_stay(weird_path, failure, said):
+    """What venv leaves when ensurepip is missing has a Python and no pip: taken for whole, nothing would ever work."""
+    code = f"""
+import subprocess, sys, setup
+def create(builder, folder):
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").touch()
+    {failure}
+setup.venv.EnvBuilder.create = create
+sys.argv = ["setup.py", "light"]
+setup.main()
+"""
+    environment = {"VENV": str(weird_path / "venv"), "PATH": "/usr/bin:/bin"}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=ENV, check=False)
+    assert done.returncode not in (0, 2)
+    assert said in done.stderr
+    assert "remedy: " in done.stderr or "Interrupt" in said
+    assert not (weird_path / "venv").exists()
+
+
+def test_a_folder_that_was_there_keeps_its_files(tmp_path):
+    (tmp_path / "mine").touch()
+    code = "import setup\nsetup.venv.EnvBuilder.create = lambda *_: (_ for _ in ()).throw(OSError(13, 'no'))\n"
+    code += "setup.make_environment()"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, env={"VENV": str(tmp_path)}, cwd=ENV, check=False)
+    assert (done.returncode, "VENV=DIR" in done.stderr) == (1, True)
+    assert (tmp_path / "mine").exists()
