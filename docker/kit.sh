@@ -41,6 +41,8 @@ case $TORCH in cpu|cuda|cuda12|auto) ;; *) die "TORCH=$TORCH is not known" "use 
 RESULTS_DIR=$(realpath -m -- "${RESULTS_DIR:-results}")
 DATA_DIR=$(realpath -m -- "${DATA_DIR:-data}")
 case $RESULTS_DIR$DATA_DIR in *[:,]*) die "a mounted folder's path holds ':' or ','" "use another RESULTS_DIR or DATA_DIR" ;; esac
+[ -z "$study" ] || study=$(realpath -- "$study")
+case $study in *[:,]*) die "the study's path holds ':' or ','" "copy it elsewhere, or rename it" ;; esac
 if [ "$RUNTIME" = apptainer ]; then
   IMAGE=${IMAGE:-tal-repro-$VERSION-$TORCH.sif} # one file serves as kit and as upstream
 else
@@ -71,6 +73,12 @@ build_apptainer() {
   show_or_run apptainer "${args[@]}"
 }
 
+# The caller's environment stays outside but for what chooses among his GPUs and what the energy tables are made from.
+passed_on() {
+  local name
+  for name in CUDA_VISIBLE_DEVICES TAL_REPRO_GRID TAL_REPRO_POWER; do [ -z "${!name+x}" ] || echo "$name"; done
+}
+
 run_engine() {
   # No capability, no new privilege, no network, read-only root: the one mount that can change is results (or, for a
   # fetch, data).
@@ -78,16 +86,17 @@ run_engine() {
     --shm-size 2g --user "$(caller)")
   if [ -n "$fetch" ]; then
     args+=(--volume "$DATA_DIR:/study/data")
-    local proxy; for proxy in http_proxy https_proxy no_proxy; do [ -z "${!proxy:-}" ] || args+=(--env "$proxy"); done
+    local proxy; for proxy in {http,https,no}_proxy {HTTP,HTTPS,NO}_PROXY; do [ -z "${!proxy:-}" ] || args+=(--env "$proxy"); done
   else
     args+=(--network none --volume "$RESULTS_DIR:/study/results" --volume "$DATA_DIR:/study/data:ro")
   fi
-  [ -z "$study" ] || args+=(--volume "$(realpath -- "$study"):/study/$(basename -- "$study"):ro")
+  [ -z "$study" ] || args+=(--volume "$study:/study/$(basename -- "$study"):ro")
   # rootless podman: the caller's user is himself inside too
   [ "$RUNTIME" != podman ] || [ "$(id -u)" = 0 ] || args+=(--userns keep-id)
   if [ -n "$gpu" ]; then
     case $RUNTIME in docker) args+=(--gpus all) ;; podman) args+=(--device nvidia.com/gpu=all) ;; esac
   fi
+  local setting; for setting in $(passed_on); do args+=(--env "$setting"); done
   args+=(--env "TAL_REPRO_IMAGE_DIGEST=$(image_digest)")
   [ -n "$print" ] || check_start "${args[@]}" "${run_args[@]}"
   [ ! -t 0 ] || [ ! -t 1 ] || args+=(--interactive --tty)
@@ -100,8 +109,10 @@ run_apptainer() {
   if [ -n "$fetch" ]; then args+=(--bind "$DATA_DIR:/study/data"); else
     args+=(--net --network none --bind "$RESULTS_DIR:/study/results" --bind "$DATA_DIR:/study/data:ro")
   fi
-  [ -z "$study" ] || args+=(--bind "$(realpath -- "$study"):/study/$(basename -- "$study"):ro")
+  [ -z "$study" ] || args+=(--bind "$study:/study/$(basename -- "$study"):ro")
   [ -z "$gpu" ] || args+=(--nv)
+  # in apptainer's own variables: it splits the value of --env at commas
+  local setting; for setting in $(passed_on); do export "APPTAINERENV_$setting=${!setting}"; done
   show_or_run apptainer "${args[@]}" "${run_args[@]}" "$IMAGE" "$@"
 }
 

@@ -94,6 +94,25 @@ def test_without_a_container_the_environment_chooses_its_own_torch(engine, asked
     assert answer.stdout == f".venv/.full torch={given}.\n"
 
 
+@pytest.mark.parametrize("runtime", ["docker", "podman"])
+def test_of_the_callers_environment_only_his_choice_of_gpus_and_of_power_goes_in(runtime):
+    settings = {"CUDA_VISIBLE_DEVICES": "2,3", "TAL_REPRO_GRID": "350:x y", "TAL_REPRO_POWER": "", "TOKEN": "secret"}
+    words = kit("--print", "--gpu", "--", "run", RUNTIME=runtime, **settings).stdout.splitlines()
+    given = [word for option, word in zip(words, words[1:], strict=False) if option == "--env"]
+    assert given == [
+        "CUDA_VISIBLE_DEVICES", "TAL_REPRO_GRID", "TAL_REPRO_POWER", "TAL_REPRO_IMAGE_DIGEST=sha256:<digest>",
+    ]  # fmt: skip
+
+
+def test_apptainer_is_told_the_gpus_in_its_own_variable(engine, tmp_path):
+    """Its --env would split "2,3" in two."""
+    settings = engine(apptainer='printf "%s" "$APPTAINERENV_CUDA_VISIBLE_DEVICES"')
+    image = tmp_path / "kit.sif"
+    image.touch()
+    answer = kit("--", "run", **settings, RUNTIME="apptainer", IMAGE=str(image), CUDA_VISIBLE_DEVICES="2,3")
+    assert answer.stdout == "2,3", answer.stderr
+
+
 def test_labels_carry_the_hashes_that_runs_carry():
     printed = kit("--print", "build").stdout.splitlines()
     for model in MODELS:
@@ -111,11 +130,14 @@ def test_labels_carry_the_hashes_that_runs_carry():
         (("--print",), {}, "no command"),
         (("--print", "--", "verify"), {"TORCH": "rocm"}, "TORCH=rocm"),
         (("--print", "--", "verify"), {"RESULTS_DIR": "/a:b"}, "holds ':'"),
+        (("--print", "--study", "{split}", "--", "plan"), {}, "the study's path holds ':'"),
         (("--", "verify"), {"RUNTIME": "none", "VENV": "/no/venv"}, "make setup"),
     ],
 )
-def test_a_wrong_call_is_refused_with_a_remedy(words, settings, message):
-    answer = kit(*words, **settings)
+def test_a_wrong_call_is_refused_with_a_remedy(words, settings, message, tmp_path):
+    split = tmp_path / "study:rw.toml"  # an engine would read this as two paths
+    split.touch()
+    answer = kit(*(word.format(split=split) for word in words), **settings)
     assert answer.returncode == 2
     assert message in answer.stderr
     assert "remedy:" in answer.stderr

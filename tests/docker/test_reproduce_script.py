@@ -49,7 +49,7 @@ PAPER = [
     "build upstream",
     "kit network: data fetch thumos14 --layout actionformer --out data/thumos14",
     "kit network: data fetch thumos14 --layout tadtr --out data/thumos14",
-    "upstream gpu: run --study smoke --results results/smoke --retry-failed",
+    "upstream gpu: run --study smoke --results results/smoke --retry-failed --only model=tadtr|tridet",
     "upstream gpu: run --study paper --results results/runs --scope full --retry-failed",
     *(line.format("") for line in DRAWING),
 ]
@@ -63,10 +63,18 @@ def reproduce(tmp_path, monkeypatch):
         (tmp_path / name).write_text(body)
         (tmp_path / name).chmod(0o755)
 
-    def start(*words: str, study="demo", fails="no such step", how="", wait=True, **settings: str):
-        paper = study == "paper"
-        run = {"experiment": "baseline" if paper else "macs", "engine": "upstream" if paper else "native"}
-        plan = {"synthetic": not paper, "runs": [{**run, "device_kind": "cuda" if paper else "cpu", "status": "todo"}]}
+    def start(
+        *words: str, study="demo", fails="no such step", how="", wait=True, models=("tridet", "tadtr"), status="todo",
+        **settings: str,
+    ):  # fmt: skip
+        paper = study != "demo"
+        engine, device = ("upstream", "cuda") if paper else ("native", "cpu")
+        runs = [
+            {"experiment": kind, "model": model, "engine": engine, "device_kind": device, "status": told}
+            for kind, model, told in [("macs", "temporalmaxer", "todo")]
+            + [("baseline", model, status) for model in models if paper]
+        ]
+        plan = {"synthetic": not paper, "runs": runs}
         (tmp_path / "plan").write_text(json.dumps(plan, indent=1))
         (tmp_path / "log").unlink(missing_ok=True)
         environment = {
@@ -105,6 +113,36 @@ def test_the_paper_takes_every_step_and_one_container_has_a_network(reproduce):
     code, log, said = reproduce("--scope", "full", "--retry-failed", study="paper")
     assert code == 0, said
     assert log == PAPER
+
+
+@pytest.mark.parametrize(
+    ("models", "layouts"),
+    [(["tadtr"], ["tadtr"]), (["tridet", "actionformer"], ["actionformer"]), (["fifth"], ["actionformer", "tadtr"])],
+)
+def test_only_what_the_models_read_is_fetched_and_only_they_are_smoked(reproduce, models, layouts):
+    """TadTR's archive may be gone: the other models need not wait for it."""
+    code, log, said = reproduce(study="paper", models=models)
+    assert code == 0, said
+    fetched = [line.split()[6] for line in log if "data fetch" in line]
+    assert fetched == layouts
+    (smoke,) = [line for line in log if "smoke" in line]
+    assert smoke.endswith(f"--only model={'|'.join(sorted(models))}")
+
+
+def test_a_study_that_is_done_needs_no_data(reproduce):
+    code, log, said = reproduce(study="paper", status="done")
+    assert code == 0, said
+    assert not [line for line in log if "data fetch" in line or "smoke" in line]
+    assert log[-1] == DRAWING[-1].format("")
+
+
+def test_derived_features_leave_out_the_smoke_runs_which_declare_the_authors(reproduce, tmp_path):
+    study = tmp_path / "derived.toml"
+    study.write_text('[data]\nname = "thumos14-derived-from-actionformer"\n')
+    code, log, said = reproduce("--only", "model=tadtr", study=str(study), models=["tadtr"])
+    assert code == 0, said
+    assert not [line for line in log if "smoke" in line]
+    assert "upstream gpu: run --study derived.toml --results results/derived/runs --only model=tadtr" in log
 
 
 def test_failed_runs_are_reported_and_drawn_and_remembered(reproduce):
