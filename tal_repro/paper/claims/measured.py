@@ -75,15 +75,21 @@ def _on_another_machine(claim: Claim, runs: Runs, found: Found) -> Measured:
     base = train_seconds(
         runs, [r for r in other if not (r.synthetic or r.derived) and r.engine == found.runs[0].engine], ""
     )
-    reference = next((c for c in load_claims() if c.measure == "train_seconds" and c.models == (claim.ratio_to,)), None)
+    wanted = printed_ratio(claim)
     same = base is not None and {runs.device(r) for r in base.runs} == {runs.device(r) for r in found.runs}
-    if base is None or reference is None or not same:
+    if base is None or wanted is None or not same:
         return Measured("inconclusive", told, found.value, found.sample, found.runs)
-    ratio, wanted = found.value / base.value, claim.numbers[0] / reference.numbers[0]
+    ratio = found.value / base.value
     inside = abs(ratio / wanted - 1) <= claim.relative
     told = f"ratio to {claim.ratio_to} {ratio:.2f}, printed {wanted:.2f} ± {100 * claim.relative:.0f} % ({told})"
     verdict = "reproduced" if inside else "not reproduced"
     return Measured(verdict, told, found.value, found.sample, (*found.runs, *base.runs))
+
+
+def printed_ratio(claim: Claim) -> float | None:
+    """Return what the paper prints for a claim over what it prints for the model it is compared with elsewhere."""
+    other = next((c for c in load_claims() if c.measure == "train_seconds" and c.models == (claim.ratio_to,)), None)
+    return claim.numbers[0] / other.numbers[0] if other else None
 
 
 def _judge(claim: Claim, found: Found) -> Measured:

@@ -14,11 +14,13 @@ from tal_repro.paper.published import load_published, published_folder
 from tal_repro.paper.reference_tables import (
     epoch_text,
     equality_text,
+    metrics_text,
     precision_text,
     same_map_text,
     speed_text,
 )
 from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
+from tal_repro.paper.report.walkthrough import classes_text, steps_text
 from tal_repro.paper.runs import NO_RUNS
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
@@ -62,10 +64,13 @@ def expected_text() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "verdicts": verdicts_text,
     "expected": expected_text,
+    "classes": classes_text,
+    "steps": steps_text,
     "equality": equality_text,
     "speed": speed_text,
     "epoch": epoch_text,
     "same_map": same_map_text,
+    "metrics": metrics_text,
     "precision": precision_text,
     "experiments": experiments_text,
     "artifact": artifact_text,
