@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tal_repro import __version__
-from tal_repro.errors import InputError
+from tal_repro.errors import InputError, as_typed
 
 # verb -> (module in tal_repro.commands, attribute, one line for --help)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -64,7 +64,7 @@ class LazyVerbs(click.Group):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {as_typed(str(error))}", err=True)
             sys.exit(2)
         except ModuleNotFoundError as error:
             if error.name not in FULL_ONLY:

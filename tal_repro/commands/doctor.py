@@ -20,6 +20,7 @@ from tal_repro.commands.study_options import (
     set_option,
     study_option,
 )
+from tal_repro.errors import CONTAINER_VARIABLE, as_typed
 
 if TYPE_CHECKING:
     from tal_repro.doctor.finding import Finding
@@ -65,7 +66,7 @@ def doctor(
     from tal_repro.doctor.mend import mend
     from tal_repro.doctor.this_machine import this_machine
 
-    if os.environ.get("TAL_REPRO_CONTAINER"):  # the engine is outside, and this is the environment that runs
+    if os.environ.get(CONTAINER_VARIABLE):  # the engine is outside, and this is the environment that runs
         runtime = "none"
     needs = _needs(study_name, scope, settings, results, data, runtime, before_fetch)
     probes = this_machine()
@@ -121,7 +122,7 @@ def _print(needs: Needs, found: list[Finding], fixed: bool) -> None:
 
     width = max(len(finding.check) for finding in found)
     for finding in found:
-        text = line(finding, width)
+        text = as_typed(line(finding, width))
         click.echo(click.style(text[:4], fg=COLOURS[finding.status], bold=True) + text[4:])
     counts = Counter(finding.status for finding in found)
     told = f"study {needs.study}, scope {needs.scope}, RUNTIME={needs.runtime}: {counts['ok']} ok"

@@ -374,6 +374,17 @@ class TestTadtr:
         assert all(f"put it at {tmp_path / 'out' / 'downloads' / archive.name}" in text for archive in archives[1:])
         assert f"put it at {tmp_path / 'out' / 'downloads' / archives[0].name}" not in text
         assert f"tal-repro data derive-tadtr {tmp_path / 'out'}" in text
+        assert "add --from FILE" in text
+
+    def test_in_a_container_nobody_is_asked_for_a_file_that_it_cannot_see(self, server, parts, tmp_path, monkeypatch):
+        monkeypatch.setenv("TAL_REPRO_CONTAINER", "kit")
+        with pytest.raises(InputError) as told:
+            fetch_layout(
+                "tadtr",
+                way_to(tmp_path / "out"),
+                archives=[Archive("a.tar", (Mirror("by-hand", "https://x.example"),))],
+            )
+        assert "put it at" in str(told.value) and "--from" not in str(told.value)
 
     def test_a_page_in_place_of_a_json_is_not_recorded(self, server, parts, tmp_path):
         archives = self.archives(server, parts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from tal_repro.data.fetch.sources import LINKS_OF, Archive, Mirror
 from tal_repro.data.fetch.web import shown
-from tal_repro.errors import InputError
+from tal_repro.errors import CONTAINER_VARIABLE, InputError
 
 
 class NotFetched(InputError):
@@ -18,6 +19,8 @@ def instructions(archive: Archive, target: Path, failures: Sequence[tuple[Mirror
     """Return the error that ends the fetch of one archive: each mirror's reason, then the way by hand."""
     told = [f"  {shown(mirror.link)}: {reason}" for mirror, reason in failures]
     places = [f"      {mirror.link}{f' ({mirror.note})' if mirror.note else ''}" for mirror in archive.mirrors]
+    # a container sees the data folder and nothing else of the host's
+    elsewhere = "" if os.environ.get(CONTAINER_VARIABLE) else "; or leave it where it is and add --from FILE"
     what = "\n".join([f"{archive.name} could not be fetched", *told])
     remedy = "\n".join(
         [
@@ -25,7 +28,7 @@ def instructions(archive: Archive, target: Path, failures: Sequence[tuple[Mirror
             *places,
             f"    put it at {target}",
             f"    ({checksum})",
-            "    and give the same command again; or leave it where it is and add --from FILE",
+            f"    and give the same command again{elsewhere}",
         ]
     )
     return NotFetched(what, None, remedy)
