@@ -1,5 +1,6 @@
 """docker/kit.sh: the engine's command line, word for word, and what it says when the engine is not well."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -98,7 +99,7 @@ def test_without_a_container_the_environment_chooses_its_own_torch(engine, asked
 def test_of_the_callers_environment_only_his_choice_of_gpus_and_of_power_goes_in(runtime):
     settings = {"CUDA_VISIBLE_DEVICES": "2,3", "TAL_REPRO_GRID": "350:x y", "TAL_REPRO_POWER": "", "TOKEN": "secret"}
     words = kit("--print", "--gpu", "--", "run", RUNTIME=runtime, **settings).stdout.splitlines()
-    given = [word for option, word in zip(words, words[1:], strict=False) if option == "--env"]
+    given = [word for option, word in itertools.pairwise(words) if option == "--env"]
     assert given == [
         "CUDA_VISIBLE_DEVICES", "TAL_REPRO_GRID", "TAL_REPRO_POWER", "TAL_REPRO_IMAGE_DIGEST=sha256:<digest>",
     ]  # fmt: skip

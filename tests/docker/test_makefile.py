@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FETCH = "data fetch thumos14 --layout tadtr --out"
+IN_IMAGE = "docker/kit.sh  --target kit --"
 
 
 def recipe(*words: str, **settings: str) -> str:
@@ -23,9 +24,9 @@ def recipe(*words: str, **settings: str) -> str:
     [
         (("fetch-tadtr", "RUNTIME=docker"), f"docker/kit.sh --fetch -- {FETCH}"),
         (("fetch-tadtr", "RUNTIME=none"), f".venv/bin/tal-repro {FETCH}"),
-        (("verify", "RUNTIME=podman"), "docker/kit.sh  --target kit -- verify"),
-        (("baseline-tadtr", "RUNTIME=docker", "TARGET=upstream", "GPU=1"), "docker/kit.sh --gpu --target upstream -- run"),
-        (("ablation-curves", "RUNTIME=docker"), '--entrypoint python3" docker/kit.sh  --target kit -- -m tal_repro.paper'),
+        (("verify", "RUNTIME=podman"), f"{IN_IMAGE} verify"),
+        (("smoke", "RUNTIME=docker", "TARGET=upstream", "GPU=1"), "docker/kit.sh --gpu --target upstream -- run"),
+        (("ablation-curves", "RUNTIME=docker"), f'--entrypoint python3" {IN_IMAGE} -m tal_repro.paper'),
     ],
 )  # fmt: skip
 def test_a_target_runs_where_it_is_asked_to(words, wanted):
