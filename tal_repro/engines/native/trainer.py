@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ class Trainer:
         self.selections = Selections()
         self.checkpoint_path: Path = run.record.paths.checkpoint
         self._next_beat = 0.0
+        self._last_batch: tuple[str, ...] = ()
         self._resume()
 
     @property
@@ -72,8 +74,13 @@ class Trainer:
     def _epoch(self, epoch: int) -> None:
         before = self.clock.read()
         hooks.event("epoch", "start", epoch)
-        with self.clock.phase("train", epoch):
-            loss, rate = self._train(epoch)
+        try:
+            with self.clock.phase("train", epoch):
+                loss, rate = self._train(epoch)
+            self._check_weights()
+        except Diverged:
+            self._keep_last_good()
+            raise
         averages = self._evaluate(epoch)
         self.epochs_done = epoch + 1
         self.epoch_rows.append(self._epoch_row(epoch, loss, rate, before, averages))
@@ -100,11 +107,7 @@ class Trainer:
             self._poll()
             self.clock.waited(batch.wait_seconds)
             rate = set_learning_rates(self.optimizer, self.recipe, self.optimizer_steps, self.steps_per_epoch)
-            try:
-                self._step(batch, watch)
-            except Diverged:
-                self._keep_last_good()
-                raise
+            self._step(batch, watch)
             hooks.event("iteration", "end", self.optimizer_steps, {"data_wait_seconds": batch.wait_seconds})
             self.optimizer_steps += 1
         return watch.mean(), rate
@@ -115,6 +118,7 @@ class Trainer:
         return epoch_batches(self.units, plan, seed, self.context.device)
 
     def _step(self, batch: Batch, watch: LossWatch) -> None:
+        self._last_batch = batch.ids
         self.optimizer.zero_grad(set_to_none=True)
         loss = batch_loss(self.model, batch, self.context.spec.precision)
         watch.add(loss.detach(), self.optimizer_steps, batch.ids)
@@ -206,10 +210,32 @@ class Trainer:
                 f"does not fit this run ({reason})", self.checkpoint_path, "delete it; the run starts again"
             ) from None
 
+    @torch.no_grad()
+    def _check_weights(self) -> None:
+        """Raise Diverged where an epoch of finite losses left weights that are not: an overflown gradient does that.
+
+        Without it they would be evaluated, and saved over the last good checkpoint.
+        """
+        named = list(self.model.named_parameters())  # type: ignore[attr-defined]
+        if all(torch.stack([torch.isfinite(parameter).all() for _, parameter in named]).tolist()):
+            return
+        spoilt = [name for name, parameter in named if not torch.isfinite(parameter).all()]
+        more = f" and {len(spoilt) - 3} more" if len(spoilt) > 3 else ""
+        raise Diverged(
+            f"weights are not finite after optimizer step {self.optimizer_steps - 1}, though every loss was: "
+            f"{', '.join(spoilt[:3])}{more}; last batch: {', '.join(self._last_batch)}"
+        )
+
     def _keep_last_good(self) -> None:
-        """Set the last checkpoint aside where the failed run's log lies."""
-        if self.checkpoint_path.exists():
-            shutil.copyfile(self.checkpoint_path, self.checkpoint_path.with_name(LAST_GOOD))
+        """Set the last checkpoint aside where the failed run's log lies; a full disk must not hide why it failed."""
+        if not self.checkpoint_path.exists():
+            return
+        kept = self.checkpoint_path.with_name(LAST_GOOD)
+        try:
+            shutil.copyfile(self.checkpoint_path, kept)
+        except OSError as error:
+            kept.unlink(missing_ok=True)
+            print(f"the last good checkpoint could not be kept ({error.strerror})", file=sys.stderr)
 
 
 def batch_loss(model: Localizer, batch: Batch, precision: str) -> Tensor:

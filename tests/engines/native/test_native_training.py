@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -132,6 +133,71 @@ def test_a_loss_that_is_not_finite_names_its_batch_and_keeps_the_last_good_check
     kept = torch.load(run.record.paths.folder / LAST_GOOD, weights_only=True)
     assert kept["epochs_done"] == 1
     assert all(torch.isfinite(value).all() for value in kept["model"].values())
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, step: int, how: Callable[[Any, Any], Any]) -> None:
+    """Change the loss of one optimizer step: `how(loss, model)`."""
+    real, calls = trainer_module.batch_loss, iter(range(100))
+
+    def spoilt(model: Any, *args: Any) -> Any:
+        loss = real(model, *args)
+        return how(loss, model) if next(calls) == step else loss
+
+    monkeypatch.setattr(trainer_module, "batch_loss", spoilt)
+
+
+def infinite_gradient(loss: Any, model: Any) -> Any:
+    """The loss stays what it was; the derivative of a root at 0 is infinite."""
+    return loss + (next(model.parameters()) * 0).sqrt().sum()
+
+
+LAST_STEP_OF_EPOCH_2 = 11
+
+
+def test_weights_that_overflow_under_a_finite_loss_are_neither_scored_nor_saved(
+    context: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = context("temporalmaxer")
+    spoil(monkeypatch, LAST_STEP_OF_EPOCH_2, infinite_gradient)
+    with pytest.raises(Diverged, match=r"weights are not finite after optimizer step 11, .*; last batch: video_"):
+        train(run)
+    for name in (LAST_GOOD, run.record.paths.checkpoint.name):
+        kept = torch.load(run.record.paths.folder / name, weights_only=True)
+        assert kept["epochs_done"] == 1
+        assert all(torch.isfinite(value).all() for value in kept["model"].values())
+
+
+def test_an_overflow_in_the_last_step_of_all_is_no_result(context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = context("temporalmaxer")
+    spoil(monkeypatch, 17, infinite_gradient)
+    with pytest.raises(Diverged, match="after optimizer step 17"):
+        train(run)
+    assert not run.record.paths.metrics.exists()
+
+
+def test_a_loss_that_a_gpu_reports_one_step_late_keeps_the_last_good_checkpoint_too(
+    context: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, watch = context("temporalmaxer"), trainer_module.LossWatch
+    monkeypatch.setattr(trainer_module, "LossWatch", lambda lag: watch(1))
+    spoil(monkeypatch, LAST_STEP_OF_EPOCH_2, lambda loss, _: loss * float("inf"))
+    with pytest.raises(Diverged, match="inf at optimizer step 11"):
+        train(run)
+    assert torch.load(run.record.paths.folder / LAST_GOOD, weights_only=True)["epochs_done"] == 1
+
+
+def test_a_full_disk_does_not_hide_why_a_run_diverged(
+    context: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run = context("temporalmaxer")
+    spoil(monkeypatch, 8, lambda loss, _: loss * float("nan"))
+    monkeypatch.setattr(trainer_module.shutil, "copyfile", full)
+    with pytest.raises(Diverged, match="nan at optimizer step 8"):
+        train(run)
+    assert "could not be kept (No space left on device)" in capsys.readouterr().err
 
 
 def test_features_that_are_not_finite_name_their_batch(context: Make, data_dir: Path, tmp_path: Path) -> None:
