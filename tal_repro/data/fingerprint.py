@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from tal_repro.data.dataset import DataSet
 from tal_repro.data.json_files import read_json, write_json
 from tal_repro.data.layouts import Layout, check_inside
-from tal_repro.data.store import feature_sizes
+from tal_repro.data.store import feature_stamps
 from tal_repro.errors import InputError
 
 SCHEMA = "tal-repro/fingerprint/1"
@@ -67,7 +67,7 @@ def annotation_files(layout: Layout) -> list[Path]:
 
 def fingerprint_layout(layout: Layout, dataset: DataSet) -> Fingerprint:
     """Hash every file of a layout, several at once."""
-    paths = [*annotation_files(layout), *(layout.feature_file(video_id) for video_id in feature_sizes(layout))]
+    paths = [*annotation_files(layout), *(layout.feature_file(video_id) for video_id in feature_stamps(layout))]
     for path in paths:
         check_inside(path, layout.root)
     hashes = in_threads(hash_file, paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -17,7 +18,7 @@ from tal_repro.data.dataset import LayoutName
 from tal_repro.data.feature_files import map_features
 from tal_repro.data.json_files import write_json
 from tal_repro.data.layouts import Layout, find_layout
-from tal_repro.data.store import PACK_SCHEMA, feature_sizes, pack_path
+from tal_repro.data.store import PACK_SCHEMA, FileStamp, feature_stamps, pack_path
 from tal_repro.errors import InputError
 
 ROWS_AT_ONCE = 4096
@@ -39,18 +40,24 @@ def pack_features(
     (full disk, bad feature file) raises InputError and leaves what was there before.
     """
     found = find_layout(Path(root), layout)
-    sizes = feature_sizes(found)
-    if not sizes:
+    stamps = feature_stamps(found)
+    if not stamps:
         raise InputError("no feature files", found.feature_folder, "extract the features, or run data synth")
     index_path = pack_path(found.root, found.name, dtype)
-    _check_space(index_path, sum(sizes.values()) * (2 if dtype == "float16" else 4) // 4)
+    if not index_path.parent.resolve().is_relative_to(found.root.resolve()):
+        raise InputError("a link that leads out of the data folder", index_path.parent, "replace it by a folder")
+    _remove_leftovers(index_path)
+    source_bytes = sum(stamp.source_bytes for stamp in stamps.values())
+    _check_space(index_path, source_bytes * (2 if dtype == "float16" else 4) // 4)
     try:
         index_path.parent.mkdir(exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{index_path.stem}.", dir=index_path.parent)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:
-                index = _write_rows(stream, found, sizes, dtype, progress)
+                with contextlib.suppress(OSError):  # a disk that knows no locks
+                    fcntl.flock(stream, fcntl.LOCK_EX)  # ends with this process, however that ends
+                index = _write_rows(stream, found, stamps, dtype, progress)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.chmod(0o644)
@@ -70,13 +77,13 @@ def pack_features(
 
 
 def _write_rows(
-    stream: BinaryIO, layout: Layout, sizes: dict[str, int], dtype: StoredType, progress: Progress | None
+    stream: BinaryIO, layout: Layout, stamps: dict[str, FileStamp], dtype: StoredType, progress: Progress | None
 ) -> dict[str, Any]:
     """Write all rows; return the index without the name of the rows file."""
     digest = hashlib.sha256()
     videos: dict[str, dict[str, int]] = {}
     offset = dim = 0
-    for done, (video_id, source_bytes) in enumerate(sizes.items(), start=1):
+    for done, (video_id, stamp) in enumerate(stamps.items(), start=1):
         rows = map_features(layout, video_id)
         dim = dim or rows.shape[1]
         if rows.shape[1] != dim:
@@ -96,10 +103,10 @@ def _write_rows(
                 )
             digest.update(part.data)
             stream.write(part.data)
-        videos[video_id] = {"offset": offset, "length": len(rows), "source_bytes": source_bytes}
+        videos[video_id] = {"offset": offset, "length": len(rows), **stamp._asdict()}
         offset += len(rows)
         if progress:
-            progress(done, len(sizes))
+            progress(done, len(stamps))
     return {
         "schema": PACK_SCHEMA,
         "layout": layout.name,
@@ -119,6 +126,16 @@ def _check_space(index_path: Path, needed: int) -> None:
             index_path.parent,
             "free space on this disk, or pack as float16",
         )
+
+
+def _remove_leftovers(index_path: Path) -> None:
+    """Remove the rows that killed packings left half-written; one that is still at work holds a lock on its own."""
+    for path in index_path.parent.glob(f".{index_path.stem}.*"):
+        if path.name.startswith(f".{index_path.name}."):
+            continue  # an index: written in an instant, without a lock
+        with contextlib.suppress(OSError), path.open("r+b") as stream:  # BlockingIOError: at work
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def _remove_older(rows_path: Path, index_path: Path) -> None:

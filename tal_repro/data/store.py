@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from tal_repro.data.feature_files import map_features
 from tal_repro.data.json_files import read_json
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
 from tal_repro.errors import InputError
+from tal_repro.measure.memory import MIB, available_mib
 
 PACK_SCHEMA = "tal-repro/feature-store/1"
 PACK_FOLDER = "packed"
@@ -70,7 +71,7 @@ def open_features(
     """Open the features of a data folder: its packed store where one matches the files, else the files themselves."""
     found = find_layout(Path(root), layout)
     index = pack_path(found.root, found.name, "float32")
-    if packed is True or (packed == "auto" and index.is_file() and _is_current(index, found)):
+    if packed is True or (packed == "auto" and pack_is_current(index, found)):
         return FeatureStore.open(index, resident)
     return _open_files(found)
 
@@ -80,20 +81,31 @@ def pack_path(root: Path, layout: LayoutName, dtype: str) -> Path:
     return root / PACK_FOLDER / f"{layout}-{dtype}.json"
 
 
-def feature_sizes(layout: Layout) -> dict[str, int]:
-    """Return video id -> bytes of each feature file of a layout."""
+class FileStamp(NamedTuple):
+    """What tells a feature file from another one in its place, as far as can be told without reading it."""
+
+    source_bytes: int
+    source_modified_s: int  # whole seconds: archives and other disks keep no more
+
+
+def feature_stamps(layout: Layout) -> dict[str, FileStamp]:
+    """Return video id -> size and time of each feature file of a layout, by id."""
     try:
         entries = [entry for entry in os.scandir(layout.feature_folder) if not entry.is_dir(follow_symlinks=False)]
-        sizes = {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(layout.suffix)}
+        stats = {entry.name: entry.stat() for entry in entries if entry.name.endswith(layout.suffix)}
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", layout.feature_folder, "extract the features") from None
     cut = len(layout.suffix)
-    return {name[: len(name) - cut]: size for name, size in sorted(sizes.items()) if not name.startswith(".")}
+    return {
+        name[: len(name) - cut]: FileStamp(stat.st_size, int(stat.st_mtime))
+        for name, stat in sorted(stats.items())
+        if not name.startswith(".")
+    }
 
 
 def _open_files(layout: Layout) -> FeatureStore:
     """Memory-map the feature files of a layout, each when it is first asked for."""
-    ids = tuple(feature_sizes(layout))
+    ids = tuple(feature_stamps(layout))
     if not ids:
         raise InputError("no feature files", layout.feature_folder, "extract the features, or run data synth")
     known, maps = frozenset(ids), dict[str, npt.NDArray[np.float32]]()
@@ -116,10 +128,19 @@ def _open_files(layout: Layout) -> FeatureStore:
     return FeatureStore(layout.feature_folder, dim, layout.stride_frames, ids, rows)
 
 
-def _is_current(index: Path, layout: Layout) -> bool:
-    sizes = feature_sizes(layout)
-    packed = {key: video.get("source_bytes") for key, video in read_index(index)["videos"].items()}
-    return packed == sizes
+def pack_is_current(index: Path, layout: Layout) -> bool:
+    """Tell whether a pack is there and its rows are those of the feature files: none replaced, added or removed since.
+
+    A replaced file is known by size and time; of the same kind of features, sizes alone are equal.
+    """
+    if not index.is_file():
+        return False
+    check_inside(index, layout.root)
+    packed = {
+        key: (video.get("source_bytes"), video.get("source_modified_s"))
+        for key, video in read_index(index)["videos"].items()
+    }
+    return packed == feature_stamps(layout)
 
 
 def read_index(path: Path) -> dict[str, Any]:
@@ -173,8 +194,14 @@ def _open_packed(path: Path, resident: bool | Literal["auto"]) -> FeatureStore:
 
 
 def available_memory_bytes() -> int:
-    """Return the memory that can still be taken without swapping (0 where the system does not tell)."""
-    try:
+    """Return the memory that can still be taken without swapping: of the machine, or of the container if that is less.
+
+    Files that the system caches are no loss: after a pass over the features most memory holds them, and little is free.
+    """
+    available = available_mib()
+    if available is not None:
+        return max(int(available * MIB), 0)
+    try:  # not Linux
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
         return 0

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tal_repro.data import FeatureStore, load_dataset, open_features
 from tal_repro.data.pack import pack_features
-from tal_repro.data.store import pack_path
+from tal_repro.data.store import available_memory_bytes, pack_path
 from tal_repro.errors import InputError
 
 from .conftest import NPY
@@ -58,6 +61,60 @@ def test_a_pack_is_used_while_it_matches_the_files(copy):
     assert open_features(copy).source == index
     (copy / NPY / "video_test_0000003.npy").unlink()
     assert open_features(copy).source == copy / NPY
+
+
+def test_a_pack_is_not_used_once_a_file_is_replaced_by_one_of_equal_size(copy):
+    """Other features of the same video have the same size: the pack's rows would silently be the old ones."""
+    pack_features(copy)
+    path = copy / NPY / "video_test_0000003.npy"
+    np.save(path, np.load(path) + 1)
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 60))
+    store = open_features(copy)
+    assert store.source == copy / NPY
+    assert np.array_equal(store.read("video_test_0000003"), np.load(path))
+
+
+def test_a_copied_data_folder_keeps_its_pack(copy, tmp_path):
+    index = pack_features(copy)
+    moved = Path(shutil.copytree(copy, tmp_path / "moved"))
+    assert open_features(moved).source == moved / index.relative_to(copy)
+
+
+def test_a_pack_is_neither_written_nor_read_through_a_link_out_of_the_folder(copy, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    pack_features(copy)
+    (copy / "packed").rename(elsewhere)
+    (copy / "packed").symlink_to(elsewhere)
+    for use in (open_features, pack_features):
+        with pytest.raises(InputError, match="a link that leads out of the data folder"):
+            use(copy)
+
+
+def test_what_a_killed_packing_left_is_removed_by_the_next(copy):
+    def die(done, total):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        pack_features(copy, progress=die)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    (leftover,) = (copy / "packed").iterdir()
+    assert leftover.name.startswith(".actionformer-float32.")
+    index = pack_features(copy)
+    assert {path.name for path in index.parent.iterdir()} == {json.loads(index.read_text())["rows_file"], index.name}
+
+
+def test_a_packing_at_work_is_left_alone_by_another(copy):
+    seen = []
+
+    def pack_another(done, total):
+        if done == 1 and not seen:
+            seen.append(None)
+            pack_features(copy)
+
+    index = pack_features(copy, progress=pack_another)
+    assert seen and FeatureStore.open(index).length("video_test_0000003") > 0
+    assert len(list(index.parent.iterdir())) == 2
 
 
 def test_packing_again_leaves_one_file_of_rows(copy):
@@ -124,6 +181,16 @@ def test_a_pack_that_cannot_fit_is_refused_before_writing(copy, monkeypatch):
     with pytest.raises(InputError, match=r"needs 1[6-9]\.\d MiB, 0\.0 MiB are free"):
         pack_features(copy)
     assert not (copy / "packed").exists()
+
+
+def test_memory_that_caches_files_counts_as_available(monkeypatch):
+    """A pass over the features leaves little memory free, but all that caches them can be had."""
+    monkeypatch.setattr("tal_repro.data.store.available_mib", lambda: 8 * 1024.0)
+    assert available_memory_bytes() == 8 * 2**30
+    monkeypatch.setattr("tal_repro.data.store.available_mib", lambda: -5.0)  # a container beyond its limit
+    assert available_memory_bytes() == 0
+    monkeypatch.setattr("tal_repro.data.store.available_mib", lambda: None)  # not Linux
+    assert available_memory_bytes() > 0
 
 
 def damage(index, key, value):
