@@ -75,6 +75,7 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
         videos=videos,
         layout=layout.name,
         root=layout.root,
+        refused=tuple(video_id for video_id in database if is_safe_id(video_id) and video_id not in videos),
     )
     return dataset, reader.problems
 

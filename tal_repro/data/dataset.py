@@ -54,6 +54,7 @@ class DataSet:
     videos: Mapping[str, Video]
     layout: LayoutName
     root: Path
+    refused: tuple[str, ...] = ()  # video ids whose entry is too wrong to be a Video; each has its Problem
 
     @property
     def derived(self) -> bool:

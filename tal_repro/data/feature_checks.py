@@ -30,8 +30,8 @@ class CheckedFile:
     sha256: str = ""
 
 
-def check_file(layout: Layout, dataset: DataSet, video_id: str) -> CheckedFile:
-    """Check one feature file: header, size, type, finite values, length; hash it."""
+def check_file(layout: Layout, dataset: DataSet | None, video_id: str) -> CheckedFile:
+    """Check one feature file: header, size, type, finite values, length (where annotations state one); hash it."""
     path = layout.feature_file(video_id)
     try:
         rows = map_features(layout, video_id)
@@ -61,8 +61,10 @@ def _value_problems(rows: npt.NDArray[np.float32], path: Path, video_id: str) ->
     return []
 
 
-def _length_problems(rows: npt.NDArray[np.float32], layout: Layout, dataset: DataSet, video_id: str) -> list[Problem]:
-    video = dataset.videos.get(video_id)
+def _length_problems(
+    rows: npt.NDArray[np.float32], layout: Layout, dataset: DataSet | None, video_id: str
+) -> list[Problem]:
+    video = dataset.videos.get(video_id) if dataset else None
     if video is None:
         return []
     path = str(layout.feature_file(video_id))

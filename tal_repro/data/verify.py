@@ -13,6 +13,7 @@ from tal_repro.data.feature_checks import as_problem, check_file, width_problems
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
 from tal_repro.data.layouts import Layout, find_layout, find_layouts, is_safe_id
 from tal_repro.data.quirks import known_quirks, known_without_annotation
+from tal_repro.data.store import pack_is_current, pack_path
 from tal_repro.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -63,10 +64,11 @@ def verify(root: Path, layout: LayoutName | None = None, progress: Progress | No
 
 
 def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
+    dataset: DataSet | None = None
     try:
         dataset, problems = read_dataset(layout)
-    except InputError as error:
-        return LayoutReport(layout, [as_problem(error, layout.annotation_file, "annotations")])
+    except InputError as error:  # the features are checked all the same, as far as they go by themselves
+        problems = [as_problem(error, layout.annotation_file, "annotations")]
     names, folder_problems = _feature_names(layout, dataset)
     problems += folder_problems
     checked = []
@@ -77,17 +79,20 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     seen = {(problem.file, problem.what) for problem in problems}  # headers were read with the annotations already
     problems += [problem for file in checked for problem in file.problems if (problem.file, problem.what) not in seen]
     problems += width_problems(layout, checked)
-    problems += known_quirks(layout, dataset, len(names))
+    problems += _pack_problems(layout)
+    problems += known_quirks(layout, dataset, len(names)) if dataset else []
     errors = any(problem.severity == "error" for problem in problems)
     hashes = {file.video_id: file.sha256 for file in checked}
     size = sum(layout.feature_file(name).stat().st_size for name in names if layout.feature_file(name).is_file())
-    fingerprint = None if errors else _fingerprint(layout, dataset, hashes)
+    fingerprint = None if errors or dataset is None else _fingerprint(layout, dataset, hashes)
     return LayoutReport(layout, problems, dataset, fingerprint, len(names), size)
 
 
-def _feature_names(layout: Layout, dataset: DataSet) -> tuple[list[str], list[Problem]]:
-    """Return the ids of the feature files that are there, and what is missing or surplus."""
+def _feature_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], list[Problem]]:
+    """Return the ids of the feature files that are there, and what is missing or surplus (without annotations: that
+    no annotation can name)."""
     folder, problems = layout.feature_folder, []
+    annotated = {*dataset.videos, *dataset.refused} if dataset else set()
 
     def add(where: str, what: str, remedy: str) -> None:
         problems.append(Problem("error", str(folder / where) if where else str(folder), where, what, remedy))
@@ -104,11 +109,27 @@ def _feature_names(layout: Layout, dataset: DataSet) -> tuple[list[str], list[Pr
             add(entry, "surplus: not a feature file", "remove it")
         else:
             names.append(stem)
-            if stem not in dataset.videos and stem not in known_without_annotation(layout.name):
+            if dataset and stem not in annotated and stem not in known_without_annotation(layout.name):
                 add(entry, "surplus: no annotation names this video", "remove it, or correct its name")
-    for video_id in sorted(set(dataset.videos) - set(names)):
+    for video_id in sorted(annotated - set(names)):
         add(f"{video_id}{layout.suffix}", "missing: annotated, but there is no feature file", "restore it")
     return names, problems
+
+
+def _pack_problems(layout: Layout) -> list[Problem]:
+    """Say which packs are damaged, or of other files than those that are there now."""
+    problems = []
+    for dtype in ("float32", "float16"):
+        index = pack_path(layout.root, layout.name, dtype)
+        try:
+            if index.is_file() and not pack_is_current(index, layout):
+                what = "packed from other feature files than these: replaced since, or copied without their times"
+                problems.append(
+                    Problem("note", str(index), index.name, what, "not used; tal-repro data pack DIR again")
+                )
+        except InputError as error:
+            problems.append(as_problem(error, index, index.name))
+    return problems
 
 
 def _fingerprint(layout: Layout, dataset: DataSet, hashes: dict[str, str]) -> Fingerprint:

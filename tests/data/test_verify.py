@@ -18,6 +18,7 @@ from tal_repro.data.fingerprint import (
     write_fingerprints,
 )
 from tal_repro.data.layouts import find_layout
+from tal_repro.data.pack import pack_features
 from tal_repro.data.verify import verify
 from tal_repro.errors import InputError
 
@@ -115,6 +116,38 @@ def test_bad_annotations_and_bad_features_are_listed_together(copy):
     (report,) = verify(copy, "actionformer")
     found = {problem.where for problem in report.problems if problem.severity == "error"}
     assert {"video_test_0000002.fps", "video_test_0000003.annotations[0].segment", "video_test_0000004.npy"} <= found
+
+
+def test_a_bad_entry_does_not_make_its_sound_features_surplus(copy):
+    for name, change in (("2", {"fps": 0}), ("3", {"subset": "none"}), ("4", {"duration": None})):
+        edit(copy / ACTIONFORMER_JSON, lambda raw, n=name, c=change: raw["database"][f"video_test_000000{n}"].update(c))
+    edit(copy / ACTIONFORMER_JSON, lambda raw: raw["database"].update(video_test_0000005=[]))
+    (copy / NPY / "video_test_0000004.npy").unlink()
+    found = {p.where: p.what for p in verify(copy, "actionformer")[0].problems if p.severity == "error"}
+    assert not any("surplus" in what for what in found.values())
+    assert "missing" in found["video_test_0000004.npy"]
+    assert {"video_test_0000002.fps", "video_test_0000003.subset", "video_test_0000005"} <= set(found)
+
+
+@pytest.mark.parametrize(("layout", "file"), [("actionformer", ACTIONFORMER_JSON), ("tadtr", TADTR_INFO)])
+def test_features_are_checked_where_the_annotations_cannot_be_read(copy, layout, file):
+    (copy / file).write_text('{"half": [')
+    folder, suffix = (NPY, ".npy") if layout == "actionformer" else (TENSORS, "")
+    os.truncate(copy / folder / f"video_test_0000003{suffix}", 200)
+    (copy / folder / ".hidden").write_text("x")
+    (report,) = verify(copy, layout)
+    assert {name for name, _ in errors(report)} == {Path(file).name, f"video_test_0000003{suffix}", ".hidden"}
+    assert report.fingerprint is None and report.feature_files == 65
+
+
+def test_a_pack_of_other_files_is_noted_and_a_damaged_one_is_an_error(copy):
+    index = pack_features(copy, "actionformer")
+    assert not any("packed" in p.what for p in verify(copy, "actionformer")[0].problems)
+    os.utime(copy / NPY / "video_test_0000003.npy", (1, 1))
+    (note,) = (p for p in verify(copy, "actionformer")[0].problems if p.file == str(index))
+    assert (note.severity, "other feature files" in note.what) == ("note", True)
+    index.write_text("{")
+    assert {name for name, _ in errors(verify(copy, "actionformer")[0])} == {index.name}
 
 
 def test_damage_in_one_layout_leaves_the_other_sound(copy):
