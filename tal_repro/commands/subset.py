@@ -8,6 +8,7 @@ from typing import get_args
 
 import click
 
+from tal_repro.errors import InputError
 from tal_repro.spec import Policy, Unit
 
 SCHEMA = "tal-repro/subset/1"
@@ -19,8 +20,10 @@ SCHEMA = "tal-repro/subset/1"
 @click.option("--unit", type=click.Choice(get_args(Unit)), default="video", show_default=True)
 @click.option("--policy", type=click.Choice(get_args(Policy)), default="uniform", show_default=True)
 @click.option("--seed", default=1, show_default=True, help="Of the draw; for policy published the run number.")
-@click.option("--model", type=click.Choice(["actionformer", "temporalmaxer"]), help="Whose published subset.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the subset file here.")
+@click.option(
+    "--model", type=click.Choice(["actionformer", "temporalmaxer"]), help="Whose published subset (published)."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Write the subset file here (for train --subset).")
 @click.option("--json", "as_json", is_flag=True, help="Print subset and counts as JSON.")
 def subset(
     folder: Path,
@@ -33,10 +36,12 @@ def subset(
     as_json: bool,
 ) -> None:
     """Draw the training units of a run: ids on standard output, counts on standard error."""
-    from tal_repro.data.annotations import load_dataset
     from tal_repro.data.subsets import describe_subset, draw_subset
+    from tal_repro.run.datasets import dataset_for_unit
 
-    dataset = load_dataset(folder)
+    if model and policy != "published":
+        raise InputError(f"policy {policy} draws the same units for every model", "--model", "leave it out")
+    dataset = dataset_for_unit(folder, unit)
     drawn = draw_subset(dataset, unit, policy, percent, seed, model=model)
     counts = describe_subset(dataset, drawn)
     if out:

@@ -12,8 +12,9 @@ from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS, model_entry
 
 if TYPE_CHECKING:
+    from tal_repro.data import DataSet
     from tal_repro.record import RunRecord
-    from tal_repro.spec import Precision, RunSpec
+    from tal_repro.spec import Precision, RunSpec, SubsetSpec
 
 MAP_TIOUS = 5
 
@@ -24,8 +25,15 @@ MAP_TIOUS = 5
     "--data", "data_dir", type=click.Path(path_type=Path), required=True, help="Folder of THUMOS14 or synthetic data."
 )
 @click.option("--engine", type=click.Choice(["native", "upstream"]), default="native", show_default=True)
-@click.option("--percent", type=float, default=100.0, show_default=True, help="Share of the training units.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the subset and the training.")
+@click.option("--percent", type=float, help="Share of the training units, drawn uniformly.  [default: 100]")
+@click.option("--subset", type=click.Path(path_type=Path), help="Instead: the units of `tal-repro subset --out FILE`.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the training, and of the draw of --percent.",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a hyper-parameter (repeatable).")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("results/runs"), show_default=True, help="Results folder."
@@ -42,7 +50,8 @@ def train(
     model: str,
     data_dir: Path,
     engine: str,
-    percent: float,
+    percent: float | None,
+    subset: Path | None,
     seed: int,
     settings: tuple[str, ...],
     out: Path,
@@ -53,7 +62,10 @@ def train(
     from tal_repro.record import RunRecord, RunStore
     from tal_repro.run.worker import DONE, OUTCOMES, execute, read_outcome
 
-    spec = plan(model, data_dir, engine, percent, seed, read_settings(settings), trace, precision)
+    if subset is not None and percent is not None:
+        raise InputError("a subset file states its own percentage", "--percent", "give --percent or --subset")
+    share = subset if subset is not None else 100.0 if percent is None else percent
+    spec = plan(model, data_dir, engine, share, seed, read_settings(settings), trace, precision)
     store = RunStore(out)
     state = store.state(spec)
     if state == "done":
@@ -72,30 +84,39 @@ def plan(
     model: str,
     data_dir: Path,
     engine: str,
-    percent: float,
+    share: float | Path,
     seed: int,
     overrides: dict[str, Any],
     trace: bool = False,
     precision: Precision = "fp32",
 ) -> RunSpec:
-    """Return the specification of one training run on a data folder; its width and classes follow the data."""
+    """Return the specification of one training run on a data folder; its width and classes follow the data.
+
+    `share`: a percentage of the model's own units, drawn uniformly with `seed`, or a subset file.
+    """
     from tal_repro.data import open_features
     from tal_repro.engines.registry import engine_version
     from tal_repro.run.datasets import dataset_of
     from tal_repro.spec import DataSpec, RunSpec, SubsetSpec, check_percent
     from tal_repro.study import resolve_recipe
 
-    check_percent(percent, "--percent")
+    if not isinstance(share, Path):
+        check_percent(share, "--percent")
     if engine == "upstream" and precision != "fp32":
         raise InputError("the authors' code knows float32 only", "--precision", "leave it out, or --engine native")
     entry = model_entry(model)
     dataset = dataset_of(data_dir, model)
-    fitted = {"feature_dim": open_features(data_dir).dim, "num_classes": len(dataset.classes), **overrides}
+    fitted = {
+        "feature_dim": open_features(data_dir, dataset.layout).dim,
+        "num_classes": len(dataset.classes),
+        **overrides,
+    }
     try:
         recipe = resolve_recipe(model, engine, fitted)
     except InputError as error:
         raise InputError(error.what, "--set", error.remedy) from None
     unit: Any = entry.unit
+    units = read_drawn(share, dataset, model) if isinstance(share, Path) else SubsetSpec(unit, "uniform", share, seed)
     return RunSpec(
         experiment="trace" if trace else "data_sweep",
         model=model,
@@ -103,12 +124,33 @@ def plan(
         engine_version=engine_version(model, engine),
         recipe=recipe,
         data=DataSpec(dataset.name, dataset.version, dataset.annotation_hash, dataset.synthetic),
-        subset=SubsetSpec(unit, "uniform", percent, seed),
+        subset=units,
         seed=seed,
         device_kind="cuda" if _cuda() else "cpu",
         threads=_threads(),
         precision=precision,
     )
+
+
+def read_drawn(path: Path, dataset: DataSet, model: str) -> SubsetSpec:
+    """Return how the units of a subset file are drawn; InputError unless this data set draws them again.
+
+    A run is identified, and can be repeated, by how its units are drawn; a list made by hand cannot.
+    """
+    from tal_repro.data import draw_subset, read_subset
+    from tal_repro.spec import SubsetSpec
+
+    wanted = read_subset(path)
+    drawn = draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=model)
+    if drawn.ids != wanted.ids:
+        foreign = sorted(set(wanted.ids) ^ set(drawn.ids))
+        raise InputError(
+            f"its ids are not what its policy, percentage and seed draw for {model} from {dataset.root} "
+            f"({len(foreign)} differ, the first: {foreign[0]})",
+            path,
+            "draw it from the data set it is used with: tal-repro subset --out FILE",
+        )
+    return SubsetSpec(wanted.unit, wanted.policy, wanted.percent, wanted.seed)
 
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:

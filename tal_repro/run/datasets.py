@@ -48,7 +48,7 @@ def open_dataset(data_dir: Path, spec: RunSpec) -> DataSet:
 
 def dataset_of(data_dir: Path, model: str) -> DataSet:
     """Read a data folder in the layout that a model is trained on, where it is there."""
-    return _load(data_dir, model_entry(model).unit)
+    return dataset_for_unit(data_dir, model_entry(model).unit)
 
 
 def _check_derived(dataset: DataSet, declared: DataSpec, data_dir: Path, model: str) -> None:
@@ -74,7 +74,7 @@ def _check_derived(dataset: DataSet, declared: DataSpec, data_dir: Path, model: 
 
 
 @cache
-def _load(data_dir: Path, unit: str) -> DataSet:
+def dataset_for_unit(data_dir: Path, unit: str) -> DataSet:
     """Read in the layout of a model's own archive where it is there: slices are cut from TadTR's feature lengths."""
     from tal_repro.data import load_dataset
     from tal_repro.data.layouts import find_layouts

@@ -109,6 +109,23 @@ def test_bad_input_is_a_message_and_exit_code_2(tmp_path, monkeypatch, arguments
     assert answer.stdout == "" and list(tmp_path.iterdir()) == []
 
 
+def test_a_model_is_refused_where_no_policy_asks_for_it(made):
+    answer = call("subset", "--data", made, "--percent", 50, "--model", "temporalmaxer")
+    assert answer.exit_code == 2 and "policy uniform draws the same units for every model" in answer.stderr
+
+
+def test_slices_are_cut_from_tadtrs_own_lengths_where_both_layouts_are_there(copy):
+    """In the real archives the two features of a video need not be of one length: TadTR trains on its own slices."""
+    info = copy / "data/thumos14/th14_i3d2s_ft_info.json"
+    content = json.loads(info.read_text())
+    (video, *_) = (name for name in content if name.startswith("video_validation"))
+    content[video]["feature_length"] += 100
+    info.write_text(json.dumps(content))
+    report = json.loads(call("subset", "--data", copy, "--percent", 100, "--unit", "slice", "--json").stdout)
+    ends = [int(name.rsplit("_", 1)[1]) for name in report["ids"] if name.startswith(f"{video}_window_")]
+    assert max(ends) > content[video]["feature_length"] - 100
+
+
 @pytest.mark.parametrize(("percent", "message"), [(0, "percentage 0"), (101, "percentage 101"), (0.1, "is none")])
 def test_a_percentage_without_units_exits_2(made, percent, message):
     answer = call("subset", "--data", made, "--percent", percent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,35 @@ def test_bad_arguments_exit_2_with_a_remedy(
     result = call(data_dir, tmp_path, *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.output and "remedy" in result.output
+
+
+def draw(data_dir: Path, out: Path, *arguments: str) -> str:
+    drawn = CliRunner().invoke(main, ["subset", "--data", str(data_dir), "--out", str(out), *arguments])
+    assert drawn.exit_code == 0, drawn.output
+    return str(out)
+
+
+@pytest.mark.parametrize("unit", ["video", "slice"])
+def test_a_drawn_subset_is_trained_on(data_dir: Path, tmp_path: Path, unit: str) -> None:
+    file = draw(data_dir, tmp_path / "s.json", "--percent", "45", "--policy", "stratified", "--unit", unit)
+    result = call(data_dir, tmp_path / "runs", "--subset", file, "--set", "epochs=1")
+    assert result.exit_code == 0, result.output
+    (folder,) = (tmp_path / "runs").glob("*/*/*")
+    assert read_json(folder / "subset.json")["ids"] == read_json(Path(file))["ids"]
+    wanted = {"unit": unit, "policy": "stratified", "percent": 45.0, "seed": 1}
+    assert {key: read_json(folder / "spec.json")["subset"][key] for key in wanted} == wanted
+
+
+def test_a_subset_of_other_data_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    file = Path(draw(data_dir, tmp_path / "s.json", "--percent", "45"))
+    content = read_json(file)
+    content["ids"][0] = "video_validation_7777777"
+    file.write_text(json.dumps(content))
+    result = call(data_dir, tmp_path / "runs", "--subset", str(file))
+    assert result.exit_code == 2 and "Traceback" not in result.output
+    assert "2 differ, the first: video_validation_" in result.stderr and "tal-repro subset" in result.stderr
+    both = call(data_dir, tmp_path / "runs", "--subset", str(file), "--percent", "45")
+    assert both.exit_code == 2 and "a subset file states its own percentage" in both.stderr
 
 
 def test_bf16_is_a_run_of_its_own(data_dir: Path, tmp_path: Path) -> None:
