@@ -60,6 +60,8 @@ def evaluate(
     click.echo(json.dumps(report, indent=2, allow_nan=False) if as_json else "\n".join(_lines(report)))
     if report["missing_classes"]:
         click.echo(f"warning: not scored, no ground truth: {', '.join(report['missing_classes'])}", err=True)
+    if without := _without_detections(evaluation, truth):
+        click.echo(f"warning: {without}", err=True)
     if late := _beyond_end(evaluation, truth):
         click.echo(f"warning: {late}", err=True)
 
@@ -79,6 +81,19 @@ def _check_any_scored(found: Table, evaluation: Evaluation, truth: GroundTruth, 
         f"no detection is of a scored video: they are of {_examples(ids)}, the scored videos are {_examples(scored)}",
         path,
         "give the ids and the --subset of the annotations",
+    )
+
+
+def _without_detections(evaluation: Evaluation, truth: GroundTruth) -> str:
+    """Say in how many counted videos nothing is detected ("" for none): of half a file, too, there is a mAP."""
+    from tal_repro.detection.protocols import PROTOCOLS, counted_videos
+
+    scored = counted_videos(truth, PROTOCOLS[evaluation.protocol])
+    without = sorted(scored - set(evaluation.detections["video_id"].tolist()))
+    if not without:
+        return ""
+    return f"no detection in {len(without)} of {len(scored)} scored videos, their instances count as missed: " + (
+        _examples(without)
     )
 
 

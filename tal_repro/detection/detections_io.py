@@ -59,7 +59,7 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
     if not durations:
         found = sorted({e["subset"] for e in database.values()})
         raise InputError(f"no video of subset {subset!r}", path, f"subsets in the file: {', '.join(found) or 'none'}")
-    ids = _class_ids(database, names, path)
+    ids = _class_ids(database, names if document.get("classes") is not None else (), path)
     return GroundTruth(durations, _table(rows, COLUMNS[:4]), names, ids, document.get("synthetic") is True)
 
 
@@ -173,7 +173,8 @@ def _labels(labels: pd.Series, ground_truth: GroundTruth, path: Path, place: Cal
             if label not in names
         ),
         path,
-        f"use one of: {', '.join(ground_truth.classes)}",
+        f"use one of: {', '.join(ground_truth.classes)}"
+        + ("" if ground_truth.class_ids else " (the annotations do not number them)"),
     )
     return [names[label] for label in labels]
 
@@ -214,13 +215,16 @@ def _classes(document: Mapping[str, Any], database: Mapping[str, Any], path: Pat
     return tuple(sorted({item["label"] for item in _annotations(database)} - {AMBIGUOUS}))
 
 
-def _class_ids(database: Mapping[str, Any], names: tuple[str, ...], path: Path) -> dict[int, str]:
-    """Return names by number: `label_id` where annotations carry it, else the position in the list of classes."""
+def _class_ids(database: Mapping[str, Any], listed: tuple[str, ...], path: Path) -> dict[int, str]:
+    """Return names by number: `label_id` where annotations carry it, else the position in the file's own list.
+
+    None at all where the file has neither: numbers would be guessed, and a wrong guess is a wrong mAP.
+    """
     stated = {(item["label_id"], item["label"]) for item in _annotations(database) if is_integer(item.get("label_id"))}
     ids = {number: name for number, name in sorted(stated) if name != AMBIGUOUS}
     if len(ids) < sum(name != AMBIGUOUS for _, name in stated):
         raise InputError("one label_id stands for two labels", path, "correct the annotations")
-    return ids or dict(enumerate(names))
+    return ids or dict(enumerate(listed))
 
 
 def _annotations(database: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

@@ -129,6 +129,17 @@ def test_an_instance_beyond_its_videos_end_is_said(files) -> None:
     assert "beyond" not in run(*files, "--protocol", "opentad-211").stderr
 
 
+def test_videos_without_any_detection_are_said(files) -> None:
+    """Half a file of detections, too, has a mAP: who scores one should know."""
+    result = run(*files, "--json")
+    assert "no detection in 1 of 3 scored videos, their instances count as missed: 'c'" in result.stderr
+    path = Path(files[0])
+    content = json.loads(path.read_text())
+    content["results"]["c"] = [{"label": "GolfSwing", "score": 0.1, "segment": [0, 1]}]
+    path.write_text(json.dumps(content))
+    assert "no detection in" not in run(*files).stderr
+
+
 def test_a_subset_without_a_counted_instance_is_refused(files) -> None:
     result = run(*files, "--subset", "train")
     assert result.exit_code == 2

@@ -96,6 +96,15 @@ def test_all_bad_annotations_are_counted(tmp_path) -> None:
 DETECTION = {"label": "Diving", "score": 0.5, "segment": [1, 2]}
 
 
+def test_numbered_detections_are_not_guessed_at(tmp_path) -> None:
+    """Without label_id and without a list of classes the file's order of classes is anybody's guess."""
+    truth = read_ground_truth(written(tmp_path, document(annotation(), annotation("GolfSwing"))))
+    assert truth.class_ids == {}
+    detections = written(tmp_path, {"results": {"v": [DETECTION | {"label": 0}]}}, "d.json")
+    with pytest.raises(InputError, match=r"label '0' is not a class.*\n.*the annotations do not number them"):
+        read_detections(detections, truth)
+
+
 @pytest.mark.parametrize("label", ["Diving", 7, "7"])
 def test_activitynet_detections_are_read_with_names_or_numbers(tmp_path, label) -> None:
     path = written(tmp_path, {"version": "x", "results": {"v": [DETECTION | {"label": label}]}, "external_data": {}})
