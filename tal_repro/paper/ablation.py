@@ -25,7 +25,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.record import RunRecord, RunStore, write_whole
 
 BUDGETS, WEIGHTS, UNITS = ("epochs", "steps"), ("ema", "raw"), ("video", "slice")
-SLICES_AT_STEPS = "slices instead of videos, at equal steps"
+SLICES_AT_STEPS = "slices instead of videos, at the steps of either's whole set"
 RAW = "raw weights instead of EMA"
 ADDED = "raw weights, as published, instead of an added EMA"
 COLUMNS = ("model", "unit", "budget", "weights", "percent", "seed", "average_map_percent", "optimizer_steps", "run_id")
@@ -52,6 +52,7 @@ class Effect:
     factor: str
     model: str
     differences: tuple[float, ...]
+    steps: tuple[float, float] = (math.nan, math.nan)  # mean optimizer steps of the runs without and with the factor
 
     @property
     def mean(self) -> float:
@@ -76,7 +77,10 @@ class Effect:
 
 
 def read_points(root: Path) -> list[Point]:
-    """Return the points of all finished ablation runs under a results folder; both budgets share the whole set."""
+    """Return the points of all finished ablation runs under a results folder; both budgets share the whole set.
+
+    Runs flagged invalid have none: see `left_out`.
+    """
     points: list[Point] = []
     for record in RunStore(root).records():
         if record.spec.experiment == "ablation" and not record.metrics["flags"]:
@@ -84,6 +88,12 @@ def read_points(root: Path) -> list[Point]:
     if not points:
         raise InputError("no finished ablation runs", root, "make them: tal-repro run --study ablation")
     return points
+
+
+def left_out(root: Path) -> list[str]:
+    """Return the reason of every finished ablation run that is flagged invalid."""
+    records = [record for record in RunStore(root).records() if record.spec.experiment == "ablation"]
+    return ["; ".join(record.metrics["flags"]) for record in records if record.metrics["flags"]]
 
 
 def _points(record: RunRecord) -> list[Point]:
@@ -129,18 +139,20 @@ def effects(points: Sequence[Point]) -> list[Effect]:
             SLICES_AT_STEPS: (("steps", weights, "video"), ("steps", weights, "slice")),
         }
         for factor, (base, other) in factors.items():
-            differences = _paired(own, base, other)
-            if differences:
-                found.append(Effect(factor, model, differences))
+            pairs = _paired(own, base, other)
+            if pairs:
+                differences = tuple(b.average_map_percent - a.average_map_percent for a, b in pairs)
+                steps = [statistics.fmean(point.optimizer_steps for point in side) for side in zip(*pairs, strict=True)]
+                found.append(Effect(factor, model, differences, (steps[0], steps[1])))
     return found
 
 
-def _paired(points: Iterable[Point], base: tuple[str, ...], other: tuple[str, ...]) -> tuple[float, ...]:
-    values: dict[tuple[str, ...], dict[tuple[float, int], float]] = defaultdict(dict)
+def _paired(points: Iterable[Point], base: tuple[str, ...], other: tuple[str, ...]) -> list[tuple[Point, Point]]:
+    values: dict[tuple[str, ...], dict[tuple[float, int], Point]] = defaultdict(dict)
     for point in points:
-        values[point.budget, point.weights, point.unit][point.percent, point.seed] = point.average_map_percent
+        values[point.budget, point.weights, point.unit][point.percent, point.seed] = point
     shared = sorted(values[base].keys() & values[other].keys())
-    return tuple(values[other][key] - values[base][key] for key in shared)
+    return [(values[base][key], values[other][key]) for key in shared]
 
 
 def early_share(points: Iterable[Point], percent: float) -> float | None:
@@ -153,29 +165,38 @@ def early_share(points: Iterable[Point], percent: float) -> float | None:
     return statistics.fmean(by_percent[percent]) / statistics.fmean(by_percent[100])
 
 
-def conclude(points: Sequence[Point], made_up: bool) -> str:
-    """Say in words what the shape of the curves is due to (Markdown)."""
+def conclude(points: Sequence[Point], made_up: bool, invalid: Sequence[str] = ()) -> str:
+    """Say in words what the shape of the curves is due to (Markdown); `invalid`: see `left_out`."""
     runs = len({point.run_id for point in points})
     kind = "synthetic data: this says nothing of THUMOS14's values" if made_up else "real data"
+    found = effects(points)
     lines = [
         "# What bends the learning curves",
         "",
         f"{runs} runs, {kind}.",
+        *([f"Left out, being invalid: {len(invalid)} ({'; '.join(sorted(set(invalid)))})."] if invalid else []),
         "Average mAP of the last checkpoint. Differences are in mAP points, of paired runs at all shares below 100 %,",
-        "with the 95 % interval of their mean (not resolved: it holds 0). Unless a factor is named, runs are trained",
-        "and scored as published: equal epochs, the model's own unit, EMA (TadTR: raw weights).",
+        "with the 95 % interval of their mean (not resolved: it holds 0), as if an effect were alike at every share.",
+        f"Of {len(found)} such intervals about {max(round(len(found) / 20), 1)} would leave out 0 by chance.",
+        "Steps: mean optimizer steps of a run without and with the factor. Unless a factor is named, runs are trained",
+        "and scored as published: equal epochs, the model's own unit, EMA (TadTR: raw weights). An epoch of slices has",
+        "more steps than one of videos, so the shipped study trains pyramid models on slices for fewer epochs.",
         "",
-        "| model | factor | difference | pairs | |",
-        "|---|---|---|---|---|",
+        "| model | factor | difference | pairs | steps | |",
+        "|---|---|---|---|---|---|",
     ]
-    found = effects(points)
     for effect in found:
         width = "-" if math.isinf(effect.half_width) else f"{effect.half_width:.1f}"
         lines.append(
             f"| {MODELS[effect.model].title} | {effect.factor} | {effect.mean:+.1f} +- {width} | "
-            f"{len(effect.differences)} | {effect.verdict} |"
+            f"{len(effect.differences)} | {_steps(effect)} | {effect.verdict} |"
         )
     return "\n".join([*lines, "", *_shapes(points), "", *_summary(found)]) + "\n"
+
+
+def _steps(effect: Effect) -> str:
+    before, after = effect.steps
+    return f"{before:.0f}" if before == after else f"{before:.0f} to {after:.0f}"
 
 
 def _shapes(points: Sequence[Point]) -> list[str]:
@@ -220,12 +241,15 @@ def _summary(found: Sequence[Effect]) -> list[str]:
             "the evaluated weights are still close to the initial ones."
         )
     slices = [
-        f"{MODELS[e.model].title} {e.mean:+.1f}"
+        f"{MODELS[e.model].title} {e.mean:+.1f} (steps: {_steps(e)})"
         for e in found
         if e.factor == SLICES_AT_STEPS and "not" not in e.verdict
     ]
     if slices:
-        lines.append(f"Once steps are equal, what is sampled matters: slices instead of videos, {', '.join(slices)}.")
+        lines.append(
+            "With the steps of the whole set, too, it matters what is sampled: slices instead of videos, "
+            f"{', '.join(slices)}."
+        )
     return [line for text in lines for line in (text, "")][:-1]
 
 
@@ -297,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     made_up = any(_is_synthetic(record) for record in RunStore(options.results).records())
     options.out.mkdir(parents=True, exist_ok=True)
-    text = conclude(points, made_up)
+    text = conclude(points, made_up, left_out(options.results))
     write_table(points, options.out / "ablation.csv")
     draw(points, options.out / "ablation", made_up)
     write_whole(options.out / "ablation.md", text.encode())

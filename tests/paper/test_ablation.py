@@ -6,10 +6,12 @@ import csv
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
-from tal_repro.paper.ablation import Point, conclude, early_share, effects, main, read_points
+from tal_repro.paper.ablation import Point, conclude, early_share, effects, left_out, main, read_points
+from tal_repro.paper.published import published_folder
 from tal_repro.record import RunStore
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 from tal_repro.study import load_study
@@ -56,6 +58,26 @@ def test_one_pair_resolves_nothing() -> None:
     assert all(effect.verdict == "not resolved" for effect in effects(lone))
 
 
+def test_what_differs_beside_the_factor_is_said() -> None:
+    """Slices of the whole set make another number of steps than its videos: no 'equal steps' then."""
+    uneven = [p._replace(optimizer_steps=150 if p.unit == "slice" else 180) for p in points(lambda u, b, w, p: 30.0)]
+    text = conclude(uneven, made_up=True)
+    row = next(line for line in text.splitlines() if "slices instead of videos, at the steps" in line)
+    assert "| 9 | 180 to 150 |" in row and "equal steps" not in row
+    raw = next(line for line in text.splitlines() if "raw weights instead of EMA" in line)
+    assert "| 9 | 180 |" in raw
+    assert "Of 5 such intervals about 1 would leave out 0 by chance" in text
+
+
+def test_the_shipped_conclusion_follows_from_the_shipped_points() -> None:
+    folder = published_folder().parent / "reference" / "ablation"
+    with (folder / "ablation.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    kinds = get_type_hints(Point)
+    shipped = [Point(**{name: kinds[name](row[name]) for name in Point._fields}) for row in rows]
+    assert conclude(shipped, made_up=True) == (folder / "ablation.md").read_text(encoding="utf-8")
+
+
 def test_early_share_needs_both_ends() -> None:
     assert early_share([], 25) is None
     ends = [p for p in points(lambda u, b, w, p: p) if p[1:4] == ("video", "epochs", "ema")]
@@ -91,12 +113,36 @@ def test_figure_table_and_text_come_from_run_folders(tmp_path: Path, capsys: pyt
         )  # fmt: skip
         writer.finish()
     assert len(read_points(store.root)) == 2 * (2 + 4)  # the whole set counts under both budgets
+    assert left_out(store.root) == []
     assert main(["--results", str(store.root), "--out", str(tmp_path / "out")]) == 0
     assert "TemporalMaxer" in capsys.readouterr().out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"ablation.png", "ablation.pdf", "ablation.svg", "ablation.csv", "ablation.md"}
     with (tmp_path / "out" / "ablation.csv").open(encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == 12
+
+
+def test_invalid_runs_are_left_out_and_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = RunStore(tmp_path / "runs")
+    for seed, flags in enumerate(([], [], ["no-detections"])):
+        spec = RunSpec(
+            "ablation", "temporalmaxer", "native", "1", {"budget": "epochs"}, DataSpec("s", "1", "", True),
+            SubsetSpec("video", "uniform", 25.0, seed), seed,
+        )  # fmt: skip
+        writer = store.writer(spec)
+        rows = [
+            {"epoch": 1, "selection": s, "weights": w, "protocol": "af-212", "tiou": t, "ap": 0.3}
+            for s, w, t in itertools.product(("last", "best-on-test"), ("ema", "raw"), TIOUS)
+        ]
+        writer.write_metrics(
+            rows, optimizer_steps=4, seconds={}, table2_seconds=0.0, table2_definition="-", flags=flags,
+            reported={"weights": "ema", "protocol": "af-212"},
+        )  # fmt: skip
+        writer.finish()
+    assert main(["--results", str(store.root), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "2 runs, synthetic data" in text
+    assert "Left out, being invalid: 1 (no-detections)." in text
 
 
 def test_no_runs_is_an_error_with_a_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
