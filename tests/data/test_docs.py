@@ -22,7 +22,9 @@ def test_the_table_of_statistics_is_what_the_generator_gives(tmp_path):
     assert comparison(load_dataset(root, "tadtr")) in PAGE
 
 
-@pytest.mark.parametrize("verb", ["data synth", "data verify", "data fetch", "data pack", "subset"])
+@pytest.mark.parametrize(
+    "verb", ["data synth", "data verify", "data fetch", "data pack", "subset", "train", "evaluate"]
+)
 def test_every_option_in_the_text_exists(verb):
     lines = [line for line in PAGE.splitlines() if f"tal-repro {verb}" in line]
     assert lines
