@@ -1,0 +1,41 @@
+"""results/reference/: every system that is shipped can be compared with, is whole, and says what it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tal_repro.cli import main
+from tal_repro.record import RunStore
+from tal_repro.run.failures import find_damage
+
+REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"
+SYSTEMS = sorted({spec.relative_to(REFERENCE).parts[0] for spec in REFERENCE.rglob("spec.json")})
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_shipped_system_is_whole_named_and_described(name: str) -> None:
+    assert re.fullmatch(r"(cpu|gpu)(-[a-z0-9]+)+", name), "name it by device and place: gpu-a10-lambda"
+    text = (REFERENCE / name / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) >= 20, "say what the machine is, who measured, and whether it was quiet"
+    records = list(RunStore(REFERENCE / name).records())
+    assert records
+    assert {record.folder.name: find_damage(record) for record in records if find_damage(record)} == {}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_travels_and_is_equal_to_itself(name: str, tmp_path: Path) -> None:
+    """The way by which REPRODUCE.md adds one."""
+    archive, there = tmp_path / "mine.tar.gz", tmp_path / name
+    for words in (
+        ["results", "export", str(archive), "--results", str(REFERENCE / name)],
+        ["results", "import", str(archive), "--results", str(there)],
+        ["compare", name, str(there)],
+    ):
+        answer = CliRunner().invoke(main, words)
+        assert answer.exit_code == 0, answer.output
+    ratios = re.findall(r" (\d\.\d{3})  (?:n < 5|[\d.]+ to)", answer.output)
+    assert ratios and set(ratios) == {"1.000"}
