@@ -1,6 +1,7 @@
-"""What bfloat16 gains and what it costs: python -m benchmarks.precision [--models ...] [--runs 5] [--out FILE].
+"""What bfloat16 gains and what it costs: python -m benchmarks.precision [--models ...] [--only cost] [--out FILE].
 
 Gain: a full-size inference and a whole training step, float32 and bfloat16 autocast in turn (A B A B), one process.
+It is a gain of a processor that computes in bfloat16 only; the report says whether this one does.
 Cost: small models trained and evaluated in each on one synthetic data set, paired by seed; the difference of their
 mAPs with its 95 % interval. Native engine only; the authors' code knows no bfloat16.
 """
@@ -22,7 +23,7 @@ from typing import Any
 import torch
 from scipy import stats
 
-from benchmarks.map_parity import MODELS, SYNTHETIC, train_native
+from benchmarks.map_parity import MODELS, SYNTHETIC, overrides, train_native
 from benchmarks.reference import cases
 from benchmarks.reference.report import describe_run
 from benchmarks.reference.settings import real_lengths, settings
@@ -31,6 +32,7 @@ from tal_repro.engines.native.batches import Batch
 from tal_repro.engines.native.optimization import build_optimizer
 from tal_repro.engines.native.trainer import batch_loss
 from tal_repro.models import build
+from tal_repro.run.bfloat16 import has_native_bfloat16
 from tal_repro.spec import Precision
 
 PRECISIONS: tuple[Precision, Precision] = ("fp32", "bf16")
@@ -42,10 +44,15 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     report = describe_run((), Path(), 0)
-    report |= {"schema": "tal-repro/bench-precision/1", "synthetic": True, "data": repr(SYNTHETIC), "models": {}}
+    report |= {"schema": "tal-repro/bench-precision/1", "native_bfloat16": has_native_bfloat16("cpu")}
+    report |= {"synthetic": True, "data": repr(SYNTHETIC), "models": {}}
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
-            found = {"gain": gain(name, options.rounds), "cost": cost(name, Path(folder), options.runs)}
+            found: dict[str, Any] = {"gain": None, "cost": None}
+            if options.only != "cost":
+                found["gain"] = gain(name, options.rounds)
+            if options.only != "gain":
+                found["cost"] = cost(name, Path(folder), options.runs)
             report["models"][name] = found
             print(name, json.dumps(found), flush=True)
             if options.out:
@@ -90,8 +97,14 @@ def cost(name: str, folder: Path, runs: int) -> dict[str, Any]:
     """Return the mAPs of both precisions by seed, and the mean difference with its 95 % interval (t, paired)."""
     config = replace(SYNTHETIC, feature_dim=2048) if name == "tadtr" else SYNTHETIC
     data = write_synthetic(folder / name, config)
-    maps = {p: [train_native(name, data, folder / "runs", seed, p) for seed in range(runs)] for p in PRECISIONS}
-    return {"map": maps, **paired(maps["fp32"], maps["bf16"])}
+    maps: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    for seed in range(runs):
+        for precision in PRECISIONS:
+            began = time.perf_counter()
+            maps[precision].append(train_native(name, data, folder / "runs", seed, precision))
+            seconds = time.perf_counter() - began
+            print(f"{name} seed {seed} {precision}: {maps[precision][-1]:.2f} mAP, {seconds:.0f} s", flush=True)
+    return {"map": maps, "overrides": overrides(name), **paired(maps["fp32"], maps["bf16"])}
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
@@ -105,6 +118,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--only", choices=("gain", "cost"), help="one half  [default: both]")
     parser.add_argument("--runs", type=int, default=5, help="seeds a precision")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int)

@@ -71,6 +71,16 @@ def describe_gpu(device: str) -> dict[str, Any]:
         return {"product": "unknown GPU", "nvml": error.what}
 
 
+def compute_capability(device: str) -> tuple[int, int] | None:
+    """Return the compute capability of a CUDA device, (8, 6) say; None where NVML does not tell."""
+    try:
+        with _nvml() as nvml:
+            major, minor = nvml.nvmlDeviceGetCudaComputeCapability(_handle(nvml, device))
+    except InputError:
+        return None
+    return int(major), int(minor)
+
+
 @contextmanager
 def _nvml() -> Iterator[Any]:
     try:
