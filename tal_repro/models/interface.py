@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from tal_repro.models.recipes import Recipe
 
 
+class NotFinite(ValueError):
+    """Outputs are no numbers, so that there is no loss of them: the training has diverged."""
+
+
 class Target(TypedDict):
     """Ground truth of one sample: `segments [N, 2]` (feature steps, start < end), `labels [N]` (long)."""
 

@@ -14,6 +14,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from tal_repro.models.interface import NotFinite
 from tal_repro.models.recipes import TadtrRecipe
 
 LOG_FLOOR = 1e-8
@@ -67,7 +68,7 @@ def matching_cost(logits: Tensor, segments: Tensor, truth: Truth, recipe: TadtrR
 def match(logits: Tensor, segments: Tensor, truth: Truth, recipe: TadtrRecipe) -> Matches:
     """Assign min(Q, actions) queries of each sample to its actions, for `logits [L, B, Q, K]`, `segments [L, B, Q, 2]`.
 
-    Pairs come in the order of samples, then queries. ValueError where an output is NaN or infinite.
+    Pairs come in the order of samples, then queries. NotFinite where an output is NaN or infinite.
     """
     costs = matching_cost(logits, segments, truth, recipe).cpu().double().numpy()
     rows = [_match_layer(layer, truth.counts) for layer in costs]
@@ -82,6 +83,6 @@ def _match_layer(cost: npt.NDArray[np.float64], counts: list[int]) -> npt.NDArra
         try:
             query, action = linear_sum_assignment(cost[sample, :, :count])
         except ValueError as error:
-            raise ValueError(f"cannot match sample {sample}: its outputs are not finite") from error
+            raise NotFinite(f"cannot match sample {sample}: its outputs are not finite") from error
         found.append(np.stack((np.full_like(query, sample), query, action)))
     return np.concatenate(found, axis=1)

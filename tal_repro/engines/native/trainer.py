@@ -29,7 +29,7 @@ from tal_repro.engines.native.optimization import WeightAverage, build_optimizer
 from tal_repro.engines.native.samples import Units
 from tal_repro.engines.native.schedule import Selections, is_evaluated
 from tal_repro.errors import InputError
-from tal_repro.models.interface import Localizer
+from tal_repro.models.interface import Localizer, NotFinite
 
 LAST_GOOD = "last_good_checkpoint.pt"  # kept beside a diverged run's log
 
@@ -120,7 +120,11 @@ class Trainer:
     def _step(self, batch: Batch, watch: LossWatch) -> None:
         self._last_batch = batch.ids
         self.optimizer.zero_grad(set_to_none=True)
-        loss = batch_loss(self.model, batch, self.context.spec.precision)
+        try:
+            loss = batch_loss(self.model, batch, self.context.spec.precision)
+        except NotFinite as error:
+            where = f"at optimizer step {self.optimizer_steps}, on the batch of {', '.join(batch.ids)}"
+            raise Diverged(f"{error}, {where}") from None
         watch.add(loss.detach(), self.optimizer_steps, batch.ids)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm > 0:

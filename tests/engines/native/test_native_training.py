@@ -135,6 +135,20 @@ def test_a_loss_that_is_not_finite_names_its_batch_and_keeps_the_last_good_check
     assert all(torch.isfinite(value).all() for value in kept["model"].values())
 
 
+def test_outputs_that_cannot_be_matched_are_a_divergence_too(context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = context("tadtr")
+    real, calls = trainer_module.batch_loss, iter(range(1000))
+
+    def spoils_weights(model: Any, *args: Any) -> Any:
+        if next(calls) == 2:
+            next(model.parameters()).data.fill_(float("nan"))
+        return real(model, *args)
+
+    monkeypatch.setattr(trainer_module, "batch_loss", spoils_weights)
+    with pytest.raises(Diverged, match=r"outputs are not finite, at optimizer step 2, on the batch of video_"):
+        train(run)
+
+
 def spoil(monkeypatch: pytest.MonkeyPatch, step: int, how: Callable[[Any, Any], Any]) -> None:
     """Change the loss of one optimizer step: `how(loss, model)`."""
     real, calls = trainer_module.batch_loss, iter(range(100))
