@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-SYNCHRONISING = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cuda_synchronize")
+# what the host waits in; a copy from or to pageable memory returns only when it, and what was asked for before, is done
+SYNCHRONISING = (
+    "cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cuda_synchronize", "cudaMemcpy",
+)  # fmt: skip
 COPIES = ("Memcpy", "Memset")
 STACK_INTERVAL_S = 0.005
 SHOWN = 5
@@ -43,10 +46,14 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Attribution:
-    """Shares of a mean training step; `functions` and `operators` are (name, share of the work), largest first."""
+    """Shares of a mean training step; `functions` and `operators` are (name, share of the work), largest first.
+
+    `samples_ms` holds (wait, work) of every step that was timed.
+    """
 
     steps: int
     step_ms: float
+    samples_ms: tuple[tuple[float, float], ...]
     host: Mapping[str, float]
     device: Mapping[str, float]  # {} without one
     operators: tuple[tuple[str, float], ...]
@@ -59,7 +66,8 @@ class Attribution:
             name: [list(p) for p in getattr(self, name)] for name in ("operators", "functions", "loader_functions")
         }
         return {
-            "steps": self.steps, "step_ms": self.step_ms, "host": dict(self.host),
+            "steps": self.steps, "step_ms": self.step_ms, "samples_ms": [list(sample) for sample in self.samples_ms],
+            "host": dict(self.host),
             "device_account": dict(self.device), **pairs,
             "verdict": verdict(self), "what_if": what_if(self),
         }  # fmt: skip
@@ -83,6 +91,7 @@ def attribute(
     return Attribution(
         steps=len(steps),
         step_ms=1000 * total / len(steps),
+        samples_ms=tuple((1000 * step.wait, 1000 * step.work) for step in steps),
         host=host,
         device=_device_shares(events, 1 - wait),
         operators=_largest(_operator_times(events)),
@@ -138,7 +147,7 @@ def _operator_times(events: list[Span]) -> dict[str, float]:
 def _largest(weights: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     total = sum(weights.values())
     ranked = sorted(weights.items(), key=lambda item: -item[1])[:SHOWN]
-    return tuple((name, weight / total) for name, weight in ranked) if total else ()
+    return tuple((name, weight / total) for name, weight in ranked if weight) if total else ()
 
 
 def verdict(found: Attribution) -> str:
@@ -165,12 +174,14 @@ def _where(ranked: tuple[tuple[str, float], ...]) -> str:
 def what_if(found: Attribution, core: float = 1.5, gpu: float = 2.0) -> dict[str, float]:
     """Estimate the step's time, as a share of today's, on a faster core and on a faster GPU (Amdahl's law).
 
-    A faster core shortens loader, operators and Python; a faster GPU what the host waits for it, and no more than the
-    kernels' own saving. Estimates, labelled so wherever they are shown.
+    A faster core shortens loader, operators and Python, until the step takes no longer than the device is busy; a
+    faster GPU what the host waits for it, and no more than the kernels' own saving. Estimates, labelled so wherever
+    they are shown.
     """
     host = found.host
     on_cpu = host["data_wait"] + host["operators"] + host["python"]
-    faster_core = host["synchronisation"] + on_cpu / core
+    busy = 1 - found.device["idle"] if found.device else 0.0
+    faster_core = max(host["synchronisation"] + on_cpu / core, busy)
     saving = min(host["synchronisation"], found.device.get("kernels", 0.0) * (1 - 1 / gpu)) if found.device else 0.0
     return {f"core_{core:g}x": faster_core, **({f"gpu_{gpu:g}x": 1 - saving} if found.device else {})}
 
@@ -232,16 +243,24 @@ def profiling(device: str) -> Iterator[list[Span]]:
     spans: list[Span] = []
     with torch_profile(activities=activities) as profiler:
         yield spans
-    spans += [
-        Span(
-            event.name,
-            float(event.time_range.start),
-            float(event.time_range.end),
-            event.device_type != DeviceType.CPU,
-            float(event.self_cpu_time_total),
-        )
-        for event in profiler.events() or ()
-    ]
+    spans += spans_of(profiler.events() or (), DeviceType.CPU)
+
+
+def spans_of(events: Iterable[Any], cpu: Any) -> list[Span]:
+    """Return a profile's events, `cpu` being the device type of the host's.
+
+    An annotation (torch puts one around each optimizer step) is no work: on the host what lies in it beside operators
+    is Python; on the device it reaches from its first kernel to its last, gaps and all, and is left out.
+    """
+    found = []
+    for event in events:
+        on_device, annotates = event.device_type != cpu, bool(getattr(event, "is_user_annotation", False))
+        if on_device and annotates:
+            continue
+        start, end = float(event.time_range.start), float(event.time_range.end)
+        own = 0.0 if annotates else float(event.self_cpu_time_total)
+        found.append(Span(event.name, start, end, on_device, own))
+    return found
 
 
 def joined(profiles: Iterable[Sequence[Span]]) -> list[Span]:
