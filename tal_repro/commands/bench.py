@@ -115,7 +115,7 @@ def attribution(
     Give --model and --data, or --run FOLDER for what a finished run recorded.
     """
     from tal_repro.commands.bench_attribution import attribute_run, attribute_training, attribute_upstream
-    from tal_repro.commands.bench_inference import check_device
+    from tal_repro.commands.bench_inference import check_device, take_device
     from tal_repro.commands.train import read_settings
     from tal_repro.engines.registry import engine_for
     from tal_repro.errors import InputError
@@ -128,6 +128,7 @@ def attribution(
     else:
         assert model is not None and data_dir is not None
         check_device(device)
+        take_device(device)
         engine = engine_for(model, engine)
         if engine == "native":
             attributed = attribute_training(model, data_dir, read_settings(settings), device, steps).to_json()
@@ -144,7 +145,9 @@ def attribution(
 def _attribution_text(found: dict[str, Any]) -> list[str]:
     lines = [found["verdict"]]
     if "step_ms" in found:
-        lines.append(f"mean of {found['steps']} steps: {found['step_ms']:.1f} ms")
+        taken = [sum(sample) for sample in found.get("samples_ms", ())]
+        between = f" ({min(taken):.1f} to {max(taken):.1f} ms)" if taken else ""
+        lines.append(f"mean of {found['steps']} steps: {found['step_ms']:.1f} ms{between}")
     for account in ("host", "device_account"):
         lines += [
             f"  {account[:6]:<7}{part:<16}{100 * share:>6.1f} %" for part, share in found.get(account, {}).items()
@@ -189,6 +192,8 @@ def _text(result: dict[str, Any]) -> list[str]:
         times = "".join(f"{row[name]:>12.3f}" for name in ("median_ms", "p10_ms", "p90_ms"))
         more = f"{row['samples']:>9}{row['first_call_ms']:>12.1f}{row['peak_memory_mib']:>11.1f}"
         lines.append(f"{row['feature_length']:>8}{times}{more}")
+    if unsettled := [str(row["feature_length"]) for row in result["lengths"] if "warmup_unsettled" in row]:
+        lines.append(f"not warm: the calls before the samples never agreed at {', '.join(unsettled)} steps")
     line = result["linearity"]
     if line["slope_ms_per_step"] is not None:
         lines.append(f"{line['intercept_ms']:.3f} ms + {line['slope_ms_per_step']:.6f} ms a step; {line['words']}")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,7 +100,7 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
     import torch
 
     from tal_repro.measure.latency import measure_subjects
-    from tal_repro.measure.surroundings import disturbances, look_around
+    from tal_repro.measure.surroundings import Meanwhile, disturbances, look_around, surroundings
     from tal_repro.record import RunRecord
     from tal_repro.run.gpu import neighbours
 
@@ -113,14 +114,15 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
     before = look_around(request.device, neighbours)
     for reason in disturbances(before):
         say(f"this machine is not quiet, times are doubtful: {reason}")
+    take_device(request.device)
+    meanwhile = Meanwhile()
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     rows: dict[str, list[dict[str, Any]]] = {model: [] for model in request.models}
     subjects = [_subject(model, request.engine, request.lengths) for model in request.models]
     for model, row in measure_subjects(subjects, request.device, include=request.include, effort=request.effort):
         rows[model].append(row)
         _tell(row, model, say)
-    after = look_around(request.device, neighbours)
-    about = {"before": before, "after": after, "doubtful": disturbances(before)}
+    about = surroundings(before, meanwhile.over(), look_around(request.device, neighbours))
     status = {"study": "", "started": started, "seconds": round(time.monotonic() - clock, 3)}
     return [_store(spec, store, rows[spec.model], request, about, status) for spec in specs]
 
@@ -133,8 +135,12 @@ def measure_apart(request: Request, root: Path, say: Say) -> list[RunRecord]:
     records = []
     for model in request.models:
         one = replace(request, models=(model,))
-        with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as process:
-            process.submit(_measure_one, one, root).result()
+        try:
+            with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as process:
+                process.submit(_measure_one, one, root).result()
+        except BrokenProcessPool:
+            remedy = "if it was for memory, give shorter --lengths; to try: tal-repro bench limit"
+            raise InputError(f"the process that timed {model} was killed", "--engine upstream", remedy) from None
         (spec,) = specs_of(one)
         records.append(RunRecord(store.folder(spec)))
     if len(records) > 1:
@@ -160,11 +166,22 @@ def check_device(device: str) -> None:
     kind, _, index = device.partition(":")
     if kind == "cpu" and not index:
         return
-    if kind != "cuda" or (index and not index.isdigit()):
+    if kind != "cuda" or not (index.isdigit() or device == "cuda"):
         raise InputError(f"device {device!r}", "--device", "use cpu or cuda:0")
     if not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count():
         seen = f"torch sees {torch.cuda.device_count()} GPUs; without one: --device cpu"
         raise InputError(f"no such device: {device}", "--device", seen)
+
+
+def take_device(device: str) -> None:
+    """Put something on the device; InputError where another process holds it alone, or it does not work."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except RuntimeError as error:
+        said = str(error).splitlines()[0]
+        raise InputError(f"{device} cannot be used ({said})", "--device", "see who uses it: nvidia-smi") from None
 
 
 def _subject(model: str, engine: str, lengths: tuple[int, ...]) -> Subject:
@@ -188,6 +205,7 @@ def find_limit(model: str, engine: str, device: str, known: int, cap: int) -> tu
     from tal_repro.measure.latency import Subject, fits_in_memory, largest_length
 
     check_device(device)
+    take_device(device)
     if not known <= cap <= MAX_LENGTH:
         raise InputError(f"lengths from {known} to {cap}", "--from, --to", f"use 1 <= from <= to <= {MAX_LENGTH}")
     adapter = get_adapter(model, engine)
@@ -251,8 +269,8 @@ def summarise(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
         quantity, length, value = str(row["quantity"]), int(row["feature_length"]), float(row["value"])
         if quantity in QUANTITY.values():
             timed.setdefault(length, []).append(value)
-        elif quantity == "out_of_memory":
-            at.setdefault(length, {})["out_of_memory"] = True
+        elif quantity in ("out_of_memory", "warmup_unsettled"):
+            at.setdefault(length, {})[quantity] = True
         elif length:
             at.setdefault(length, {})[quantity] = round(value, 4)
         else:

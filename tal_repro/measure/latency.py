@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
-from tal_repro.measure.memory import PeakMemory, is_out_of_memory, memory_guard
+from tal_repro.measure.memory import PeakMemory, allocated_mib, is_out_of_memory, memory_guard
 
 if TYPE_CHECKING:
     import torch
@@ -75,8 +75,9 @@ def measure_subjects(
     """Yield (subject's name, row {quantity, feature_length, sample, value, unit}) on one device.
 
     Quantities: `build_ms`, `first_call_ms`, `latency_ms` (all samples; `post_latency_ms` for decoding and NMS alone,
-    `full_latency_ms` with both), `peak_memory_mib`, `resident_mib`, `peak_reserved_mib` on a GPU, `collection_ms`, and
-    `out_of_memory` for a length that did not fit (the others go on). On a CPU memory is guarded: nothing is killed.
+    `full_latency_ms` with both), `peak_memory_mib`, `resident_mib`, `peak_reserved_mib` on a GPU, `collection_ms`,
+    `warmup_unsettled` for a length whose calls never agreed, and `out_of_memory` for one that did not fit (the others
+    go on). On a CPU memory is guarded: nothing is killed.
     """
     import torch
 
@@ -85,13 +86,17 @@ def measure_subjects(
     effort = effort or Effort()
     calls: dict[tuple[str, int], Callable[[], Any]] = {}
     for subject in subjects:
+        empty_mib = allocated_mib(device)
         build_ms, model = timer(partial(_build, subject, device))
+        model_mib = allocated_mib(device) - empty_mib
         yield subject.name, _row("build_ms", 0, 0, build_ms)
         for length in sorted(set(subject.lengths)):
             try:
                 with _guarded(device):
+                    before_mib = allocated_mib(device)
                     call = _prepare(subject, model, length, device, include)
-                    rows = list(_first_calls(call, length, timer, device, effort))
+                    own_mib = model_mib + allocated_mib(device) - before_mib
+                    rows = list(_first_calls(call, length, timer, device, effort, own_mib))
                 calls[subject.name, length] = call
             except (MemoryError, RuntimeError) as error:  # of which torch's own OutOfMemoryError is one
                 rows = [_limit(error, length)]
@@ -99,7 +104,8 @@ def measure_subjects(
     with _guarded(device):
         yield from _interleaved(calls, QUANTITY[include], timer, effort, seed)
     for subject in subjects:
-        yield from ((subject.name, _row("collection_ms", 0, i, collection_ms(device))) for i in range(3))
+        longest = max((length for name, length in calls if name == subject.name), default=None)
+        yield from ((subject.name, row) for row in _collections(calls.get((subject.name, longest or 0)), device))
 
 
 def _check(subjects: Sequence[Subject], include: str) -> None:
@@ -135,9 +141,14 @@ def _prepare(subject: Subject, model: Any, length: int, device: str, include: st
     return lambda: post(model, outputs, inputs)
 
 
-def _first_calls(call: Callable[[], Any], length: int, timer: Timer, device: str, effort: Effort) -> Iterator[Row]:
-    """Measure the first call and the peak memory at a length, then warm up until two calls agree."""
-    with PeakMemory(device) as peak:
+def _first_calls(
+    call: Callable[[], Any], length: int, timer: Timer, device: str, effort: Effort, own_mib: float
+) -> Iterator[Row]:
+    """Measure the first call and the peak memory at a length, then warm up until two calls agree.
+
+    `own_mib` is what the call's model and input hold on a GPU: what else lies there is not of this length.
+    """
+    with PeakMemory(device, own_mib) as peak:
         first_ms, _ = timer(call)
     yield _row("first_call_ms", length, 0, first_ms)
     yield _row("peak_memory_mib", length, 0, peak.mib, "MiB")
@@ -150,6 +161,16 @@ def _first_calls(call: Callable[[], Any], length: int, timer: Timer, device: str
         if abs(now - last) < effort.stable_within * max(now, last):
             return
         last = now
+    yield _row("warmup_unsettled", length, 0, 1.0, "bool")
+
+
+def _collections(call: Callable[[], Any] | None, device: str, samples: int = 3) -> Iterator[Row]:
+    """Time collections; on a GPU each of what a call (None: nothing fitted) has left in CUDA's cache."""
+    collection_ms(device)  # what others left
+    for sample in range(samples):
+        if call is not None and device.startswith("cuda"):
+            call()
+        yield _row("collection_ms", 0, sample, collection_ms(device))
 
 
 def _interleaved(
@@ -240,10 +261,11 @@ def timer_for(device: torch.device) -> Timer:
 
     def on_gpu(call: Callable[[], Any]) -> tuple[float, Any]:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        stream = torch.cuda.current_stream(device)  # of this device: the current one may be another
         torch.cuda.synchronize(device)
-        start.record()
+        start.record(stream)
         result = call()
-        end.record()
+        end.record(stream)
         torch.cuda.synchronize(device)
         return float(start.elapsed_time(end)), result
 
@@ -258,7 +280,7 @@ def collection_ms(device: str) -> float:
     gc.collect()
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return 1000 * (time.perf_counter() - start)
 
 

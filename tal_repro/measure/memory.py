@@ -24,11 +24,15 @@ _STATM = Path("/proc/self/statm")
 
 
 class PeakMemory:
-    """`mib` is the peak (see above); `reserved_mib` what CUDA's allocator held for it; `resident_mib` the process's."""
+    """`mib` is the peak (see above); `reserved_mib` what CUDA's allocator held for it; `resident_mib` the process's.
 
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self.mib = self.resident_mib = 0.0
+    `own_mib` of what lies on a GPU when the block begins is the block's own; the rest belongs to others and is left
+    out (None: all of it is its own).
+    """
+
+    def __init__(self, device: str, own_mib: float | None = None) -> None:
+        self.device, self.own_mib = device, own_mib
+        self.mib = self.resident_mib = self.others_mib = 0.0
         self.reserved_mib: float | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -39,6 +43,8 @@ class PeakMemory:
 
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
+            if self.own_mib is not None:
+                self.others_mib = max(allocated_mib(self.device) - self.own_mib, 0.0)
         else:
             give_back_freed_pages()
         self._start_mib = self.resident_mib = resident_mib()
@@ -53,8 +59,8 @@ class PeakMemory:
         if self.device.startswith("cuda"):
             import torch
 
-            self.mib = torch.cuda.max_memory_allocated(self.device) / MIB
-            self.reserved_mib = torch.cuda.max_memory_reserved(self.device) / MIB
+            self.mib = torch.cuda.max_memory_allocated(self.device) / MIB - self.others_mib
+            self.reserved_mib = torch.cuda.max_memory_reserved(self.device) / MIB - self.others_mib
         else:
             self.mib = self.resident_mib - self._start_mib
 
@@ -64,6 +70,15 @@ class PeakMemory:
         while not over:
             over = self._stop.wait(POLL_S)
             self.resident_mib = max(self.resident_mib, resident_mib())
+
+
+def allocated_mib(device: str) -> float:
+    """Return what CUDA's allocator has given out on a GPU; 0 on a CPU, where nobody counts it."""
+    if not device.startswith("cuda"):
+        return 0.0
+    import torch
+
+    return float(torch.cuda.memory_allocated(device)) / MIB
 
 
 def resident_mib() -> float:
@@ -135,5 +150,5 @@ def _private_mib() -> float:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell a lack of memory from other errors: torch raises a plain RuntimeError when the CPU's allocator fails."""
     text = str(error).lower()
-    words = ("out of memory", "can't allocate memory", "bad_alloc", "could not create a memory object")
+    words = ("out of memory", "can't allocate memory", "bad_alloc", "could not create a memory object", "alloc_failed")
     return isinstance(error, MemoryError) or any(word in text for word in words)

@@ -78,7 +78,7 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
     """Time inference at every length of the spec, interleaved -> measurements.csv; judge the line through it."""
     from tal_repro.measure.latency import Effort, measure_inference
     from tal_repro.measure.linearity import linearity_of
-    from tal_repro.measure.surroundings import disturbances, look_around
+    from tal_repro.measure.surroundings import Meanwhile, look_around, surroundings
 
     lengths = run.spec.feature_lengths
     rows = measure_inference(
@@ -89,11 +89,10 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
         effort=Effort(**run.spec.options.get("effort", {})),
         seed=run.spec.seed,
     )
-    before = look_around(run.device, neighbours)
+    before, meanwhile = look_around(run.device, neighbours), Meanwhile()
     taken = list(_beating(rows, run))
     run.record.write_measurements(taken)
-    after = look_around(run.device, neighbours)
-    about = {"before": before, "after": after, "doubtful": disturbances(before)}
+    about = surroundings(before, meanwhile.over(), look_around(run.device, neighbours))
     run.record.write_json("details", {"surroundings": about, "linearity": linearity_of(taken).to_json()})
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import tal_repro
 from tal_repro.cli import main
 from tal_repro.commands.bench_inference import LENGTHS, parse_lengths, summarise
 from tal_repro.errors import InputError
+from tal_repro.measure.latency import Effort
 from tal_repro.paper.runs import load_runs, measurements
 from tal_repro.record import RunStore
 
@@ -86,6 +89,7 @@ def test_bad_input_exits_with_2(tmp_path: Path) -> None:
         (("--lengths", "0"), "lengths '0'"),
         (("--device", "tpu"), "device 'tpu'"),
         (("--device", "cuda:99"), "no such device: cuda:99"),
+        (("--device", "cuda:"), "device 'cuda:'"),
     ):
         code, out, err = run(*arguments, "--results", str(tmp_path))
         assert (code, out) == (2, ""), arguments
@@ -97,6 +101,7 @@ def test_bad_input_exits_with_2(tmp_path: Path) -> None:
 def test_a_machine_that_is_not_quiet_is_said_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     around = {"cpu_mean_percent": 80.0, "load_1min": 3.0}
     monkeypatch.setattr("tal_repro.measure.surroundings.look_around", lambda *_: around)
+    monkeypatch.setattr("tal_repro.measure.surroundings.SHORTEST_S", 1000)  # who uses the processor meanwhile: not told
     arguments = ("--model", "tadtr", "--lengths", "8", "--samples", "1", "--results", str(tmp_path), "--json")
     code, out, err = run(*arguments)
     assert code == 0, err
@@ -105,6 +110,41 @@ def test_a_machine_that_is_not_quiet_is_said_and_kept(tmp_path: Path, monkeypatc
     (record,) = RunStore(tmp_path).records()
     assert record.system["alone"] is False
     assert json.loads(record.paths.details.read_text())["surroundings"]["before"] == around
+
+
+@pytest.mark.parametrize("command", [("inference",), ("limit",), ("attribution", "--data", ".")])
+def test_a_device_that_another_process_holds_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nmore")
+
+    monkeypatch.setattr("torch.zeros", refuse)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["bench", *command, "--model", "tadtr"])
+    assert result.exit_code == 2
+    assert "cpu cannot be used (CUDA error: all CUDA-capable devices are busy or unavailable)" in result.stderr
+    assert "who uses it: nvidia-smi" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_is_killed_while_it_times_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tal_repro.commands.bench_inference._measure_one", _die)
+    code, out, err = run("--model", "tadtr", "--engine", "upstream", "--results", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert "the process that timed tadtr was killed" in err
+    assert "bench limit" in err
+
+
+def _die(*_: Any) -> None:
+    os.kill(os.getpid(), 9)
+
+
+def test_a_length_whose_calls_never_agree_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tal_repro.measure.latency.Effort", functools.partial(Effort, stable_within=-1.0))
+    code, out, err = run("--model", "tadtr", "--lengths", "8,16", "--samples", "1", "--results", str(tmp_path))
+    assert code == 0, err
+    assert "not warm: the calls before the samples never agreed at 8, 16 steps" in out
 
 
 def test_the_largest_length_up_to_a_cap() -> None:

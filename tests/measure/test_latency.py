@@ -113,6 +113,22 @@ def test_a_sleeping_model_is_timed_to_one_percent() -> None:
     assert sum(r["quantity"] == "collection_ms" for r in rows) == 3
 
 
+@pytest.mark.parametrize(("steady", "unsettled"), [(True, []), (False, [10, 20])])
+def test_calls_that_never_agree_are_said_not_to_be_warm(clock: MadeUpClock, steady: bool, unsettled: list[int]) -> None:
+    class Uneven(Sleeper):
+        calls = 0
+
+        def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+            self.calls += 1
+            self.ms_per_step = 1.0 if steady or self.calls % 2 else 2.0
+            return super().forward(features, lengths)
+
+    effort = Effort(min_samples=2, min_seconds=0, max_samples=2, max_warmup=5)
+    rows = list(measure_inference(lambda: Uneven(1.0, 0, clock.sleep), example_input, [10, 20], "cpu", effort=effort))
+    assert [row["feature_length"] for row in rows if row["quantity"] == "warmup_unsettled"] == unsettled
+    assert sum(row["quantity"] == "latency_ms" for row in rows) == 4  # they are timed all the same
+
+
 def test_every_sample_is_kept_and_models_and_lengths_alternate(clock: MadeUpClock) -> None:
     def build() -> Sleeper:
         return Sleeper(0.01, 0, clock.sleep)

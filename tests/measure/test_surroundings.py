@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.measure.nvml import open_gpu
-from tal_repro.measure.surroundings import disturbances, look_around
+from tal_repro.measure.surroundings import Meanwhile, _clock_and_temperature, disturbances, look_around, surroundings
 from tests.measure.fake_nvml import FakeNvml, device
 
 
@@ -20,6 +22,8 @@ from tests.measure.fake_nvml import FakeNvml, device
         ({"cpu_steal_percent": 7.0}, ["the hypervisor withholds 7 % of the CPU"]),
         ({"neighbours": [12, 13], "gpu_percent": 90.0}, ["processes 12, 13 compute on the device"]),
         ({"neighbours": [], "gpu_percent": 90.0}, ["the GPU is 90 % busy"]),
+        ({"others_cpu_percent": 4.0}, []),
+        ({"others_cpu_percent": 30.0}, ["others used 30 % of the CPU meanwhile"]),
     ],
 )
 def test_reasons_for_doubt(around: dict[str, float], words: list[str]) -> None:
@@ -50,3 +54,44 @@ def test_neighbours_that_cannot_be_told_are_absent() -> None:
 
     assert "neighbours" not in look_around("cuda:0", blind, seconds=0.01)
     assert look_around("cuda:0", lambda device: (7,), seconds=0.01)["neighbours"] == [7]
+
+
+@pytest.mark.parametrize(("seconds", "own", "others"), [(10.0, 8.0, 20.0), (10.0, 12.0, 0.0), (0.5, 0.0, None)])
+def test_what_others_use_meanwhile_is_what_we_do_not(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, own: float, others: float | None
+) -> None:
+    """Two cores at 60 % for ten seconds are 12 s, of which this process had 8."""
+    sample = {"cpu_mean_percent": 60.0, "cpu_steal_percent": 0.5, "cpu_0_percent": 80.0, "cpu_1_percent": 40.0}
+    monkeypatch.setattr("tal_repro.measure.surroundings.system_counters", lambda: lambda now: dict(sample))
+    times, used = iter((100.0, 100.0 + seconds)), iter((3.0, 3.0 + own))
+    found = Meanwhile(lambda: next(times), lambda: next(used)).over()
+    expected = {"seconds": seconds, "others_cpu_percent": others, "cpu_steal_percent": 0.5}
+    assert found == ({} if others is None else expected)
+
+
+def test_a_machine_that_others_came_to_is_doubtful() -> None:
+    quiet = {"cpu_mean_percent": 1.0, "neighbours": []}
+    assert surroundings(quiet, {}, quiet)["doubtful"] == []
+    assert surroundings(quiet, {}, {**quiet, "gpu_percent": 90.0})["doubtful"] == []  # still our own load
+    kept = surroundings(quiet, {"others_cpu_percent": 40.0}, quiet)
+    assert kept["doubtful"] == ["others used 40 % of the CPU meanwhile"]
+    assert kept["meanwhile"] == {"others_cpu_percent": 40.0}
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc: run it on Linux")
+def test_who_came_to_the_device_is_told_from_ourselves_under_another_number() -> None:
+    before, gone = {"neighbours": [7]}, 2**22 + 1  # above the largest process id
+    came = surroundings({"neighbours": []}, {}, {"neighbours": [os.getppid()]})
+    assert came["doubtful"] == [f"processes {os.getppid()} compute on the device"]
+    assert surroundings({"neighbours": []}, {}, {"neighbours": [gone]})["doubtful"] == []
+    assert surroundings({"neighbours": []}, {}, {"neighbours": [gone, gone + 1]})["doubtful"] != []
+    assert surroundings(before, {}, before)["doubtful"] == ["processes 7 compute on the device"]  # said once
+
+
+def test_clock_and_temperature_where_they_are_told(tmp_path: Path) -> None:
+    assert _clock_and_temperature(tmp_path / "none", tmp_path) == {}
+    (tmp_path / "cpuinfo").write_text("model name : X\ncpu MHz\t\t: 2000.0\nmodel name : X\ncpu MHz\t\t: 3000.0\n")
+    for number, degrees in enumerate((41000, 67500)):
+        (tmp_path / f"thermal_zone{number}").mkdir()
+        (tmp_path / f"thermal_zone{number}" / "temp").write_text(f"{degrees}\n")
+    assert _clock_and_temperature(tmp_path / "cpuinfo", tmp_path) == {"cpu_mhz": 2500.0, "cpu_temperature_c": 67.5}
