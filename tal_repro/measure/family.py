@@ -98,7 +98,7 @@ class Member:
 
 
 class Family:
-    """Follow a process and its descendants as they come and go."""
+    """Follow a process and its descendants as they come and go, also those that outlive their parent."""
 
     def __init__(self, pid: int, own_pid: int, descendants_only: bool = False) -> None:
         self.pid, self.own_pid = pid, own_pid
@@ -108,7 +108,9 @@ class Family:
 
     def take(self, now: float) -> Sample:
         busiest = seconds = resident = 0.0
-        waiting, seen = [self.pid], set[int]()
+        # with those known from before: one whose parent ended is init's child now, and still of the family. Their files
+        # are held open, so that no other process can take the place of one that ended
+        waiting, seen = [*self.members, self.pid], set[int]()
         last = self.last[0] if self.last else None
         while waiting:
             pid = waiting.pop()

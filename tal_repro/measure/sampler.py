@@ -6,6 +6,7 @@ goes (a kill loses at most one line), keeps nothing in memory, and prints what i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -124,18 +125,19 @@ def run(
     stopped = Stopped(os.getppid())
     gpu = open_gpu(gpu_index, pcie=interval_s >= 0.25)  # PCIe counters take 40 ms to read
     sample = sampling(watched_pid, gpu, descendants_only)
-    error = ""
-    with out.open("w", encoding="utf-8", buffering=1) as stream:
-        sample(time.monotonic())  # counters need a first reading
-        ticks = Ticks(interval_s, time.monotonic, stopped.sleep)
-        energy = EnergyCounters(gpu)
-        cost = _own_cpu_seconds()
-        print("ready", flush=True)
-        try:
-            write_samples(stream, ticks, asking(sample, energy), lambda: bool(stopped))
-        except OSError as problem:  # a full disk ends the trace, not the run
-            error = str(problem)
-        cost = _own_cpu_seconds() - cost
+    stream, error = out.open("w", encoding="utf-8", buffering=1), ""
+    sample(time.monotonic())  # counters need a first reading
+    ticks = Ticks(interval_s, time.monotonic, stopped.sleep)
+    energy = EnergyCounters(gpu)
+    cost = _own_cpu_seconds()
+    print("ready", flush=True)
+    try:
+        write_samples(stream, ticks, asking(sample, energy), lambda: bool(stopped))
+    except OSError as problem:  # a full disk ends the trace, not the run
+        error = f"cannot be written ({problem.strerror}), after {ticks.taken} samples"
+    cost = _own_cpu_seconds() - cost
+    with contextlib.suppress(OSError):  # a full disk again: what could not be written is still in the buffer
+        stream.close()
     wall = time.monotonic() - ticks.start
     return {
         "interval_s": interval_s,

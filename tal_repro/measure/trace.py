@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,9 @@ INTERVAL_S = 0.5  # the paper's
 SHORTEST_INTERVAL_S = 0.05
 LONGEST_INTERVAL_S = 3600.0
 START_SECONDS = 30.0
+STUCK = "with a GPU its driver may hang: see whether nvidia-smi answers"
 STOP_SECONDS = 10.0
+ROOT = Path(__file__).parents[2]  # of the package
 
 
 class Sampler:
@@ -56,9 +60,14 @@ class Sampler:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Sampler:
-        command = [sys.executable, "-m", "tal_repro.measure.sampler", json.dumps(self.arguments)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # -P: a json.py in the folder where somebody works is not the standard library's
+        command = [sys.executable, "-P", "-m", "tal_repro.measure.sampler", json.dumps(self.arguments)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment())
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], START_SECONDS)[0]:
+            self._process.kill()
+            self._process.wait()
+            raise InputError(f"the sampling process gave no sign of life in {START_SECONDS:g} s", self.out, STUCK)
         if self._process.stdout.readline().strip() != "ready":
             code = self._process.wait(START_SECONDS)
             raise InputError(f"the sampling process ended with code {code}", self.out, "see its message above")
@@ -77,6 +86,14 @@ class Sampler:
             process.wait()
         if not self.summary:
             self.summary = {"error": "the sampling process was killed; what it wrote until then stands"}
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment, in which the package is found where this process found it."""
+    if ROOT.name in ("site-packages", "dist-packages"):
+        return dict(os.environ)
+    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def read_trace(path: Path) -> pd.DataFrame:

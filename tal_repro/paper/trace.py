@@ -68,7 +68,8 @@ def _events(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     found = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, text in enumerate(lines[:-1], 1):  # what has no end of line was cut short by a kill
         try:
             event = json.loads(text)
             float(event["time"])

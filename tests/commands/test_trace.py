@@ -132,6 +132,54 @@ def test_sigterm_reaches_the_command_and_the_trace_is_kept(tmp_path: Path) -> No
     assert json.loads((tmp_path / "a" / "trace.json").read_text())["sampler"]["samples"] >= 3
 
 
+def test_a_command_that_is_killed_has_its_trace_and_its_phases(tmp_path: Path) -> None:
+    script = """
+import os, sys, time
+from tal_repro import hooks
+hooks.event("train", "start", 0)
+time.sleep(0.4)
+hooks.event("train", "end", 0)
+hooks.event("eval", "start", 0)
+os.write(hooks._events().fileno(), b'{"time": 1, "ki')  # killed in the middle of a line
+time.sleep(0.3)
+os.kill(os.getpid(), 9)
+"""
+    code, _, err = run("--out", str(tmp_path / "a"), *QUICK, "--", sys.executable, "-c", script)
+    summary = json.loads((tmp_path / "a" / "trace.json").read_text())
+    jsonschema.validate(summary, SCHEMA)
+    assert (code, summary["exit_code"]) == (128 + 9, 128 + 9)
+    assert summary["columns"]["cpu_mean_percent"]["max"] >= 0
+    assert [phase["kind"] for phase in summary["phases"]] == ["train", "eval"]  # the second ends with the trace
+    assert "Traceback" not in err
+
+
+SAMPLER_DIES = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+trace = Path(sys.argv[1])
+while not trace.exists() or trace.read_text().count("\\n") < 5:
+    time.sleep(0.02)
+for folder in Path("/proc").glob("[0-9]*"):
+    try:
+        words = (folder / "cmdline").read_bytes().split(b"\\0")
+    except OSError:
+        continue
+    if b"tal_repro.measure.sampler" in words and any(str(trace).encode() in word for word in words):
+        os.kill(int(folder.name), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the sampler in /proc: run it on Linux")
+def test_a_sampler_that_is_killed_leaves_the_command_alone(tmp_path: Path) -> None:
+    trace = tmp_path / "a" / "trace.csv"
+    code, _, err = run("--out", str(tmp_path / "a"), *QUICK, "--", sys.executable, "-c", SAMPLER_DIES, str(trace))
+    summary = json.loads((tmp_path / "a" / "trace.json").read_text())
+    jsonschema.validate(summary, SCHEMA)
+    assert code == 0
+    assert "the trace is not whole: the sampling process was killed" in err
+    assert summary["columns"]["cpu_mean_percent"]["max"] >= 0
+
+
 def test_bad_input_exits_with_2(tmp_path: Path) -> None:
     held = tmp_path / "held"
     held.mkdir()

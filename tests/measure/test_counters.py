@@ -92,6 +92,11 @@ sys.stdin.readline()
 if kind == "memory":
     hog = bytearray(200 * 2**20)
     hog[::4096] = b"x" * len(hog[::4096])
+if kind == "orphan" and not os.fork():
+    if os.fork():  # the parent of what spins ends when it is told to
+        sys.stdin.readline()
+        os._exit(0)
+    kind = "busy"
 spins = kind == "busy" or (kind == "fork" and not os.fork())
 os.write(1, b"works\\n")  # one write: two processes say it
 spin(120) if spins else time.sleep(120)
@@ -114,10 +119,13 @@ class Child:
 
     def start(self) -> None:
         """Let it have its load, and return when it has."""
+        self.tell()
+        self._expect(b"works\n")
+
+    def tell(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()
-        self._expect(b"works\n")
 
     def _expect(self, word: bytes) -> None:
         assert self.process.stdout is not None
@@ -209,6 +217,34 @@ def test_a_forked_child_belongs_to_the_family(child: type[Child]) -> None:
         sample = take(now)
         thread += sample["thread_busiest_percent"] / 100 * (now - last)
         total += sample["process_cpu_percent"] / 100 * (now - last)
+        last = now
+
+
+@linux
+def test_who_outlives_its_parent_stays_in_the_family(child: type[Child]) -> None:
+    grandparent = child("orphan")
+    take = family_counters(grandparent.pid)
+    take(time.monotonic())
+    grandparent.start()
+    deadline = time.monotonic() + PATIENCE_S
+    seen = 0.0
+    while seen < 20:  # percent of a core: what spins has been met
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        seen = take(time.monotonic())["thread_busiest_percent"]
+    (parent,) = Path(f"/proc/{grandparent.pid}/task/{grandparent.pid}/children").read_text().split()
+    grandparent.tell()
+    while " Z " not in Path(f"/proc/{parent}/stat").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    last = time.monotonic()
+    take(last)
+    thread = 0.0
+    while thread < 0.2:  # CPU seconds
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        now = time.monotonic()
+        thread += take(now)["thread_busiest_percent"] / 100 * (now - last)
         last = now
 
 

@@ -88,6 +88,47 @@ def test_a_trace_is_readable_after_kill_9(tmp_path: Path) -> None:
     assert len(read_trace(path)) == len(whole.splitlines()) - 1
 
 
+@pytest.mark.parametrize("name", ["json.py", "select.py", "tal_repro.py"])
+def test_files_of_the_folder_where_somebody_works_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).write_text("raise SystemExit('not the one that was meant')\n")
+    monkeypatch.chdir(tmp_path)
+    with Sampler(tmp_path / "trace.csv", 0.05) as sampler:
+        wait_for_lines(tmp_path / "trace.csv", 2)
+    assert sampler.summary["samples"] >= 1
+
+
+def test_a_sampler_that_is_killed_leaves_its_trace_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    with Sampler(path, 0.05) as sampler:
+        wait_for_lines(path, 4)
+        assert sampler._process is not None
+        sampler._process.kill()
+        sampler._process.wait()
+    assert len(read_trace(path)) >= 3
+    assert "was killed" in sampler.summary["error"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="fills no disk of ours: needs /dev/full")
+def test_a_full_disk_ends_the_trace_and_not_the_run(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").symlink_to("/dev/full")
+    with Sampler(tmp_path / "trace.csv", 0.05) as sampler:
+        assert sampler._process is not None
+        sampler._process.wait(timeout=60)
+    assert sampler.summary["error"] == "cannot be written (No space left on device), after 1 samples"
+
+
+def test_a_sampler_that_never_starts_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = tmp_path / "python"
+    hangs.write_text("#!/bin/sh\nexec sleep 600\n")
+    hangs.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(hangs))
+    monkeypatch.setattr("tal_repro.measure.trace.START_SECONDS", 0.2)
+    with pytest.raises(InputError, match=r"no sign of life in 0.2 s[^@]*nvidia-smi"), Sampler(tmp_path / "x.csv", 0.1):
+        pass
+
+
 def test_the_sampler_ends_with_its_parent(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
     script = (
