@@ -343,6 +343,12 @@ def padded_to(run: Run) -> int | None:
     return None if length is None else int(length)
 
 
+def read_setting(run: Run) -> tuple[int, str]:
+    """Return the threads and the precision of a run: times at different ones are of different things."""
+    spec = _read_object(RunPaths(run.folder).spec)
+    return int(spec.get("threads") or 1), str(spec.get("precision") or "fp32")
+
+
 def read_recipe(run: Run) -> dict[str, Any]:
     """Return the resolved hyper-parameters of a run."""
     recipe = _read_object(RunPaths(run.folder).spec).get("recipe")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,52 @@ def test_inference_claims(tmp_path: Path) -> None:
     assert "NVIDIA A10" in _measure("C1", tmp_path).reason  # not a line through two machines
 
 
+def test_ratios_have_an_interval_and_say_when_the_machine_was_not_quiet(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for model, ms in (("tadtr", 35.0), ("actionformer", 1000.0)):
+        times = ms * (1 + 0.01 * draw.standard_normal(20))
+        record = measured(
+            tmp_path, "inference", model, [row("latency_ms", 30000, t, i) for i, t in enumerate(times)], A10
+        )
+    reason = _measure("C3", tmp_path).reason
+    assert re.search(r"ratio to TadTR 28\.\d on one machine \(95 % interval 2[78]\.\d to 2[89]", reason), reason
+    _add_details(record, surroundings={"doubtful": ["others use 60 % of the CPU"]})
+    assert "the machine was not quiet (others use 60 % of the CPU)" in _measure("C3", tmp_path).reason
+
+
+def test_a_processor_is_compared_with_a_gpu_one_to_one(tmp_path: Path) -> None:
+    measured(tmp_path, "inference", "tadtr", [row("latency_ms", 3000, 4.0, i) for i in range(5)], A10)
+    for seed, (name, ms) in enumerate((("a CPU, 2 cores", 6.0), ("b CPU, 64 cores", 600.0))):  # no median of both
+        writer = RunStore(tmp_path).writer(RunSpec("inference", "tadtr", "native", "1", {}, seed=seed))
+        writer.write_json("system", {"machine": name, "device": {"name": "cpu"}})
+        writer.write_measurements([row("latency_ms", 3000, ms, i) for i in range(5)])
+        writer.finish()
+    result = _measure("C6", tmp_path)
+    assert (result.value, result.verdict) == (1.5, "reproduced")
+    assert "a CPU, 2 cores (1 threads) over NVIDIA A10, at length 3000; 95 % interval 1.5 to 1.5" in result.reason
+    assert len(result.runs) == 2
+
+
+def test_times_at_other_threads_are_another_setting(tmp_path: Path) -> None:
+    for threads, models in ((1, {"tadtr": 70.0}), (2, {"tadtr": 35.0, "actionformer": 700.0})):
+        for model, ms in models.items():
+            writer = RunStore(tmp_path).writer(
+                RunSpec("inference", model, "native", "1", {}, feature_lengths=(30000,), threads=threads)
+            )
+            writer.write_json("system", {"machine": CPU, "device": {"name": "cpu"}})
+            writer.write_measurements([row("latency_ms", 30000, ms, i) for i in range(5)])
+            writer.finish()
+    assert "ratio to TadTR 20.0 on one machine" in _measure("C3", tmp_path).reason
+
+
+@pytest.mark.parametrize(("gpu", "verdict"), [("NVIDIA H200", "reproduced"), ("NVIDIA GH200 480GB", "reproduced")])
+def test_any_hopper_is_one(tmp_path: Path, gpu: str, verdict: str) -> None:
+    record = trace(tmp_path, synthetic=False, gpu=True)
+    record.paths.system.write_text(json.dumps({"machine": gpu}))
+    assert _measure("M3", tmp_path).verdict == verdict
+    assert _measure("H1", tmp_path).verdict == "inconclusive"  # printed for an A10
+
+
 def test_hardware_claims_read_the_trace(tmp_path: Path) -> None:
     trace(tmp_path, synthetic=False, gpu=True)
     assert _measure("H1", tmp_path).verdict == "reproduced"
@@ -245,6 +292,10 @@ def test_a_faster_core_stays_an_estimate(tmp_path: Path) -> None:
     result = _measure("H4", tmp_path)
     assert (result.verdict, result.value) == ("inconclusive", pytest.approx(30))
     assert "a core 1.50 times as fast to a core 1.80 times as fast" in result.reason
+    busy = {"host": host, "what_if": {"core_1.5x": 0.7}, "device_account": {"kernels": 0.6, "idle": 0.35}}
+    _add_details(record, attribution=busy)  # 0.65 of the step the device works: 30 % can be saved, 40 % cannot
+    reason = _measure("H4", tmp_path).reason
+    assert "a core 1.50 times as fast to more than any core can give" in reason
 
 
 def _ablation(root: Path, shapes: dict[tuple[str, str], list[float]], repeats: int, real: bool = True) -> None:

@@ -20,6 +20,7 @@ CONFIDENCE = 0.9  # of the interval of a mean that must lie inside the band (two
 TADTR_PERCENTS = (*range(1, 6), *range(10, 101, 5))
 OTHER_PERCENTS = (10, 20, 40, 60, 80, 100)
 NEED_NO_DATA = ("macs", "latency")
+HOPPER = ("H100", "H200", "H800", "H20", "GH200")  # a claim about an H100 is one about its generation
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,13 @@ def _by_reading(claim: Claim, runs: Runs, chosen: list[Run]) -> Measured:
     found = reader(runs, chosen, option) if reader else None
     if found is None:
         return Measured("not run", f"{_count(chosen)} of {claim.experiment}, but none holds a usable value")
-    if claim.gpu and not all(claim.gpu in runs.device(run) for run in found.runs):
+    if claim.gpu and not all(_is_gpu(claim.gpu, runs.device(run)) for run in found.runs):
         return _on_another_machine(claim, runs, found)
     return _judge(claim, found)
+
+
+def _is_gpu(wanted: str, device: str) -> bool:
+    return any(name in device for name in (HOPPER if wanted in HOPPER else (wanted,)))
 
 
 def _on_another_machine(claim: Claim, runs: Runs, found: Found) -> Measured:

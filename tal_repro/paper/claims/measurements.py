@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from tal_repro.measure.compare import MIN_SAMPLES, Key, compare
 from tal_repro.measure.linearity import linearity
 from tal_repro.paper.claims.acceleration import acceleration
 from tal_repro.paper.claims.found import Found
 from tal_repro.paper.details import finite, part, read_details
-from tal_repro.paper.runs import Run, Runs, measurements, read_recipe
+from tal_repro.paper.runs import Run, Runs, measurements, read_recipe, read_setting
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.trace import Phase, read_phases, read_trace
 from tal_repro.record import RunPaths
 
 LONG_LENGTH = 30000  # feature steps, the paper's longest input
 PEAK_PERCENTILE = 99  # a single spike of a 0.5 s sampler is not a peak
+_ANY = Key("", "", "", 0)
 
 
 Read = Callable[[Runs, list[Run], str], Found | None]
@@ -104,21 +106,43 @@ def _disturbances(chosen: Sequence[Run]) -> str:
 
 def latencies(chosen: Sequence[Run]) -> dict[int, float]:
     """Return the median inference time in ms at each feature length."""
+    return {length: float(np.median(values)) for length, values in samples_of(chosen).items()}
+
+
+def samples_of(chosen: Sequence[Run]) -> dict[int, list[float]]:
+    """Return every inference time in ms by feature length."""
     samples: dict[int, list[float]] = {}
     for row in measurements(chosen, "latency_ms"):
         samples.setdefault(row.feature_length, []).append(row.value)
-    return {length: float(np.median(values)) for length, values in samples.items()}
+    return samples
+
+
+def _ratio(over: Sequence[float], under: Sequence[float]) -> tuple[float, str]:
+    """Return the ratio of the medians, and its interval in words."""
+    (found,) = compare({_ANY: under}, {_ANY: over}, {})
+    if found.low is None or found.high is None:
+        return found.ratio, f"no interval: fewer than {MIN_SAMPLES} samples"
+    return found.ratio, f"95 % interval {found.low:.3g} to {found.high:.3g}"
+
+
+def _not_quiet(chosen: Sequence[Run]) -> str:
+    disturbed = _disturbances(chosen)
+    return f"; the machine was not quiet ({disturbed})" if disturbed else ""
 
 
 def on_one_machine(runs: Runs, chosen: list[Run]) -> list[Run]:
-    """Return the runs of one machine: the one with most models, then the longest input, then the first by name."""
-    machines = sorted({runs.device(run) for run in chosen})
-    groups = [[run for run in chosen if runs.device(run) == machine] for machine in machines]
+    """Return the runs of one machine, number of threads and precision.
+
+    The one with most models, then the longest input, then the first by name.
+    """
+    groups: dict[tuple[str, int, str], list[Run]] = {}
+    for run in chosen:
+        groups.setdefault((runs.device(run), *read_setting(run)), []).append(run)
 
     def reach(group: list[Run]) -> tuple[int, int]:
         return len({run.model for run in group}), max(latencies(group), default=0)
 
-    return max(groups, key=reach, default=[])
+    return max((groups[key] for key in sorted(groups)), key=reach, default=[])
 
 
 def latency_at_30000(runs: Runs, chosen: list[Run], _: str) -> Found | None:
@@ -131,23 +155,28 @@ def latency_at_30000(runs: Runs, chosen: list[Run], _: str) -> Found | None:
 def latency_ratio(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """ActionFormer's inference time over TadTR's at length 30000 on one machine, times TadTR's printed 35 ms, in s."""
     here = on_one_machine(runs, chosen)
-    times = {m: latencies([run for run in here if run.model == m]) for m in ("actionformer", "tadtr")}
-    if any(LONG_LENGTH not in medians for medians in times.values()):
+    times = {m: samples_of([run for run in here if run.model == m]) for m in ("actionformer", "tadtr")}
+    if any(LONG_LENGTH not in samples for samples in times.values()):
         return None
-    ratio = times["actionformer"][LONG_LENGTH] / times["tadtr"][LONG_LENGTH]
-    return Found(ratio * 0.035, tuple(here), note=f"ratio to TadTR {ratio:.1f} on one machine")
+    ratio, interval = _ratio(times["actionformer"][LONG_LENGTH], times["tadtr"][LONG_LENGTH])
+    note = f"ratio to TadTR {ratio:.1f} on one machine ({interval}){_not_quiet(here)}"
+    return Found(ratio * 0.035, tuple(here), note=note)
 
 
 def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Found | None:
-    """TadTR's CPU time over its GPU time at the longest length that both have."""
+    """TadTR's time on one processor over that on one GPU, at the longest length that both have."""
     cuda = [run for run in chosen if "cuda" in str(runs.system(run).get("device", {}).get("name", ""))]
-    cpu = [run for run in chosen if run not in cuda]
-    times = latencies(cpu), latencies(cuda)
+    cpu = on_one_machine(runs, [run for run in chosen if run not in cuda])
+    cuda = on_one_machine(runs, cuda)
+    times = samples_of(cpu), samples_of(cuda)
     shared = set(times[0]) & set(times[1])
     if not shared:
         return None
     length = max(shared)
-    return Found(times[0][length] / times[1][length], tuple(chosen), note=f"at length {length}")
+    ratio, interval = _ratio(times[0][length], times[1][length])
+    compared = f"{runs.device(cpu[0])} ({read_setting(cpu[0])[0]} threads) over {runs.device(cuda[0])}"
+    note = f"{compared}, at length {length}; {interval}{_not_quiet([*cpu, *cuda])}"
+    return Found(ratio, (*cpu, *cuda), note=note)
 
 
 def build_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
@@ -231,17 +260,23 @@ def faster_core(runs: Runs, chosen: list[Run], _: str) -> Found | None:
         steps = part(read_details(run), "attribution")
         share = finite(part(steps, "what_if").get("core_1.5x"))
         waited = finite(part(steps, "host").get("synchronisation"))
+        idle = finite(part(steps, "device_account").get("idle"))
         if share is not None and waited is not None:
-            needed = " to ".join(_core_for(saved, waited) for saved in (0.3, 0.4))
+            busy = 0.0 if idle is None else 1 - idle
+            needed = " to ".join(_core_for(saved, waited, busy) for saved in (0.3, 0.4))
             note = f"an estimate from this machine's shares, no measurement; 30 to 40 % less would need {needed}"
             return Found(100 * (1 - share), (run,), note=note, decided=False)
     return None
 
 
-def _core_for(saved: float, waited: float) -> str:
-    """Return how much faster a core must be to save that share of a step, of which `waited` is not the core's."""
+def _core_for(saved: float, waited: float, busy: float) -> str:
+    """Return how much faster a core must be to save that share of a step.
+
+    `waited` of the step is not the core's, and in `busy` of it the device works, which no core shortens.
+    """
     left = 1 - saved - waited
-    return f"a core {(1 - waited) / left:.2f} times as fast" if left > 0 else "more than any core can give"
+    possible = left > 0 and 1 - saved >= busy
+    return f"a core {(1 - waited) / left:.2f} times as fast" if possible else "more than any core can give"
 
 
 def trace_peak(runs: Runs, chosen: list[Run], column: str) -> Found | None:
