@@ -6,15 +6,22 @@ import csv
 import io
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "paper"))
-from made_up_runs import demo, trace, training
+from made_up_runs import demo, measured, row, trace, training
 
 from tal_repro.cli import main
+from tal_repro.paper.figures import drawer
+from tal_repro.paper.figures.drawing import Material
+from tal_repro.paper.published import load_published
+from tal_repro.paper.runs import load_runs
+from tal_repro.record import RunStore
+from tal_repro.spec import RunSpec
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +126,60 @@ def test_figure_6_for_a_short_and_a_long_trace(call, tmp_path: Path, seconds: fl
     caption = (tmp_path / "out" / "figure-6.caption.md").read_text(encoding="utf-8")
     assert f"first {min(seconds, 140):.0f} s of {seconds:.0f} s" in caption
     assert "gpu_percent" in caption and "SYNTHETIC" not in caption
+
+
+def test_figure_6_says_what_is_in_it_alone(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    def caption(name: str, change: Callable[[str], str], events: bool) -> str:
+        record = trace(tmp_path / name, synthetic=False)
+        record.paths.trace.write_text(change(record.paths.trace.read_text()))
+        if not events:
+            record.paths.events.unlink()
+        assert call("figure", 6, "--out", "out", "--results", name).exit_code == 0
+        return (tmp_path / "out" / "figure-6.caption.md").read_text(encoding="utf-8")
+
+    assert "Hatched: training; grey: evaluation. No GPU was sampled." in caption("phases", lambda text: text, True)
+    assert "Hatched" not in caption("none", lambda text: text, False)
+    sliced = caption("mig", lambda text: text.replace("memory_free_percent", "gpu_memory_mib"), True)
+    assert "told no utilisation (a MIG slice has none of its own)" in sliced and "No GPU" not in sliced
+
+
+def _timed(root: Path, machine: str, threads: int = 1, ms: float = 1.0, **details: object) -> None:
+    lengths = (100, 200, 400, 800)
+    spec = RunSpec("inference", "tadtr", "native", "1", {}, feature_lengths=lengths, threads=threads)
+    writer = RunStore(root).writer(spec)
+    writer.write_json("system", {"machine": machine})
+    writer.write_measurements([row("latency_ms", n, ms * n, i) for n in lengths for i in range(3)])
+    writer.write_json("details", details)
+    writer.finish()
+
+
+def test_figure_4_pools_no_times_of_different_threads_and_says_who_was_not_alone(tmp_path: Path) -> None:
+    name = "A Vendor(R) Processor(TM) of the Longest Name Ever Sold 8360Y @ 2.40GHz, 72 cores"
+    _timed(tmp_path, name, threads=1, ms=2.0)
+    _timed(tmp_path, name, threads=2, surroundings={"doubtful": ["others use 60 % of the CPU"]})
+    drawing = drawer(4)(Material(load_published(), load_runs(tmp_path), "measured"))
+    titles = [ax.get_title(loc="left") for ax in drawing.figure.axes]
+    assert [title.partition("\n")[0] for title in titles] == [
+        "(a) Measured here, native:", "(b) Measured here (not quiet), native:",
+    ]  # fmt: skip
+    assert [title.endswith(words) for title, words in zip(titles, ("1 thread", "2 threads"), strict=True)] == [True] * 2
+    drawing.figure.draw_without_rendering()
+    right = drawing.figure.bbox.width
+    assert all(ax.get_tightbbox().x1 <= right for ax in drawing.figure.axes)  # no title runs out of the page
+    (doubt,) = (note for note in drawing.notes if note.startswith("Doubtful"))
+    assert "2 threads: the machine was not quiet (others use 60 % of the CPU)" in doubt
+    slopes = [note.partition("ms + ")[2].partition(" ms")[0] for note in drawing.notes if note.startswith("Line")]
+    assert [float(slope) for slope in slopes] == pytest.approx([2.0, 1.0])
+
+
+def test_figure_4_draws_what_is_in_proportion_in_parallel(tmp_path: Path) -> None:
+    lengths = (100, 1000, 30000)
+    measured(tmp_path, "inference", "tadtr", [row("latency_ms", n, 0.1 * n) for n in lengths])
+    measured(tmp_path, "macs", "tadtr", [row("gmacs", n, 0.005 * n) for n in lengths[1:]])
+    drawing = drawer(4)(Material(load_published(), load_runs(tmp_path), "measured"))
+    (low, high), (twin_low, twin_high) = (ax.get_ylim() for ax in drawing.figure.axes)
+    assert high / low == pytest.approx(twin_high / twin_low)
+    assert low <= 10 and twin_low <= 5  # nothing is cut off
 
 
 def test_figure_4_without_runs_is_one_panel_and_judges_its_lines(drawn: Path) -> None:

@@ -23,6 +23,7 @@ SERIES = (
     ("cpu_busiest_percent", "CPU, busiest core", "#004488", "-", 0.8),
     ("gpu_percent", "GPU", "#000000", (0, (4, 1)), 1.0),
 )
+SHADE_WORDS = {"train": "hatched", "eval": "grey"}
 SHADES = {"train": ("#ffffff", "///", "training"), "eval": ("#d4d4d4", "", "evaluation")}
 
 
@@ -48,7 +49,7 @@ def draw(material: Material) -> Drawing:
         style.panel(ax, "", title + (", SYNTHETIC data" if run.synthetic else ""))
         if run.synthetic:
             style.mark_synthetic(ax)
-    return Drawing(figure, _caption(run, trace, shown, drawn), runs=[run], notes=_notes(trace, drawn))
+    return Drawing(figure, _caption(run, trace, shown, phases), runs=[run], notes=_notes(trace, drawn))
 
 
 def traced(material: Material) -> Run | None:
@@ -111,13 +112,24 @@ def _legend(ax: Axes, phases: list[Phase]) -> None:
     ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(labels))
 
 
-def _caption(run: Run, trace: dict[str, np.ndarray], shown: float, drawn: list[str]) -> str:
+def _caption(run: Run, trace: dict[str, np.ndarray], shown: float, phases: list[Phase]) -> str:
     step = float(np.median(np.diff(trace["time_s"]))) if len(trace["time_s"]) > 1 else 0.0
     text = (
         f"Hardware use during training of {style.look(run.model).title}, first {shown:.0f} s of "
-        f"{trace['time_s'][-1]:.0f} s, one sample every {step:.2g} s. Hatched: training; grey: evaluation. "
+        f"{trace['time_s'][-1]:.0f} s, one sample every {step:.2g} s. "
     )
-    return text + ("" if "gpu_percent" in drawn else "No GPU was used.")
+    shades = [f"{how}: {SHADES[kind][2]}" for kind, how in SHADE_WORDS.items() if any(p.kind == kind for p in phases)]
+    text += f"{'; '.join(shades).capitalize()}. " if shades else ""
+    return (text + _without_gpu(trace)).rstrip()
+
+
+def _without_gpu(trace: dict[str, np.ndarray]) -> str:
+    """Say why there is no line of a GPU, where there is none."""
+    if np.isfinite(trace.get("gpu_percent", np.array(np.nan))).any():
+        return ""
+    if any(name.startswith("gpu_") for name in trace):
+        return "The GPU told no utilisation (a MIG slice has none of its own)."
+    return "No GPU was sampled."
 
 
 def _notes(trace: dict[str, np.ndarray], drawn: list[str]) -> list[str]:

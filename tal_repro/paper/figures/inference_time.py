@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import string
+import textwrap
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.axes import Axes
 
 from tal_repro.measure.linearity import linearity
+from tal_repro.models.registry import MODELS
+from tal_repro.paper.details import part, read_details
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import measured_gmacs
-from tal_repro.paper.runs import Measurement, Run, measurements
+from tal_repro.paper.runs import Measurement, Run, measurements, read_setting
 from tal_repro.paper.table import Table
 
 LOW, HIGH = 10, 90  # percentiles of the band
 HOW = "run: tal-repro run --only experiment=inference, then give --results DIR"
 LONGEST_LINEAR = 5000  # feature steps; beyond, both axes are logarithmic
+TITLE_LETTERS = 48  # of a panel's title a line
+
+
+class Setting(NamedTuple):
+    """What times are drawn together: of one machine and engine, at one number of threads and precision."""
+
+    machine: str
+    engine: str
+    threads: int
+    precision: str
+
+    @property
+    def words(self) -> str:
+        """Name it as a panel does; threads are a processor's, and fp32 goes without saying."""
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if "cores" in self.machine else ""
+        precision = f", {self.precision}" if self.precision != "fp32" else ""
+        return f"{self.engine}{precision}: {self.machine}{threads}"
 
 
 def draw(material: Material) -> Drawing:
@@ -29,7 +52,7 @@ def draw(material: Material) -> Drawing:
         figure, axes = style.canvas(width, 2.4 * rows, rows, columns)
         places = list(axes.flat)
         drawing = Drawing(figure, _caption(material, bool(machines)))
-        letters = iter("abcdefghijkl" if count > 1 else [""])
+        letters = iter(string.ascii_lowercase if count > 1 else [""])
         if material.draws_published:
             ax = places.pop(0)
             _published(ax, material.published["inference_runs"], drawing)
@@ -37,22 +60,39 @@ def draw(material: Material) -> Drawing:
             if not machines:
                 ax.text(1, 0.03, "TadTR: none published, none measured here", transform=ax.transAxes, ha="right",
                         fontsize=6, color="#444444")  # fmt: skip
-        for (machine, engine), times in machines.items():
+        for setting, times in machines.items():
             ax = places.pop(0)
-            _measured(ax, times, machine, drawing)
+            _measured(ax, times, setting, drawing)
             macs_lines(ax, material, drawing, max(row.feature_length for row in times))
-            style.panel(ax, next(letters), f"Measured here, {engine}: {machine}"[:58])
+            doubt = " (not quiet)" if _disturbances(times) else ""
+            style.panel(ax, next(letters), _title(f"Measured here{doubt}, {setting.words}"))
         for ax in places:
             ax.remove()
     return drawing
 
 
-def by_machine(material: Material) -> dict[tuple[str, str], list[Measurement]]:
-    """Return the measured inference times of each (machine, engine)."""
-    groups: dict[tuple[str, str], list[Measurement]] = {}
-    for row in measurements(material.runs.of("inference"), "latency_ms"):
-        groups.setdefault((material.runs.device(row.run), row.run.engine), []).append(row)
+def _title(text: str) -> str:
+    """Break a title that is wider than its panel, before the machine first."""
+    if len(text) <= TITLE_LETTERS:
+        return text
+    head, _, machine = text.partition(": ")
+    return f"{head}:\n{textwrap.fill(machine, TITLE_LETTERS)}"
+
+
+def by_machine(material: Material) -> dict[Setting, list[Measurement]]:
+    """Return the measured inference times of each machine, engine, number of threads and precision."""
+    groups: dict[Setting, list[Measurement]] = {}
+    for run in material.runs.of("inference"):
+        if rows := list(measurements([run], "latency_ms")):
+            setting = Setting(material.runs.device(run), run.engine, *read_setting(run))
+            groups.setdefault(setting, []).extend(rows)
     return dict(sorted(groups.items()))
+
+
+def _disturbances(rows: list[Measurement]) -> list[str]:
+    """Return what the runs of these times say disturbed them."""
+    told = [part(read_details(run), "surroundings").get("doubtful") for run in used([row.run for row in rows])]
+    return list(dict.fromkeys(str(reason) for one in told if isinstance(one, list) for reason in one))
 
 
 def _published(ax: Axes, table: Table, drawing: Drawing) -> None:
@@ -65,13 +105,15 @@ def _published(ax: Axes, table: Table, drawing: Drawing) -> None:
     drawing.rows.append(table)
 
 
-def _measured(ax: Axes, rows: list[Measurement], machine: str, drawing: Drawing) -> None:
+def _measured(ax: Axes, rows: list[Measurement], setting: Setting, drawing: Drawing) -> None:
+    if disturbed := _disturbances(rows):
+        drawing.notes.append(f"Doubtful, {setting.words}: the machine was not quiet ({'; '.join(disturbed)}).")
     for model in style.ordered(row.run.model for row in rows):
         mine = [row for row in rows if row.run.model == model]
         lengths, values = np.array([row.feature_length for row in mine]), np.array([row.value for row in mine])
         _times(ax, model, lengths, values, False)
         if len(np.unique(lengths)) > 2:
-            drawing.notes.append(_line_text(f"measured ({machine})", model, *medians_of(lengths, values)))
+            drawing.notes.append(_line_text(f"measured ({setting.words})", model, *medians_of(lengths, values)))
     _finish(ax, max(row.feature_length for row in rows))
     runs: list[Run] = [row.run for row in rows]
     drawing.runs = used([*drawing.runs, *runs])
@@ -117,7 +159,17 @@ def macs_lines(ax: Axes, material: Material, drawing: Drawing, longest: int) -> 
     twin.set_yscale(ax.get_yscale())
     if ax.get_yscale() == "linear":
         twin.set_ylim(0, None)
+    else:
+        _as_many_decades(ax, twin)
     drawing.runs = used([*drawing.runs, *(row.run for row in rows if row.run is not None)])
+
+
+def _as_many_decades(*axes: Axes) -> None:
+    """Let logarithmic axes span the same ratio, so that lines in proportion are parallel."""
+    spans = [(low, high) for low, high in (ax.get_ylim() for ax in axes)]
+    ratio = max(high / low for low, high in spans)
+    for ax, (_, high) in zip(axes, spans, strict=True):
+        ax.set_ylim(high / ratio, high)
 
 
 def _finish(ax: Axes, longest: int) -> None:
@@ -127,7 +179,7 @@ def _finish(ax: Axes, longest: int) -> None:
         ax.set_yscale("log")
     else:
         ax.set(xlim=(0, None), ylim=(0, None))
-    ax.legend(loc="upper left")
+    ax.legend(loc="best" if longest > LONGEST_LINEAR else "upper left")
 
 
 def _caption(material: Material, measured: bool) -> str:
@@ -141,6 +193,9 @@ def _caption(material: Material, measured: bool) -> str:
     if measured:
         text += (
             "Measured here: open markers, the bare model of the engine named (without decoding and NMS) in one process "
-            "on the machine named; MACs dotted."
+            "on the machine named; MACs dotted. "
         )
+        models = {run.model for run in material.runs.of("inference")}
+        if added := sorted(model for model in models if model in MODELS and MODELS[model].adapter):
+            text += f"Of {', '.join(added)} it is the module that its description builds, with whatever is in it. "
     return text.rstrip()
