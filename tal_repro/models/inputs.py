@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,6 +31,9 @@ def check_features(features: Tensor, lengths: Tensor, channels: int, model: str,
         raise InputError(f"features must be a tensor, got {type(features).__name__}", where)
     if features.ndim != 3 or not features.is_floating_point():
         raise InputError(f"features must be float [B, C, T], got {features.dtype} {tuple(features.shape)}", where)
+    if features.layout != torch.strided or features.is_meta:
+        kind = "without content" if features.is_meta else str(features.layout).removeprefix("torch.")
+        raise InputError(f"features are a tensor of another kind ({kind})", where, "give a plain tensor of numbers")
     if features.dtype != dtype and not (features.dtype in AUTOCAST and torch.is_autocast_enabled(features.device.type)):
         raise InputError(f"features are {features.dtype}, the model's weights {dtype}", where, f"give them as {dtype}")
     if features.shape[0] == 0 or features.shape[2] == 0:
@@ -71,8 +74,28 @@ def _check_finite(features: Tensor, lengths: list[int], where: str) -> None:
             raise InputError(f"features of sample {index} are not finite, first at step {step}", where)
 
 
+def check_outputs(outputs: Any, kind: type, where: str) -> None:
+    """Raise InputError unless `outputs` are what the model's `forward` returns."""
+    if not isinstance(outputs, kind):
+        raise InputError(f"outputs must be {kind.__name__}, got {type(outputs).__name__}", where)
+
+
+def check_finite_outputs(samples: Iterable[tuple[Tensor, ...]], where: str) -> None:
+    """Raise InputError for a sample whose outputs hold NaN or infinity: no score of it would pass a threshold.
+
+    Looked at on the CPU only, as features are.
+    """
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # MACs are counted by name
+        return
+    for index, tensors in enumerate(samples):
+        if tensors[0].device.type == "cpu" and not torch.stack([x.sum() for x in tensors]).isfinite().all():
+            raise InputError(f"outputs of sample {index} are not finite", where, "look at the weights and features")
+
+
 def check_targets(targets: list[Target], batch: int, classes: int, model: str) -> None:
     """Raise InputError unless there is one target per sample with valid segments and labels."""
+    if not isinstance(targets, list | tuple):
+        raise InputError(f"targets must be a list of one per sample, got {type(targets).__name__}", f"{model} loss")
     if len(targets) != batch:
         raise InputError(f"{len(targets)} targets for a batch of {batch}", f"{model} loss")
     for index, target in enumerate(targets):

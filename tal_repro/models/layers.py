@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tal_repro.models.levels import Level, total_sum
+from tal_repro.models.precision import HALF, widened
 
 EPSILON = 1e-5
 
@@ -74,8 +75,7 @@ class MaskedNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, zeroed: list[int] | None = None) -> Tensor:
         """Map [B, C, T] to [B, C, T]; `mask` is [B, 1, T] or a scalar tensor 1."""
-        low = x.dtype in (torch.bfloat16, torch.float16)
-        wide = x.float() if low else x
+        low, wide = x.dtype in HALF, widened(x)
         with torch.autocast(x.device.type, enabled=False):
             if torch.is_grad_enabled():
                 node: Any = _MaskedNorm
@@ -103,7 +103,7 @@ def group_norm(x: Tensor, groups: int, level: Level, weight: Tensor | None, bias
     if level.hidden == 0:
         return F.group_norm(x, groups, weight, bias, EPSILON)
     batch, channels, _ = x.shape
-    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    wide = widened(x)
     count = level.total * (channels // groups)
 
     def mean(values: Tensor) -> Tensor:

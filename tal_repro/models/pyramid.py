@@ -16,10 +16,11 @@ from tal_repro.errors import InputError
 from tal_repro.models import decoding, pyramid_loss
 from tal_repro.models.actionformer import ActionFormerEncoder
 from tal_repro.models.heads import PRIOR, Head, PackedLevels
-from tal_repro.models.inputs import check_features, check_targets, read_lengths
+from tal_repro.models.inputs import check_features, check_finite_outputs, check_outputs, check_targets, read_lengths
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.layers import ConvNorm
 from tal_repro.models.levels import Level, Padding, plan_levels
+from tal_repro.models.precision import HALF, widened
 from tal_repro.models.recipe_checks import check_recipe
 from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.temporalmaxer import TemporalMaxerEncoder
@@ -96,7 +97,10 @@ class PyramidDetector(nn.Module):
 
         Raises InputError (a ValueError) naming the sample for wrong shapes, lengths beyond T, or values not finite.
         """
-        numbers = check_features(features, lengths, self.recipe.feature_dim, self.name, self.offset_scales[0].dtype)
+        dtype = self.offset_scales[0].dtype
+        numbers = check_features(features, lengths, self.recipe.feature_dim, self.name, dtype)
+        if features.dtype in HALF:  # and the weights are not: autocast, which narrows products and nothing else
+            features = features.to(dtype)
         totals = [self.padded_length(length) for length in numbers]
         keep = self._draw_keep(len(numbers), features)
         if self.padding != "sample" and len(set(totals)) == 1:
@@ -112,18 +116,32 @@ class PyramidDetector(nn.Module):
 
         Keep targets on the CPU: assignment runs there, so that no step waits for the device.
         """
+        check_outputs(outputs, PyramidOutputs, f"{self.name} loss")
         check_targets(targets, len(outputs.lengths), self.recipe.num_classes, self.name)
-        return pyramid_loss.loss(self, outputs, targets)
+        with torch.autocast(outputs.logits[0].device.type, enabled=False):
+            return pyramid_loss.loss(self, outputs, targets)
 
     def decode(self, outputs: PyramidOutputs, lengths: Tensor) -> list[Candidates]:
         """Return candidates per sample: level by level, by falling score, in feature steps; before NMS.
 
         `lengths` [B] may be shorter than those of the outputs, whose points behind them are then left out.
         """
-        return decoding.decode(self, outputs, read_lengths(lengths, outputs.lengths, f"{self.name} decode"))
+        where = f"{self.name} decode"
+        check_outputs(outputs, PyramidOutputs, where)
+        numbers = read_lengths(lengths, outputs.lengths, where)
+        check_finite_outputs(zip(*outputs.logits, *outputs.offsets, strict=True), where)
+        with torch.autocast(outputs.logits[0].device.type, enabled=False):
+            return decoding.decode(self, outputs, numbers)
 
     def upstream_form(self, on: bool = True) -> PyramidDetector:
         """Switch to upstream's arithmetic (padding, chunked attention, separate levels), for counting its MACs."""
+        if on and self.recipe.max_seq_len % self.padding_divisor:
+            raise InputError(
+                f"max_seq_len {self.recipe.max_seq_len} is not a multiple of {self.padding_divisor}, into which "
+                "upstream's attention cuts each level",
+                f"{self.name} in upstream's form",
+                f"use a multiple of {self.padding_divisor}",
+            )
         self.padding = "upstream" if on else "sample"
         for module in self.modules():
             if hasattr(module, "upstream_arithmetic"):
@@ -152,10 +170,10 @@ class PyramidDetector(nn.Module):
         longest = max(lengths)
         x = F.pad(features[..., :longest], (0, level.columns - longest))
         if len(set(lengths)) > 1:
-            x = x * level.mask
+            x = x.masked_fill(level.mask == 0, 0)  # not a product: 0 times NaN is NaN
         if self.training and self.recipe.input_noise_std > 0:
-            for row, length in zip(x, lengths, strict=True):
-                self._add_noise(row[:, : length + 1])
+            for index, length in enumerate(lengths):
+                self._add_noise(x[index, :, : length + 1])
         return x
 
     def _add_noise(self, x: Tensor) -> None:
@@ -174,7 +192,7 @@ class PyramidDetector(nn.Module):
             outputs: list[Tensor] = []
             for pack in packs:
                 x = pack.features.detach() if detach else pack.features
-                outputs += pack.split(head(x, pack.mask, pack.gaps))
+                outputs += pack.split(widened(head(x, pack.mask, pack.gaps)))
             return tuple(outputs)
 
         raw = apply(self.regressor)

@@ -115,6 +115,8 @@ def _pyramid_problem(model: str, values: Mapping[str, Any]) -> tuple[str, str] |
     if values["max_seq_len"] % coarsest:
         found = f"max_seq_len {values['max_seq_len']} is not a multiple of the coarsest stride {coarsest}"
         return found, f"use a multiple of {coarsest}"
+    if model == "actionformer" and values["attention_window"] < 2:  # upstream reads 1 as: no window at all
+        return f"attention_window {values['attention_window']} reaches no neighbour", "use a whole number of 2 or more"
     if model == "actionformer" and width % heads:
         return f"embed_dim {width} is not a multiple of {heads} attention_heads", f"use a multiple of {heads}"
     whose, groups = GROUPS.get(model, ("", 1))

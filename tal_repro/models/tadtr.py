@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tal_repro.models.inputs import LONGEST, check_features, read_lengths
+from tal_repro.models.inputs import LONGEST, check_features, check_finite_outputs, check_outputs, read_lengths
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.linear import Linear, linear
+from tal_repro.models.precision import widened
 from tal_repro.models.recipes import TadtrRecipe
 from tal_repro.models.roi_align import roi_align
 from tal_repro.models.tadtr_layers import DecoderLayer, EncoderLayer, sine_positions, step_references
@@ -118,6 +119,7 @@ class TadTR(nn.Module):
         """Return unweighted losses (`class`, `segment`, `iou`; earlier layers `..._0`; `actionness`) and `total`."""
         from tal_repro.models.tadtr_loss import tadtr_losses
 
+        check_outputs(outputs, TadtrOutputs, "tadtr loss")
         return tadtr_losses(outputs, targets, self.recipe)
 
     @torch.no_grad()
@@ -127,10 +129,12 @@ class TadTR(nn.Module):
         Segments are float64 steps, not clipped to the input: exact products of the raw outputs. `lengths` [B] only has
         to be legal.
         """
+        check_outputs(outputs, TadtrOutputs, "tadtr decode")
         batch, queries, classes = outputs.logits.shape[1:]
         # an accelerator is not waited for; nothing is read at these lengths
         on_host = outputs.steps.device.type == "cpu"
         read_lengths(lengths, outputs.steps.tolist() if on_host else [LONGEST] * batch, "tadtr decode")
+        check_finite_outputs(zip(outputs.logits[-1], outputs.segments[-1], strict=True), "tadtr decode")
         scores = outputs.logits[-1].sigmoid()
         if outputs.actionness is not None:
             scores = scores * outputs.actionness
@@ -158,12 +162,12 @@ class TadTR(nn.Module):
         """Return logits [L, B, Q, classes] and normalised segments [L, B, Q, 2] of every decoder layer."""
         batch, total, _ = memory.shape
         position, content = self.queries.expand(batch, -1, -1).chunk(2, dim=-1)
-        reference = self.reference(position).sigmoid()
+        reference = widened(self.reference(position)).sigmoid()
         valid_ratio = (valid.float() / total)[:, None, None]
         logits, segments = [], []
         for layer, class_head, segment_head in zip(self.decoder, self.class_heads, self.segment_heads, strict=True):
             content = layer(content, position, reference * valid_ratio, memory, padding)
-            shift = segment_head(content)
+            shift = widened(segment_head(content))
             if self.upstream_arithmetic:  # once for the next reference, once for the outputs: equal
                 shift = torch.minimum(shift, segment_head(content))
             if reference.shape[-1] == 1:  # the first layer refines a centre, the others a segment
@@ -171,7 +175,7 @@ class TadTR(nn.Module):
             else:
                 shift = shift + _logit(reference)
             segment = shift.sigmoid()
-            logits.append(class_head(content))
+            logits.append(widened(class_head(content)))
             segments.append(segment)
             reference = segment.detach()
         return torch.stack(logits), torch.stack(segments)
@@ -187,7 +191,7 @@ class TadTR(nn.Module):
         rest: Any = self.actionness_head[1:]
         for layer in rest:
             hidden = layer(hidden)
-        probability: Tensor = hidden.sigmoid()
+        probability: Tensor = widened(hidden).sigmoid()
         return probability
 
 

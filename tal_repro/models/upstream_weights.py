@@ -81,6 +81,8 @@ def _rename(rules: Iterable[tuple[str, str]], name: str) -> str | None:
 
 def select_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the weights in a state dict or a whole checkpoint (its EMA weights if it has any), prefixes stripped."""
+    if not isinstance(state, Mapping):
+        raise InputError(f"holds {type(state).__name__}, not a mapping of weights", "checkpoint")
     for key in ("state_dict_ema", "state_dict", "model"):
         if isinstance(state.get(key), dict):
             state = state[key]

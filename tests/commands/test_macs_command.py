@@ -52,9 +52,11 @@ def test_errors_exit_with_2() -> None:
         (("--model", "tadrt"), "unknown model 'tadrt'"),
         (("--model", "tadtr", "--length", "0"), "length 0"),
         (("--model", "temporalmaxer", "--model", "tadtr", "--max-seq-len", "576"), "means nothing to tadtr"),
+        (("--model", "temporalmaxer", "--max-seq-len", "600"), "not a multiple of the coarsest stride 32"),
+        (("--model", "actionformer", "--length", "100", "--max-seq-len", "608"), "not a multiple of 576"),
     ):
         code, out, err = run(*arguments)
         assert (code, out) == (2, "")
         assert words in err
         assert "remedy" in err or "1..1000000" in err
-        assert "counting temporalmaxer" not in err
+        assert "counting temporalmaxer" not in err or "stride" in words

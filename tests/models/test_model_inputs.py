@@ -50,11 +50,102 @@ def test_features_and_lengths_of_another_kind(model: Any, features: Any, lengths
         model(features, lengths)
 
 
-def test_float64_models_and_autocast_take_their_features(model: Any) -> None:
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (FEATURES.to_sparse(), "another kind \\(sparse_coo\\)"),
+        (FEATURES.to("meta"), "another kind \\(without content\\)"),
+    ],
+)
+def test_features_without_plain_numbers(model: Any, features: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        model(features, LENGTHS)
+
+
+def raw_types(outputs: Any) -> set[torch.dtype]:
+    fields = [field if isinstance(field, tuple) else (field,) for field in outputs]
+    return {x.dtype for field in fields for x in field if isinstance(x, torch.Tensor) and x.is_floating_point()}
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+def test_autocast_takes_features_of_any_kind_and_gives_float32(model: Any, kind: torch.dtype) -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        assert model(FEATURES.bfloat16(), LENGTHS) is not None
+        outputs = model(FEATURES.to(kind), LENGTHS)
+    assert raw_types(outputs) == {torch.float32}
+
+
+@pytest.mark.parametrize(("kind", "wide"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)])
+def test_weights_of_another_kind_take_their_features(model: Any, kind: torch.dtype, wide: torch.dtype) -> None:
     with torch.no_grad():
-        assert model.double()(FEATURES.double(), LENGTHS) is not None
+        assert raw_types(model.to(kind)(FEATURES.to(kind), LENGTHS)) == {wide}
+
+
+def test_half_precision_keeps_the_step_of_a_point() -> None:
+    model = small("temporalmaxer", max_seq_len=2304, pre_nms_score=0.0, pre_nms_topk=500).eval()
+    torch.nn.init.ones_(model.regressor.output.bias)
+    features, length = torch.rand(1, 24, 2304, generator=torch.Generator().manual_seed(2)), torch.tensor([2304])
+    with torch.no_grad():
+        outputs = model.bfloat16()(features.bfloat16(), length)
+        (found,) = model.decode(outputs, length)
+    assert len(found.scores) == 5 * 500 + 5 * 72  # every candidate: none was too short
+    points = found.segments[:500, :1] + outputs.offsets[0][0, 0]  # of the finest level, whose stride is 1
+    assert found.segments[:500].max() > 1024
+    assert (points - torch.arange(2304)).abs().amin(1).max() < 1e-3  # bfloat16 counts steps beyond 1024 by 8
+
+
+def test_losses_and_decoding_are_no_narrower_inside_autocast(model: Any) -> None:
+    target = [{"segments": torch.tensor([[3.0, 9.5]]), "labels": torch.tensor([4])}] * 2
+    with torch.no_grad():
+        outputs = model(FEATURES, LENGTHS)
+        exact, found = model.loss(outputs, target), model.decode(outputs, LENGTHS)
+        with torch.autocast("cpu", torch.bfloat16):
+            inside, again = model.loss(outputs, target), model.decode(outputs, LENGTHS)
+    assert all(inside[name].equal(value) for name, value in exact.items())
+    assert all(a.equal(b) for one, two in zip(found, again, strict=True) for a, b in zip(one, two, strict=True))
+
+
+def test_features_may_want_a_gradient(model: Any) -> None:
+    target = [{"segments": torch.tensor([[3.0, 9.0]]), "labels": torch.tensor([4])}] * 2
+    noisy = {} if model.name == "tadtr" else {"input_noise_std": 0.01}
+    features = FEATURES.clone().requires_grad_()
+    model = small(model.name, **noisy).train()
+    model.loss(model(features, LENGTHS), target)["total"].backward()
+    assert features.grad is not None and features.grad.isfinite().all() and features.grad.any()
+
+
+def test_layout_in_memory_does_not_matter(model: Any) -> None:
+    turned = FEATURES.transpose(1, 2).contiguous().transpose(1, 2)
+    with torch.no_grad():
+        one, two = (model.decode(model(x, LENGTHS), LENGTHS) for x in (FEATURES, turned))
+    assert all(torch.allclose(a.scores, b.scores, rtol=0, atol=1e-6) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("call", ["loss", "decode"])
+def test_outputs_of_something_else(model: Any, call: str) -> None:
+    other = small("tridet" if model.name == "tadtr" else "tadtr").eval()
+    with torch.no_grad():
+        outputs = other(FEATURES, LENGTHS)
+    with pytest.raises(InputError, match=f"{model.name} {call}: outputs must be .*Outputs, got .*Outputs"):
+        model.loss(outputs, []) if call == "loss" else model.decode(outputs, LENGTHS)
+
+
+def test_outputs_that_overflowed_are_not_decoded_to_nothing(model: Any) -> None:
+    with torch.no_grad():
+        outputs = model(FEATURES * torch.tensor([1.0, 3e38])[:, None, None], LENGTHS)
+    with pytest.raises(InputError, match="outputs of sample 1 are not finite"):
+        model.decode(outputs, LENGTHS)
+
+
+@pytest.mark.parametrize("targets", [None, {"segments": torch.zeros(0, 2), "labels": torch.zeros(0)}])
+def test_targets_are_a_list(model: Any, targets: Any) -> None:
+    with pytest.raises(InputError, match=r"targets must be a list of one per sample, got"):
+        model.loss(model(FEATURES, LENGTHS), targets)
+
+
+@pytest.mark.parametrize("state", [None, [], "weights"])
+def test_a_checkpoint_is_a_mapping(model: Any, state: Any) -> None:
+    with pytest.raises(InputError, match=f"holds {type(state).__name__}, not a mapping"):
+        load_upstream_state(model, state)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,9 @@ def test_bad_features(side: NativePyramid) -> None:
             model(features, lengths)
     hole[1, 3, 7] = 0
     hole[1, :, 20:] = float("nan")  # behind the video
-    assert torch.isfinite(model.eval()(hole, length).logits[0]).all()
+    for padding in ("sample", "batch", "upstream"):
+        model.padding = padding
+        assert torch.isfinite(model.eval()(hole, length).logits[0]).all(), padding
 
 
 def test_bad_targets(side: NativePyramid) -> None:
@@ -217,12 +219,22 @@ def test_impossible_recipes_are_refused() -> None:
     for name, overrides, message in (
         ("actionformer", {"max_seq_len": 100}, "multiple of the coarsest stride"),
         ("actionformer", {"embed_dim": 33}, "attention_heads"),
+        ("actionformer", {"attention_window": 1}, "reaches no neighbour"),
         ("tridet", {"embed_dim": 24}, "16 groups"),
         ("temporalmaxer", {"embed_dim": 30}, "4 groups"),
         ("temporalmaxer", {"levels": 5}, "regression_ranges for 5 levels"),
     ):
         with pytest.raises(InputError, match=message):
             small(name, **overrides)
+
+
+def test_upstreams_form_wants_a_length_that_its_attention_can_cut() -> None:
+    model = small("actionformer", max_seq_len=96).eval()  # legal in our form: a window of 5 is cut into 4 * 32 steps
+    features = torch.rand(1, 24, 90)
+    assert len(model(features, torch.tensor([90])).logits) == 6
+    with pytest.raises(InputError, match="max_seq_len 96 is not a multiple of"):
+        model.upstream_form()
+    assert model.padding == "sample"
 
 
 def test_normalizer_runs_in_training_only_and_is_saved(side: NativePyramid) -> None:
