@@ -43,7 +43,7 @@ MAP_TIOUS = 5
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="Of the native engine's arithmetic; bf16 is quicker where the CPU or GPU has it.",
+    help="Of the native engine's arithmetic; bf16 is quicker where the CPU or GPU has it, else slower.",
 )
 @click.option("--trace", is_flag=True, help="Sample CPU, GPU, memory and power meanwhile.")
 def train(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tal_repro.engines.registry import STAND_IN_VARIABLE, warm_modules
 from tal_repro.errors import InputError
 from tal_repro.run import failures, locks
+from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.devices import find_devices
 from tal_repro.run.executors.local import LocalPool
 from tal_repro.run.machine import check_machine, hang_seconds, jobs_per_gpu
@@ -86,6 +87,8 @@ def _run_on(
         return run_on_slurm(pending, store, settings, jobs, machine, say)
     specs = [run.spec for run in pending]
     devices = find_devices(specs, jobs, jobs_per_gpu(machine))
+    for warning in warnings_of(specs, [device.name for device in devices]):
+        say(warning)
     slots = sum(device.capacity for device in devices)
     progress = Progress(len(pending), seconds, slots)
     pool = LocalPool(sorted({name for engine in {spec.engine for spec in specs} for name in warm_modules(engine)}))

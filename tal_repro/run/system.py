@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tal_repro.run.bfloat16 import has_native_bfloat16
+
 IMAGE_VARIABLE = "TAL_REPRO_IMAGE_DIGEST"  # set by docker/kit.sh
 _PACKAGES = ("torch", "numpy", "scipy", "pandas", "fvcore", "tal-repro")
 
@@ -21,7 +23,7 @@ def describe_system(device: str, alone: bool) -> dict[str, Any]:
         "schema": "tal-repro/system/1",
         **_fixed(),
         "machine": machine_name(device),
-        "device": {"name": device, **_gpu(device)},
+        "device": {"name": device, **_gpu(device), "native_bfloat16": has_native_bfloat16(device)},
         "alone": alone,
         "load_at_start": {"average_1min": _load(), "cpu_mhz": _cpu_mhz()},
     }

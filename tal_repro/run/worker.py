@@ -21,6 +21,7 @@ from tal_repro.engines.registry import STAND_IN_VARIABLE, get_adapter
 from tal_repro.errors import InputError
 from tal_repro.record import RunRecord, RunStore, RunWriter, read_json
 from tal_repro.run import locks
+from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.experiments import WITHOUT_CHECKPOINT, experiment_of
 from tal_repro.run.gpu import neighbours
 from tal_repro.run.signals import EXIT_SIGTERM, StopFlag
@@ -205,6 +206,8 @@ def _begin(writer: RunWriter, device: str, study: str, alone: bool) -> dict[str,
     writer.write_json("system", describe_system(device, alone))
     writer.write_json("status", {"format": 1, "state": "running", "pid": os.getpid(), **status})
     print(f"# attempt {attempts}, {status['started']}, {status['host']}, {device}", flush=True)
+    for warning in warnings_of([writer.spec], [device]):
+        print(warning, file=sys.stderr, flush=True)
     writer.beat()
     return status
 

@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
-from tal_repro.run import bfloat16
+from tal_repro.record import RunRecord, RunStore
+from tal_repro.run import bfloat16, system
 from tal_repro.run.bfloat16 import has_native_bfloat16, warnings_of
+from tal_repro.run.plan import make_plan
+from tal_repro.run.start import run_plan
+from tal_repro.run.worker import DONE, execute
 from tal_repro.spec import RunSpec
+from tal_repro.study import Study, load_study
 
 ZEN3 = "processor\t: 0\nflags\t\t: fpu sse2 avx2 fma\n"
 
@@ -83,3 +88,27 @@ def test_an_emulated_run_is_told_of_before_it_starts(
     said = warnings_of([run, run], ["cpu", "cuda:0"])
     assert len(said) == (told is not None)
     assert told is None or (told in said[0] and "slower than fp32" in said[0])
+
+
+@pytest.fixture
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (bfloat16, system):
+        monkeypatch.setattr(module, "has_native_bfloat16", lambda device: False)
+
+
+def test_a_study_says_so_before_its_runs(mini: Study, store: RunStore, emulated: None) -> None:
+    said: dict[str, list[str]] = {}
+    for precision in ("fp32", "bf16"):
+        plan = make_plan(load_study(mini.given, {"precision": precision}), store, "core")
+        run_plan(plan, store, data_dir=None, jobs=2, say=said.setdefault(precision, []).append)
+    assert "emulated" not in " ".join(said["fp32"])
+    assert len([line for line in said["bf16"] if line.startswith("warning: cpu has no bfloat16")]) == 1
+
+
+def test_a_run_says_so_itself_and_keeps_it(
+    mini: Study, store: RunStore, emulated: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = dataclasses.replace(mini.runs()[0], precision="bf16")
+    assert execute(spec, store, None, "cpu", log=False) == DONE
+    assert "precision bf16 is emulated there, which is slower than fp32" in capsys.readouterr().err
+    assert RunRecord(store.folder(spec)).system["device"] == {"name": "cpu", "native_bfloat16": False}
