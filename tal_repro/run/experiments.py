@@ -82,7 +82,7 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
 
     lengths = run.spec.feature_lengths
     rows = measure_inference(
-        lambda: adapter.build_for_timing(max(lengths)),
+        lambda: _model_to_time(run, adapter, max(lengths)),
         adapter.example_input,
         lengths,
         run.device,
@@ -94,6 +94,16 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
     run.record.write_measurements(taken)
     about = surroundings(before, meanwhile.over(), look_around(run.device, neighbours))
     run.record.write_json("details", {"surroundings": about, "linearity": linearity_of(taken).to_json()})
+
+
+def _model_to_time(run: RunContext, adapter: Adapter, length: int) -> Any:
+    """Return the model that is timed, in the arithmetic that the run is recorded under."""
+    model = adapter.build_for_timing(length)
+    if run.spec.precision == "bf16":
+        import torch
+
+        model.forward = torch.autocast(run.device.partition(":")[0], torch.bfloat16)(model.forward)
+    return model
 
 
 def run_trace(run: RunContext, adapter: Adapter) -> None:

@@ -303,6 +303,28 @@ def test_few_lengths_are_undecided_and_nothing_is_nan_in_json() -> None:
         assert all(v is None or v == v for v in found.to_json().values())
 
 
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_run_is_timed_in_the_precision_it_is_recorded_under(
+    precision: Any, kind: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[torch.dtype] = set()
+
+    class Watched(torch.nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            result = super().forward(input)
+            seen.add(result.dtype)
+            return result
+
+    monkeypatch.setattr("tal_repro.measure.surroundings.look_around", lambda *_: {})
+    options = {"effort": {**vars(QUICK), "min_seconds": 0.0}}
+    spec = RunSpec("inference", "tadtr", "native", "1", {}, feature_lengths=(4,), options=options, precision=precision)
+    adapter: Any = SimpleNamespace(
+        build_for_timing=lambda length: Watched(3, 2), example_input=lambda length: (torch.rand(length, 3),)
+    )
+    run_inference(RunContext(spec, RunStore(tmp_path).writer(spec), None, "cpu"), adapter)
+    assert seen == {kind}
+
+
 def test_a_run_of_a_study_keeps_its_linearity(
     clock: MadeUpClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
