@@ -117,7 +117,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--only", choices=("gain", "cost"), help="one half  [default: both]")
     parser.add_argument("--runs", type=int, default=5, help="seeds a precision")
     parser.add_argument("--rounds", type=int, default=3)
