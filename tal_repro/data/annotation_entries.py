@@ -14,6 +14,7 @@ from tal_repro.data.dataset import AMBIGUOUS, FloatArray, IntArray, Problem
 from tal_repro.data.layouts import Layout
 
 MAX_SECONDS, MAX_FPS = 1e6, 1000.0  # 11 days; no video has more
+MIN_FPS, MIN_FEATURE_FPS = 0.1, 0.01  # nor less: 5e-324 divided by the stride is 0
 
 
 @dataclass

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tal_repro.data.annotation_entries import MAX_FPS, MAX_SECONDS, EntryReader, read_segments, short
+from tal_repro.data.annotation_entries import (
+    MAX_FPS,
+    MAX_SECONDS,
+    MIN_FEATURE_FPS,
+    MIN_FPS,
+    EntryReader,
+    read_segments,
+    short,
+)
 from tal_repro.data.dataset import (
     AMBIGUOUS,
     DataSet,
@@ -145,7 +153,7 @@ def _video(
     if subset is None:
         reader.error(f"{video_id}.subset", f"{short(entry.get('subset'))} is none of {', '.join(SUBSETS)}")
     duration_s = reader.number(entry.get("duration"), f"{video_id}.duration", above=0, most=MAX_SECONDS)
-    fps = reader.number(entry.get("fps"), f"{video_id}.fps", above=0, most=MAX_FPS)
+    fps = reader.number(entry.get("fps"), f"{video_id}.fps", above=MIN_FPS, most=MAX_FPS)
     segments, labels, ambiguous = read_segments(video_id, entry, classes, duration_s or math.inf, reader)
     if subset is None or duration_s is None or fps is None:
         return None
@@ -182,7 +190,8 @@ def _stated_length(
         reader.error(video_id, "annotated, but no feature length is stated", "add its entry", path)
         return None, None
     length = reader.number(entry.get("feature_length"), f"{video_id}.feature_length", above=0, path=path)
-    feature_fps = reader.number(entry.get("feature_fps"), f"{video_id}.feature_fps", above=0, most=MAX_FPS, path=path)
+    where = f"{video_id}.feature_fps"
+    feature_fps = reader.number(entry.get("feature_fps"), where, above=MIN_FEATURE_FPS, most=MAX_FPS, path=path)
     if length is not None and not (length.is_integer() and length < 2**31):
         reader.error(f"{video_id}.feature_length", f"{length:g} is not a number of steps", path=path)
         return None, None

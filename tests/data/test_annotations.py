@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tal_repro.data import ground_truth, load_dataset
 from tal_repro.data.annotations import read_dataset
 from tal_repro.data.layouts import find_layout
+from tal_repro.data.windows import cut_windows
 from tal_repro.errors import InputError
 
 from .conftest import ACTIONFORMER_JSON, TADTR_INFO, TADTR_JSON, edit
@@ -91,6 +92,7 @@ BAD = {
     "duration missing": ({"duration": None}, "not a finite number"),
     "fps": ({"fps": "30"}, "not a finite number"),
     "endless": ({"duration": 1e308}, r"duration: 1e\+308 is above 1e\+06"),
+    "standstill": ({"fps": 5e-324}, r"fps: 4.9\d*e-324 is not above 0\.1"),
     "flicker": ({"fps": 1e308}, r"fps: 1e\+308 is above 1000"),
     "never ends": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": [1, 1e308]}]}, "is above 1e"),
 }
@@ -219,6 +221,8 @@ def test_any_json_value_anywhere_is_read_or_refused(tmp_path_factory, place, val
     for video in dataset.videos.values():
         assert np.isfinite(video.segments_s).all() and (video.segments_s[:, 1] > video.segments_s[:, 0]).all()
         assert ((video.labels >= 0) & (video.labels < len(dataset.classes))).all()
+        if video.feature_length < 10_000:
+            assert all(np.isfinite(window.segments_s).all() for window in cut_windows(video, "train"))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
