@@ -35,6 +35,9 @@ def test_train_prints_both_selections_and_is_reused(data_dir: Path, tmp_path: Pa
     first = call(data_dir, tmp_path, "--percent", "40")
     assert first.exit_code == 0, first.output
     assert "optimizer steps: 4" in first.output  # 8 videos, batches of 4, 2 epochs
+    first_epoch, last_epoch = (line for line in first.stderr.splitlines() if line.startswith("epoch "))
+    assert first_epoch.startswith("epoch 1 of 2: 2 optimizer steps, loss ")
+    assert "mAP (synthetic data) " in last_epoch and last_epoch.endswith("at most 0 s left")
     for selection in ("last", "best-on-test"):
         for weights in ("raw", "ema"):
             assert f"average mAP (synthetic data), {selection}, {weights} weights, af-212: " in first.output

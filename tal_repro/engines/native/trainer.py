@@ -65,9 +65,11 @@ class Trainer:
 
     def run(self) -> None:
         """Train until done; raise StopRequested or Diverged with the last epoch's checkpoint in place."""
+        started, first = time.monotonic(), self.epochs_done
         while self.epochs_done < self.recipe.epochs and not self.selections.stops(self.recipe):
             self._poll()
             self._epoch(self.epochs_done)
+            self._tell((time.monotonic() - started) / (self.epochs_done - first))
             if self.context.should_stop() and self.epochs_done < self.recipe.epochs:
                 raise StopRequested
 
@@ -88,6 +90,20 @@ class Trainer:
             self._save()
         hooks.metrics(epoch, {"loss": loss, "learning_rate": rate, **averages})
         hooks.event("epoch", "end", epoch)
+
+    def _tell(self, epoch_seconds: float) -> None:
+        """Say on standard error (of a study: the log) how far training is; `epoch_seconds`: of one, on average."""
+        row, data = self.epoch_rows[-1], self.context.spec.data
+        made_up = " (synthetic data)" if data is not None and data.synthetic else ""
+        maps = [f"{100 * row[f'map_{name}']:.2f} % ({name})" for name in self.weight_sets if row[f"map_{name}"] != ""]
+        scored = f", mAP{made_up} {', '.join(maps)}" if maps else ""
+        left = (self.recipe.epochs - self.epochs_done) * epoch_seconds
+        print(
+            f"epoch {self.epochs_done} of {self.recipe.epochs}: {self.optimizer_steps} optimizer steps, "
+            f"loss {row['loss']:.4g}{scored}; {epoch_seconds:.1f} s an epoch, at most {left:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def _epoch_row(
         self, epoch: int, loss: float, rate: float, before: dict[str, float], averages: dict[str, float]
