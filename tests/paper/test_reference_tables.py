@@ -10,7 +10,14 @@ import pytest
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
 from tal_repro.paper import reference_tables
-from tal_repro.paper.reference_tables import epoch_text, equality_text, precision_text, same_map_text, speed_text
+from tal_repro.paper.reference_tables import (
+    epoch_text,
+    equality_text,
+    metrics_text,
+    precision_text,
+    same_map_text,
+    speed_text,
+)
 
 
 @pytest.fixture
@@ -87,6 +94,20 @@ def test_same_map_shows_both_sides_and_the_verdict(reference: Path) -> None:
     (reference / "parity" / "map-tridet.json").write_text(json.dumps({"models": {"tridet": found}}))
     row = "| TriDet | 2 + 2 | 91.00 ± 1.41 | 91.00 ± 0.00 | -0.25 ± 1.50 | inconclusive |"
     assert row in same_map_text().splitlines()
+
+
+def test_scoring_is_told_by_size_and_a_difference_is_not_hidden(reference: Path) -> None:
+    row = {"per_video": 200, "rounds": 2, "their_cpu_seconds": 26.0, "our_cpu_seconds": 0.05, "ratio": 520.0}
+    rows = [
+        {"case": "soft-NMS", "ratio": 9.0},
+        {**row, "same_output": True, "largest_difference": 1e-16},
+        {**row, "per_video": 2000, "rounds": 1, "same_output": False, "largest_difference": 0.25},
+    ]
+    (reference / "speed" / "detection.json").write_text(json.dumps({"rows": rows}))
+    assert [line for line in metrics_text().splitlines() if line.startswith("| 2")] == [
+        "| 200 | 13.0 s | 0.025 s | 520 | 2 | yes |",
+        "| 2000 | 26.0 s | 0.050 s | 520 | 1 | NO (2.5e-01) |",
+    ]
 
 
 def test_precision_tells_gain_and_cost(reference: Path) -> None:
