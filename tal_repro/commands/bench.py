@@ -119,7 +119,9 @@ def attribution(
     from tal_repro.commands.train import read_settings
     from tal_repro.engines.registry import engine_for
     from tal_repro.errors import InputError
+    from tal_repro.measure.surroundings import Meanwhile, look_around, surroundings
     from tal_repro.record import RunRecord
+    from tal_repro.run.gpu import neighbours
 
     if (run_folder is None) == (model is None or data_dir is None):
         raise InputError("nothing to look at", remedy="give --model and --data, or --run alone")
@@ -128,13 +130,15 @@ def attribution(
     else:
         assert model is not None and data_dir is not None
         check_device(device)
+        before = look_around(device, neighbours)
         take_device(device)
-        engine = engine_for(model, engine)
+        engine, meanwhile = engine_for(model, engine), Meanwhile()
         if engine == "native":
             attributed = attribute_training(model, data_dir, read_settings(settings), device, steps).to_json()
         else:
             attributed = attribute_upstream(model, data_dir, read_settings(settings), device, steps)
-        found = {"model": model, "engine": engine, "device": device, **attributed}
+        around = surroundings(before, meanwhile.over(), look_around(device, neighbours))
+        found = {"model": model, "engine": engine, "device": device, **attributed, "doubtful": around["doubtful"]}
         found["verdict"] = f"{model} {engine} on {device}: {found['verdict']}"
     if as_json:
         click.echo(json.dumps({"schema": "tal-repro/attribution/1", **found}, indent=2))
@@ -158,7 +162,7 @@ def _attribution_text(found: dict[str, Any]) -> list[str]:
     for name, share in found.get("what_if", {}).items():
         lines.append(f"  estimate, {name}: a step takes {100 * share:.0f} % of today's time")
     lines += [f"  trace, mean {name}: {value:.1f}" for name, value in found.get("trace", {}).items()]
-    return lines
+    return lines + [f"doubtful: {reason}" for reason in found.get("doubtful", ())]
 
 
 def _result(record: RunRecord, include: str) -> dict[str, Any]:

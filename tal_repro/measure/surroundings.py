@@ -58,11 +58,16 @@ def _clock_and_temperature(cpuinfo: Path = Path("/proc/cpuinfo"), zones: Path = 
     return found
 
 
+def _own_cpu_seconds() -> float:
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
 class Meanwhile:
-    """Watch, from now on, what others use of the processor while this process computes."""
+    """Watch, from now on, what others use of the processor while we work: this process and what it starts."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, own: Callable[[], float] = time.process_time
+        self, clock: Callable[[], float] = time.monotonic, own: Callable[[], float] = _own_cpu_seconds
     ) -> None:
         self.clock, self.own, self.take = clock, own, system_counters()
         self.start = clock(), own()

@@ -145,7 +145,7 @@ def test_the_function_a_thread_is_in_is_found() -> None:
     assert counts.total() > 5
 
 
-def test_real_training_steps(tmp_path: Path) -> None:
+def test_real_training_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
     import jsonschema
@@ -161,12 +161,15 @@ def test_real_training_steps(tmp_path: Path) -> None:
     tiny = ("hidden_dim=32", "ffn_dim=32", "encoder_layers=1", "decoder_layers=1", "batch_size=2")
     settings = [part for setting in tiny for part in ("--set", setting)]
     command = ["bench", "attribution", "--model", "tadtr", "--data", str(data), "--steps", "2", "--json", *settings]
+    monkeypatch.setattr("tal_repro.measure.surroundings.look_around", lambda *_: {"cpu_mean_percent": 80.0})
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
     jsonschema.validate(answer, schema)
     assert sum(answer["host"].values()) == pytest.approx(1)
     assert answer["verdict"].startswith("tadtr native on cpu: ")
+    assert answer["doubtful"][0] == "others use 80 % of the CPU"
+    assert [len(answer["samples_ms"]), answer["step_ms"]] == [2, pytest.approx(sum(map(sum, answer["samples_ms"])) / 2)]
     diverging = [*command, "--set", "learning_rate=2e9"]
     for arguments, words in (
         (diverging, "error: --set: the training diverges (cannot match sample"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +12,14 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.measure.nvml import open_gpu
-from tal_repro.measure.surroundings import Meanwhile, _clock_and_temperature, disturbances, look_around, surroundings
+from tal_repro.measure.surroundings import (
+    Meanwhile,
+    _clock_and_temperature,
+    _own_cpu_seconds,
+    disturbances,
+    look_around,
+    surroundings,
+)
 from tests.measure.fake_nvml import FakeNvml, device
 
 
@@ -67,6 +76,13 @@ def test_what_others_use_meanwhile_is_what_we_do_not(
     found = Meanwhile(lambda: next(times), lambda: next(used)).over()
     expected = {"seconds": seconds, "others_cpu_percent": others, "cpu_steal_percent": 0.5}
     assert found == ({} if others is None else expected)
+
+
+def test_what_we_start_and_wait_for_is_our_own() -> None:
+    before = _own_cpu_seconds()
+    spin = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-I", "-S", "-c", spin], check=True)
+    assert _own_cpu_seconds() - before >= 0.28  # in ticks of 10 ms
 
 
 def test_a_machine_that_others_came_to_is_doubtful() -> None:
