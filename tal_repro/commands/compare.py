@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 COMPARED = ("latency_ms", "full_latency_ms", "post_latency_ms", "build_ms", "peak_memory_mib", "train_seconds")
 
+SHOWN = 4  # settings of a system, where nothing fits
+
 
 @dataclass(frozen=True)
 class System:
@@ -52,7 +54,8 @@ def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str
     ]
     if not rows:
         raise InputError(
-            "the two systems have no measurement in common", f"{system_a}, {system_b}",
+            f"no measurement in common: A has {_measured_with(a)}, B has {_measured_with(b)}",
+            f"{system_a}, {system_b}",
             "run on both: tal-repro bench inference --results DIR, with the same lengths, recipe, threads and "
             "--include; or the same baselines",
         )  # fmt: skip
@@ -61,6 +64,13 @@ def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str
         click.echo(json.dumps(_as_json(a, b, rows, len(only_a), len(only_b)), indent=2))
         return
     click.echo("\n".join(_text(a, b, rows, len(only_a), len(only_b))))
+
+
+def _measured_with(system: System) -> str:
+    """Say in short what a system was measured with, so that one sees what differs."""
+    settings = sorted({f"{key.model} {key.engine} ({key.of})" for key in system.samples})
+    more = f" and {len(settings) - SHOWN} more" if len(settings) > SHOWN else ""
+    return "; ".join(settings[:SHOWN]) + more if settings else "none"
 
 
 def read_system(name: str) -> System:

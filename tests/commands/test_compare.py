@@ -106,6 +106,7 @@ def test_times_at_other_settings_never_meet(machine: Callable[..., str], other: 
     first = machine("a", 1.0)
     code, _, err = run(first, machine("bb", 1.0, **other))
     assert (code, "no measurement in common" in err) == (2, True)
+    assert err.count("tadtr native (recipe ") == 2  # what each has is named
     machine("pooled", 1.0)
     code, out, _ = run(first, machine("pooled", 9.0, **other), "--quantity", "latency_ms", "--json")
     assert [row["ratio"] for row in json.loads(out)["ratios"]] == pytest.approx([1.0, 1.0])  # not one of 1 and 9
