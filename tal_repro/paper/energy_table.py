@@ -28,7 +28,11 @@ def energy_table(runs: Runs, assumed: Assumed) -> TextTable:
         for key, group in sorted(groups.items())
         for one in summarise(group, runs, assumed.power)
     ]
-    return TextTable("Energy and carbon of a training, start to end", HEADER, tuple(rows), tuple(_notes(assumed)))
+    notes = [
+        *([] if rows else ["Nothing to tell: there is no finished run of the experiment baseline."]),
+        *_notes(assumed),
+    ]
+    return TextTable("Energy and carbon of a training, start to end", HEADER, tuple(rows), tuple(notes))
 
 
 def _row(key: tuple[str, str, str, str], one: Summary, grid: Stated | None) -> tuple[str, ...]:

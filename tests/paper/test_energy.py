@@ -102,6 +102,12 @@ def test_table_2_and_the_command_line(tmp_path: Path, monkeypatch: pytest.Monkey
     assert _table("2", *where, "--power", "360:plug")[1]["Energy (kWh)"] == "see the table of energy"
 
 
+def test_a_table_without_a_row_says_why() -> None:
+    table = energy_table(Runs(None), Assumed())
+    assert table.rows == ()
+    assert table.notes[0] == "Nothing to tell: there is no finished run of the experiment baseline."
+
+
 def test_without_counters_the_tables_say_so(tmp_path: Path) -> None:
     _baseline(tmp_path, 0)
     where = ("--results", str(tmp_path))
