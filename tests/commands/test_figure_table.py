@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -141,6 +142,21 @@ def test_figure_6_says_what_is_in_it_alone(call, tmp_path: Path) -> None:  # typ
     assert "Hatched" not in caption("none", lambda text: text, False)
     sliced = caption("mig", lambda text: text.replace("memory_free_percent", "gpu_memory_mib"), True)
     assert "told no utilisation (a MIG slice has none of its own)" in sliced and "No GPU" not in sliced
+
+
+@pytest.mark.parametrize(
+    ("idle", "words"), [(1.5, "used to 1.5 %."), (60.0, "used to 60.0 %: the machine was not quiet")]
+)
+def test_figure_6_says_what_was_there_before(tmp_path: Path, idle: float, words: str) -> None:
+    record = trace(tmp_path, synthetic=False)
+    kept = {
+        "baseline": {"columns": {"cpu_mean_percent": {"mean": idle}}},
+        "sampler": {"own_cpu_percent_of_one_core": 0.0821, "missed": 2},
+    }
+    record.paths.details.write_text(json.dumps(kept))
+    notes = drawer(6)(Material(load_published(), load_runs(tmp_path), "measured")).notes
+    assert f"Before the training the CPU was {words}" in notes[-2]
+    assert notes[-1] == "Sampling used 0.082 % of one core; 2 samples missed."
 
 
 def _timed(root: Path, machine: str, threads: int = 1, ms: float = 1.0, **details: object) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from tal_repro.measure.surroundings import QUIET_CPU_PERCENT
+from tal_repro.paper.details import finite, part, read_details
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun
 from tal_repro.paper.runs import Run
@@ -49,7 +52,7 @@ def draw(material: Material) -> Drawing:
         style.panel(ax, "", title + (", SYNTHETIC data" if run.synthetic else ""))
         if run.synthetic:
             style.mark_synthetic(ax)
-    return Drawing(figure, _caption(run, trace, shown, phases), runs=[run], notes=_notes(trace, drawn))
+    return Drawing(figure, _caption(run, trace, shown, phases), runs=[run], notes=[*_notes(trace, drawn), *_about(run)])
 
 
 def traced(material: Material) -> Run | None:
@@ -130,6 +133,18 @@ def _without_gpu(trace: dict[str, np.ndarray]) -> str:
     if any(name.startswith("gpu_") for name in trace):
         return "The GPU told no utilisation (a MIG slice has none of its own)."
     return "No GPU was sampled."
+
+
+def _about(run: Run) -> Iterator[str]:
+    """Say how idle the machine was before, and what sampling it cost, where the run tells it."""
+    details = read_details(run)
+    idle = finite(part(details, "baseline", "columns", "cpu_mean_percent").get("mean"))
+    if idle is not None:
+        quiet = "" if idle <= QUIET_CPU_PERCENT else ": the machine was not quiet, others are in these curves"
+        yield f"Before the training the CPU was used to {idle:.1f} %{quiet}."
+    cost, missed = (finite(part(details, "sampler").get(n)) for n in ("own_cpu_percent_of_one_core", "missed"))
+    if cost is not None:
+        yield f"Sampling used {cost:.3f} % of one core" + ("." if missed is None else f"; {missed:.0f} samples missed.")
 
 
 def _notes(trace: dict[str, np.ndarray], drawn: list[str]) -> list[str]:
