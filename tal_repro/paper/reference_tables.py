@@ -44,7 +44,12 @@ METRICS_NOTE = (
     "CPU seconds of one evaluation in one process, in turn, single-threaded; distinct scores. Equal: mAP at every tIoU "
     "and recall at 1x and 5x within 1e-9."
 )
-PRECISION_NOTE = "Paired by seed; ± is the 95 % interval of the mean difference. float32 is always the default."
+PRECISION_NOTE = (
+    "Paired by seed; ± is the 95 % interval of the mean difference. A processor without bfloat16 arithmetic emulates "
+    "it: its mAPs count, its times are no gain and no loss of bfloat16. float32 is always the default."
+)
+PRECISION_MARK = {True: "", False: " emulated", None: " perhaps emulated"}  # by whether the processor has bfloat16
+PROCESSOR = {True: "computes in", False: "emulates", None: "computes in or emulates"}
 
 
 def equality_text() -> str:
@@ -135,20 +140,27 @@ def metrics_text() -> str:
 
 def precision_text() -> str:
     """Return the table of what bfloat16 gains and costs."""
-    found = _models("speed", "precision")
-    header = ("Model", "Inference", "Training step", "mAP, float32", "mAP, bfloat16 minus float32")
-    rows = tuple(
-        (
-            MODELS[name].title,
-            _ratio(one["gain"]["inference"]),
-            _ratio(one["gain"]["training_step"]),
-            f"{statistics.fmean(one['cost']['map']['fp32']):.2f}",
-            f"{one['cost']['difference']:+.2f} ± {one['cost']['half_width_95']:.2f}",
-        )
-        for name, one in found.items()
-    )
-    caption = "bfloat16 over float32, native engine (CPU with AVX512-BF16; mAP of small models on SYNTHETIC data)"
-    return render(TextTable(caption, header, rows, (PRECISION_NOTE,)), "markdown").rstrip()
+    reports = [_read(path) for path in sorted((_reference() / "speed").glob("precision*.json"))]
+    found = {name: (one, report) for report in reports for name, one in report["models"].items()}
+    header = ("Model", "Times as fast: inference", "Training step", "Seeds", "mAP, float32", "bfloat16 minus float32")
+    rows = tuple((MODELS[n].title, *_gains(*found[n]), *_costs(found[n][0]["cost"])) for n in MODELS if n in found)
+    caption = "bfloat16 against float32, native engine on a CPU (mAP in % of small models on SYNTHETIC data)"
+    processors = {f"{one['cpu']} {PROCESSOR[one.get('native_bfloat16')]} bfloat16." for one in reports}
+    return render(TextTable(caption, header, rows, (PRECISION_NOTE, *sorted(processors))), "markdown").rstrip()
+
+
+def _gains(found: Json, report: Json) -> tuple[str, str]:
+    if found["gain"] is None:
+        return "not timed", "not timed"
+    mark = PRECISION_MARK[report.get("native_bfloat16")]
+    return _ratio(found["gain"]["inference"]) + mark, _ratio(found["gain"]["training_step"]) + mark
+
+
+def _costs(cost: Json | None) -> tuple[str, str, str]:
+    if cost is None:
+        return "0", "not run", "not run"
+    maps = cost["map"]["fp32"]
+    return f"{len(maps)}", f"{statistics.fmean(maps):.2f}", f"{cost['difference']:+.2f} ± {cost['half_width_95']:.2f}"
 
 
 def _models(folder: str, kind: str) -> dict[str, Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,10 +111,28 @@ def test_scoring_is_told_by_size_and_a_difference_is_not_hidden(reference: Path)
     ]
 
 
-def test_precision_tells_gain_and_cost(reference: Path) -> None:
-    timing = {"speedup": 1.9, "speedup_range": [1.8, 2.0]}
-    cost = {"map": {"fp32": [80.0, 82.0], "bf16": [80.5, 81.0]}, "difference": -0.25, "half_width_95": 0.75}
-    found = {"gain": {"inference": timing, "training_step": timing}, "cost": cost}
-    (reference / "speed" / "precision.json").write_text(json.dumps({"models": {"temporalmaxer": found}}))
-    row = "| TemporalMaxer | 1.90 (1.80 to 2.00) | 1.90 (1.80 to 2.00) | 81.00 | -0.25 ± 0.75 |"
-    assert row in precision_text().splitlines()
+TIMING = {"speedup": 1.9, "speedup_range": [1.8, 2.0]}
+GAIN = {"inference": TIMING, "training_step": TIMING}
+COST = {"map": {"fp32": [80.0, 82.0], "bf16": [80.5, 81.0]}, "difference": -0.25, "half_width_95": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("native", "gain", "cost", "cells"),
+    [
+        (True, GAIN, COST, "1.90 (1.80 to 2.00) | 1.90 (1.80 to 2.00) | 2 | 81.00 | -0.25 ± 0.75"),
+        (
+            False, GAIN, None,
+            "1.90 (1.80 to 2.00) emulated | 1.90 (1.80 to 2.00) emulated | 0 | not run | not run",
+        ),
+        (None, GAIN, None, "1.90 (1.80 to 2.00) perhaps emulated"),
+        (False, None, COST, "not timed | not timed | 2 | 81.00 | -0.25 ± 0.75"),
+    ],
+)  # fmt: skip
+def test_precision_tells_cost_and_only_a_real_gain(
+    reference: Path, native: bool | None, gain: Any, cost: Any, cells: str
+) -> None:
+    report = {"cpu": "Zen 9", "native_bfloat16": native, "models": {"temporalmaxer": {"gain": gain, "cost": cost}}}
+    (reference / "speed" / "precision.json").write_text(json.dumps(report))
+    text = precision_text()
+    assert f"| TemporalMaxer | {cells}" in text
+    assert ("Zen 9 computes in bfloat16." in text) == (native is True)
