@@ -43,8 +43,10 @@ def main() -> None:
     options = _parse()
     if options.threads:
         torch.set_num_threads(options.threads)
-    report = describe_run((), Path(), 0)
-    report |= {"schema": "tal-repro/bench-precision/1", "native_bfloat16": has_native_bfloat16("cpu")}
+    report, native = describe_run((), Path(), 0), has_native_bfloat16("cpu")
+    report |= {"schema": "tal-repro/bench-precision/1", "native_bfloat16": native}
+    if native is False and options.only != "cost":
+        print("this processor emulates bfloat16: what is timed is no gain; try --only cost", file=sys.stderr)
     report |= {"synthetic": True, "data": repr(SYNTHETIC), "models": {}}
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:

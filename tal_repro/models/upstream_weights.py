@@ -104,14 +104,15 @@ def load(model: Localizer, state: Mapping[str, Any]) -> None:
     Raises InputError for a missing, surplus or mis-shaped key, and for one that holds no finite real numbers.
     """
     weights = select_state(state)
+    module: Any = model
+    most = sum(parameter.numel() for parameter in module.parameters())
     for name, value in weights.items():
-        _check_values(name, value)
+        _check_values(name, value, most)
     if model.name == "tadtr":
         from tal_repro.models import tadtr_weights
 
         tadtr_weights.load(cast("TadTR", model), weights)
         return
-    module: Any = model
     own = dict(module.named_parameters())
     found: dict[str, str] = {}
     for name in weights:
@@ -135,7 +136,9 @@ def _remedy(model: str) -> str:
     return f"give a checkpoint of {model} built with the same recipe"
 
 
-def _check_values(name: str, value: Tensor) -> None:
+def _check_values(name: str, value: Tensor, most: int) -> None:
+    if value.numel() > most:  # before they are looked at: a file of a few bytes can claim any number of them
+        raise InputError(f"{name!r} has shape {tuple(value.shape)}, more than the whole model", "checkpoint")
     if value.dtype not in REAL or value.layout != torch.strided or value.is_meta:
         kind = "without content" if value.is_meta else str(value.layout).removeprefix("torch.")
         raise InputError(

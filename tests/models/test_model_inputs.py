@@ -74,6 +74,20 @@ def test_autocast_takes_features_of_any_kind_and_gives_float32(model: Any, kind:
     assert raw_types(outputs) == {torch.float32}
 
 
+def test_autocast_trains_to_about_the_same_gradients(model: Any) -> None:
+    target = [{"segments": torch.tensor([[3.0, 9.5]]), "labels": torch.tensor([4])}] * 2
+    norms = []
+    for narrow in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            outputs = model(FEATURES, LENGTHS)
+        model.loss(outputs, target)["total"].backward()
+        grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        assert {grad.dtype for grad in grads} == {torch.float32}
+        norms.append(torch.nn.utils.get_total_norm(grads))
+    assert abs(norms[1] / norms[0] - 1) < 0.05
+
+
 @pytest.mark.parametrize(("kind", "wide"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)])
 def test_weights_of_another_kind_take_their_features(model: Any, kind: torch.dtype, wide: torch.dtype) -> None:
     with torch.no_grad():
@@ -215,6 +229,7 @@ def upstream_state(model: Any) -> dict[str, Any]:
         (lambda value: value.to(torch.int8), r"is torch\.int8"),
         (lambda value: value.to("meta"), "without content"),
         (lambda value: value.to_sparse(), "sparse_coo"),
+        (lambda value: value.flatten()[:1].expand(10**14), r"shape \(100000000000000,\), more than the whole model"),
     ],
 )
 def test_a_checkpoint_is_loaded_whole_or_not_at_all(model: Any, spoil: Any, words: str) -> None:
