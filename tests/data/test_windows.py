@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +14,12 @@ from tal_repro.data.dataset import Video
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
 from tal_repro.data.windows import cut_windows, tadtr_steps, training_windows, window_bounds
+from tal_repro.engines.upstream.checkout import checkout_folder
+from tal_repro.models.registry import model_entry
 
 from .conftest import TADTR_INFO, TADTR_JSON
 
-UPSTREAM = Path(__file__).parents[2] / "third_party" / "TadTR" / "datasets" / "data_utils.py"
+UPSTREAM = checkout_folder(model_entry("tadtr")) / "datasets" / "data_utils.py"
 
 
 def video(steps, segments=(), labels=None, stride=8):

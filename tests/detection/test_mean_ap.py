@@ -8,7 +8,6 @@ import io
 import json
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,9 +17,11 @@ from tal_repro.detection.bootstrap import bootstrap_averages, bootstrap_interval
 from tal_repro.detection.errors_tide import TYPES, error_types
 from tal_repro.detection.matching import match
 from tal_repro.detection.mean_ap import THUMOS14_TIOUS, mean_average_precision, recall_at
+from tal_repro.engines.upstream.checkout import checkout_folder
+from tal_repro.models.registry import model_entry
 from tests.detection.scalar_oracles import scalar_ap, segment_tiou
 
-THIRD_PARTY = Path(__file__).parents[2] / "third_party"
+AF, TADTR = (checkout_folder(model_entry(name)) for name in ("actionformer", "tadtr"))
 
 
 def table(*rows):
@@ -220,7 +221,7 @@ def upstream_numpy(monkeypatch):
 
 def _module(name, path, monkeypatch, package=None):
     if not path.is_file():
-        pytest.fail(f"{path} is not there: run `make submodules`")
+        pytest.fail(f"{path} is not there: run `make submodules`, or set TAL_REPRO_THIRD_PARTY")
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, name, module)
@@ -232,7 +233,7 @@ def _module(name, path, monkeypatch, package=None):
 @pytest.mark.parametrize("seed", range(3))
 def test_actionformers_evaluator_agrees(seed, tmp_path, monkeypatch, upstream_numpy) -> None:
     joblib = pytest.importorskip("joblib", reason="pip install the upstream extra to run it")
-    metrics = _module("af_metrics", THIRD_PARTY / "ActionFormer" / "libs" / "utils" / "metrics.py", monkeypatch)
+    metrics = _module("af_metrics", AF / "libs" / "utils" / "metrics.py", monkeypatch)
     found, truth = random_tables(seed, classes=4)
     names = sorted(set(truth.label))
     database = {
@@ -270,12 +271,10 @@ def test_actionformers_evaluator_agrees(seed, tmp_path, monkeypatch, upstream_nu
 def test_tadtrs_evaluator_agrees(seed, monkeypatch, upstream_numpy) -> None:
     pytest.importorskip("joblib", reason="pip install the upstream extra to run it")
     package = types.ModuleType("Evaluation")
-    package.__path__ = [str(THIRD_PARTY / "TadTR" / "Evaluation")]
+    package.__path__ = [str(TADTR / "Evaluation")]
     monkeypatch.setitem(sys.modules, "Evaluation", package)
-    _module("Evaluation.utils", THIRD_PARTY / "TadTR" / "Evaluation" / "utils.py", monkeypatch)
-    theirs = _module(
-        "Evaluation.eval_detection", THIRD_PARTY / "TadTR" / "Evaluation" / "eval_detection.py", monkeypatch
-    )
+    _module("Evaluation.utils", TADTR / "Evaluation" / "utils.py", monkeypatch)
+    theirs = _module("Evaluation.eval_detection", TADTR / "Evaluation" / "eval_detection.py", monkeypatch)
     found, truth = random_tables(seed)
     ours = mean_average_precision(found, truth)
     renamed = {"video_id": "video-id", "start_s": "t-start", "end_s": "t-end"}
