@@ -145,7 +145,9 @@ def precision_text() -> str:
     header = ("Model", "Times as fast: inference", "Training step", "Seeds", "mAP, float32", "bfloat16 minus float32")
     rows = tuple((MODELS[n].title, *_gains(*found[n]), *_costs(found[n][0]["cost"])) for n in MODELS if n in found)
     caption = "bfloat16 against float32, native engine on a CPU (mAP in % of small models on SYNTHETIC data)"
-    processors = {f"{one['cpu']} {PROCESSOR[one.get('native_bfloat16')]} bfloat16." for one in reports}
+    processors = {
+        f"The {one['cpu']} of these runs {PROCESSOR[one.get('native_bfloat16')]} bfloat16." for one in reports
+    }
     return render(TextTable(caption, header, rows, (PRECISION_NOTE, *sorted(processors))), "markdown").rstrip()
 
 
