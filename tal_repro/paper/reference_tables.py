@@ -55,7 +55,7 @@ PROCESSOR = {True: "computes in", False: "emulates", None: "computes in or emula
 def equality_text() -> str:
     """Return the table of full-size parity: the worst row of every check, beside its limit."""
     header = ("Model", *(name.capitalize() for name in CHECKS), "Authors' commit")
-    reports = {name: _read(_reference() / "parity" / f"{name}.json") for name in MODELS}
+    reports = {name: read_report(reference_folder() / "parity" / f"{name}.json") for name in MODELS}
     rows = tuple(
         (MODELS[name].title, *(_worst(report["rows"], check) for check in CHECKS), _commit(report, name))
         for name, report in reports.items()
@@ -66,7 +66,7 @@ def equality_text() -> str:
 
 def speed_text() -> str:
     """Return the table of native speed over the authors' code, measured in turn in one process."""
-    reports = [_read(path) for path in sorted((_reference() / "speed").glob("models*.json"))]
+    reports = [read_report(path) for path in sorted((reference_folder() / "speed").glob("models*.json"))]
     timed = {name: (found, report) for report in reports for name, found in report["models"].items()}
     header = ("Model", *(label.capitalize() for label in TIMED.values()), "GEMM peak reached", "Step spent on products")
     rows = tuple(
@@ -76,7 +76,8 @@ def speed_text() -> str:
     )
     threads = "/".join(str(number) for number in sorted({report["threads"] for report in reports}))
     caption = f"Times as fast as the authors' code (CPU, {threads} threads, synthetic features)"
-    return render(TextTable(caption, header, rows, (SPEED_NOTE,)), "markdown").rstrip()
+    processors = tuple(_processor(report) for report in reports)
+    return render(TextTable(caption, header, rows, (SPEED_NOTE, *processors)), "markdown").rstrip()
 
 
 def epoch_text() -> str:
@@ -121,7 +122,7 @@ def same_map_text() -> str:
 
 def metrics_text() -> str:
     """Return the table of what scoring detections takes, ours beside ActionFormer's evaluator."""
-    rows = [row for row in _read(_reference() / "speed" / "detection.json")["rows"] if "per_video" in row]
+    rows = [row for row in read_report(reference_folder() / "speed" / "detection.json")["rows"] if "per_video" in row]
     header = ("Detections a video", "Authors' evaluator", "Native", "Times as fast", "Rounds", "Equal")
     cells = tuple(
         (
@@ -140,7 +141,7 @@ def metrics_text() -> str:
 
 def precision_text() -> str:
     """Return the table of what bfloat16 gains and costs."""
-    reports = [_read(path) for path in sorted((_reference() / "speed").glob("precision*.json"))]
+    reports = [read_report(path) for path in sorted((reference_folder() / "speed").glob("precision*.json"))]
     found = {name: (one, report) for report in reports for name, one in report["models"].items()}
     header = ("Model", "Times as fast: inference", "Training step", "Seeds", "mAP, float32", "bfloat16 minus float32")
     rows = tuple((MODELS[n].title, *_gains(*found[n]), *_costs(found[n][0]["cost"])) for n in MODELS if n in found)
@@ -165,9 +166,16 @@ def _costs(cost: Json | None) -> tuple[str, str, str]:
     return f"{len(maps)}", f"{statistics.fmean(maps):.2f}", f"{cost['difference']:+.2f} ± {cost['half_width_95']:.2f}"
 
 
+def _processor(report: Json) -> str:
+    """Say where a report was made: reports of one kind may come from unlike machines."""
+    names = ", ".join(MODELS[name].title for name in MODELS if name in report["models"])
+    vectors = f" ({report['cpu_capability']})" if "cpu_capability" in report else ""
+    return f"{names}: {report['cpu']}{vectors}, which multiplies at {report['gemm_peak_gflops']:.0f} GFLOP/s."
+
+
 def _models(folder: str, kind: str) -> dict[str, Json]:
     """Return what the reports of one kind hold, by model, in the study's order."""
-    reports = [_read(path) for path in sorted((_reference() / folder).glob(f"{kind}*.json"))]
+    reports = [read_report(path) for path in sorted((reference_folder() / folder).glob(f"{kind}*.json"))]
     found = {name: one for report in reports for name, one in report["models"].items()}
     return {name: found[name] for name in MODELS if name in found}
 
@@ -205,11 +213,13 @@ def _commit(report: Json, name: str) -> str:
     return f"`{report['upstream'][name]['commit'][:8]}`"
 
 
-def _reference() -> Path:
+def reference_folder() -> Path:
+    """Return the folder of what was measured for the kit."""
     return published_folder().parent / "reference"
 
 
-def _read(path: Path) -> Json:
+def read_report(path: Path) -> Json:
+    """Return a report of `results/reference`; raise InputError for one that is missing or no JSON."""
     try:
         found: Json = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -23,7 +23,7 @@ from tal_repro.paper.reference_tables import (
 
 @pytest.fixture
 def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(reference_tables, "_reference", lambda: tmp_path)
+    monkeypatch.setattr(reference_tables, "reference_folder", lambda: tmp_path)
     (tmp_path / "parity").mkdir()
     (tmp_path / "speed").mkdir()
     for name in MODELS:
@@ -60,12 +60,15 @@ def test_speed_joins_the_reports_and_tells_what_was_not_timed(reference: Path) -
         "training_profile": {"matrix products and convolutions": 0.875},
     }
     for name, threads in (("tridet", 1), ("tadtr", 2)):
-        report = {"threads": threads, "gemm_peak_gflops": 80.0, "models": {name: found}}
+        report = {"threads": threads, "cpu": "A CPU", "gemm_peak_gflops": 80.0, "models": {name: found}}
+        report |= {"cpu_capability": "AVX2"} if threads == 2 else {}
         (reference / "speed" / f"models-{name}.json").write_text(json.dumps(report))
     text = speed_text()
     assert "CPU, 1/2 threads" in text
     rows = [line for line in text.splitlines() if line.startswith("| T")]
     assert [row.split(" | ")[0] for row in rows] == ["| TadTR", "| TriDet"]
+    assert "- TadTR: A CPU (AVX2), which multiplies at 80 GFLOP/s." in text
+    assert "- TriDet: A CPU, which multiplies at 80 GFLOP/s." in text
     assert rows[1] == "| TriDet | 1.50 (1.25 to 1.75) | not timed | not timed | not timed | 75% (50%) | 88% |"
 
 

@@ -22,12 +22,13 @@ from tal_repro.paper.reference_tables import (
 from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
 from tal_repro.paper.report.walkthrough import classes_text, steps_text
 from tal_repro.paper.runs import NO_RUNS
+from tal_repro.paper.step_tables import steps_waited_text
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
 from tal_repro.paper.verdicts import Verdict, judge_all
 from tal_repro.record import write_whole
 
-DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md")
+DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/measuring.md")
 REMEDY = "write them again: tal-repro report --docs"
 
 
@@ -72,6 +73,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "same_map": same_map_text,
     "metrics": metrics_text,
     "precision": precision_text,
+    "steps_waited": steps_waited_text,
     "experiments": experiments_text,
     "artifact": artifact_text,
 }
