@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from tal_repro.errors import InputError
+from tal_repro.measure.memory import is_out_of_memory, memory_guard
 from tal_repro.models import build, model_entry
 from tal_repro.models.recipes import PyramidRecipe, Recipe, with_overrides
 
@@ -129,12 +130,18 @@ def _count(
 ) -> tuple[int, tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
     detector = _build(model, recipe)
     detector.upstream_form(upstream_form)
-    features = torch.zeros(1, recipe.feature_dim, length)
     # upstream's RoIAlign is a compiled operator that fvcore does not see
     handlers = {} if upstream_form else {"aten::embedding_bag": _weighted_rows_macs}
-    macs, by_operator, unsupported = count_module(
-        _Inference(detector, length, upstream_form), features, handlers=handlers
-    )
+    inference = _Inference(detector, length, upstream_form)
+    try:
+        with memory_guard():
+            features = torch.zeros(1, recipe.feature_dim, length)
+            macs, by_operator, unsupported = count_module(inference, features, handlers=handlers)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        what = f"counting {model} at {length} feature steps takes more memory than there is"
+        raise InputError(what, remedy="count a shorter input, or use a machine with more memory") from None
     return macs, tuple(by_operator.items()), tuple(unsupported.items())
 
 

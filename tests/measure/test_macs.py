@@ -114,6 +114,12 @@ def test_bad_input_is_named(arguments: tuple[object, ...], words: str) -> None:
         count_macs(*arguments)  # type: ignore[arg-type]
 
 
+def test_a_length_beyond_the_memory_is_refused_and_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tal_repro.measure.memory.available_mib", lambda: 200.0)
+    with pytest.raises(InputError, match="temporalmaxer at 200000 feature steps takes more memory than there is"):
+        count_macs("temporalmaxer", 200_000)  # features alone: 1.6 GB
+
+
 @pytest.mark.parametrize(
     ("model", "per_step", "constant"),
     [("temporalmaxer", 10_195_872, 0), ("tridet", 18_967_658.75, 3_584), ("actionformer", 19_544_400, 0)],
