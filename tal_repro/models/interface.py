@@ -40,7 +40,10 @@ class Localizer(Protocol):
         """Return the hyper-parameters the model was built with."""
 
     def __call__(self, features: Tensor, lengths: Tensor) -> Any:
-        """Map features [B, C, T] (float) and lengths [B] (long) to raw outputs; ValueError on a bad shape or NaN."""
+        """Map features [B, C, T] (float) and lengths [B] (long) to raw outputs; ValueError on a bad shape or NaN.
+
+        Whatever the arithmetic inside (autocast, half-precision weights), outputs are float32 or wider.
+        """
 
     def loss(self, outputs: Any, targets: list[Target]) -> dict[str, Tensor]:
         """Return named losses and their weighted sum under `total`."""

@@ -103,7 +103,7 @@ class TadTR(nn.Module):
         channels, dtype = self.recipe.feature_dim, self.input_projection.weight.dtype
         numbers = check_features(features, lengths, channels, self.name, dtype)
         total = features.shape[2]
-        if not self.mask_padding and min(numbers) < total:  # the tail counts as video: it has to be finite too
+        if min(numbers) < total:  # the tail counts as video, and masked it is seen by the norm: it has to be finite too
             check_features(features, torch.full_like(lengths, total), channels, self.name, dtype)
         lengths = lengths.to(features.device)
         valid = lengths if self.mask_padding else torch.full_like(lengths, total)

@@ -148,9 +148,12 @@ def test_decode_ranks_pairs_of_query_and_class() -> None:
         (lambda f, n: (f.index_fill(2, torch.tensor([18]), math.inf), n - 9), "not finite, first at step 18"),
     ],
 )
-def test_bad_features_are_named(change: object, words: str) -> None:
+@pytest.mark.parametrize("masked", [False, True])
+def test_bad_features_are_named(change: object, words: str, masked: bool) -> None:
+    model = small()
+    model.mask_padding = masked
     with pytest.raises(ValueError, match=words):
-        small()(*change(*batch()))  # type: ignore[operator]
+        model(*change(*batch()))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
