@@ -212,7 +212,7 @@ def fit(
     target = np.log2(values) if chosen.log2_space else values
     w = _weights(chosen, weights, values, sigma, n, order, x)
     batch = varpro.make_batch(chosen, t, target, w)
-    solution = varpro.solve(batch, starts)
+    solution = varpro.finish(batch, varpro.solve(batch, starts))
     if weights == "soft-l1":
         batch, solution = soft_l1_weights(batch, solution)
     theta, beta, t_last = solution.theta[0], solution.beta[0], float(batch.t_last[0])
@@ -244,6 +244,7 @@ def _options(family: Family, starts: int, x0: float, theta: Array, t_last: float
         "max_iterations": varpro.MAX_ITERATIONS,
         "cost_tolerance": varpro.COST_TOLERANCE,
         "difference_step": varpro.STEP,
+        "finishing": {"max_iterations": varpro.FINISHING_ITERATIONS, "difference_step": varpro.FINISHING_STEP},
         "weights": weights,
         "shrinkage_dof": PRIOR_DOF if weights == "se2" else None,
         "x0": x0,

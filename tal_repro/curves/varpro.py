@@ -17,6 +17,8 @@ from tal_repro.curves.family import Array, Family, linear_box
 
 MAX_ITERATIONS = 120
 STEP = 3e-6  # central difference in internal coordinates, which are all of order one
+# Along a flat valley the search above ends wherever rounding has led it. A wider difference sees the slope there.
+FINISHING_ITERATIONS, FINISHING_STEP = 1000, 3e-5
 COST_TOLERANCE = 1e-13
 VANISHED = 1e-60  # a column (or its scaled square) below this carries no information
 RANKING_BINS = 64  # starts are ranked on at most so many points
@@ -141,14 +143,14 @@ def _into_box(beta: Array, columns: Array, target: Array, low: Array, high: Arra
     return result
 
 
-def _jacobian(batch: Batch, theta: Array) -> Array:
+def _jacobian(batch: Batch, theta: Array, width: float) -> Array:
     """Return d residual / d theta [B, n, q] by central differences of the projected residual."""
     size, q = theta.shape
-    shifts = np.concatenate([np.eye(q), -np.eye(q)]) * STEP
+    shifts = np.concatenate([np.eye(q), -np.eye(q)]) * width
     moved = (theta[None] + shifts[:, None]).reshape(-1, q)
     residuals, _ = project(batch.take(np.tile(np.arange(size), 2 * q)), moved)
     residuals = residuals.reshape(2, q, size, -1)
-    return np.moveaxis((residuals[0] - residuals[1]) / (2 * STEP), 0, -1)
+    return np.moveaxis((residuals[0] - residuals[1]) / (2 * width), 0, -1)
 
 
 def _step(jacobian: Array, residual: Array, damping: Array, free: NDArray[np.bool_]) -> Array:
@@ -162,7 +164,7 @@ def _step(jacobian: Array, residual: Array, damping: Array, free: NDArray[np.boo
     return -np.linalg.solve(hessian + (damping[:, None] * floor)[:, None, :] * eye, gradient[..., None])[..., 0]
 
 
-def polish(batch: Batch, theta: Array, iterations: int = MAX_ITERATIONS) -> Solution:
+def polish(batch: Batch, theta: Array, iterations: int = MAX_ITERATIONS, difference: float = STEP) -> Solution:
     """Minimise every problem of the batch from theta [B, q] by projected Levenberg-Marquardt."""
     theta = np.clip(theta, batch.low, batch.high)
     residual, beta = project(batch, theta)
@@ -176,7 +178,7 @@ def polish(batch: Batch, theta: Array, iterations: int = MAX_ITERATIONS) -> Solu
         if not len(live):
             break
         part, here = batch.take(live), theta[live]
-        jacobian = _jacobian(part, here)
+        jacobian = _jacobian(part, here, difference)
         gradient = np.einsum("bnq,bn->bq", jacobian, residual[live])
         free = ~(((here <= part.low) & (gradient > 0)) | ((here >= part.high) & (gradient < 0)))
         step = np.clip(_step(jacobian, residual[live], damping[live], free), -2.0, 2.0)
@@ -194,6 +196,14 @@ def polish(batch: Batch, theta: Array, iterations: int = MAX_ITERATIONS) -> Solu
         residual[won], cost[won] = new_residual[better], new_cost[better]
         converged[live] = (still & (better | (damping[live] > 1.0))) | (damping[live] >= 1e12)
     return Solution(theta, beta, cost, converged)
+
+
+def finish(batch: Batch, found: Solution) -> Solution:
+    """Go on from where a search ran out of iterations, so that the optimum does not hang on the machine's rounding."""
+    if found.converged.all():
+        return found
+    further = polish(batch, found.theta, FINISHING_ITERATIONS, FINISHING_STEP)
+    return further if (further.cost <= found.cost).all() else found
 
 
 def _grid(family: Family) -> Array:

@@ -199,3 +199,13 @@ def test_many_points_are_searched_in_bins_and_polished_in_full():
     for column in (np.ones_like(x), np.exp(-b * x), x * np.exp(-b * x)):
         assert abs(found.residuals @ column) < 1e-5 * np.linalg.norm(column) * np.sqrt(found.rss)
     assert "joined" in found.held_out.text and found.held_out.rmse < 1.0
+
+
+@pytest.mark.parametrize("ulps", [-4, -3, 0, 1, 3])
+def test_a_flat_valley_is_followed_to_its_end(ulps: int) -> None:
+    """TadTR's first six points fix b g only; what is printed must not hang on a processor's rounding."""
+    mean_ap = np.array([4.378, 12.358, 19.840, 22.214, 27.146, 35.020]) * (1 + ulps * np.finfo(float).eps)
+    found = fit("5pl", [1, 2, 3, 4, 5, 10], mean_ap)
+    assert found.converged
+    assert found.params["A"] == pytest.approx(76.865, abs=3e-4)
+    assert found.params["low"] == pytest.approx(4.378, abs=3e-6)

@@ -135,7 +135,7 @@ def _logistic_parameter(name: str) -> Callable[[Table], Derivation]:
             readings = () if found.unidentified else (Reading("5PL fit", parameters[name]),)
             return Derivation(readings, (_part(table),), told)
         told = (
-            f"the least-squares optimum on {found.n} points has {name} = {parameters[name]:.4f} "
+            f"the least-squares optimum on {found.n} points has {name} = {parameters[name]:.5g} "
             f"({found.k} parameters, {found.dof} degree of freedom)"
         )
         return Derivation((Reading("5PL fit", parameters[name]),), (_part(table),), told)
