@@ -7,11 +7,8 @@ Without an engine that pulls: .ci/image_build.sh install && .ci/image_build.sh b
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +20,10 @@ from tal_repro.engines.registry import patch_hash
 from tal_repro.models.registry import MODELS
 from tal_repro.record import RunStore
 from tal_repro.study import load_study
+from tests.image.conftest import CALLER, ENGINE, ROOT, ended, image_name, skip_without
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1800)]
-ROOT = Path(__file__).resolve().parents[2]
-ENGINE = [os.environ.get("RUNTIME", "docker"), *shlex.split(os.environ.get("ENGINE_ARGS", ""))]
-IMAGE = f"localhost/tal-repro-kit:{__version__}-cpu"
-# Root runs as somebody else, because root would own and may write everything anyway.
-CALLER = (os.getuid(), os.getgid()) if os.getuid() else (4321, 4321)
+IMAGE = image_name("kit")
 DEMO = ("demo", "--only", "model=tadtr")
 LOOK = """
 import json, os, pathlib, socket
@@ -54,41 +48,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module", autouse=True)
 def image() -> None:
-    how = "make image TORCH=cpu RUNTIME=podman, then RUNTIME=podman (CONTRIBUTING.md; without a registry: .ci/run)"
-    try:
-        found = subprocess.run([*ENGINE, "image", "inspect", IMAGE], capture_output=True, check=False)
-    except OSError:
-        pytest.skip(f"{ENGINE[0]} is not installed: {how}")
-    if found.returncode:
-        pytest.skip(f"no image {IMAGE}: {how}")
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start docker/kit.sh with folders of its own, as the caller."""
-    for name in ("results", "data"):
-        (tmp_path / name).mkdir()
-        os.chown(tmp_path / name, *CALLER)
-    name = f"tal-repro-test-{os.getpid()}"
-    as_caller = f"{os.environ.get('RUN_ARGS', '')} --user {CALLER[0]}:{CALLER[1]}"
-
-    def start(*words: str, run_args: str = "", named: bool = False) -> subprocess.Popen[str]:
-        settings = {"RESULTS_DIR": str(tmp_path / "results"), "DATA_DIR": str(tmp_path / "data"), "TORCH": "cpu"}
-        settings |= {"RUN_ARGS": f"{as_caller} {run_args}"} | ({"NAME": name} if named else {})
-        return subprocess.Popen(
-            [str(ROOT / "docker" / "kit.sh"), "--", *words],
-            env={**os.environ, **settings}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
-
-    start.name = name  # type: ignore[attr-defined]
-    yield start
-    subprocess.run([*ENGINE, "rm", "--force", name], capture_output=True, check=False)
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, said = process.communicate(timeout=900)
-    return process.returncode, out, said
+    skip_without("kit")
 
 
 def done(results: Path) -> dict[str, float]:
