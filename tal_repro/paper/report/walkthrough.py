@@ -52,7 +52,7 @@ def steps() -> list[Step]:
             f"{GB_BUILDING} GB free, {GB_BUILT} GB stay", "allowance",
         ),
         Step("doctor, plan", "make doctor plan", False, 1.0, "-", "allowance"),
-        Step("image with the authors' code", "make image TARGET=upstream", False, 1.0, "0.1 GB", "allowance"),
+        Step("image with the authors' code", "make image TARGET=upstream", False, 1.0, "20 MB", "allowance"),
         Step(
             "data, both layouts", "make data", True, transfer_minutes(data_gib) + UNPACK_MINUTES,
             f"{ARCHIVE_BESIDE * data_gib:.0f} GiB free, {data_gib:.1f} GiB stay", "size and link",
