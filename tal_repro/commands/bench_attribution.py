@@ -18,16 +18,20 @@ def attribute_training(model: str, data_dir: Path, overrides: dict[str, Any], de
     from tal_repro.commands.train import plan
     from tal_repro.engines.adapter import RunContext
     from tal_repro.engines.native.attribution import attribute_steps
+    from tal_repro.engines.native.freed_memory import keep_freed_memory
     from tal_repro.engines.native.trainer import Diverged
     from tal_repro.record import RunStore
 
     spec = plan(model, data_dir, "native", 100.0, 0, overrides)
     with tempfile.TemporaryDirectory() as folder:
         writer = RunStore(folder).writer(spec)
+        keep_freed_memory()  # as the executors do for a training, whose steps these are
         try:
             return attribute_steps(RunContext(spec=spec, record=writer, data_dir=data_dir, device=device), steps)
         except Diverged as error:
             raise InputError(f"the training diverges ({error})", "--set", "choose other values") from None
+        finally:
+            keep_freed_memory(False)
 
 
 def attribute_upstream(
