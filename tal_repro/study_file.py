@@ -33,7 +33,10 @@ class Table:
         return default
 
     def text(self, key: str, default: Any = _REQUIRED) -> str:
-        return str(self._typed(key, default, str, "text"))
+        value = str(self._typed(key, default, str, "text"))
+        if not value.isprintable():  # it is shown on terminals
+            raise self.error(key, value, "use one line without control characters")
+        return value
 
     def flag(self, key: str, default: bool) -> bool:
         return bool(self._typed(key, default, bool, "true or false"))
@@ -133,13 +136,19 @@ class Table:
 def read_table(path: Path) -> Table:
     """Parse a study file; raise InputError naming file and line."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        if path.exists() and not path.is_file():
+            raise InputError("not a file", path, "give the path of a .toml file")
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
             raise InputError(f"larger than {_MAX_BYTES} bytes: not a study file", path)
-        return Table(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return Table(tomllib.loads(content.decode("utf-8")), str(path))
     except OSError as error:
         remedy = "check the path, or name a shipped study (--study demo)"
         raise InputError(f"cannot be read ({error.strerror})", path, remedy) from None
     except UnicodeDecodeError:
         raise InputError("not UTF-8 text", path) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number or a nesting that this Python refuses to read
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"not TOML: {error}", path) from None

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = [*sorted((ROOT / "tal_repro").rglob("*.py")), *sorted((ROOT / "env").glob("*.py"))]
+FOLDERS = ("tal_repro", "env", "docker", "benchmarks")
+SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 DOCUMENT = ROOT / "docs" / "security.md"
 SURFACES = (
     "Archives of data", "Downloads", "Archives of runs", "Checkpoints", "Features", "Annotations and detections",

@@ -151,6 +151,30 @@ def test_a_study_that_is_no_text_or_far_too_long_is_refused(tmp_path: Path) -> N
     path.write_bytes(b"#" * (2 << 20))
     with pytest.raises(InputError, match="not a study file"):
         load_study(str(path))
+    endless = tmp_path / "endless.toml"
+    endless.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="not a file"):
+        load_study(str(endless))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"x = {'[' * 5000}{']' * 5000}", "not TOML: maximum recursion"),
+        (f"x = {'9' * 5000}", "not TOML: Exceeds the limit"),
+        ("x = ", "not TOML: Invalid value"),
+        (r'name = "a\u001b[2J"', r"name = [^\n]*\n  remedy: use one line without control characters"),
+        ('name = "a\\nb"', r"name = [^\n]*\n  remedy: use one line without control characters"),
+    ],
+    ids=["nested", "digits", "broken", "escape", "lines"],
+)
+def test_hostile_lines_of_a_study_are_told(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "study.toml"
+    head = HEAD.replace('name = "mine"\n', "", 1) if line.startswith("name") else HEAD
+    path.write_text(f"{line}\n{head}{SWEEP}")
+    with pytest.raises(InputError, match=message) as told:
+        load_study(str(path))
+    assert "\x1b" not in str(told.value)
 
 
 SYNTHETIC = HEAD + "synthesis = { videos = 8, test = 4, feature_dim = 16, classes = 3, seconds = [20, 30] }\n"
