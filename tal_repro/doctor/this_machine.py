@@ -166,14 +166,17 @@ def _checkout(model: str) -> Status:
 
 
 def copy_files(model: str) -> dict[str, str]:
-    """Return the state of each patched file in a model's prepared copy ({} where there is no copy)."""
+    """Return the state of each patched file, and of each changed one, in a model's copy ({} where there is none)."""
     from tal_repro.engines.registry import PATCHES
-    from tal_repro.engines.upstream.checkout import MARK, prepared_folder
+    from tal_repro.engines.upstream.checkout import MARK, changed_files, prepared_folder
     from tal_repro.engines.upstream.patches import file_states, model_patches
     from tal_repro.models.registry import model_entry
 
     folder = prepared_folder(model_entry(model))
-    return file_states(folder, model_patches(PATCHES / model)) if (folder / MARK).is_file() else {}
+    if not (folder / MARK).is_file():
+        return {}
+    states: dict[str, str] = dict.fromkeys(changed_files(folder), "changed")
+    return states | file_states(folder, model_patches(PATCHES / model))
 
 
 def _read(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -81,7 +82,33 @@ def prepare(model: str, out: Path | None = None) -> Path:
 
 
 def _ready(target: Path, patches: Sequence[Patch]) -> bool:
-    return (target / MARK).is_file() and set(file_states(target, patches).values()) <= {"patched"}
+    """Tell whether a copy is as it was made: patched, and every other file of the authors' unchanged too."""
+    patched = (target / MARK).is_file() and set(file_states(target, patches).values()) <= {"patched"}
+    return patched and not changed_files(target)
+
+
+def changed_files(copy: Path) -> list[str]:
+    """Return the files of a patched copy that are not as they were put there (its mark, where that says nothing)."""
+    try:
+        recorded = json.loads((copy / MARK).read_text(encoding="utf-8"))["files"]
+        return [name for name, digest in recorded.items() if _digest(copy / name) != digest]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # a mark of before, or a damaged one
+        return [MARK]
+
+
+def _digests(tree: Path) -> dict[str, str]:
+    """Return the SHA-256 of each plain file of a tree, by name."""
+    files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.relative_to(tree).as_posix(): _digest(path) for path in files}
+
+
+def _digest(path: Path) -> str:
+    """Return a file's SHA-256, "" where it is gone."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _copy_and_patch(source: Path, target: Path, patches: Sequence[Patch], entry: ModelEntry) -> Path:
@@ -92,7 +119,13 @@ def _copy_and_patch(source: Path, target: Path, patches: Sequence[Patch], entry:
     try:
         shutil.copytree(source, staging, ignore=shutil.ignore_patterns(".git", "__pycache__"), symlinks=True)
         changed = apply_patches(staging, patches)
-        mark = {"model": entry.name, "commit": entry.commit, "patches": patch_hash(entry.name), "changed": changed}
+        mark = {
+            "model": entry.name,
+            "commit": entry.commit,
+            "patches": patch_hash(entry.name),
+            "changed": changed,
+            "files": _digests(staging),
+        }
         write_whole(staging / MARK, json.dumps(mark, indent=1).encode() + b"\n")
         if not _ready(target, patches):  # another process may have made it meanwhile, and may be running from it
             shutil.rmtree(target, ignore_errors=True)

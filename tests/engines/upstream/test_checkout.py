@@ -45,6 +45,28 @@ def test_a_damaged_copy_is_made_again(standin):
     assert "hooked" in (checkout.prepare("standin") / "train.py").read_text()
 
 
+@pytest.mark.parametrize("damage", ["edited", "deleted", "mark of before", "broken mark"])
+def test_a_copy_is_made_again_where_a_file_that_no_patch_touches_was_changed(standin, git, damage):
+    """The blob ids of patched files say nothing of the others, and those run as well."""
+    (standin / "libs" / "other.py").write_text("theirs")
+    git(standin, "add", ".")
+    git(standin, "commit", "-qm", "another file")
+    MODELS["standin"] = dataclasses.replace(MODELS["standin"], commit=git(standin, "rev-parse", "HEAD").strip())
+    copy = checkout.prepare("standin")
+    mark, other = copy / checkout.MARK, copy / "libs" / "other.py"
+    assert checkout.changed_files(copy) == []
+    (copy / "libs" / "__pycache__").mkdir()  # what a run leaves beside them is no change
+    if damage == "edited":
+        other.write_text("another's")
+    elif damage == "deleted":
+        other.unlink()
+    else:
+        mark.write_text("{}" if damage == "mark of before" else "[")
+    assert checkout.changed_files(copy) == ([checkout.MARK] if "mark" in damage else ["libs/other.py"])
+    assert checkout.prepare("standin") == copy
+    assert other.read_text() == "theirs"
+
+
 def test_a_changed_patch_gets_a_copy_of_its_own(standin, tmp_path):
     first = checkout.prepare("standin")
     (tmp_path / "patches" / "standin" / "02-timing.patch").unlink()
