@@ -19,7 +19,8 @@ PROFILE_POINTS = 10  # per side of each nonlinear parameter
 
 def reasons(fit: Fit) -> tuple[str, ...]:
     """Return why the parameters of `fit` are not identified (empty: they are)."""
-    found = [*_at_bounds(fit), *_rank_deficit(fit)]
+    # where in a flat valley a parameter stopped, at a bound or before it, is up to the processor's rounding
+    found = _rank_deficit(fit) or _at_bounds(fit)
     if fit.dof < 1:
         found.append("no degree of freedom is left")
     elif not found:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,13 +90,28 @@ def collate(samples: Sequence[Sample], device: str = "cpu") -> Batch:
     How far upstream would pad is the model's matter: it computes what depends on it.
     """
     lengths = [sample.features.shape[1] for sample in samples]
-    first = samples[0].features
-    if len(set(lengths)) == 1:
-        features = torch.stack([sample.features for sample in samples])
-    else:
-        features = first.new_zeros((len(samples), first.shape[0], max(lengths)))
-        for row, sample in zip(features, samples, strict=True):
-            row[:, : sample.features.shape[1]] = sample.features
+    parts = [sample.features for sample in samples]
+    features = _stack_by_numpy(parts) if parts[0].device.type == "cpu" else _stack(parts)
     targets: list[Target] = [{"segments": sample.segments, "labels": sample.labels} for sample in samples]
     ids = tuple(sample.id for sample in samples)
     return Batch(ids, features.to(device), torch.tensor(lengths), targets)
+
+
+def _stack_by_numpy(parts: Sequence[Tensor]) -> Tensor:
+    """Stack features in the calling thread alone.
+
+    torch would give the thread that runs ahead an OpenMP team of its own. With more OpenMP threads than cores, the
+    teams no longer spin between two operators but sleep: TadTR's step takes half as long again.
+    """
+    rows = np.empty((len(parts), parts[0].shape[0], max(part.shape[1] for part in parts)), parts[0].numpy().dtype)
+    for row, part in zip(rows, parts, strict=True):
+        row[:, : part.shape[1]] = part.numpy()
+        row[:, part.shape[1] :] = 0
+    return torch.from_numpy(rows)
+
+
+def _stack(parts: Sequence[Tensor]) -> Tensor:
+    features = parts[0].new_zeros((len(parts), parts[0].shape[0], max(part.shape[1] for part in parts)))
+    for row, part in zip(features, parts, strict=True):
+        row[:, : part.shape[1]] = part
+    return features

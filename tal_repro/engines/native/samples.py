@@ -164,7 +164,12 @@ class SliceUnits:
 def window_features(features: VideoFeatures, window: Window, steps: int) -> Tensor:
     """Return the features of a slice, [C, steps], with zeros behind a short one."""
     rows = features.read(window.video_id, window.start, window.stop)
-    return torch.nn.functional.pad(rows, (0, steps - rows.shape[1])) if rows.shape[1] < steps else rows
+    missing = steps - rows.shape[1]
+    if missing <= 0:
+        return rows
+    if rows.device.type != "cpu":
+        return torch.nn.functional.pad(rows, (0, missing))
+    return torch.from_numpy(np.pad(rows.numpy(), ((0, 0), (0, missing))))  # no OpenMP: see batches._stack_by_numpy
 
 
 def crop_margin(model: str, videos: Sequence[Video]) -> float:
