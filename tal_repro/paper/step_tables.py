@@ -44,11 +44,11 @@ def _table(system: Path) -> str:
         "Core 1.5x",
     )
     rows = tuple(
-        (MODELS[model].title, ENGINES[engine], _step(one), *_shares(one), one["verdict"], _estimate(one))
+        (MODELS[model].title, ENGINES[engine], _step(one), *_shares(one), _verdict(one), _estimate(one))
         for (model, engine), one in found.items()
     )
     about = next(iter(found.values()))["measured"]
-    caption = f"What a training step waits for on {about['machine']} ({about['threads']} threads), `{system.name}`"
+    caption = f"What a training step waits for on {about['machine']} (threads: {about['threads']}), `{system.name}`"
     return render(TextTable(caption, header, rows, (NOTE,)), "markdown").rstrip()
 
 
@@ -63,3 +63,8 @@ def _shares(one: Json) -> tuple[str, ...]:
 
 def _estimate(one: Json) -> str:
     return f"{one['what_if']['core_1.5x']:.0%} of the step"
+
+
+def _verdict(one: Json) -> str:
+    """Return the verdict without the model, engine and device before it: the row has them."""
+    return str(one["verdict"]).partition(": ")[2]

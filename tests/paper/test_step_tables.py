@@ -22,7 +22,7 @@ def account(wait_share: float, **changed: Any) -> dict[str, Any]:
     host = {"data_wait": wait_share, "synchronisation": 0.0, "operators": 0.875 - wait_share, "python": 0.125}
     found = {
         "steps": 2, "step_ms": 1500.0, "samples_ms": [[100.0, 1100.0], [300.0, 1500.0]], "host": host,
-        "verdict": "75 % arithmetic on the CPU", "what_if": {"core_1.5x": 0.6667},
+        "verdict": "tadtr native on cpu: 75 % arithmetic: most in aten::mm", "what_if": {"core_1.5x": 0.6667},
         "measured": {"machine": "A CPU, 2 cores", "threads": "all cores"},
     }  # fmt: skip
     return {**found, **changed}
@@ -38,7 +38,7 @@ def test_rows_follow_the_study_and_hold_shares_spread_and_estimate(reference: Pa
     write(reference / "cpu-a", "tridet-upstream", account(0.125))
     write(reference / "cpu-a", "tadtr-native", account(0.0))
     rows = [line for line in steps_waited_text().splitlines() if line.startswith("| T")]
-    spread, verdict = "1,500 ms (1,200 to 1,800, n = 2)", "75 % arithmetic on the CPU | 67% of the step |"
+    spread, verdict = "1,500 ms (1,200 to 1,800, n = 2)", "75 % arithmetic: most in aten::mm | 67% of the step |"
     assert rows == [
         f"| TadTR | native | {spread} | 0% | 0% | 88% | 12% | {verdict}",
         f"| TriDet | authors' | {spread} | 12% | 0% | 75% | 12% | {verdict}",
