@@ -90,6 +90,8 @@ def reproduce(tmp_path, monkeypatch):
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            # a shell cannot trap what it inherits as ignored, and under nohup this process ignores hang-ups
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         return process if not wait else ended(process)
 
