@@ -196,6 +196,13 @@ def test_figure_4_draws_what_is_in_proportion_in_parallel(tmp_path: Path) -> Non
     (low, high), (twin_low, twin_high) = (ax.get_ylim() for ax in drawing.figure.axes)
     assert high / low == pytest.approx(twin_high / twin_low)
     assert low <= 10 and twin_low <= 5  # nothing is cut off
+    assert "MACs dotted" in drawing.caption
+
+
+def test_figure_4_names_no_line_that_is_not_drawn(tmp_path: Path) -> None:
+    measured(tmp_path, "inference", "tadtr", [row("latency_ms", n, 0.1 * n) for n in (100, 1000)])
+    drawing = drawer(4)(Material(load_published(), load_runs(tmp_path), "measured"))
+    assert len(drawing.figure.axes) == 1 and "MACs" not in drawing.caption
 
 
 def test_figure_4_without_runs_is_one_panel_and_judges_its_lines(drawn: Path) -> None:

@@ -193,8 +193,10 @@ def _caption(material: Material, measured: bool) -> str:
     if measured:
         text += (
             "Measured here: open markers, the bare model of the engine named (without decoding and NMS) in one process "
-            "on the machine named; MACs dotted. "
+            "on the machine named"
         )
+        counted = any(count.model == "tadtr" for count in measured_gmacs(material))
+        text += "; MACs dotted. " if counted else ". "
         models = {run.model for run in material.runs.of("inference")}
         if added := sorted(model for model in models if model in MODELS and MODELS[model].adapter):
             text += f"Of {', '.join(added)} it is the module that its description builds, with whatever is in it. "
