@@ -1,10 +1,10 @@
 """Ask whether native and upstream training reach the same mAP: python -m benchmarks.map_parity [--upstream DIR].
 
-Small models on one synthetic data set, `--runs` independent seeds a side: own initial weights, orders and crops. The
-native side is the adapter that studies run; upstream's side is the authors' data set, model, losses, optimizer,
-schedule and moving average, scored by the same evaluator. Two one-sided t-tests (TOST) against +-1.5 mAP points at
-5 % say equivalent; a 95 % interval of the difference that leaves out 0 says different; anything else is
-inconclusive. Stochastic depth and dropout are off on both sides.
+Small models on one synthetic data set, `--runs` seeds, the same on both sides: a seed means the same orders and crops,
+but initial weights that each side draws for itself. The native side is the adapter that studies run; upstream's side
+is the authors' data set, model, losses, optimizer, schedule and moving average, scored by the same evaluator. Two
+one-sided t-tests (TOST) against +-1.5 mAP points at 5 % say equivalent; a 95 % interval of the difference that leaves
+out 0 says different; anything else is inconclusive. Stochastic depth and dropout are off on both sides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -61,23 +63,36 @@ LEARNING: dict[str, Any] = {
 def main() -> None:
     """Train both sides of each chosen model; print and write the tests."""
     options = _parse()
-    torch.set_num_threads(1)
     report = describe_run(options.models, options.upstream, 0)
     report |= {"schema": "tal-repro/map-parity/1", "synthetic": True, "data": repr(SYNTHETIC), "models": {}}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _processes(options.jobs) as pool:
         for name in options.models:
             config = replace(SYNTHETIC, feature_dim=2048) if name == "tadtr" else SYNTHETIC
             data = write_synthetic(Path(folder) / name, config)
+            seeds = range(options.first, options.first + options.runs)
+            started = [  # in turn, so that an interrupted session is balanced
+                (
+                    pool.submit(train_native, name, data, Path(folder) / "runs", seed),
+                    pool.submit(train_upstream, name, data, options.upstream, seed),
+                )
+                for seed in seeds
+            ]
             maps: dict[str, list[float]] = {"native": [], "upstream": []}
-            for seed in range(options.runs):  # in turn, so that an interrupted session is balanced
-                maps["native"].append(train_native(name, data, Path(folder) / "runs", seed))
-                maps["upstream"].append(_upstream(name, data, options.upstream, 1000 + seed))
+            for seed, (native, upstream) in zip(seeds, started, strict=True):
+                maps["native"].append(native.result())
+                maps["upstream"].append(upstream.result())
                 print(name, seed, {side: round(values[-1], 2) for side, values in maps.items()}, flush=True)
-                report["models"][name] = {**maps, "overrides": overrides(name), **compare(**maps)}
+                found = {"seeds": list(seeds)[: len(maps["native"])], **maps, "overrides": overrides(name)}
+                report["models"][name] = {**found, **compare(**maps)}
                 if options.out:
                     options.out.parent.mkdir(parents=True, exist_ok=True)
                     options.out.write_text(json.dumps(report, indent=1) + "\n")
-            print(name, {key: value for key, value in report["models"][name].items() if key not in maps}, flush=True)
+            print(name, {key: value for key, value in report["models"][name].items() if key not in found}, flush=True)
+
+
+def _processes(jobs: int) -> ProcessPoolExecutor:
+    """Return processes of one thread each; forked ones would inherit locks of torch's threads."""
+    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _parse() -> argparse.Namespace:
@@ -85,6 +100,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--runs", type=int, default=10, help="seeds a side")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a core each")
     parser.add_argument("--out", type=Path, help="JSON report")
     return parser.parse_args()
 
@@ -139,7 +156,8 @@ def train_native(name: str, data: Path, root: Path, seed: int, precision: Precis
     return 100 * statistics.fmean(rows)
 
 
-def _upstream(name: str, data: Path, checkouts: Path, seed: int) -> float:
+def train_upstream(name: str, data: Path, checkouts: Path, seed: int) -> float:
+    """Train and evaluate the authors' small model; return its mAP in percent, of its average where it has one."""
     recipe = with_overrides(model_entry(name).recipe, overrides(name))
     folder = checkouts / model_entry(name).submodule
     torch.manual_seed(seed)
@@ -148,10 +166,10 @@ def _upstream(name: str, data: Path, checkouts: Path, seed: int) -> float:
     steps = len(units.ids) // recipe.batch_size
     make = tadtr_optimizer if name == "tadtr" else pyramid_optimizer
     optimizer, scheduler, average = make(model, folder, recipe, steps)
-    fetch = tadtr_dataset(data, folder) if name == "tadtr" else pyramid_dataset(name, data, folder, recipe)
+    fetch = tadtr_dataset(data, folder) if name == "tadtr" else pyramid_dataset(name, data, folder, recipe, seed)
     for epoch in range(recipe.epochs):
         for passage, chosen in epoch_plan(seed, epoch, len(units.ids), recipe.batch_size, steps):
-            samples = [fetch(units.ids[index], 1000 * seed + passage) for index in chosen]
+            samples = [fetch(units.ids[index], passage) for index in chosen]
             targets: Any = [{"segments": segments, "labels": labels} for _, segments, labels in samples]
             optimizer.zero_grad()
             both.upstream_losses([features for features, _, _ in samples], targets)["total"].backward()

@@ -143,7 +143,8 @@ class _Replay:
         return int(self.draws.integers(low, high, endpoint=True))
 
 
-def pyramid_dataset(name: str, data: Path, folder: Path, recipe: Any) -> Fetch:
+def pyramid_dataset(name: str, data: Path, folder: Path, recipe: Any, seed: int = 0) -> Fetch:
+    """Return the authors' training data set; its crops are drawn by the native generators of `seed`."""
     layout = find_layout(data, "actionformer")
     replay = _Replay()
     with checkout(folder, ("libs",), upstream_stubs()):
@@ -157,7 +158,7 @@ def pyramid_dataset(name: str, data: Path, folder: Path, recipe: Any) -> Fetch:
     place = {item["id"]: index for index, item in enumerate(dataset.data_list)}
 
     def fetch(unit_id: str, passage: int) -> tuple[Tensor, Tensor, Tensor]:
-        replay.draws = draws_for(0, passage, unit_id)
+        replay.draws = draws_for(seed, passage, unit_id)
         item = dataset[place[unit_id]]
         return item["feats"], item["segments"], item["labels"]
 
