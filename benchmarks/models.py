@@ -1,7 +1,8 @@
 """Time the native models against the authors' own, side by side: python -m benchmarks.models [--upstream DIR].
 
 Both hold the same weights and get the same inputs in turn, A B A B, in one process. Reported is the median ratio of
-neighbours and its spread, on full-length inputs and on lengths distributed like THUMOS14's.
+neighbours and its spread, on full-length inputs and on lengths distributed like THUMOS14's. With `--device cuda:0`
+inputs lie on the device for both, and a call ends when the device has done its work.
 """
 
 from __future__ import annotations
@@ -39,32 +40,55 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     report = describe_run(options.models, options.upstream, options.seed)
     report |= {"schema": "tal-repro/bench-models/1", "load_average": os.getloadavg()[0], "models": {}}
-    report["gemm_peak_gflops"] = gemm_peak()
+    if options.device == "cpu":
+        report["gemm_peak_gflops"] = gemm_peak()
+    else:
+        report["device"] = torch.cuda.get_device_name(options.device)
     for name in options.models:
         torch.manual_seed(options.seed)
         both = pair(name, settings(name).recipe, options.upstream / model_entry(name).submodule)
         if hasattr(both, "set_dropout"):  # off in the parity tool, but part of a training step
             both.set_dropout(settings(name).recipe.dropout)
-        report["models"][name] = time_model(both, options.rounds, options.seed)
+        move(both, options.device)
+        report["models"][name] = time_model(both, options.rounds, options.seed, options.device)
         print_model(name, report["models"][name])
         if options.out:  # after each model: the next may take minutes
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def time_model(both: Pair, rounds: int, seed: int) -> dict[str, Any]:
+def move(both: Pair, device: str) -> None:
+    """Put both models, and what upstream's losses hold, on a device, as the native engine and the authors' scripts do.
+
+    The native pyramid models then pad to the batch, as in a training on a GPU.
+    """
+    if device == "cpu":
+        return
+    for module in (both.native, both.upstream, getattr(both, "criterion", None)):
+        if module is not None:
+            module.to(device)
+    if hasattr(both.native, "padding"):
+        both.native.padding = "batch"
+
+
+def time_model(both: Pair, rounds: int, seed: int, device: str = "cpu") -> dict[str, Any]:
     """Return timings of inference and of whole training steps, and what the native step spends its time on."""
     lengths = real_lengths(both.name)
     found: dict[str, Any] = {"lengths": lengths}
     for kind in ("full", "real"):
-        found[f"inference_{kind}"] = _time_inference(both, lengths[f"test_{kind}"], rounds, seed)
+        found[f"inference_{kind}"] = _time_inference(both, lengths[f"test_{kind}"], rounds, seed, device)
     steps = _Step.native(both), _Step.upstream(both)
     for kind in ("full", "real"):
-        batches = [_batch(both, group, seed) for group in lengths[f"train_{kind}"]]
+        batches = [_batch(both, group, seed, device) for group in lengths[f"train_{kind}"]]
         found[f"training_{kind}"] = _alternate(
-            lambda b=batches: [steps[0].take(x) for x in b], lambda b=batches: [steps[1].take(x) for x in b], rounds
+            lambda b=batches: [steps[0].take(x[0]) for x in b],
+            lambda b=batches: [steps[1].take(x[1]) for x in b],
+            rounds,
+            device,
         )
-    full = _batch(both, lengths["train_full"][0], seed)
+    if device != "cpu":
+        return found
+    full, _ = _batch(both, lengths["train_full"][0], seed, device)
     found["training_profile"] = profile_shares(lambda: steps[0].take(full))
     found |= _rates(both.name, found, lengths["test_full"][0])
     return found
@@ -107,18 +131,19 @@ class _Step:
         self.average()
 
 
-def _time_inference(both: Pair, lengths: list[int], rounds: int, seed: int) -> dict[str, Any]:
+def _time_inference(both: Pair, lengths: list[int], rounds: int, seed: int, device: str) -> dict[str, Any]:
     channels = settings(both.name).channels
-    videos = [cases.videos("bench", seed, channels, [length]) for length in lengths]
+    videos = [[v.to(device) for v in cases.videos("bench", seed, channels, [length])] for length in lengths]
     with torch.no_grad():
         return _alternate(
             lambda: [both.native_run(video, False) for video in videos],
             lambda: [both.upstream_run(video, False) for video in videos],
             rounds,
+            device,
         )
 
 
-def _alternate(native: Callable[[], Any], upstream: Callable[[], Any], rounds: int) -> dict[str, Any]:
+def _alternate(native: Callable[[], Any], upstream: Callable[[], Any], rounds: int, device: str) -> dict[str, Any]:
     """Return the speed-up by the clock and by CPU time, each round's ratio of neighbours, after one unmeasured round.
 
     On a busy machine the clock measures the others too; CPU time of a single thread does so much less.
@@ -129,6 +154,8 @@ def _alternate(native: Callable[[], Any], upstream: Callable[[], Any], rounds: i
             keep_freed_memory(side == "native")  # the native engine's own setting
             start, cpu_start = time.perf_counter(), time.process_time()
             work()
+            if device != "cpu":
+                torch.cuda.synchronize(device)
             if round_number:
                 taken[side].append((time.perf_counter() - start, time.process_time() - cpu_start))
     found: dict[str, Any] = {}
@@ -140,12 +167,13 @@ def _alternate(native: Callable[[], Any], upstream: Callable[[], Any], rounds: i
     return found
 
 
-def _batch(both: Pair, lengths: list[int], seed: int) -> Batch:
+def _batch(both: Pair, lengths: list[int], seed: int, device: str) -> tuple[Batch, Batch]:
+    """Return a batch as the native model takes it, its targets on the CPU, and as upstream does."""
     setting = settings(both.name)
-    videos = cases.videos("bench", seed, setting.channels, lengths)
-    return videos, cases.targets(
-        "one" if both.name == "tadtr" else "fifteen", lengths, setting.recipe.num_classes, seed
-    )
+    videos = [video.to(device) for video in cases.videos("bench", seed, setting.channels, lengths)]
+    targets = cases.targets("one" if both.name == "tadtr" else "fifteen", lengths, setting.recipe.num_classes, seed)
+    moved: Any = [{key: value.to(device) for key, value in target.items()} for target in targets]
+    return (videos, targets), (videos, moved)
 
 
 def _rates(name: str, found: dict[str, Any], length: int) -> dict[str, Any]:
@@ -166,7 +194,8 @@ def print_model(name: str, found: dict[str, Any]) -> None:
         seconds = f"{min(row['native_seconds']):.3f} s against {min(row['upstream_seconds']):.3f} s"
         cpu = f"by CPU time {row['cpu_speedup']:.2f}"
         print(f"{name:14s} {key:16s} {row['speedup']:5.2f} x ({low:.2f} ... {high:.2f}), {cpu}; {seconds}", flush=True)
-    print(f"{name:14s} {found['arithmetic']}\n{'':14s} {found['training_profile']}", flush=True)
+    if "arithmetic" in found:
+        print(f"{name:14s} {found['arithmetic']}\n{'':14s} {found['training_profile']}", flush=True)
 
 
 def _parse() -> argparse.Namespace:
@@ -175,6 +204,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:0")
     parser.add_argument("--seed", type=int, default=20230621)
     parser.add_argument("--out", type=Path)
     return parser.parse_args()

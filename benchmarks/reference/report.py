@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 
 from tal_repro.models import model_entry
+
+COMMIT_VARIABLE = "TAL_REPRO_COMMIT"  # where the kit itself is a copy without its history
 
 
 def describe_run(models: Sequence[str], upstream: Path, seed: int) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def describe_run(models: Sequence[str], upstream: Path, seed: int) -> dict[str, 
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "soft_nms": "upstream's extension" if importlib.util.find_spec("nms_1d_cpu") else "its algorithm in numpy",
         "upstream": {name: _source(upstream / model_entry(name).submodule) for name in models},
-        "native_commit": _git(Path.cwd(), "rev-parse", "HEAD"),
+        "native_commit": _commit(Path.cwd()) or os.environ.get(COMMIT_VARIABLE, ""),
     }
 
 
@@ -63,12 +66,15 @@ def _source(folder: Path) -> dict[str, str]:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return {"commit": _git(folder, "rev-parse", "HEAD"), "python_sha256": digest.hexdigest()}
+    return {"commit": _commit(folder), "python_sha256": digest.hexdigest()}
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    found = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
-    return found.stdout.strip()
+def _commit(folder: Path) -> str:
+    """Return the commit of a checkout, "" of a copy without its history (not that of a repository around it)."""
+    if not (folder / ".git").exists():
+        return ""
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _cpu_name() -> str:

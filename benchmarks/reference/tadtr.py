@@ -112,7 +112,7 @@ class TadtrPair:
     def run_upstream(self, videos: Videos) -> dict[str, Any]:
         """Run upstream's model under its padding mask."""
         batch, lengths = stack(videos)
-        return self.upstream((batch, torch.arange(batch.shape[2]) >= lengths[:, None]))  # type: ignore[no-any-return]
+        return self.upstream((batch, (torch.arange(batch.shape[2]) >= lengths[:, None]).to(batch.device)))  # type: ignore[no-any-return]
 
     def upstream_outputs(self, videos: Videos) -> dict[str, Tensor]:
         """Return upstream's raw outputs by field, the layers of the decoder stacked."""

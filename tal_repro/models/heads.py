@@ -23,7 +23,7 @@ class Head(nn.Module):
         assert self.output.bias is not None
         nn.init.constant_(self.output.bias, 0.0 if prior is None else -math.log((1 - prior) / prior))
 
-    def forward(self, x: Tensor, mask: Tensor, gaps: list[int]) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, gaps: Tensor | None) -> Tensor:
         """Map [B, inputs, S] to [B, outputs, S], zero where `mask` [B, 1, S] is."""
         for unit in self.hidden:
             x = unit(x, mask, gaps)
@@ -35,7 +35,9 @@ class PackedLevels:
 
     def __init__(self, features: list[Tensor], levels: list[Level], gap: bool = True) -> None:
         self.widths = [level.visible if gap else level.columns for level in levels]
-        self.gaps = [sum(self.widths[: i + 1]) + i for i in range(len(levels))] if gap else []
+        ends = [sum(self.widths[: i + 1]) + i for i in range(len(levels))] if gap else []
+        self._starts = [0, *(end + 1 for end in ends[:-1])]
+        self.gaps = torch.tensor(ends).to(features[0].device, non_blocking=True) if gap else None
         zero = features[0].new_zeros(*features[0].shape[:2], int(gap))
         parts, masks = [], []
         for x, level, width in zip(features, levels, self.widths, strict=True):
@@ -46,5 +48,4 @@ class PackedLevels:
 
     def split(self, packed: Tensor) -> list[Tensor]:
         """Return one tensor [B, outputs, width] per level."""
-        starts = [0, *(gap + 1 for gap in self.gaps[:-1])]
-        return [packed[..., start : start + width] for start, width in zip(starts, self.widths, strict=True)]
+        return [packed[..., start : start + width] for start, width in zip(self._starts, self.widths, strict=True)]

@@ -22,12 +22,12 @@ def _normalise(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return centred.mul_(scale), scale
 
 
-def _affine(normal: Tensor, weight: Tensor, bias: Tensor, relu: bool, zeroed: list[int]) -> Tensor:
+def _affine(normal: Tensor, weight: Tensor, bias: Tensor, relu: bool, zeroed: Tensor | None) -> Tensor:
     out = (normal * weight[:, None]).add_(bias[:, None])
     if relu:
         out = out.relu_()
-    if zeroed:
-        out[..., zeroed] = 0
+    if zeroed is not None:
+        out.index_fill_(-1, zeroed, 0)
     return out
 
 
@@ -36,7 +36,7 @@ class _MaskedNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, mask: Tensor, weight: Tensor, bias: Tensor, relu: bool, zeroed: list[int]
+        ctx: Any, x: Tensor, mask: Tensor, weight: Tensor, bias: Tensor, relu: bool, zeroed: Tensor | None
     ) -> Tensor:
         normal, scale = _normalise(x, mask)
         out = _affine(normal, weight, bias, relu, zeroed)
@@ -50,8 +50,8 @@ class _MaskedNorm(torch.autograd.Function):
         grad = grads[0]
         if rest:
             grad = torch.ops.aten.threshold_backward(grad, rest[0], 0)
-        elif ctx.zeroed:
-            grad = grad.index_fill(-1, torch.tensor(ctx.zeroed, device=grad.device), 0)
+        elif ctx.zeroed is not None:
+            grad = grad.index_fill(-1, ctx.zeroed, 0)
         product = grad * normal
         grad_weight, grad_bias = product.sum((0, 2)), grad.sum((0, 2))
         row = weight[None] / weight.numel()
@@ -64,7 +64,7 @@ class MaskedNorm(nn.Module):
     """Zero the columns behind the video, normalise each column over its channels, optionally apply ReLU.
 
     Behind the video the result is the (rectified) bias, as in upstream, where convolutions can see it. `zeroed` columns
-    become 0 afterwards. Half-precision input is normalised in float32.
+    [n] become 0 afterwards. Half-precision input is normalised in float32.
     """
 
     def __init__(self, channels: int, relu: bool = False) -> None:
@@ -73,15 +73,15 @@ class MaskedNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.relu = relu
 
-    def forward(self, x: Tensor, mask: Tensor, zeroed: list[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, zeroed: Tensor | None = None) -> Tensor:
         """Map [B, C, T] to [B, C, T]; `mask` is [B, 1, T] or a scalar tensor 1."""
         low, wide = x.dtype in HALF, widened(x)
         with torch.autocast(x.device.type, enabled=False):
             if torch.is_grad_enabled():
                 node: Any = _MaskedNorm
-                out = node.apply(wide, mask, self.weight, self.bias, self.relu, zeroed or [])
+                out = node.apply(wide, mask, self.weight, self.bias, self.relu, zeroed)
             else:
-                out = _affine(_normalise(wide, mask)[0], self.weight, self.bias, self.relu, zeroed or [])
+                out = _affine(_normalise(wide, mask)[0], self.weight, self.bias, self.relu, zeroed)
         return out.to(x.dtype) if low else out  # type: ignore[no-any-return]
 
 
@@ -93,7 +93,7 @@ class ConvNorm(nn.Module):
         self.conv = nn.Conv1d(inputs, outputs, 3, padding=1, bias=False)
         self.norm = MaskedNorm(outputs, relu=True)
 
-    def forward(self, x: Tensor, mask: Tensor, zeroed: list[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, zeroed: Tensor | None = None) -> Tensor:
         """Map [B, inputs, T] to [B, outputs, T]."""
         return self.norm(self.conv(x), mask, zeroed)  # type: ignore[no-any-return]
 

@@ -72,7 +72,7 @@ def match(logits: Tensor, segments: Tensor, truth: Truth, recipe: TadtrRecipe) -
     """
     costs = matching_cost(logits, segments, truth, recipe).cpu().double().numpy()
     rows = [_match_layer(layer, truth.counts) for layer in costs]
-    pairs = torch.as_tensor(np.stack(rows), device=logits.device)
+    pairs = torch.from_numpy(np.stack(rows)).to(logits.device, non_blocking=True)
     return Matches(*pairs.unbind(1))
 
 

@@ -105,7 +105,7 @@ class TadTR(nn.Module):
         total = features.shape[2]
         if min(numbers) < total:  # the tail counts as video, and masked it is seen by the norm: it has to be finite too
             check_features(features, torch.full_like(lengths, total), channels, self.name, dtype)
-        lengths = lengths.to(features.device)
+        lengths = lengths.to(features.device, non_blocking=True)
         valid = lengths if self.mask_padding else torch.full_like(lengths, total)
         padding = None
         if self.mask_padding:

@@ -52,10 +52,10 @@ def normalised_truth(outputs: TadtrOutputs, targets: list[Target], num_classes: 
     """Turn segments in steps into fractions of `outputs.steps` (in float64, then the outputs' type) and pad them."""
     check_targets(targets, outputs.logits.shape[1], num_classes, "tadtr")
     device = outputs.segments.device
-    padded = pad_sequence([t["segments"].to(device, torch.float64).view(-1, 2) for t in targets], batch_first=True)
-    start, end = (padded / outputs.steps[:, None, None]).unbind(-1)
+    padded = pad_sequence([t["segments"].double().view(-1, 2) for t in targets], batch_first=True)
+    start, end = (padded.to(device, non_blocking=True) / outputs.steps[:, None, None]).unbind(-1)
     segments = torch.stack(((start + end) / 2, end - start), -1).to(outputs.segments.dtype)
-    labels = pad_sequence([t["labels"].to(device, torch.long) for t in targets], batch_first=True)
+    labels = pad_sequence([t["labels"].long() for t in targets], batch_first=True).to(device, non_blocking=True)
     return Truth(segments, labels, [len(t["labels"]) for t in targets])
 
 

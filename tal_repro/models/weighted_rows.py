@@ -65,8 +65,7 @@ class _ShortSequence(torch.autograd.Function):
         index_by_head = _by_head(index)
         grad_rows = grad_weight = None
         if ctx.needs_input_grad[0]:
-            dense = grad_by_head.new_zeros(batch * heads, grad_by_head.shape[1], steps)
-            dense.scatter_add_(2, index_by_head, _by_head(weight))
+            dense = _dense(index_by_head, _by_head(weight), steps)
             grad_rows = torch.bmm(dense.transpose(1, 2), grad_by_head)
             grad_rows = grad_rows.view(batch, heads, steps, dim).transpose(1, 2)
         if ctx.needs_input_grad[2]:
@@ -74,6 +73,22 @@ class _ShortSequence(torch.autograd.Function):
             chosen = products.gather(2, index_by_head)
             grad_weight = chosen.view(batch, heads, *chosen.shape[1:]).transpose(1, 2)
         return grad_rows, None, grad_weight
+
+
+def _dense(index: Tensor, weight: Tensor, steps: int) -> Tensor:
+    """Return the matrices [N, K, steps] whose rows hold `weight [N, K, S]` in the columns `index [N, K, S]`, added up.
+
+    Not by scattering on a GPU, where several threads would add to one element in any order, or torch would sort them.
+    """
+    if index.device.type == "cpu":
+        return weight.new_zeros(*index.shape[:2], steps).scatter_add_(2, index, weight)
+    return dense_by_comparison(index, weight, steps)
+
+
+def dense_by_comparison(index: Tensor, weight: Tensor, steps: int) -> Tensor:
+    """Return the same, summed over S in one order always, through [N, K, S, steps] in memory."""
+    chosen = index[..., None] == torch.arange(steps, device=index.device)
+    return torch.where(chosen, weight[..., None], 0.0).sum(2)
 
 
 def _by_head(x: Tensor) -> Tensor:

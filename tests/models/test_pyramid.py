@@ -118,13 +118,13 @@ def test_masked_norm_gradients(relu: bool) -> None:
     x = draw("x", 1, 2, 5, 6).double().requires_grad_()
 
     def run(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return torch.func.functional_call(norm, {"weight": weight, "bias": bias}, (x, mask, [2]))
+        return torch.func.functional_call(norm, {"weight": weight, "bias": bias}, (x, mask, torch.tensor([2])))
 
     assert torch.autograd.gradcheck(run, (x, norm.weight, norm.bias))
     plain = torch.layer_norm((x * mask).transpose(1, 2), (5,), norm.weight, norm.bias).transpose(1, 2)
     plain = plain.relu() if relu else plain
     keep = torch.tensor([1.0, 1, 0, 1, 1, 1]).double()
-    assert torch.allclose(norm(x, mask, [2]), plain * keep, atol=1e-12)
+    assert torch.allclose(norm(x, mask, torch.tensor([2])), plain * keep, atol=1e-12)
 
 
 def test_group_norm_counts_hidden_columns() -> None:

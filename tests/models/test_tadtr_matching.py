@@ -14,7 +14,7 @@ from tal_repro.models.recipes import TADTR
 from tal_repro.models.set_matching import Truth, ends, match, matching_cost, temporal_iou
 from tal_repro.models.tadtr import TadtrOutputs
 from tal_repro.models.tadtr_loss import tadtr_losses
-from tal_repro.models.weighted_rows import DENSE_GRADIENT_STEPS, weighted_rows
+from tal_repro.models.weighted_rows import DENSE_GRADIENT_STEPS, dense_by_comparison, weighted_rows
 
 
 def truth_of(counts: list[int], seed: int = 0) -> Truth:
@@ -136,6 +136,14 @@ def test_weighted_rows_is_a_sum_of_rows(steps: int) -> None:
     own, plain = (torch.autograd.grad(x, (rows, weight), grad) for x in (found, expected))
     for a, b in zip(own, plain, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_dense_rows_are_the_same_by_comparison_as_by_scattering() -> None:
+    generator = torch.Generator().manual_seed(4)
+    index = torch.randint(9, (4, 5, 6), generator=generator)
+    weight = torch.randn(4, 5, 6, generator=generator, dtype=torch.float64)
+    scattered = torch.zeros(4, 5, 9, dtype=torch.float64).scatter_add_(2, index, weight)
+    torch.testing.assert_close(dense_by_comparison(index, weight, 9), scattered)
 
 
 def test_no_step_of_training_looks_at_values_but_the_matcher(monkeypatch: pytest.MonkeyPatch) -> None:

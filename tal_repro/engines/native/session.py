@@ -152,3 +152,5 @@ def _choose_deterministic_kernels() -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # else torch fills every new tensor, a kernel each; nothing here reads one before it is written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

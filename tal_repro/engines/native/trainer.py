@@ -269,16 +269,25 @@ def batch_loss(model: Localizer, batch: Batch, precision: str) -> Tensor:
 
 
 class LossWatch:
-    """Collect an epoch's losses and stop at one that is not finite; a GPU's are looked at one step late."""
+    """Collect an epoch's losses and stop at one that is not finite; a GPU's are looked at one step late.
+
+    A GPU's loss is on its way to the host at once, and only that copy is waited for: reading it from the device would
+    wait for all work queued since.
+    """
 
     def __init__(self, lag: int) -> None:
         self._lag = lag
-        self._pending: deque[tuple[Tensor, int, tuple[str, ...]]] = deque()
+        self._pending: deque[tuple[Tensor, torch.cuda.Event | None, int, tuple[str, ...]]] = deque()
         self._values: list[float] = []
 
     def add(self, loss: Tensor, step: int, ids: tuple[str, ...]) -> None:
         """Note the loss of a step on the samples `ids`; raise Diverged."""
-        self._pending.append((loss, step, ids))
+        arrived = None
+        if loss.is_cuda:
+            loss = loss.to("cpu", non_blocking=True)
+            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            arrived.record()
+        self._pending.append((loss, arrived, step, ids))
         self._check(self._lag)
 
     def mean(self) -> float:
@@ -288,7 +297,9 @@ class LossWatch:
 
     def _check(self, leave: int) -> None:
         while len(self._pending) > leave:
-            loss, step, ids = self._pending.popleft()
+            loss, arrived, step, ids = self._pending.popleft()
+            if arrived is not None:
+                arrived.synchronize()
             value = float(loss)
             if not math.isfinite(value):
                 raise Diverged(f"the loss is {value} at optimizer step {step}, on the batch of {', '.join(ids)}")

@@ -33,7 +33,8 @@ class Job:
     subset: Path | None = None  # what the hooks restrict training to
     chosen: Chosen = field(default_factory=dict)
     train_wall: float = 0.0
-    evaluation_wall: float = 0.0
+    evaluation_wall: float = 0.0  # of evaluation scripts, their start included
+    evaluation_seconds: dict[str, float] = field(default_factory=dict)  # of their test loops, by weights
     log: Path | None = None  # of the scripts' output; None: where this process's goes
 
     def train(
@@ -63,7 +64,9 @@ class Job:
         self.evaluation_wall += process.launch(
             self.run, self.tree, script, arguments, self.work, environment, log=self.log
         )
-        found = scores.evaluations(process.read_events(events), folder, weights)
+        recorded = process.read_events(events)
+        self.evaluation_seconds[weights] = process.phase_seconds(recorded).get("eval", 0.0)
+        found = scores.evaluations(recorded, folder, weights)
         if not found:
             raise InputError(f"{script} recorded no evaluation", self.tree, "see docs/adding-a-model.md: metrics")
         self.chosen["last", weights] = scores.Evaluated(
@@ -98,7 +101,7 @@ class Job:
         return {
             **inside,
             "setup": self.train_wall - phases.get("run", self.train_wall) + _before_first_epoch(events),
-            "reported_eval": inside["eval"],
+            "reported_eval": inside["eval"] or self.evaluation_seconds.get("ema", 0.0),
             "eval_after": self.evaluation_wall,
             "data_wait": process.data_wait_seconds(events),
             "total": self.train_wall + self.evaluation_wall,
