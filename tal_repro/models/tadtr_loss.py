@@ -63,7 +63,8 @@ def class_loss(logits: Tensor, matches: Matches, truth: Truth, recipe: TadtrReci
     """Return the focal loss of each layer [L], summed over samples, queries and classes."""
     wanted = torch.zeros_like(logits)
     layer = torch.arange(len(logits), device=logits.device)[:, None]
-    wanted[layer, matches.sample, matches.query, truth.labels[matches.sample, matches.action]] = 1
+    place = (layer, matches.sample, matches.query, truth.labels[matches.sample, matches.action])
+    wanted.index_put_(place, wanted.new_ones(()))  # assigning the number 1 would wait for the device
     probability = logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     error = (probability - wanted).abs()

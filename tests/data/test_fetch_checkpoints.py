@@ -124,7 +124,9 @@ def test_the_command_takes_a_file_fetched_by_hand(tmp_path):
     assert json.loads((tmp_path / "out" / "archives.json").read_text())["archives"]["tridet-released"]["sha256"]
 
 
-@pytest.mark.parametrize("data", [zip_of("thumos/readme.txt"), b"PK\x03\x04 cut", b"<a page>", b""])
+@pytest.mark.parametrize(
+    "data", [zip_of("thumos/readme.txt"), b"PK\x03\x04 cut", b"<a page>", b""], ids=["zip", "cut", "page", "nothing"]
+)
 def test_what_is_no_checkpoint(tmp_path, data):
     file = tmp_path / "file"
     file.write_bytes(data)
