@@ -72,7 +72,7 @@ def main() -> None:
     report |= {"schema": "tal-repro/map-parity/1", "synthetic": True, "models": {}}
     with tempfile.TemporaryDirectory() as folder, _processes(options.jobs) as pool:
         for name in options.models:
-            config = WIDE if name == "tadtr" else SYNTHETIC
+            config = synthetic_of(name)
             data = write_synthetic(Path(folder) / name, config)
             seeds = range(options.first, options.first + options.runs)
             started = [  # in turn, so that an interrupted session is balanced
@@ -140,6 +140,11 @@ def compare(native: Sequence[float], upstream: Sequence[float]) -> dict[str, Any
         "tost_p": max(p_low, p_high),
         "verdict": verdict,
     }
+
+
+def synthetic_of(name: str) -> SyntheticConfig:
+    """Return the data set on which a model is compared."""
+    return WIDE if name == "tadtr" else SYNTHETIC
 
 
 def overrides(name: str) -> dict[str, Any]:

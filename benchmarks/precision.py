@@ -16,14 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from scipy import stats
 
-from benchmarks.map_parity import MODELS, SYNTHETIC, overrides, train_native
+from benchmarks.map_parity import MODELS, overrides, synthetic_of, train_native
 from benchmarks.reference import cases
 from benchmarks.reference.report import describe_run
 from benchmarks.reference.settings import real_lengths, settings
@@ -47,7 +46,7 @@ def main() -> None:
     report |= {"schema": "tal-repro/bench-precision/1", "native_bfloat16": native}
     if native is False and options.only != "cost":
         print("this processor emulates bfloat16: what is timed is no gain; try --only cost", file=sys.stderr)
-    report |= {"synthetic": True, "data": repr(SYNTHETIC), "models": {}}
+    report |= {"synthetic": True, "models": {}}
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
             found: dict[str, Any] = {"gain": None, "cost": None}
@@ -97,8 +96,7 @@ def _alternate(work: Callable[[Precision], None], rounds: int) -> dict[str, Any]
 
 def cost(name: str, folder: Path, runs: int) -> dict[str, Any]:
     """Return the mAPs of both precisions by seed, and the mean difference with its 95 % interval (t, paired)."""
-    config = replace(SYNTHETIC, feature_dim=2048) if name == "tadtr" else SYNTHETIC
-    data = write_synthetic(folder / name, config)
+    data = write_synthetic(folder / name, synthetic_of(name))
     maps: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
     for seed in range(runs):
         for precision in PRECISIONS:
@@ -106,7 +104,8 @@ def cost(name: str, folder: Path, runs: int) -> dict[str, Any]:
             maps[precision].append(train_native(name, data, folder / "runs", seed, precision))
             seconds = time.perf_counter() - began
             print(f"{name} seed {seed} {precision}: {maps[precision][-1]:.2f} mAP, {seconds:.0f} s", flush=True)
-    return {"map": maps, "overrides": overrides(name), **paired(maps["fp32"], maps["bf16"])}
+    settings = {"data": repr(synthetic_of(name)), "overrides": overrides(name)}
+    return {"map": maps, **settings, **paired(maps["fp32"], maps["bf16"])}
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.reference_tables import read_report, reference_folder
+from tal_repro.paper.reference import read_report, reference_folder
 from tal_repro.paper.tables import TextTable, render
 
 Json = Mapping[str, Any]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks.reference import cases
+from tal_repro.engines.upstream.checkout import checkout_folder
 from tal_repro.models import model_entry, recipes
-
-THIRD_PARTY = Path(__file__).parents[2] / "third_party"
 
 pytestmark = pytest.mark.upstream
 
@@ -20,9 +18,9 @@ pytestmark = pytest.mark.upstream
 def test_whole_videos(steps: int) -> None:
     from benchmarks.reference.tadtr import TadtrPair
 
-    folder = THIRD_PARTY / model_entry("tadtr").submodule
+    folder = checkout_folder(model_entry("tadtr"))
     if not (folder / "main.py").exists():
-        pytest.skip("third_party/TadTR is empty: run `make submodules`")
+        pytest.skip(f"{folder} is empty: run `make submodules`, or set TAL_REPRO_THIRD_PARTY")
     torch.manual_seed(0)
     both = TadtrPair(recipes.TADTR, folder)
     both.use_named_weights(0)

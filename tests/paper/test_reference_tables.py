@@ -10,20 +10,16 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
-from tal_repro.paper import reference_tables
-from tal_repro.paper.reference_tables import (
-    epoch_text,
-    equality_text,
-    metrics_text,
-    precision_text,
-    same_map_text,
-    speed_text,
-)
+from tal_repro.paper import equality_tables, reference, speed_tables
+from tal_repro.paper.equality_tables import equality_text, same_map_text
+from tal_repro.paper.precision_table import precision_text
+from tal_repro.paper.speed_tables import epoch_text, metrics_text, real_epochs_text, speed_text
 
 
 @pytest.fixture
-def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(reference_tables, "reference_folder", lambda: tmp_path)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for module in (reference, equality_tables, speed_tables):
+        monkeypatch.setattr(module, "reference_folder", lambda: tmp_path)
     (tmp_path / "parity").mkdir()
     (tmp_path / "speed").mkdir()
     for name in MODELS:
@@ -40,19 +36,19 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_equality_shows_the_worst_row_of_each_check(reference: Path) -> None:
+def test_equality_shows_the_worst_row_of_each_check(folder: Path) -> None:
     row = next(line for line in equality_text().splitlines() if line.startswith("| TadTR"))
     assert row == "| TadTR | 1,234,567 | 3.2e-06 | not run | not run | 2.50 x own noise | 2.0e-08 of 320 | `01234567` |"
 
 
-def test_a_missing_report_is_named(reference: Path) -> None:
-    (reference / "parity" / "tridet.json").unlink()
+def test_a_missing_report_is_named(folder: Path) -> None:
+    (folder / "parity" / "tridet.json").unlink()
     with pytest.raises(InputError, match="cannot be read") as caught:
         equality_text()
     assert "tridet.json" in str(caught.value)
 
 
-def test_speed_joins_the_reports_and_tells_what_was_not_timed(reference: Path) -> None:
+def test_speed_joins_the_reports_and_tells_what_was_not_timed(folder: Path) -> None:
     timing = {"speedup": 1.5, "speedup_range": [1.25, 1.75]}
     found = {
         "inference_full": timing,
@@ -62,7 +58,7 @@ def test_speed_joins_the_reports_and_tells_what_was_not_timed(reference: Path) -
     for name, threads in (("tridet", 1), ("tadtr", 2)):
         report = {"threads": threads, "cpu": "A CPU", "gemm_peak_gflops": 80.0, "models": {name: found}}
         report |= {"cpu_capability": "AVX2"} if threads == 2 else {}
-        (reference / "speed" / f"models-{name}.json").write_text(json.dumps(report))
+        (folder / "speed" / f"models-{name}.json").write_text(json.dumps(report))
     text = speed_text()
     assert "CPU, 1/2 threads" in text
     rows = [line for line in text.splitlines() if line.startswith("| T")]
@@ -72,7 +68,7 @@ def test_speed_joins_the_reports_and_tells_what_was_not_timed(reference: Path) -
     assert rows[1] == "| TriDet | 1.50 (1.25 to 1.75) | not timed | not timed | not timed | 75% (50%) | 88% |"
 
 
-def test_an_epoch_is_told_with_its_memory(reference: Path) -> None:
+def test_an_epoch_is_told_with_its_memory(folder: Path) -> None:
     span = {"speedup": 2.0, "speedup_low": 1.5, "speedup_high": 2.5}
     found = {
         "iteration": span,
@@ -81,12 +77,27 @@ def test_an_epoch_is_told_with_its_memory(reference: Path) -> None:
         "data_wait_share": 0.04,
         "peak_mib": {"native": 1227.0, "upstream": 1445.5},
     }
-    (reference / "speed" / "train.json").write_text(json.dumps({"models": {"tadtr": found}}))
+    (folder / "speed" / "train.json").write_text(json.dumps({"models": {"tadtr": found}}))
     cells = "| TadTR | 2.00 (1.50 to 2.50) | 2.00 (1.50 to 2.50) | 1.90 | 4.0% | 1,227 (1,446) MiB |"
     assert cells in epoch_text().splitlines()
 
 
-def test_same_map_shows_both_sides_and_the_verdict(reference: Path) -> None:
+def test_real_epochs_are_told_with_their_trainings(folder: Path) -> None:
+    spread = {f"{what}_speedup": [2.0, 1.5, 2.5] for what in ("iteration", "evaluation", "epoch")}
+    found = {
+        **spread,
+        "data_wait_share": {"native": 0.01, "upstream": 0.125},
+        "runs": {"native": [1], "upstream": [1, 2]},
+    }
+    report = {"cpu": "A CPU", "threads": 2, "models": {"tridet": found}}
+    (folder / "speed" / "epochs.json").write_text(json.dumps(report))
+    text = real_epochs_text()
+    assert "CPU: A CPU, 2 threads" in text
+    spans = "2.00 (1.50 to 2.50) | " * 3
+    assert f"| TriDet | {spans}1.0% (12.5%) | 1 + 2 |" in text.splitlines()
+
+
+def test_same_map_shows_both_sides_and_the_verdict(folder: Path) -> None:
     found = {
         "native": [90.0, 92.0],
         "upstream": [91.0, 91.0],
@@ -95,19 +106,19 @@ def test_same_map_shows_both_sides_and_the_verdict(reference: Path) -> None:
         "half_width_95": 1.5,
         "verdict": "inconclusive",
     }
-    (reference / "parity" / "map-tridet.json").write_text(json.dumps({"models": {"tridet": found}}))
+    (folder / "parity" / "map-tridet.json").write_text(json.dumps({"models": {"tridet": found}}))
     row = "| TriDet | 2 + 2 | 91.00 ± 1.41 | 91.00 ± 0.00 | -0.25 ± 1.50 | inconclusive |"
     assert row in same_map_text().splitlines()
 
 
-def test_scoring_is_told_by_size_and_a_difference_is_not_hidden(reference: Path) -> None:
+def test_scoring_is_told_by_size_and_a_difference_is_not_hidden(folder: Path) -> None:
     row = {"per_video": 200, "rounds": 2, "their_cpu_seconds": 26.0, "our_cpu_seconds": 0.05, "ratio": 520.0}
     rows = [
         {"case": "soft-NMS", "ratio": 9.0},
         {**row, "same_output": True, "largest_difference": 1e-16},
         {**row, "per_video": 2000, "rounds": 1, "same_output": False, "largest_difference": 0.25},
     ]
-    (reference / "speed" / "detection.json").write_text(json.dumps({"rows": rows}))
+    (folder / "speed" / "detection.json").write_text(json.dumps({"rows": rows}))
     assert [line for line in metrics_text().splitlines() if line.startswith("| 2")] == [
         "| 200 | 13.0 s | 0.025 s | 520 | 2 | yes |",
         "| 2000 | 26.0 s | 0.050 s | 520 | 1 | NO (2.5e-01) |",
@@ -132,10 +143,10 @@ COST = {"map": {"fp32": [80.0, 82.0], "bf16": [80.5, 81.0]}, "difference": -0.25
     ],
 )  # fmt: skip
 def test_precision_tells_cost_and_only_a_real_gain(
-    reference: Path, native: bool | None, gain: Any, cost: Any, cells: str
+    folder: Path, native: bool | None, gain: Any, cost: Any, cells: str
 ) -> None:
     report = {"cpu": "Zen 9", "native_bfloat16": native, "models": {"temporalmaxer": {"gain": gain, "cost": cost}}}
-    (reference / "speed" / "precision.json").write_text(json.dumps(report))
+    (folder / "speed" / "precision.json").write_text(json.dumps(report))
     text = precision_text()
     assert f"| TemporalMaxer | {cells}" in text
     assert ("The Zen 9 of these runs computes in bfloat16." in text) == (native is True)

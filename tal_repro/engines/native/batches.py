@@ -71,7 +71,8 @@ def _ahead(jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
     """Run jobs in order in one thread, at most two ahead; note how long each was waited for."""
     pending: deque[Future[Batch]] = deque()
     remaining = iter(jobs)
-    with ThreadPoolExecutor(1, "batches") as pool:
+    pool = ThreadPoolExecutor(1, "batches")
+    try:
         while True:
             for job in remaining:
                 pending.append(pool.submit(job))
@@ -82,6 +83,8 @@ def _ahead(jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
             started = time.perf_counter()
             batch = pending.popleft().result()
             yield Batch(batch.ids, batch.features, batch.lengths, batch.targets, time.perf_counter() - started)
+    finally:  # without joining: an abandoned generator may be collected in the pool's own thread
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def collate(samples: Sequence[Sample], device: str = "cpu") -> Batch:

@@ -10,18 +10,13 @@ from pathlib import Path
 from tal_repro.errors import InputError
 from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
+from tal_repro.paper.equality_tables import equality_text, same_map_text
+from tal_repro.paper.precision_table import precision_text
 from tal_repro.paper.published import load_published, published_folder
-from tal_repro.paper.reference_tables import (
-    epoch_text,
-    equality_text,
-    metrics_text,
-    precision_text,
-    same_map_text,
-    speed_text,
-)
 from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
 from tal_repro.paper.report.walkthrough import classes_text, steps_text
 from tal_repro.paper.runs import NO_RUNS
+from tal_repro.paper.speed_tables import epoch_text, metrics_text, real_epochs_text, speed_text
 from tal_repro.paper.step_tables import steps_waited_text
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
@@ -70,6 +65,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "equality": equality_text,
     "speed": speed_text,
     "epoch": epoch_text,
+    "real_epochs": real_epochs_text,
     "same_map": same_map_text,
     "metrics": metrics_text,
     "precision": precision_text,
