@@ -1,10 +1,12 @@
 """Ask whether native and upstream training reach the same mAP: python -m benchmarks.map_parity [--upstream DIR].
 
-Small models on one synthetic data set, `--runs` seeds, the same on both sides: a seed means the same orders and crops,
-but initial weights that each side draws for itself. The native side is the adapter that studies run; upstream's side
-is the authors' data set, model, losses, optimizer, schedule and moving average, scored by the same evaluator. Two
-one-sided t-tests (TOST) against +-1.5 mAP points at 5 % say equivalent; a 95 % interval of the difference that leaves
-out 0 says different; anything else is inconclusive. Stochastic depth and dropout are off on both sides.
+Small models on one synthetic data set, `--runs` seeds, the same on both sides: a seed means the same orders and crops.
+With `--starts own` each side draws its initial weights for itself: the question as a user would put it. But a few starts
+never learn, on either side, and one of them in twenty hides every other difference; with `--starts shared` both sides
+start from the authors' weights, and runs are compared in pairs. The native side is the adapter that studies run;
+upstream's side is the authors' data set, model, losses, optimizer, schedule and moving average, scored by the same
+evaluator. Two one-sided t-tests (TOST) against +-1.5 mAP points at 5 % say equivalent; a 95 % interval of the difference
+that leaves out 0 says different; anything else is inconclusive. Stochastic depth and dropout are off on both sides.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import math
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -40,7 +43,7 @@ from tal_repro.data import load_dataset, open_features
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.engines.adapter import RunContext
-from tal_repro.engines.native import NATIVE_VERSION
+from tal_repro.engines.native import NATIVE_VERSION, session
 from tal_repro.engines.native.adapter import NativeAdapter
 from tal_repro.engines.native.batches import epoch_plan
 from tal_repro.engines.native.evaluation import Evaluator
@@ -69,7 +72,8 @@ def main() -> None:
     """Train both sides of each chosen model; print and write the tests."""
     options = _parse()
     report = describe_run(options.models, options.upstream, 0)
-    report |= {"schema": "tal-repro/map-parity/1", "synthetic": True, "models": {}}
+    report |= {"schema": "tal-repro/map-parity/1", "synthetic": True, "starts": options.starts, "models": {}}
+    checkouts = options.upstream if options.starts == "shared" else None
     with tempfile.TemporaryDirectory() as folder, _processes(options.jobs) as pool:
         for name in options.models:
             config = synthetic_of(name)
@@ -77,7 +81,7 @@ def main() -> None:
             seeds = range(options.first, options.first + options.runs)
             started = [  # in turn, so that an interrupted session is balanced
                 (
-                    pool.submit(train_native, name, data, Path(folder) / "runs", seed),
+                    pool.submit(train_native, name, data, Path(folder) / "runs", seed, "fp32", checkouts),
                     pool.submit(train_upstream, name, data, options.upstream, seed),
                 )
                 for seed in seeds
@@ -89,7 +93,7 @@ def main() -> None:
                 print(name, seed, {side: round(values[-1], 2) for side, values in maps.items()}, flush=True)
                 found = {"data": repr(config), "seeds": list(seeds)[: len(maps["native"])], **maps}
                 found["overrides"] = overrides(name)
-                report["models"][name] = {**found, **compare(**maps)}
+                report["models"][name] = {**found, **compare(**maps, paired=checkouts is not None)}
                 if options.out:
                     options.out.parent.mkdir(parents=True, exist_ok=True)
                     options.out.write_text(json.dumps(report, indent=1) + "\n")
@@ -105,6 +109,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
     parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--starts", choices=("own", "shared"), default="own", help="initial weights  [default: own]")
     parser.add_argument("--runs", type=int, default=10, help="seeds a side")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a core each")
@@ -112,16 +117,13 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compare(native: Sequence[float], upstream: Sequence[float]) -> dict[str, Any]:
-    """Return the difference of means, its Welch interval, the TOST p-value, and the verdict."""
+def compare(native: Sequence[float], upstream: Sequence[float], paired: bool = False) -> dict[str, Any]:
+    """Return the difference of means, its 95 % interval, the TOST p-value, and the verdict."""
     n, m = len(native), len(upstream)
     difference = statistics.fmean(native) - statistics.fmean(upstream)
     if min(n, m) < 2:
         return {"n": [n, m], "difference": difference, "verdict": "inconclusive (one run a side)"}
-    parts = statistics.variance(native) / n, statistics.variance(upstream) / m
-    error = max(math.sqrt(sum(parts)), 1e-12)
-    freedom = sum(parts) ** 2 / max(parts[0] ** 2 / (n - 1) + parts[1] ** 2 / (m - 1), 1e-30)
-    freedom = max(freedom, 1.0)
+    error, freedom = _error_of_pairs(native, upstream) if paired else _error_of_means(native, upstream)
     p_low = float(stats.t.sf((difference + MARGIN) / error, freedom))
     p_high = float(stats.t.cdf((difference - MARGIN) / error, freedom))
     half_width = float(stats.t.ppf(0.975, freedom)) * error
@@ -142,6 +144,20 @@ def compare(native: Sequence[float], upstream: Sequence[float]) -> dict[str, Any
     }
 
 
+def _error_of_pairs(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Return the standard error of the mean of the differences, and its degrees of freedom."""
+    deviation = statistics.stdev(a - b for a, b in zip(first, second, strict=True))
+    return max(deviation / math.sqrt(len(first)), 1e-12), len(first) - 1.0
+
+
+def _error_of_means(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Return the standard error of the difference of means, and its degrees of freedom (Welch)."""
+    n, m = len(first), len(second)
+    parts = statistics.variance(first) / n, statistics.variance(second) / m
+    freedom = sum(parts) ** 2 / max(parts[0] ** 2 / (n - 1) + parts[1] ** 2 / (m - 1), 1e-30)
+    return max(math.sqrt(sum(parts)), 1e-12), max(freedom, 1.0)
+
+
 def synthetic_of(name: str) -> SyntheticConfig:
     """Return the data set on which a model is compared."""
     return WIDE if name == "tadtr" else SYNTHETIC
@@ -154,25 +170,55 @@ def overrides(name: str) -> dict[str, Any]:
     return {**SMALL[name], **LEARNING}
 
 
-def train_native(name: str, data: Path, root: Path, seed: int, precision: Precision = "fp32") -> float:
-    """Train and evaluate a small model as a study does; return its reported mAP in percent."""
+def train_native(
+    name: str, data: Path, root: Path, seed: int, precision: Precision = "fp32", checkouts: Path | None = None
+) -> float:
+    """Train and evaluate a small model as a study does; return its reported mAP in percent.
+
+    With `checkouts` it starts from the weights that the authors' model draws with this seed.
+    """
     recipe = resolve_recipe(name, "native", overrides(name))
     options = {"evaluate_every": 1000}
     spec = RunSpec("ablation", name, "native", NATIVE_VERSION, recipe, seed=seed, options=options, precision=precision)
     run = RunContext(spec=spec, record=RunStore(root).writer(spec), data_dir=data, device="cpu")
-    NativeAdapter(name).train(run)
+    with nullcontext() if checkouts is None else _starting_from(authors_model(name, checkouts, seed).native):
+        NativeAdapter(name).train(run)
     metrics = json.loads(run.record.paths.metrics.read_text())
     wanted = ("last", metrics["reported"]["weights"], metrics["reported"]["protocol"])
     rows = [r["ap"] for r in metrics["rows"] if (r["selection"], r["weights"], r["protocol"]) == wanted]
     return 100 * statistics.fmean(rows)
 
 
+def authors_model(name: str, checkouts: Path, seed: int) -> Any:
+    """Return the authors' small model with the initial weights of a seed, and the native one with the same."""
+    torch.manual_seed(seed)
+    recipe = with_overrides(model_entry(name).recipe, overrides(name))
+    return pair(name, recipe, checkouts / model_entry(name).submodule)
+
+
+@contextmanager
+def _starting_from(model: torch.nn.Module) -> Iterator[None]:
+    """Let native trainings inside the block start from the weights of `model`."""
+    weights, build = dict(model.named_parameters()), session.build
+
+    def build_and_load(*args: Any, **settings: Any) -> Any:
+        built: Any = build(*args, **settings)
+        with torch.no_grad():
+            for key, parameter in built.named_parameters():
+                parameter.copy_(weights[key])
+        return built
+
+    session.build = build_and_load
+    try:
+        yield
+    finally:
+        session.build = build
+
+
 def train_upstream(name: str, data: Path, checkouts: Path, seed: int) -> float:
     """Train and evaluate the authors' small model; return its mAP in percent, of its average where it has one."""
+    both, folder = authors_model(name, checkouts, seed), checkouts / model_entry(name).submodule
     recipe = with_overrides(model_entry(name).recipe, overrides(name))
-    folder = checkouts / model_entry(name).submodule
-    torch.manual_seed(seed)
-    both: Any = pair(name, recipe, folder)
     model, units = both.upstream.train(), units_of(name, data, recipe)
     steps = len(units.ids) // recipe.batch_size
     make = tadtr_optimizer if name == "tadtr" else pyramid_optimizer

@@ -26,6 +26,10 @@ REAL_EPOCHS_NOTE = (
     "first epoch does not count. Evaluation: test loop and mAP, without a script's start. An epoch is scaled to "
     "THUMOS14's training units and test videos. Range: over neighbouring trainings."
 )
+GPU_NOTE = (
+    "Inputs on the device; median and range of two rounds. The README beside each report says what else is known of it; "
+    "where a range is wide take the lower end."
+)
 METRICS_NOTE = (
     "CPU seconds of one evaluation in one process, in turn, single-threaded; distinct scores. Equal: mAP at every tIoU "
     "and recall at 1x and 5x within 1e-9."
@@ -46,6 +50,18 @@ def speed_text() -> str:
     caption = f"Times as fast as the authors' code (CPU, {threads} threads, synthetic features)"
     processors = tuple(_processor(report) for report in made)
     return render(TextTable(caption, header, rows, (SPEED_NOTE, *processors)), "markdown").rstrip()
+
+
+def gpu_speed_text() -> str:
+    """Return the table of native speed over the authors' code on each GPU that was to be had."""
+    made = [read_report(path) for path in sorted(reference_folder().glob("gpu-*/models.json"))]
+    header = ("Model", "GPU", *(label.capitalize() for label in TIMED.values()))
+    rows = tuple(
+        (MODELS[name].title, report["device"], *(ratio_text(found.get(kind)) for kind in TIMED))
+        for name, found, report in by_model(made)
+    )
+    caption = "Models alone on a GPU: times as fast as the authors' code (synthetic features)"
+    return render(TextTable(caption, header, rows, (GPU_NOTE,)), "markdown").rstrip()
 
 
 def epoch_text() -> str:

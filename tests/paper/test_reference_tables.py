@@ -13,7 +13,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.paper import equality_tables, reference, speed_tables
 from tal_repro.paper.equality_tables import equality_text, same_map_text
 from tal_repro.paper.precision_table import precision_text
-from tal_repro.paper.speed_tables import epoch_text, metrics_text, real_epochs_text, speed_text
+from tal_repro.paper.speed_tables import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 
 
 @pytest.fixture
@@ -66,6 +66,15 @@ def test_speed_joins_the_reports_and_tells_what_was_not_timed(folder: Path) -> N
     assert "- TadTR: A CPU (AVX2), which multiplies at 80 GFLOP/s." in text
     assert "- TriDet: A CPU, which multiplies at 80 GFLOP/s." in text
     assert rows[1] == "| TriDet | 1.50 (1.25 to 1.75) | not timed | not timed | not timed | 75% (50%) | 88% |"
+
+
+def test_a_gpu_is_named(folder: Path) -> None:
+    timing = {"speedup": 1.5, "speedup_range": [1.25, 1.75]}
+    (folder / "gpu-x").mkdir()
+    report = {"device": "NVIDIA X", "models": {"tadtr": {"training_real": timing}}}
+    (folder / "gpu-x" / "models.json").write_text(json.dumps(report))
+    cells = "| TadTR | NVIDIA X | not timed | not timed | not timed | 1.50 (1.25 to 1.75) |"
+    assert cells in gpu_speed_text().splitlines()
 
 
 def test_an_epoch_is_told_with_its_memory(folder: Path) -> None:

@@ -16,7 +16,7 @@ from tal_repro.paper.published import load_published, published_folder
 from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
 from tal_repro.paper.report.walkthrough import classes_text, steps_text
 from tal_repro.paper.runs import NO_RUNS
-from tal_repro.paper.speed_tables import epoch_text, metrics_text, real_epochs_text, speed_text
+from tal_repro.paper.speed_tables import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 from tal_repro.paper.step_tables import steps_waited_text
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
@@ -64,6 +64,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "steps": steps_text,
     "equality": equality_text,
     "speed": speed_text,
+    "gpu_speed": gpu_speed_text,
     "epoch": epoch_text,
     "real_epochs": real_epochs_text,
     "same_map": same_map_text,
