@@ -1,12 +1,13 @@
 """Ask whether native and upstream training reach the same mAP: python -m benchmarks.map_parity [--upstream DIR].
 
 Small models on one synthetic data set, `--runs` seeds, the same on both sides: a seed means the same orders and crops.
-With `--starts own` each side draws its initial weights for itself: the question as a user would put it. But a few starts
-never learn, on either side, and one of them in twenty hides every other difference; with `--starts shared` both sides
-start from the authors' weights, and runs are compared in pairs. The native side is the adapter that studies run;
+With `--starts own` each side draws its initial weights for itself: the question as a user would put it. But a few
+starts never learn, on either side, and one of them in twenty hides every other difference; with `--starts shared` both
+sides start from the authors' weights, and runs are compared in pairs. The native side is the adapter that studies run;
 upstream's side is the authors' data set, model, losses, optimizer, schedule and moving average, scored by the same
-evaluator. Two one-sided t-tests (TOST) against +-1.5 mAP points at 5 % say equivalent; a 95 % interval of the difference
-that leaves out 0 says different; anything else is inconclusive. Stochastic depth and dropout are off on both sides.
+evaluator. Two one-sided t-tests (TOST) against +-1.5 mAP points at 5 % say equivalent; a 95 % interval of the
+difference that leaves out 0 says different; anything else is inconclusive. Stochastic depth and dropout are off on
+both sides.
 """
 
 from __future__ import annotations

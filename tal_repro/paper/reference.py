@@ -30,7 +30,8 @@ def read_report(path: Path) -> Json:
 
 def reports(folder: str, kind: str) -> list[Json]:
     """Return the reports `<kind>*.json` in a folder of `results/reference`, by file name."""
-    return [read_report(path) for path in sorted((reference_folder() / folder).glob(f"{kind}*.json"))]
+    paths = (reference_folder() / folder).glob(f"{kind}*.json")
+    return [read_report(path) for path in sorted(paths, key=lambda path: path.stem)]
 
 
 def by_model(found: list[Json]) -> list[tuple[str, Json, Json]]:

@@ -27,8 +27,8 @@ REAL_EPOCHS_NOTE = (
     "THUMOS14's training units and test videos. Range: over neighbouring trainings."
 )
 GPU_NOTE = (
-    "Inputs on the device; median and range of two rounds. The README beside each report says what else is known of it; "
-    "where a range is wide take the lower end."
+    "Inputs on the device; median and range of two rounds. The README beside each report says what else is known of "
+    "it; where a range is wide take the lower end."
 )
 METRICS_NOTE = (
     "CPU seconds of one evaluation in one process, in turn, single-threaded; distinct scores. Equal: mAP at every tIoU "

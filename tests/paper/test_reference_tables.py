@@ -115,9 +115,11 @@ def test_same_map_shows_both_sides_and_the_verdict(folder: Path) -> None:
         "half_width_95": 1.5,
         "verdict": "inconclusive",
     }
-    (folder / "parity" / "map-tridet.json").write_text(json.dumps({"models": {"tridet": found}}))
-    row = "| TriDet | 2 + 2 | 91.00 ± 1.41 | 91.00 ± 0.00 | -0.25 ± 1.50 | inconclusive |"
-    assert row in same_map_text().splitlines()
+    for name, report in (("map-tridet", {}), ("map-tridet-shared", {"starts": "shared"})):
+        (folder / "parity" / f"{name}.json").write_text(json.dumps({**report, "models": {"tridet": found}}))
+    rest = "2 + 2 | 91.00 ± 1.41 | 91.00 ± 0.00 | -0.25 ± 1.50 | inconclusive |"
+    rows = [line for line in same_map_text().splitlines() if line.startswith("| TriDet")]
+    assert rows == [f"| TriDet | {starts} | {rest}" for starts in ("own, unlike seeds", "shared")]
 
 
 def test_scoring_is_told_by_size_and_a_difference_is_not_hidden(folder: Path) -> None:
