@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tal_repro import hooks
+from tal_repro.data.layouts import find_layout
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.registry import engine_for, engines_of, get_adapter
-from tal_repro.engines.upstream import checkout
-from tal_repro.engines.upstream.job import fresh_work_folder
+from tal_repro.engines.upstream import checkout, process, shims
+from tal_repro.engines.upstream.job import Job, fresh_work_folder
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS, model_entry
 from tal_repro.record import RunStore
@@ -95,6 +98,32 @@ def test_a_run_killed_after_its_copy_was_made_starts_over_and_says_so(
     assert fresh_work_folder(context) == work
     assert "starting over" in capsys.readouterr().out
     assert list(work.iterdir()) == [] and not context.record.paths.events.exists()
+
+
+def test_an_evaluation_by_its_own_script_is_told_without_its_start(
+    run: Callable[..., RunContext], data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = run("actionformer")
+    recipe = model_entry("actionformer").recipe
+    job = Job(context, recipe, tmp_path, find_layout(data_dir, "actionformer"), fresh_work_folder(context))
+    took = {"raw": 3.0, "ema": 2.5}
+
+    def launch(run, tree, script, arguments, work, environment, log=None):  # type: ignore[no-untyped-def]
+        weights = environment[shims.WEIGHTS_VARIABLE]
+        marks = [("start", 10.0, {}), ("metrics", 11.0, {"average_map": 0.5}), ("end", 10.0 + took[weights], {})]
+        events = [
+            {"kind": "eval", "phase": phase, "index": 0, "time": at, "values": values} for phase, at, values in marks
+        ]
+        lines = "".join(json.dumps(event) + "\n" for event in events)
+        Path(environment[hooks.EVENTS_VARIABLE]).write_text(lines, encoding="utf-8")
+        (Path(environment[hooks.DETECTIONS_VARIABLE]) / "0.csv").write_text("", encoding="utf-8")
+        return 20.0
+
+    monkeypatch.setattr(process, "launch", launch)
+    for weights in took:
+        job.evaluate("eval.py", [], weights)
+    assert job.seconds()["reported_eval"] == 2.5  # of the EMA weights, which are reported
+    assert job.seconds()["eval_after"] == 40.0
 
 
 def test_a_model_gets_the_engine_it_has() -> None:
