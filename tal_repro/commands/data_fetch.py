@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tal_repro.commands.data_verify import verify_folder
+
 if TYPE_CHECKING:
     from tal_repro.data.fetch.obtain import Way
 
@@ -31,7 +33,6 @@ LINES_WHEN_PIPED, SECONDS_A_LINE = 10, 30.0
 @click.option("--keep-archive", is_flag=True, help="Do not delete what was fetched after unpacking it.")
 def fetch(name: str, layout: str, out: Path, given: tuple[str, ...], keep_archive: bool) -> None:
     """Fetch, check, unpack and verify a data set. Interrupted, the same command goes on."""
-    from tal_repro.commands.data import verify_folder
     from tal_repro.data.fetch.thumos14 import fetch_layout
 
     with _interruptible():
@@ -57,7 +58,6 @@ def fetch_checkpoint(model: str, out: Path, given: tuple[str, ...]) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def derive_tadtr(folder: Path) -> None:
     """Make TadTR's layout from ActionFormer's: a deviation, named as such in every run on it."""
-    from tal_repro.commands.data import verify_folder
     from tal_repro.data.derive_tadtr import derive
 
     made = derive(folder, _say)

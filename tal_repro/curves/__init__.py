@@ -5,10 +5,11 @@
 False
 """
 
+from tal_repro.curves.backtest import HeldOut
 from tal_repro.curves.bootstrap import Bootstrap, bootstrap
 from tal_repro.curves.families import FAMILIES
 from tal_repro.curves.family import Family
-from tal_repro.curves.fit import Fit, HeldOut, fit
+from tal_repro.curves.fit import Fit, fit
 from tal_repro.curves.forecast import Forecast, forecast
 from tal_repro.curves.points import Points, make_points
 

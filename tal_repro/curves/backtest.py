@@ -10,13 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
-from tal_repro.curves.family import Array, Family
+from tal_repro.curves.family import Array, Family, evaluate
 
 if TYPE_CHECKING:
-    from tal_repro.curves.fit import Fit, HeldOut
+    from tal_repro.curves.fit import Fit
 
 BACKTEST_STARTS = 4
 HELD_OUT_BINS = 100
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Error on points a fit had not seen: fitted to the first j, tested on the next, for every j > k.
+
+    `rmse` is None where no such split exists; `text` then says "not available (n, k)".
+    """
+
+    rmse: float | None
+    predictions: int
+    n: int
+    k: int
+    binned: bool = False
+
+    @property
+    def text(self) -> str:
+        """Return the error with its number of predictions, or why there is none."""
+        if self.rmse is None:
+            return f"not available (n = {self.n}, k = {self.k})"
+        joined = " of joined neighbours" if self.binned else ""
+        return f"{self.rmse:.3f} ({self.predictions} one-step predictions{joined})"
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -31,8 +56,6 @@ class Prefixes:
 
     def predict(self, x: Array) -> Array:
         """Return the predictions [B, len(x)] at percentages x."""
-        from tal_repro.curves.fit import evaluate
-
         return evaluate(self.family, np.log(x / self.x0), self.solution.theta, self.solution.beta, self.t_last)
 
 
@@ -66,8 +89,6 @@ def one_step_error(fit: Fit) -> HeldOut:
 
     More than HELD_OUT_BINS points are joined into so many neighbours first, and the result says so.
     """
-    from tal_repro.curves.fit import HeldOut
-
     n, k = fit.n, fit.k
     base = np.ones(n) if fit.family.last_point_only else fit.weights
     scaled = base / (fit.y * np.log(2.0)) ** 2 if fit.family.log2_space and fit.weights_kind == "se2" else base

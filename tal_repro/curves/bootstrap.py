@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
-from tal_repro.curves.family import Array, Family
+from tal_repro.curves.family import Array, Family, evaluate
 from tal_repro.curves.identify import noise_variance
 from tal_repro.errors import InputError
 
@@ -32,8 +32,6 @@ class Bootstrap:
 
     def predict(self, x: float | Iterable[float]) -> Array:
         """Return the curves [draws, len(x)] at percentages x."""
-        from tal_repro.curves.fit import evaluate
-
         values = np.atleast_1d(np.asarray(x if np.isscalar(x) else list(x), dtype=float))  # type: ignore[arg-type]
         t = np.log(values / self.x0)
         return evaluate(self.family, t, self.solution.theta, self.solution.beta, self.t_last)

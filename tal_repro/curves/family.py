@@ -69,3 +69,13 @@ def linear_box(family: Family) -> tuple[Array, Array]:
     """Return lower and upper bounds of the linear parameters as two arrays [m]."""
     bounds = np.array(family.linear_bounds, dtype=float)
     return bounds[:, 0], bounds[:, 1]
+
+
+def evaluate(family: Family, t: Array, theta: Array, beta: Array, t_last: Array) -> Array:
+    """Return the curves [B, n] at t [n] for a batch of theta [B, q] and beta [B, m]."""
+    offset, columns = family.basis(t, theta, t_last)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = np.einsum("bnm,bm->bn", columns, beta)
+        value = value if offset is None else value + offset
+        value = np.exp2(np.clip(value, -1000.0, 1000.0)) if family.log2_space else value
+    return np.asarray(np.nan_to_num(value, nan=0.0, posinf=1e300, neginf=-1e300))

@@ -15,39 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
+from tal_repro.curves.backtest import HeldOut, one_step_error
 from tal_repro.curves.families import get_family
-from tal_repro.curves.family import Array, Family
+from tal_repro.curves.family import Array, Family, evaluate
 from tal_repro.curves.weighting import PRIOR_DOF, soft_l1_weights, weights_from_runs
 from tal_repro.errors import InputError
 
 Weights = Literal["none", "se2", "soft-l1"]
 STARTS = 8  # polished starts per fit; the grid that ranks them is fixed per family
 X_DIGITS = 12  # x / x0 is rounded to so many decimals: a change of unit then changes no bit of the fit
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Error on points a fit had not seen: fitted to the first j, tested on the next, for every j > k.
-
-    `rmse` is None where no such split exists; `text` then says "not available (n, k)".
-    """
-
-    rmse: float | None
-    predictions: int
-    n: int
-    k: int
-    binned: bool = False
-
-    @property
-    def text(self) -> str:
-        """Return the error with its number of predictions, or why there is none."""
-        if self.rmse is None:
-            return f"not available (n = {self.n}, k = {self.k})"
-        joined = " of joined neighbours" if self.binned else ""
-        return f"{self.rmse:.3f} ({self.predictions} one-step predictions{joined})"
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)
@@ -154,8 +130,6 @@ class Fit:
     @cached_property
     def held_out(self) -> HeldOut:
         """Return the rolling one-step error on points the fit had not seen."""
-        from tal_repro.curves.backtest import one_step_error
-
         return one_step_error(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,16 +151,6 @@ class Fit:
             "held_out": self.held_out.text,
             "options": self.options,
         }
-
-
-def evaluate(family: Family, t: Array, theta: Array, beta: Array, t_last: Array) -> Array:
-    """Return the curves [B, n] at t [n] for a batch of theta [B, q] and beta [B, m]."""
-    offset, columns = family.basis(t, theta, t_last)
-    with np.errstate(over="ignore", invalid="ignore"):
-        value = np.einsum("bnm,bm->bn", columns, beta)
-        value = value if offset is None else value + offset
-        value = np.exp2(np.clip(value, -1000.0, 1000.0)) if family.log2_space else value
-    return np.asarray(np.nan_to_num(value, nan=0.0, posinf=1e300, neginf=-1e300))
 
 
 def fit(

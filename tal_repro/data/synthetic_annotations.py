@@ -6,7 +6,7 @@ Sources: thumos14_classes.csv (per class) and the published statistics of length
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from tal_repro.data.dataset import FloatArray, SubsetName
 from tal_repro.data.synthetic_config import PURPOSE, TWINS, ClassFacts, SyntheticConfig, read_class_facts
 from tal_repro.data.synthetic_counts import FILLED, MEAN_SECONDS, VIDEOS, assign_classes, count_instances
+from tal_repro.data.synthetic_quirks import add_quirks
+from tal_repro.data.synthetic_video import Action, SyntheticVideo
 
 LOG_SECONDS: dict[SubsetName, tuple[float, float]] = {"train": (4.94, 0.92), "test": (5.02, 0.84)}
 AMBIGUOUS_SEGMENTS: dict[SubsetName, int] = {"train": 89, "test": 99}
@@ -22,35 +24,8 @@ ACTION_SECONDS = (0.2, 118.0)
 BUSY_SCATTER = 0.7  # of the rank of a video's length among those of its subset, beside log action seconds
 
 
-@dataclass(frozen=True)
-class Action:
-    """One action in seconds. `shown_*` is where the features show it, the others what the annotation says."""
-
-    label: str
-    start_s: float
-    end_s: float
-    shown_start_s: float
-    shown_end_s: float
-
-
-@dataclass(frozen=True)
-class SyntheticVideo:
-    """One invented video, before its features."""
-
-    id: str
-    index: int  # of its random stream
-    subset: SubsetName
-    duration_s: float
-    fps: float
-    actions: tuple[Action, ...] = ()
-    ambiguous_s: tuple[tuple[float, float], ...] = ()
-    quirk: str = field(default="", compare=False)
-
-
 def invent_videos(config: SyntheticConfig) -> list[SyntheticVideo]:
     """Invent every video of a data set, training first; the same config gives the same videos on any machine."""
-    from tal_repro.data.synthetic_quirks import add_quirks
-
     config.check()
     facts = read_class_facts(config.classes)
     videos: list[SyntheticVideo] = []

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from tal_repro.data.dataset import AMBIGUOUS, LayoutName
 from tal_repro.data.json_files import write_bytes, write_json
 from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout
-from tal_repro.data.synthetic_annotations import SyntheticVideo
 from tal_repro.data.synthetic_features import feature_steps
+from tal_repro.data.synthetic_video import SyntheticVideo
 from tal_repro.errors import InputError
 
 FOLDERS: dict[LayoutName, str] = {"actionformer": "data/thumos", "tadtr": "data/thumos14"}

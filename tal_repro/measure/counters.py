@@ -7,30 +7,15 @@ interval and these counters.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
-MIB = 2**20
+from tal_repro.measure.counters_psutil import system_counters_psutil
+from tal_repro.measure.rates import MIB, Rates, Sample, Take
+
 SECTOR_BYTES = 512  # of /proc/diskstats, whatever the disk
 PAGE_BYTES = 4096
 # block devices that hold no data of their own: counting them too would count a byte twice
 LAYERED = ("loop", "ram", "zram", "dm-", "md")
-
-Sample = dict[str, float]
-Take = Callable[[float], Sample]
-
-
-class Rates:
-    """Turn counters that only grow (bytes, CPU seconds) into rates over the time since the last call."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, tuple[float, float]] = {}
-
-    def per_second(self, name: str, now: float, counter: float) -> float:
-        """Return the growth a second of counter `name`; 0 at its first reading."""
-        before, value = self.last.get(name, (now, counter))
-        self.last[name] = (now, counter)
-        return (counter - value) / (now - before) if now > before else 0.0
 
 
 class ProcFile:
@@ -52,8 +37,6 @@ class ProcFile:
 def system_counters(proc: Path = Path("/proc"), blocks: Path = Path("/sys/block")) -> Take:
     """Return what takes one sample of CPU, memory, disk and network; a counter that is not there gives no column."""
     if not (proc / "stat").exists():
-        from tal_repro.measure.counters_psutil import system_counters_psutil
-
         return system_counters_psutil()
     readers: list[Take] = [_cores(proc / "stat"), _memory(proc / "meminfo")]
     for path, make in ((proc / "diskstats", lambda p: _disks(p, blocks)), (proc / "net" / "dev", _network)):

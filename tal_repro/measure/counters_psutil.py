@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tal_repro.measure.counters import MIB, Rates, Sample, Take
+from tal_repro.measure.rates import MIB, Rates, Sample, Take
 
 
 def system_counters_psutil() -> Take:

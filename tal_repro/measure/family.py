@@ -10,7 +10,8 @@ import os
 import resource
 from pathlib import Path
 
-from tal_repro.measure.counters import ProcFile, Sample, Take
+from tal_repro.measure.counters import ProcFile
+from tal_repro.measure.rates import Sample, Take
 
 NANOSECONDS = 1e9
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from tal_repro.measure.counters import Sample, Take, system_counters
+from tal_repro.measure.counters import system_counters
 from tal_repro.measure.energy import ASK_S, EnergyCounters
 from tal_repro.measure.family import family_counters
 from tal_repro.measure.nvml import Gpu, open_gpu
+from tal_repro.measure.rates import Sample, Take
 
 # columns from the first sample on, whenever the family starts
 NOBODY = dict.fromkeys(("thread_busiest_percent", "process_cpu_percent", "process_memory_mib"), math.nan)

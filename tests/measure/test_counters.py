@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tal_repro.measure.counters import Rates, Take, system_counters
+from tal_repro.measure.counters import system_counters
 from tal_repro.measure.counters_psutil import family_counters_psutil, system_counters_psutil
 from tal_repro.measure.family import family_counters
+from tal_repro.measure.rates import Rates, Take
 
 ZEROS = "0 0 0 0 0 0 0 0 0 0"
 

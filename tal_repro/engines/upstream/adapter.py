@@ -22,7 +22,6 @@ from tal_repro.engines.upstream import four, models, scores, settings, shims, un
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.engines.upstream.job import Job, fresh_work_folder
 from tal_repro.errors import InputError
-from tal_repro.models.registry import model_entry
 
 
 class UpstreamAdapter:
@@ -114,12 +113,3 @@ class UpstreamAdapter:
                 "own_print": compared,
             },
         )
-
-
-def adapter(model: str) -> UpstreamAdapter:
-    """Return the upstream adapter of `model` (the registry's entry point)."""
-    if model_entry(model).adapter:
-        from tal_repro.engines.upstream.added import AddedAdapter
-
-        return AddedAdapter(model)
-    return UpstreamAdapter(model)
