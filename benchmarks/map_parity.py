@@ -46,6 +46,7 @@ from tal_repro.data import load_dataset, open_features
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.engines.adapter import RunContext
+from tal_repro.engines.child import die_with_parent
 from tal_repro.engines.native import NATIVE_VERSION, session
 from tal_repro.engines.native.adapter import NativeAdapter
 from tal_repro.engines.native.batches import epoch_batches, epoch_plan
@@ -109,7 +110,12 @@ def main() -> None:
 
 def _processes(jobs: int) -> ProcessPoolExecutor:
     """Return processes of one thread each; forked ones would inherit locks of torch's threads."""
-    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
+    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin)
+
+
+def _begin() -> None:
+    die_with_parent()
+    torch.set_num_threads(1)
 
 
 def _parse() -> argparse.Namespace:
