@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks.reference.report import describe_run
+from tal_repro.data import load_dataset
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.models import model_entry
@@ -37,20 +38,25 @@ Side = dict[str, Any]
 def main() -> None:
     """Train each chosen model on both sides in turn; print a line each and write JSON."""
     options = _parse()
+    if options.epochs < 2:
+        raise SystemExit("--epochs 2 or more: the first warms up and does not count")
     report = describe_run(options.models, options.upstream, 0)
     report |= {"schema": "tal-repro/bench-epochs/1", "synthetic": True, "load_average": os.getloadavg()[0]}
     report["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    report |= {"train_videos": options.videos, "test_videos": options.test, "epochs": options.epochs, "models": {}}
+    report |= {"epochs": options.epochs, "models": {}}
     with tempfile.TemporaryDirectory() as folder:
         config = SyntheticConfig(options.videos, options.test, 2048, 20, difficulty=0.2, seed=5)
         data = options.data or write_synthetic(Path(folder) / "data", config)
+        counts = {side: len(getattr(load_dataset(data, "actionformer"), side)) for side in ("train", "test")}
+        report |= {"train_videos": counts["train"], "test_videos": counts["test"]}
         runs = options.runs or Path(folder) / "runs"
         for name in options.models:
             sides: dict[str, list[Side]] = {engine: [] for engine in ENGINES}
             for seed in range(options.rounds):
                 for engine in ENGINES:
                     sides[engine].append(train(name, engine, seed, data, runs, options))
-            report["models"][name] = found = compare(name, sides, options.test)
+            report["threads"] = sides["native"][0]["threads"]  # of the trainings
+            report["models"][name] = found = compare(name, sides, counts["test"])
             print(_line(name, found), flush=True)
             if options.out:  # after each model: the next may take minutes
                 options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +88,8 @@ def read_run(folder: Path) -> Side:
     evaluations = sum(float(row["eval_seconds"] or 0) > 0 for row in epochs) or 1  # none: one, by a script of its own
     return {
         "iteration": statistics.median(float(row["train_seconds"]) / steps for row in epochs[1:]),
-        "evaluation": seconds["reported_eval"] / evaluations,
+        "evaluation": (seconds["reported_eval"] + seconds.get("reported_eval_after", 0.0)) / evaluations,
+        "threads": read_json(folder / "spec.json")["threads"],
         "data_wait_share": seconds["data_wait"] / seconds["train"],
         "steps_per_epoch": steps,
         "seconds": seconds,

@@ -77,9 +77,10 @@ def main() -> None:
     """Train both sides of each chosen model; print and write the tests."""
     options = _parse()
     report = describe_run(options.models, options.upstream, 0)
+    report["threads"] = 1  # of each training
     report |= {"schema": "tal-repro/map-parity/1", "synthetic": True, "starts": options.starts, "models": {}}
     checkouts = options.upstream if options.starts == "shared" else None
-    with tempfile.TemporaryDirectory() as folder, _processes(options.jobs) as pool:
+    with tempfile.TemporaryDirectory() as folder, _processes(options.jobs) as pool, _cancelling(pool):
         for name in options.models:
             config = synthetic_of(name)
             data = write_synthetic(Path(folder) / name, config)
@@ -111,6 +112,16 @@ def main() -> None:
 def _processes(jobs: int) -> ProcessPoolExecutor:
     """Return processes of one thread each; forked ones would inherit locks of torch's threads."""
     return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin)
+
+
+@contextmanager
+def _cancelling(pool: ProcessPoolExecutor) -> Iterator[None]:
+    """Where one training fails, do not run those in the queue first."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 def _begin() -> None:

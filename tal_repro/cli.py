@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -71,6 +74,19 @@ class LazyVerbs(click.Group):
                 raise
             click.echo(f"error: this needs {error.name}, which is not installed\n  remedy: make setup", err=True)
             sys.exit(2)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            _drop_output()
+            where = error.filename or "the output"
+            click.echo(f"error: {where} cannot be written ({error.strerror})\n  remedy: free space there", err=True)
+            sys.exit(2)
+
+
+def _drop_output() -> None:
+    """Let the interpreter's last flush go nowhere: it would complain of the same full disk again."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a standard output without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})

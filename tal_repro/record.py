@@ -307,7 +307,13 @@ class RunWriter:
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replace `path` by `content` or leave it as it was: written beside, fsynced if `durable`, renamed."""
+    """Replace `path` by `content` or leave it as it was: written beside, fsynced if `durable`, renamed.
+
+    A device or pipe is written to instead.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as stream:

@@ -147,8 +147,8 @@ def read_table(path: Path) -> Table:
         remedy = "check the path, or name a shipped study (--study demo)"
         raise InputError(f"cannot be read ({error.strerror})", path, remedy) from None
     except UnicodeDecodeError:
-        raise InputError("not UTF-8 text", path) from None
+        raise InputError("not UTF-8 text", path, "save it as UTF-8") from None
     except (ValueError, RecursionError) as error:  # also a number or a nesting that this Python refuses to read
         if isinstance(error, InputError):
             raise
-        raise InputError(f"not TOML: {error}", path) from None
+        raise InputError(f"not TOML: {error}", path, "see tal_repro/studies/demo.toml for one that is") from None

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -30,6 +31,17 @@ def test_every_verb_has_help_and_few_options(verb):
     for each in commands:
         options = [p for p in each.params if isinstance(p, click.Option)]
         assert len(options) <= OPTIONS.get(verb, 8), f"{verb} {each.name}: {[o.name for o in options]}"
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here: run it on Linux")
+@pytest.mark.parametrize("words", [["macs", "--help"], ["verify", "--json"]])
+def test_an_output_that_is_full_is_told_in_a_line(words):
+    with open("/dev/full", "w") as full:
+        answer = subprocess.run(
+            [sys.executable, "-m", "tal_repro", *words], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert answer.returncode == 2
+    assert "cannot be written (No space left on device)" in answer.stderr and "Traceback" not in answer.stderr
 
 
 def test_help_imports_nothing_heavy():

@@ -84,12 +84,30 @@ def pack(folder: Path, layout: str, dtype: str, as_json: bool) -> None:
 
     index = pack_features(folder, layout, dtype, progress_of("videos"))  # type: ignore[arg-type]
     store = FeatureStore.open(index)
+    _warn_of_absent(folder, layout)
     steps = sum(store.length(video_id) for video_id in store.video_ids)
     content = {"index": str(index), "dtype": dtype, "videos": len(store.video_ids), "steps": steps, "dim": store.dim}
     if as_json:
         click.echo(json.dumps({"schema": PACK_SCHEMA, **content}, indent=1))
     else:
         click.echo(f"{content['videos']} videos, {steps} x {store.dim} {dtype} packed; index: {index}")
+
+
+def _warn_of_absent(folder: Path, layout: str) -> None:
+    """Say which annotated videos a pack lacks: a training would name them, but much later."""
+    from tal_repro.data import load_dataset
+
+    try:
+        dataset = load_dataset(folder, layout)  # type: ignore[arg-type]
+    except InputError:
+        return  # annotations that cannot be read are for `data verify` to tell; the features are packed all the same
+    absent = [video.id for video in dataset.videos.values() if not video.has_features]
+    if absent:
+        click.echo(
+            f"warning: {len(absent)} annotated videos have no feature file, the first: {absent[0]} "
+            f"(list them: tal-repro data verify {folder})",
+            err=True,
+        )
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -34,7 +34,7 @@ def verify_folder(folder: Path, layout: str | None, no_fingerprint: bool = False
             _print_report(report)
     good = [(report.dataset, report.fingerprint) for report in reports if report.dataset and report.fingerprint]
     if errors:
-        click.echo(f"{errors} errors; no fingerprint written", err=True)
+        click.echo(f"{errors} errors; no fingerprint written{_forget(folder)}", err=True)
     elif good and not no_fingerprint:
         try:
             written = write_fingerprints(folder, good[0][0], [fingerprint for _, fingerprint in good])
@@ -42,6 +42,20 @@ def verify_folder(folder: Path, layout: str | None, no_fingerprint: bool = False
         except InputError as error:  # of a read-only data folder, as in containers: the data are sound all the same
             click.echo(f"warning: {error.where}: {error.what}; the check itself is done", err=True)
     return 1 if errors else 0
+
+
+def _forget(folder: Path) -> str:
+    """Remove the fingerprint of an earlier check, which the data no longer pass; say so."""
+    from tal_repro.data.fingerprint import FILE_NAME
+
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return ""
+    try:
+        path.unlink()
+    except OSError as error:
+        return f"; the old one, {path}, no longer holds and cannot be removed ({error.strerror})"
+    return ", and the old one removed: it no longer holds"
 
 
 def _print_report(report: LayoutReport) -> None:

@@ -60,7 +60,8 @@ def train(
 ) -> None:
     """Train one model and print its mAP; a killed run goes on where it was."""
     from tal_repro.record import RunRecord, RunStore
-    from tal_repro.run.worker import DONE, OUTCOMES, execute, read_outcome
+    from tal_repro.run.space import REMEDY, describe_lack
+    from tal_repro.run.worker import DISK_FULL, DONE, OUTCOMES, execute, read_outcome
 
     if subset is not None and percent is not None:
         raise InputError("a subset file states its own percentage", "--percent", "give --percent or --subset")
@@ -75,6 +76,8 @@ def train(
         outcome = execute(spec, store, data_dir, _device(spec), log=False)
         if outcome != DONE:
             reason = read_outcome(store, spec) or OUTCOMES.get(outcome, "killed")
+            if outcome == DISK_FULL:
+                reason += f": {describe_lack(out)}\n  remedy: {REMEDY.replace('--results', '--out')}"
             click.echo(f"error: {reason}", err=True)
             sys.exit(outcome)
     _print(RunRecord(store.folder(spec)))
@@ -162,6 +165,8 @@ def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip().isidentifier():
             raise InputError(f"--set {setting!r} is not KEY=VALUE", remedy="for example --set epochs=20")
+        if key.strip() in found:
+            raise InputError(f"{key.strip()} is given twice", "--set", "give it once")
         try:
             found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

@@ -73,10 +73,11 @@ def read_segments(
             continue
         label = action.get("label")
         if not isinstance(label, str) or (label != AMBIGUOUS and label not in known):
-            reader.error(f"{where}.label", f"{short(label)} is outside the {len(classes)} classes")
-            continue
-        segment = _segment(action.get("segment"), where, duration_s, reader)
-        if segment is None:
+            label = None
+            what = f"{short(label)} is outside the {len(classes)} classes" if "label" in action else "missing"
+            reader.error(f"{where}.label", what)
+        segment = _segment(action, where, duration_s, reader)
+        if segment is None or label is None:
             continue
         if label == AMBIGUOUS:
             ambiguous.append(segment)
@@ -93,8 +94,14 @@ def read_segments(
     )
 
 
-def _segment(value: Any, where: str, duration_s: float, reader: EntryReader) -> tuple[float, float] | None:
+def _segment(
+    action: Mapping[str, Any], where: str, duration_s: float, reader: EntryReader
+) -> tuple[float, float] | None:
     """Return a usable (start, end) in seconds, or None after noting what is wrong with it."""
+    if "segment" not in action:
+        reader.error(f"{where}.segment", "missing")
+        return None
+    value = action["segment"]
     if not isinstance(value, list) or len(value) != 2:
         reader.error(f"{where}.segment", f"{short(value)} is not [start, end]")
         return None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tal_repro.data.annotation_classes import classes_by_id
 from tal_repro.data.annotation_entries import (
     MAX_FPS,
     MAX_SECONDS,
@@ -110,28 +111,7 @@ def _classes(raw: Mapping[str, Any], entries: Mapping[str, Any], reader: EntryRe
         if len(set(names)) != len(names) or AMBIGUOUS in names:
             raise InputError("'classes' repeats a name or holds Ambiguous", reader.layout.annotation_file)
         return tuple(names)
-    ids: dict[str, int] = {}
-    for video_id, entry in entries.items():
-        for index, action in enumerate(_actions(entry)):
-            label, label_id = action.get("label"), action.get("label_id")
-            where = f"{video_id}.annotations[{index}].label_id"
-            if not isinstance(label, str) or label == AMBIGUOUS:
-                continue  # told where the action itself is read
-            if not isinstance(label_id, int) or isinstance(label_id, bool) or not 0 <= label_id < 10_000:
-                reader.error(where, f"{short(label_id)} is not a class index")
-            elif ids.setdefault(label, label_id) != label_id:
-                reader.error(where, f"{label} is {label_id} here and {ids[label]} before")
-    if not ids:
-        raise InputError("no annotation with a label and a label_id", reader.layout.annotation_file)
-    if sorted(ids.values()) != list(range(len(ids))):
-        listed = ", ".join(f"{label}={label_id}" for label, label_id in sorted(ids.items(), key=lambda pair: pair[1]))
-        reader.error("label_id", f"class indices are not 0..{len(ids) - 1}, each once: {listed}")
-    return tuple(sorted(ids, key=lambda label: (ids[label], label)))
-
-
-def _actions(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    actions = entry.get("annotations")
-    return [action for action in actions if isinstance(action, dict)] if isinstance(actions, list) else []
+    return classes_by_id(entries, reader)
 
 
 def _feature_info(layout: Layout, reader: EntryReader) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tal_repro.errors import InputError
 ROWS_AT_ONCE = 4096
 # A file's length may differ from what duration and fps make of it by this much before it is worth a note.
 LENGTH_SLACK_STEPS, LENGTH_SLACK_SHARE = 8, 0.02
+TRUNCATED_SHARE = 0.5  # of the steps to be expected: no rounding of durations explains less
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def _length_problems(
     expected = estimate_feature_length(video.duration_s, video.fps, video.feature_stride_frames)
     if abs(len(rows) - expected) > max(LENGTH_SLACK_STEPS, LENGTH_SLACK_SHARE * expected):
         what = f"{len(rows)} steps, {video.duration_s:g} s at {video.fps:g} frames/s make about {expected}"
+        if len(rows) < TRUNCATED_SHARE * expected:
+            return [Problem("error", path, video_id, f"truncated: {what}", "restore the file from the archive")]
         return [Problem("note", path, video_id, what, "check duration and fps of this video")]
     return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -29,7 +30,7 @@ def read_json(path: Path, root: Path | None = None) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON ({str(error)[:120]})", path, "restore the file") from None
     if not isinstance(value, dict):
-        raise InputError("expected a JSON object", path)
+        raise InputError("not a JSON object", path, "restore the file, or give another")
     return value
 
 
@@ -39,8 +40,14 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside its place, fsync it, and rename it; leave nothing behind when that fails."""
+    """Write a file beside its place, fsync it, and rename it; leave nothing behind when that fails.
+
+    A device or pipe is written to: a file renamed onto /dev/null would be its end.
+    """
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         try:
@@ -54,7 +61,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", path, "free space or choose another folder") from None
+        remedy = "make its folder first" if error.errno == errno.ENOENT else "free space or choose another folder"
+        raise InputError(f"cannot be written ({error.strerror})", path, remedy) from None
 
 
 class _RepeatedKey(ValueError):

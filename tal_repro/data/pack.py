@@ -64,6 +64,7 @@ def pack_features(
             rows_path = index_path.with_name(f"{index_path.stem}-{index['sha256'][:12]}.bin")
             temporary.replace(rows_path)
             index["rows_file"] = rows_path.name
+            index["rows_modified_s"] = int(rows_path.stat().st_mtime)  # whole seconds: see FileStamp
             write_json(index_path, index)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -96,8 +97,9 @@ def _write_rows(
             with np.errstate(over="ignore"):
                 part = np.ascontiguousarray(rows[first : first + ROWS_AT_ONCE].astype(dtype, copy=False))
             if not np.isfinite(part).all():
+                bad = first + int(np.flatnonzero(~np.isfinite(part).all(axis=1))[0])
                 raise InputError(
-                    f"not finite as {dtype} in steps {first} to {first + len(part) - 1}",
+                    f"not finite as {dtype}, first at step {bad}",
                     layout.feature_file(video_id),
                     "restore the file from the archive; pack as float32 where only float16 overflows",
                 )

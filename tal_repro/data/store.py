@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,12 +47,29 @@ class FeatureStore:
         return int(self._video(video_id).shape[0])
 
     def read(self, video_id: str, start: int = 0, stop: int | None = None) -> FloatRows:
-        """Return steps [start, stop) of a video as a new [T, C] float32 array (clipped to its length)."""
+        """Return steps [start, stop) of a video as a new [T, C] float32 array (clipped to its length).
+
+        Raises InputError where a value is NaN or infinite: no model says so on a GPU, nor does the authors' code.
+        """
         rows = self._video(video_id)
         stop = len(rows) if stop is None else stop
         if start < 0 or stop < start:
             raise ValueError(f"steps [{start}, {stop}) of {video_id}")
-        return np.array(rows[start:stop], dtype=np.float32, order="C")
+        read = np.array(rows[start:stop], dtype=np.float32, order="C")
+        self._check_finite(read, video_id, start)
+        return read
+
+    def _check_finite(self, rows: FloatRows, video_id: str, start: int) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(rows.sum()):  # NaN and infinity survive a sum, which is one pass and no temporary
+                return
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(bad):
+            raise InputError(
+                f"features of video {video_id} are not finite, first at step {start + int(bad[0])}",
+                self.source,
+                "restore its file; tal-repro data verify DIR lists every such file",
+            )
 
     def _video(self, video_id: str) -> npt.NDArray[Any]:
         try:
@@ -131,16 +149,25 @@ def _open_files(layout: Layout) -> FeatureStore:
 def pack_is_current(index: Path, layout: Layout) -> bool:
     """Tell whether a pack is there and its rows are those of the feature files: none replaced, added or removed since.
 
-    A replaced file is known by size and time; of the same kind of features, sizes alone are equal.
+    A replaced file is known by size and time; of the same kind of features, sizes alone are equal. The same holds for
+    the packed rows themselves.
     """
     if not index.is_file():
         return False
     check_inside(index, layout.root)
+    content = read_index(index)
     packed = {
-        key: (video.get("source_bytes"), video.get("source_modified_s"))
-        for key, video in read_index(index)["videos"].items()
+        key: (video.get("source_bytes"), video.get("source_modified_s")) for key, video in content["videos"].items()
     }
-    return packed == feature_stamps(layout)
+    untouched = content.get("rows_modified_s") == int(_rows_file(index, content).stat().st_mtime)
+    return untouched and packed == feature_stamps(layout)
+
+
+def packed_sha256(index: Path) -> tuple[str, str]:
+    """Return the hash of the rows that an index states, and that of the rows that are there."""
+    content = read_index(index)
+    with _rows_file(index, content).open("rb") as stream:
+        return str(content.get("sha256")), hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_index(path: Path) -> dict[str, Any]:

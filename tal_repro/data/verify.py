@@ -13,7 +13,7 @@ from tal_repro.data.feature_checks import as_problem, check_file, width_problems
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
 from tal_repro.data.layouts import Layout, find_layout, find_layouts, is_safe_id
 from tal_repro.data.quirks import known_quirks, known_without_annotation
-from tal_repro.data.store import pack_is_current, pack_path
+from tal_repro.data.store import pack_is_current, pack_path, packed_sha256
 from tal_repro.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -81,11 +81,22 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     problems += width_problems(layout, checked)
     problems += _pack_problems(layout)
     problems += known_quirks(layout, dataset, len(names)) if dataset else []
+    problems += _empty_sides(layout, dataset) if dataset else []
     errors = any(problem.severity == "error" for problem in problems)
     hashes = {file.video_id: file.sha256 for file in checked}
     size = sum(layout.feature_file(name).stat().st_size for name in names if layout.feature_file(name).is_file())
     fingerprint = None if errors or dataset is None else _fingerprint(layout, dataset, hashes)
     return LayoutReport(layout, problems, dataset, fingerprint, len(names), size)
+
+
+def _empty_sides(layout: Layout, dataset: DataSet) -> list[Problem]:
+    """Name a side of the data set without a single action: nothing can be trained, or scored, on it."""
+    file, remedy = str(layout.annotation_file), "restore the annotations from the archive"
+    return [
+        Problem("error", file, name, f"no {name} video holds an action", remedy)
+        for name, videos in (("training", dataset.train), ("test", dataset.test))
+        if not any(len(video.labels) for video in videos)
+    ]
 
 
 def _feature_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], list[Problem]]:
@@ -122,7 +133,15 @@ def _pack_problems(layout: Layout) -> list[Problem]:
     for dtype in ("float32", "float16"):
         index = pack_path(layout.root, layout.name, dtype)
         try:
-            if index.is_file() and not pack_is_current(index, layout):
+            if not index.is_file():
+                continue
+            stated, found = packed_sha256(index)
+            if stated != found:
+                what = "its rows are not those that were packed: altered since, or damaged"
+                problems.append(
+                    Problem("error", str(index), index.name, what, "delete packed/, or tal-repro data pack DIR again")
+                )
+            elif not pack_is_current(index, layout):
                 what = "packed from other feature files than these: replaced since, or copied without their times"
                 problems.append(
                     Problem("note", str(index), index.name, what, "not used; tal-repro data pack DIR again")

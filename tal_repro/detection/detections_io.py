@@ -71,6 +71,8 @@ def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:
     """
     endings = {".json": _rows_of_json, ".csv": _rows_of_csv}
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    if not path.exists():
+        raise InputError("no such file", path, "give the detections to evaluate")
     if ending not in endings:
         raise InputError(f"unknown kind of file {path.suffix!r}", path, "give .json, .csv, .json.gz or .csv.gz")
     table, place = endings[ending](path)
@@ -92,7 +94,8 @@ def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:
 
 def _rows_of_json(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     document = read_json(path)
-    results = member(document, "results" if "results" in document else "database", dict, path, "the top level")
+    key = "database" if "database" in document and "results" not in document else "results"
+    results = member(document, key, dict, path, "the top level")
     rows: list[tuple[str, Any, Any, Any, Any]] = []
     numbers: list[int] = []  # of each row in its video
     problems: list[str] = []

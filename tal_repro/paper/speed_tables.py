@@ -95,8 +95,8 @@ def real_epochs_text() -> str:
         )
         for name, found, _ in by_model(made)
     )
-    where = " and ".join(sorted({f"{report['cpu']}, {report['threads']} threads" for report in made}))
-    caption = f"Real trainings: times as fast as the authors' scripts (CPU: {where}; SYNTHETIC videos)"
+    where = " and ".join(sorted({_machine(report) for report in made}))
+    caption = f"Real trainings: times as fast as the authors' scripts ({where}; SYNTHETIC videos)"
     return render(TextTable(caption, header, rows, (REAL_EPOCHS_NOTE,)), "markdown").rstrip()
 
 
@@ -117,6 +117,10 @@ def metrics_text() -> str:
     )
     caption = "mAP and recall of 212 videos and 3358 instances at 5 tIoUs (SYNTHETIC detections)"
     return render(TextTable(caption, header, cells, (METRICS_NOTE,)), "markdown").rstrip()
+
+
+def _machine(report: Json) -> str:
+    return f"CPU: {report['cpu']}, {report['threads']} threads" if report["device"] == "cpu" else str(report["device"])
 
 
 def _processor(report: Json) -> str:

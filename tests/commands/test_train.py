@@ -26,7 +26,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(data_dir: Path, out: Path, *arguments: str) -> Result:
-    settings = [part for setting in SMALL for part in ("--set", setting)]
+    given = {word.partition("=")[0] for word in arguments}
+    settings = [part for setting in SMALL if setting.partition("=")[0] not in given for part in ("--set", setting)]
     base = ["train", "--model", "temporalmaxer", "--data", str(data_dir), "--out", str(out)]
     return CliRunner().invoke(main, [*base, *settings, *arguments])
 
@@ -54,6 +55,7 @@ def test_train_prints_both_selections_and_is_reused(data_dir: Path, tmp_path: Pa
         (("--set", "learning_rate=nan"), "--set: learning_rate = nan"),
         (("--set", "levels=4"), "3 regression_ranges for 4 levels"),
         (("--set", "epochs"), "not KEY=VALUE"),
+        (("--set", "epochs=1", "--set", "epochs=2"), "epochs is given twice"),
         (("--percent", "0"), "percentage 0.0"),
         (("--engine", "upstream", "--precision", "bf16"), "float32 only"),
     ],

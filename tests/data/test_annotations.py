@@ -80,8 +80,8 @@ BAD = {
     "text": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": ["1", 2]}]}, "not a finite number"),
     "huge": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": [10**400, 2]}]}, "not a finite number"),
     "three bounds": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": [1, 2, 3]}]}, "not \\[start, end"),
-    "no segment": ({"annotations": [{"label": "Diving", "label_id": 1}]}, "not \\[start, end"),
-    "label without id": ({"annotations": [{"label": "Golf", "segment": [1, 2]}]}, "not a class index"),
+    "no segment": ({"annotations": [{"label": "Diving", "label_id": 1}]}, "segment: missing"),
+    "label without id": ({"annotations": [{"label": "Golf", "segment": [1, 2]}]}, "label_id: missing"),
     "label is a list": ({"annotations": [{"label": ["x"], "label_id": 1, "segment": [1, 2]}]}, "outside the"),
     "two ids": ({"annotations": [{"label": "Diving", "label_id": 3, "segment": [1, 2]}]}, "label_id"),
     "gap in ids": ({"annotations": [{"label": "Golf", "label_id": 7, "segment": [1, 2]}]}, "not 0..2"),
@@ -105,6 +105,25 @@ def test_a_bad_entry_is_named(tmp_path, case):
         load_dataset(handmade(tmp_path, **changes))
     assert caught.value.where == str(tmp_path / "annotations/thumos14.json")
     assert "data verify" in str(caught.value)
+
+
+def test_the_annotations_that_contradict_the_others_are_named(tmp_path):
+    """Most are right: two Divings of 1 against one of 3, and a Golf that takes the number of Diving."""
+    actions = [
+        {"label": "Diving", "label_id": number, "segment": [at, at + 1]} for at, number in ((1, 1), (3, 3), (5, 1))
+    ]
+    actions.append({"label": "Golf", "label_id": 1, "segment": [7, 8]})
+    _, problems = read_dataset(find_layout(handmade(tmp_path, annotations=actions)))
+    told = {problem.where.partition(".")[2]: problem.what for problem in problems if problem.severity == "error"}
+    assert told["annotations[1].label_id"] == "Diving is 3 here and 1 elsewhere"
+    assert told["annotations[3].label_id"] == "'Golf' has the class index 1, which is Diving's"
+    assert set(told) == {"annotations[1].label_id", "annotations[3].label_id"}
+
+
+def test_a_missing_label_does_not_hide_a_missing_segment(tmp_path):
+    _, problems = read_dataset(find_layout(handmade(tmp_path, annotations=[{"label_id": 1}])))
+    told = [(problem.where.rpartition(".")[2], problem.what) for problem in problems]
+    assert ("label", "missing") in told and ("segment", "missing") in told
 
 
 def test_all_bad_entries_are_listed_not_the_first(tmp_path):
@@ -132,7 +151,7 @@ def test_harmless_oddities_are_notes(tmp_path):
     [
         ("", "not JSON, line 1"),
         ('{"database": {"a": 1,}}', "not JSON, line 1"),
-        ("[]", "expected a JSON object"),
+        ("[]", "not a JSON object"),
         ("{}", "no object 'database'"),
         ('{"database": []}', "no object 'database'"),
         ('{"database": {}}', "no annotation"),

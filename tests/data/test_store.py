@@ -7,15 +7,20 @@ import json
 import os
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from tal_repro.cli import main
 from tal_repro.data import FeatureStore, load_dataset, open_features
+from tal_repro.data.json_files import write_bytes
 from tal_repro.data.pack import pack_features
 from tal_repro.data.store import available_memory_bytes, pack_path
 from tal_repro.errors import InputError
+from tal_repro.record import write_whole
 
 from .conftest import NPY
 
@@ -238,3 +243,22 @@ def test_no_pack_and_no_features_are_named(copy):
         path.unlink()
     with pytest.raises(InputError, match="no feature files"):
         open_features(copy)
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    """By the same way /dev/null stays a device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        for write in (lambda: write_bytes(pipe, b"{}"), lambda: write_whole(pipe, b"{}")):
+            read = pool.submit(pipe.read_bytes)
+            write()
+            assert read.result(10) == b"{}"
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_pack_without_some_videos_says_so(copy):
+    (copy / NPY / "video_test_0000003.npy").unlink()
+    answer = CliRunner().invoke(main, ["data", "pack", str(copy), "--layout", "actionformer"])
+    assert answer.exit_code == 0
+    assert "1 annotated videos have no feature file, the first: video_test_0000003" in answer.stderr

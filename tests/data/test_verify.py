@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from tal_repro.data import load_dataset
+from tal_repro.cli import main
+from tal_repro.data import load_dataset, open_features
 from tal_repro.data.fingerprint import (
     FILE_NAME,
     fingerprint_layout,
@@ -148,6 +150,47 @@ def test_a_pack_of_other_files_is_noted_and_a_damaged_one_is_an_error(copy):
     assert (note.severity, "other feature files" in note.what) == ("note", True)
     index.write_text("{")
     assert {name for name, _ in errors(verify(copy, "actionformer")[0])} == {index.name}
+
+
+def test_a_pack_whose_rows_were_altered_is_an_error_and_not_used(copy):
+    index = pack_features(copy, "actionformer")
+    (rows,) = (copy / "packed").glob("*.bin")
+    content = np.fromfile(rows, np.float32)
+    content[:10] *= 5
+    content.tofile(rows)
+    assert {name for name, _ in errors(verify(copy, "actionformer")[0])} == {index.name}
+    stat = rows.stat()
+    os.utime(rows, (stat.st_atime, stat.st_mtime + 60))
+    assert open_features(copy, "actionformer").source == copy / NPY
+
+
+def test_a_set_without_an_action_to_train_on_or_to_score_is_no_sound_one(copy):
+    def empty(content):
+        for entry in content["database"].values():
+            if entry["subset"] == "Validation":
+                entry["annotations"] = []
+
+    edit(copy / ACTIONFORMER_JSON, empty)
+    assert (Path(ACTIONFORMER_JSON).name, "no training video holds an action") in errors(
+        verify(copy, "actionformer")[0]
+    )
+
+
+def test_a_file_far_too_short_is_truncated(copy):
+    path = copy / NPY / "video_test_0000003.npy"
+    np.save(path, np.load(path)[:10])
+    assert any(
+        name == path.name and "truncated: 10 steps" in what for name, what in errors(verify(copy, "actionformer")[0])
+    )
+
+
+def test_a_fingerprint_that_no_longer_holds_is_removed(copy):
+    assert CliRunner().invoke(main, ["data", "verify", str(copy)]).exit_code == 0
+    assert (copy / FILE_NAME).is_file()
+    (copy / NPY / "video_test_0000003.npy").write_bytes(b"")
+    answer = CliRunner().invoke(main, ["data", "verify", str(copy)])
+    assert answer.exit_code == 1 and "the old one removed" in answer.stderr
+    assert not (copy / FILE_NAME).exists()
 
 
 def test_damage_in_one_layout_leaves_the_other_sound(copy):

@@ -98,7 +98,7 @@ def test_real_epochs_are_told_with_their_trainings(folder: Path) -> None:
         "data_wait_share": {"native": 0.01, "upstream": 0.125},
         "runs": {"native": [1], "upstream": [1, 2]},
     }
-    report = {"cpu": "A CPU", "threads": 2, "models": {"tridet": found}}
+    report = {"cpu": "A CPU", "threads": 2, "device": "cpu", "models": {"tridet": found}}
     (folder / "speed" / "epochs.json").write_text(json.dumps(report))
     text = real_epochs_text()
     assert "CPU: A CPU, 2 threads" in text

@@ -16,7 +16,7 @@ def check_units(units: int, batch_size: int, unit: str) -> None:
     raise InputError(
         f"{units} {kinds} for batches of {batch_size}: zero optimizer steps, the model would stay untrained",
         "subset",
-        f"take a larger percentage or another seed ({batch_size} {unit}s at least), or a smaller batch_size",
+        f"take more {unit}s ({batch_size} at least: a larger percentage, a larger data set), or a smaller batch_size",
     )
 
 

@@ -147,7 +147,7 @@ def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:
 
 
 def _choose_deterministic_kernels() -> None:
-    """Ask a GPU for the same bits each time, as far as its kernels go (TadTR's gathers do not: torch warns)."""
+    """Ask a GPU for the same bits each time, as far as its kernels go; torch warns where they do not."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

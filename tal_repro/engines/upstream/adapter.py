@@ -96,7 +96,7 @@ class UpstreamAdapter:
         record.write_epochs(epochs)
         last = next(one for (selection, _), one in job.chosen.items() if selection == "last")
         record.write_detections(scores.reported(last.detections, truth))
-        seconds = job.seconds()
+        seconds = job.seconds(last.weights)
         paper_seconds, definition = table2_seconds(self.model, seconds)
         record.write_metrics(
             rows,

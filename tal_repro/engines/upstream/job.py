@@ -93,16 +93,17 @@ class Job:
         used = [event["values"]["ids"] for event in self.events if event["kind"] == "subset"]
         return list(used[0]) if used else []
 
-    def seconds(self) -> dict[str, float]:
-        """Return the phases of the training process and of the evaluations after it."""
+    def seconds(self, reported: str) -> dict[str, float]:
+        """Return the phases of the training process and of the evaluations after it; `reported`: weights."""
         events = self.events
         phases = process.phase_seconds(events)
         inside = {name: phases.get(name, 0.0) for name in ("train", "eval", "checkpoint")}
         return {
             **inside,
             "setup": self.train_wall - phases.get("run", self.train_wall) + _before_first_epoch(events),
-            "reported_eval": inside["eval"] or self.evaluation_seconds.get("ema", 0.0),
+            "reported_eval": inside["eval"],
             "eval_after": self.evaluation_wall,
+            "reported_eval_after": self.evaluation_seconds.get(reported, 0.0),  # its test loop, without the start
             "data_wait": process.data_wait_seconds(events),
             "total": self.train_wall + self.evaluation_wall,
         }

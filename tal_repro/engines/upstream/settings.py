@@ -111,6 +111,8 @@ def resolved(model: str, recipe: Mapping[str, Any]) -> PyramidRecipe | TadtrReci
                 f"mlp_dim = {wanted.mlp_dim}: ActionFormer's own code makes it {MLP_EXPANSION} times embed_dim",
                 remedy=f"set mlp_dim = {size}, or use the native engine",
             )
+    if isinstance(wanted, PyramidRecipe):
+        _check_length(model, wanted)
     for field in dataclasses.fields(wanted):
         value, default = getattr(wanted, field.name), getattr(entry.recipe, field.name)
         if value != default and field.name not in settable:
@@ -119,6 +121,17 @@ def resolved(model: str, recipe: Mapping[str, Any]) -> PyramidRecipe | TadtrReci
                 remedy="use the native engine (--engine native), or leave it at its default",
             )
     return wanted
+
+
+def _check_length(model: str, recipe: PyramidRecipe) -> None:
+    """Raise InputError unless every level of the authors' pyramid comes out even (their code asserts it)."""
+    window = recipe.attention_window // 2 * 2 if model == "actionformer" else 1
+    divisor = 2 ** (recipe.levels - 1) * max(window, 1)
+    if recipe.max_seq_len % divisor:
+        raise InputError(
+            f"max_seq_len = {recipe.max_seq_len}: the authors' code wants a multiple of {divisor}",
+            remedy=f"set max_seq_len = {max(recipe.max_seq_len // divisor, 1) * divisor}, or use the native engine",
+        )
 
 
 def write_config(tree: Path, model: str, recipe: PyramidRecipe, data: Path, seed: int, out: Path) -> Path:

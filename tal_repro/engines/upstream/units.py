@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from tal_repro.engines.native.limits import check_features, check_units
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
+    from tal_repro.data import Video
     from tal_repro.engines.adapter import RunContext
 
 MARK = "_window_"  # TadTR names a slice <video>_window_<first step>_<last step>
@@ -26,10 +27,13 @@ def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[s
     from tal_repro.data import load_dataset
     from tal_repro.data.subsets import training_units
 
-    if not run.subset_ids or run.data_dir is None:
+    if run.data_dir is None:
+        return ()
+    dataset = load_dataset(run.data_dir, layout)
+    if not run.subset_ids:
+        _check_values(run.data_dir, layout, [*dataset.train, *dataset.test])
         return ()
     unit = run.spec.subset.unit if run.spec.subset else "video"
-    dataset = load_dataset(run.data_dir, layout)
     known = training_units(dataset, unit)
     absent = [unit_id for unit_id in run.subset_ids if unit_id not in known]
     if absent:
@@ -39,13 +43,25 @@ def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[s
             "draw the subset from the data set it is used with",
         )
     videos = {unit_id.partition(MARK)[0] for unit_id in run.subset_ids}
-    check_features(video for video in dataset.train if video.id in videos)
+    used = [video for video in dataset.train if video.id in videos]
+    check_features(used)
     if layout == "actionformer":
         check_features(dataset.test)  # upstream would leave such videos out without a word
+    _check_values(run.data_dir, layout, [*used, *dataset.test])
     if layout == "tadtr" and unit == "video":
         return _with_slices(run.subset_ids, training_units(dataset, "slice"), batch_size)
     check_units(len(run.subset_ids), batch_size, unit)
     return run.subset_ids
+
+
+def _check_values(root: Path, layout: LayoutName, videos: Iterable[Video]) -> None:
+    """Raise InputError for features that are not finite: the authors' code would miss the actions, without a word."""
+    from tal_repro.data import open_features
+
+    store = open_features(root, layout)
+    for video in videos:
+        if video.has_features:
+            store.read(video.id)
 
 
 def write_asked(asked: Collection[str], run: RunContext, path: Path) -> Path | None:

@@ -214,19 +214,23 @@ def test_a_full_disk_does_not_hide_why_a_run_diverged(
     assert "could not be kept (No space left on device)" in capsys.readouterr().err
 
 
-def test_features_that_are_not_finite_name_their_batch(context: Make, data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("side", "step"), [("train", 3), ("train", 40), ("test", 3)])
+def test_features_that_are_not_finite_are_named(
+    context: Make, data_dir: Path, tmp_path: Path, side: str, step: int
+) -> None:
+    """Wherever the step lies, whether or not a crop would have held it."""
     import shutil
 
     import numpy as np
 
     broken = shutil.copytree(data_dir, tmp_path / "broken")
-    video = load_dataset(broken).train[0].id
+    video = getattr(load_dataset(broken), side)[0].id
     file = next(broken.rglob(f"{video}.npy"))
     rows = np.load(file)
-    rows[:, 3] = np.nan
+    rows[step, 3] = np.nan
     np.save(file, rows)
     run = replace(context("temporalmaxer"), data_dir=broken)
-    with pytest.raises(InputError, match=f"batch of .*{video}"):
+    with pytest.raises(InputError, match=f"video {video} are not finite, first at step {step}(.|\n)*data verify"):
         train(run)
 
 

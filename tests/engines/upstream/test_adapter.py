@@ -8,9 +8,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tal_repro import hooks
+from tal_repro.data import load_dataset
 from tal_repro.data.layouts import find_layout
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
@@ -87,6 +89,21 @@ def test_a_video_without_features_is_named(run: Callable[..., RunContext], data_
         train(run("actionformer", others, copy))
 
 
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_features_that_are_not_finite_are_named_before_anything_starts(
+    run: Callable[..., RunContext], data_dir: Path, tmp_path: Path, side: str
+) -> None:
+    broken = shutil.copytree(data_dir, tmp_path / "broken")
+    video = getattr(load_dataset(broken, "actionformer"), side)[0].id
+    file = next(broken.rglob(f"{video}.npy"))
+    rows = np.load(file)
+    rows[5, 3] = np.inf
+    np.save(file, rows)
+    for ids in ((), tuple(one.id for one in load_dataset(broken, "actionformer").train)):
+        with pytest.raises(InputError, match=f"video {video} are not finite, first at step 5"):
+            train(run("tridet", ids=ids, data=broken))
+
+
 def test_a_run_killed_after_its_copy_was_made_starts_over_and_says_so(
     run: Callable[..., RunContext], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,8 +139,9 @@ def test_an_evaluation_by_its_own_script_is_told_without_its_start(
     monkeypatch.setattr(process, "launch", launch)
     for weights in took:
         job.evaluate("eval.py", [], weights)
-    assert job.seconds()["reported_eval"] == 2.5  # of the EMA weights, which are reported
-    assert job.seconds()["eval_after"] == 40.0
+    seconds = job.seconds("ema")
+    assert (seconds["reported_eval_after"], seconds["reported_eval"], seconds["eval_after"]) == (2.5, 0.0, 40.0)
+    assert job.seconds("raw")["reported_eval_after"] == 3.0
 
 
 def test_a_model_gets_the_engine_it_has() -> None:
