@@ -36,10 +36,9 @@ def test_every_verb_has_help_and_few_options(verb):
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here: run it on Linux")
 @pytest.mark.parametrize("words", [["macs", "--help"], ["verify", "--json"]])
 def test_an_output_that_is_full_is_told_in_a_line(words):
-    with open("/dev/full", "w") as full:
-        answer = subprocess.run(
-            [sys.executable, "-m", "tal_repro", *words], stdout=full, stderr=subprocess.PIPE, text=True
-        )
+    command = [sys.executable, "-m", "tal_repro", *words]
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert answer.returncode == 2
     assert "cannot be written (No space left on device)" in answer.stderr and "Traceback" not in answer.stderr
 

@@ -14,6 +14,7 @@ from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.errors import InputError
 from tal_repro.record import read_json
+from tal_repro.run.worker import DISK_FULL
 
 SMALL = ["embed_dim=16", "head_dim=16", "levels=3", "regression_ranges=[[0,8],[8,32],[32,10000]]", "max_seq_len=256",
          "epochs=2", "warmup_epochs=1", "batch_size=4", "max_detections=10"]  # fmt: skip
@@ -83,6 +84,16 @@ def test_a_drawn_subset_is_trained_on(data_dir: Path, tmp_path: Path, unit: str)
     assert read_json(folder / "subset.json")["ids"] == read_json(Path(file))["ids"]
     wanted = {"unit": unit, "policy": "stratified", "percent": 45.0, "seed": 1}
     assert {key: read_json(folder / "spec.json")["subset"][key] for key in wanted} == wanted
+
+
+def test_a_full_disk_is_told_with_its_place_and_what_frees_it(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tal_repro.run.worker.execute", lambda *_, **__: DISK_FULL)
+    result = call(data_dir, tmp_path / "runs")
+    assert result.exit_code == DISK_FULL
+    assert f"error: disk full: {tmp_path / 'runs'}: " in result.stderr and "MiB free now" in result.stderr
+    assert "another folder: --out DIR" in result.stderr
 
 
 def test_a_subset_of_other_data_is_refused(data_dir: Path, tmp_path: Path) -> None:
