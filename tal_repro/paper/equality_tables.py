@@ -41,7 +41,7 @@ def same_map_text() -> str:
     rows = tuple(
         (
             MODELS[name].title,
-            report.get("starts", "own, unlike seeds"),
+            report.get("starts", "own" if "seeds" in one else "own, unlike seeds"),
             f"{one['n'][0]} + {one['n'][1]}",
             *(
                 f"{statistics.fmean(one[side]):.2f} ± {statistics.stdev(one[side]):.2f}"

@@ -115,11 +115,13 @@ def test_same_map_shows_both_sides_and_the_verdict(folder: Path) -> None:
         "half_width_95": 1.5,
         "verdict": "inconclusive",
     }
-    for name, report in (("map-tridet", {}), ("map-tridet-shared", {"starts": "shared"})):
-        (folder / "parity" / f"{name}.json").write_text(json.dumps({**report, "models": {"tridet": found}}))
+    kinds = (("earlier", {}, {}), ("own", {}, {"seeds": [0, 1]}), ("shared", {"starts": "shared"}, {"seeds": [0, 1]}))
+    for name, report, more in kinds:
+        content = {**report, "models": {"tridet": {**found, **more}}}
+        (folder / "parity" / f"map-tridet-{name}.json").write_text(json.dumps(content))
     rest = "2 + 2 | 91.00 ± 1.41 | 91.00 ± 0.00 | -0.25 ± 1.50 | inconclusive |"
     rows = [line for line in same_map_text().splitlines() if line.startswith("| TriDet")]
-    assert rows == [f"| TriDet | {starts} | {rest}" for starts in ("own, unlike seeds", "shared")]
+    assert rows == [f"| TriDet | {starts} | {rest}" for starts in ("own, unlike seeds", "own", "shared")]
 
 
 def test_scoring_is_told_by_size_and_a_difference_is_not_hidden(folder: Path) -> None:
