@@ -19,7 +19,7 @@ SPEED_NOTE = (
 )
 EPOCH_NOTE = (
     "Everything from the feature file to the updated average, and from the feature file to the mAP; an epoch is scaled "
-    "from ten iterations and the evaluation of four videos. Waiting for data: in these iterations, which read most videos "
+    "from ten iterations and the evaluation of four videos. Waiting for data: in these, which read most videos "
     "for the first time; over whole epochs see real trainings. Peak memory: resident, a process of its own per side."
 )
 REAL_EPOCHS_NOTE = (
