@@ -74,6 +74,11 @@ class LazyVerbs(click.Group):
                 raise
             click.echo(f"error: this needs {error.name}, which is not installed\n  remedy: make setup", err=True)
             sys.exit(2)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run; tell in a line where the output's own disk is full."""
+        try:
+            return super().main(*args, **extra)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise

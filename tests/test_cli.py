@@ -34,7 +34,7 @@ def test_every_verb_has_help_and_few_options(verb):
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here: run it on Linux")
-@pytest.mark.parametrize("words", [["macs", "--help"], ["verify", "--json"]])
+@pytest.mark.parametrize("words", [["--version"], ["macs", "--help"], ["verify", "--json"]])
 def test_an_output_that_is_full_is_told_in_a_line(words):
     command = [sys.executable, "-m", "tal_repro", *words]
     with Path("/dev/full").open("w") as full:

@@ -34,7 +34,7 @@ def verify_folder(folder: Path, layout: str | None, no_fingerprint: bool = False
             _print_report(report)
     good = [(report.dataset, report.fingerprint) for report in reports if report.dataset and report.fingerprint]
     if errors:
-        click.echo(f"{errors} errors; no fingerprint written{_forget(folder)}", err=True)
+        click.echo(f"{errors} errors; no fingerprint written{'' if no_fingerprint else _forget(folder)}", err=True)
     elif good and not no_fingerprint:
         try:
             written = write_fingerprints(folder, good[0][0], [fingerprint for _, fingerprint in good])

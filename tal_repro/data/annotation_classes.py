@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +16,16 @@ Places = dict[str, dict[int, list[str]]]  # label -> class number -> the annotat
 def classes_by_id(entries: Mapping[str, Any], reader: EntryReader) -> tuple[str, ...]:
     """Return class names by their numbers; note every annotation that contradicts the others.
 
-    Where annotations disagree, most of them are taken to be right.
+    Where annotations disagree, most of them are taken to be right; where as many say one thing as another, a number
+    that no other label holds, or else all of them are named.
     """
     places = _places(entries, reader)
     if not places:
         raise InputError("no annotation with a label and a label_id", reader.layout.annotation_file)
-    ids = {label: max(found, key=lambda number: len(found[number])) for label, found in places.items()}
+    holders = Counter(number for found in places.values() for number in found)
+    ids = {
+        label: max(found, key=lambda number: (len(found[number]), -holders[number])) for label, found in places.items()
+    }
     for label, found in places.items():
         for number, wheres in found.items():
             if number != ids[label]:
@@ -58,10 +62,13 @@ def _tell_collisions(places: Places, ids: Mapping[str, int], reader: EntryReader
         by_number[number].append(label)
     collided = False
     for number, labels in by_number.items():
-        owner = max(labels, key=lambda label: len(places[label][number]))
-        for label in labels:
-            for where in places[label][number] if label != owner else ():
-                reader.error(where, f"{short(label)} has the class index {number}, which is {owner}'s")
+        counts = {label: len(places[label][number]) for label in labels}
+        owner = max(labels, key=lambda label: counts[label])
+        tied = list(counts.values()).count(counts[owner]) > 1
+        for label in labels if len(labels) > 1 else ():
+            others = ", ".join(other for other in labels if other != label)
+            for where in places[label][number] if tied or label != owner else ():
+                reader.error(where, f"{short(label)} has the class index {number}, which is {others}'s")
                 collided = True
     return collided
 

@@ -73,9 +73,9 @@ def read_segments(
             continue
         label = action.get("label")
         if not isinstance(label, str) or (label != AMBIGUOUS and label not in known):
-            label = None
             what = f"{short(label)} is outside the {len(classes)} classes" if "label" in action else "missing"
             reader.error(f"{where}.label", what)
+            label = None
         segment = _segment(action, where, duration_s, reader)
         if segment is None or label is None:
             continue

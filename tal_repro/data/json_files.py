@@ -61,7 +61,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        remedy = "make its folder first" if error.errno == errno.ENOENT else "free space or choose another folder"
+        remedies = {errno.ENOENT: "make its folder first", errno.EISDIR: "name a file in it"}
+        remedy = remedies.get(error.errno or 0, "free space or choose another folder")
         raise InputError(f"cannot be written ({error.strerror})", path, remedy) from None
 
 

@@ -101,7 +101,7 @@ def _write_rows(
                 raise InputError(
                     f"not finite as {dtype}, first at step {bad}",
                     layout.feature_file(video_id),
-                    "restore the file from the archive; pack as float32 where only float16 overflows",
+                    "restore the file from the archive" + ("; or pack as float32" if dtype == "float16" else ""),
                 )
             digest.update(part.data)
             stream.write(part.data)

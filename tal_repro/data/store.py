@@ -189,6 +189,8 @@ def read_index(path: Path) -> dict[str, Any]:
         raise InputError("damaged index (a video id is not a plain name)", path, _REPACK)
     rows_path = _rows_file(path, index)
     check_inside(rows_path, path.parent)
+    if not rows_path.is_file():
+        raise InputError("its rows are missing", rows_path, _REPACK)
     expected = ends[-1] * dim * np.dtype(dtype).itemsize
     if rows_path.stat().st_size != expected:
         raise InputError(f"{rows_path.stat().st_size} bytes, the index needs {expected}", rows_path, _REPACK)

@@ -142,7 +142,7 @@ def _pack_problems(layout: Layout) -> list[Problem]:
                     Problem("error", str(index), index.name, what, "delete packed/, or tal-repro data pack DIR again")
                 )
             elif not pack_is_current(index, layout):
-                what = "packed from other feature files than these: replaced since, or copied without their times"
+                what = "packed from other feature files than these, or by an older kit; or copied without their times"
                 problems.append(
                     Problem("note", str(index), index.name, what, "not used; tal-repro data pack DIR again")
                 )

@@ -58,7 +58,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"not readable as JSON ({str(error)[:200]})", path, "write the file again as JSON") from None
     if not isinstance(document, dict):
-        raise InputError("the top level is not an object", path)
+        raise InputError("the top level is not an object", path, "see docs/data.md for both forms")
     return document
 
 

@@ -19,7 +19,8 @@ EQUALITY_NOTE = (
 SAME_MAP_NOTE = (
     "± after a mean: standard deviation over seeds; after a difference: 95 % interval. Equivalent: two one-sided "
     "t-tests against 1.5 mAP points at 5 %, ten runs a side or more. Starts: initial weights that each side draws for "
-    "itself (own), or the authors' for both and compared in pairs (shared); orders and crops are the same by seed."
+    "itself (own), or the authors' for both and compared in pairs (shared). But for unlike seeds, orders and crops are "
+    "the same on both sides."
 )
 
 
@@ -52,7 +53,7 @@ def same_map_text() -> str:
         )
         for name, one, report in by_model(reports("parity", "map"))
     )
-    caption = "mAP (%) after independent trainings of small models on one SYNTHETIC data set"
+    caption = "mAP (%) after independent trainings of small models on SYNTHETIC data"
     return render(TextTable(caption, header, rows, (SAME_MAP_NOTE,)), "markdown").rstrip()
 
 

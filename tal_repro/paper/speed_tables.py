@@ -24,8 +24,8 @@ EPOCH_NOTE = (
 )
 REAL_EPOCHS_NOTE = (
     "`tal-repro train` of both engines in turn, as in a study: the authors' scripts with their loader's processes. The "
-    "first epoch does not count. Evaluation: test loop and mAP, without a script's start. An epoch is scaled to "
-    "THUMOS14's training units and test videos. Range: over neighbouring trainings."
+    "first epoch's iterations do not count. Evaluation: test loop and mAP, without a script's start. An epoch is "
+    "scaled to THUMOS14's training units and test videos. Range: over neighbouring trainings."
 )
 GPU_NOTE = (
     "Inputs on the device; median and range of two rounds. The README beside each report says what else is known of "

@@ -43,7 +43,8 @@ class Estimate:
 def published_seconds(spec: RunSpec, stated: Mapping[str, float] | None = None) -> Estimate:
     """Return the estimate before anything was run here; `stated` are the study's own figures, by kind of run."""
     kind = kind_of(spec)
-    share = 1.0 if spec.subset is None else spec.subset.percent / 100
+    whole = spec.subset is None or spec.recipe.get("budget") == "steps"  # which takes all steps whatever the subset
+    share = 1.0 if whole or spec.subset is None else spec.subset.percent / 100
     share = FIXED_SHARE + (1 - FIXED_SHARE) * share
     if stated and kind in stated:
         return Estimate(stated[kind] * (share if kind == "training" else 1.0), "the study file")

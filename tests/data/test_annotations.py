@@ -120,6 +120,31 @@ def test_the_annotations_that_contradict_the_others_are_named(tmp_path):
     assert set(told) == {"annotations[1].label_id", "annotations[3].label_id"}
 
 
+def test_where_as_many_say_one_thing_as_another_a_free_number_is_right_or_all_are_named(tmp_path):
+    """Golf is 2 once and 1, which is Diving's, once; then Golf and Polo both claim 2."""
+    golf = [{"label": "Golf", "label_id": number, "segment": [at, at + 1]} for at, number in ((1, 1), (3, 2))]
+    diving = [{"label": "Diving", "label_id": 1, "segment": [at, at + 1]} for at in (5, 7)]
+    told = _told(handmade(tmp_path / "a", annotations=[*golf, *diving]))
+    assert told == {"annotations[0].label_id": "Golf is 1 here and 2 elsewhere"}
+    polo = {"label": "Polo", "label_id": 2, "segment": [9, 10]}
+    told = _told(handmade(tmp_path / "b", annotations=[golf[1], polo, *diving]))
+    assert told == {
+        "annotations[0].label_id": "'Golf' has the class index 2, which is Polo's",
+        "annotations[1].label_id": "'Polo' has the class index 2, which is Golf's",
+    }
+
+
+def _told(root):
+    _, problems = read_dataset(find_layout(root))
+    return {problem.where.partition(".")[2]: problem.what for problem in problems if problem.severity == "error"}
+
+
+def test_a_wrong_label_is_quoted(tmp_path):
+    action = {"label": "Javelin", "segment": [1, 2]}
+    told = _told(handmade(tmp_path, annotations=[action]))
+    assert told["annotations[0].label"] == "'Javelin' is outside the 2 classes"
+
+
 def test_a_missing_label_does_not_hide_a_missing_segment(tmp_path):
     _, problems = read_dataset(find_layout(handmade(tmp_path, annotations=[{"label_id": 1}])))
     told = [(problem.where.rpartition(".")[2], problem.what) for problem in problems]

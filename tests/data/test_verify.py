@@ -188,6 +188,8 @@ def test_a_fingerprint_that_no_longer_holds_is_removed(copy):
     assert CliRunner().invoke(main, ["data", "verify", str(copy)]).exit_code == 0
     assert (copy / FILE_NAME).is_file()
     (copy / NPY / "video_test_0000003.npy").write_bytes(b"")
+    answer = CliRunner().invoke(main, ["data", "verify", str(copy), "--no-fingerprint"])
+    assert answer.exit_code == 1 and (copy / FILE_NAME).is_file()
     answer = CliRunner().invoke(main, ["data", "verify", str(copy)])
     assert answer.exit_code == 1 and "the old one removed" in answer.stderr
     assert not (copy / FILE_NAME).exists()

@@ -24,6 +24,11 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)
+    except RuntimeError as error:
+        # torch, on its way out, complains of the archive that a full disk kept it from writing
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tal_repro.data import DataSet, Video
+from tal_repro.data import DataSet, FeatureStore, Video
 from tal_repro.errors import InputError
 
 
@@ -36,6 +36,15 @@ def check_features(videos: Iterable[Video]) -> None:
     if absent:
         listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
         raise InputError(f"no feature file for {listed}", "data", "list all problems: tal-repro data verify DIR")
+
+
+def check_values(store: FeatureStore, video_ids: Iterable[str]) -> None:
+    """Raise InputError for features that are not finite, before anything is trained on or scored with them.
+
+    The authors' code would miss the actions of such a video without a word, and no model looks at values on a GPU.
+    """
+    for video_id in sorted(set(video_ids)):
+        store.read(video_id)
 
 
 def check_labels(dataset: DataSet, num_classes: int) -> None:

@@ -44,6 +44,7 @@ class Units(Protocol):
 
     ids: list[str]
     labels: list[IntArray]  # of each unit's actions
+    video_ids: list[str]  # of the videos that the units are cut from
 
     def sample(self, index: int, draws: np.random.Generator) -> Sample:
         """Return unit `index`, augmented by `draws`."""
@@ -126,6 +127,7 @@ class ClipUnits:
     ) -> None:
         self.clips, self.features, self.recipe = list(clips), features, recipe
         self.ids = [clip.id for clip in self.clips]
+        self.video_ids = [clip.video_id for clip in self.clips]
         self.labels = [clip.labels for clip in self.clips]
         self._margin = margin  # steps by which the window test of a crop reaches over both ends
 
@@ -150,6 +152,7 @@ class SliceUnits:
     def __init__(self, windows: Sequence[Window], features: VideoFeatures, steps: int) -> None:
         self.windows, self.features, self.steps = list(windows), features, steps
         self.ids = [window.slice_id for window in self.windows]
+        self.video_ids = [window.video_id for window in self.windows]
         self.labels = [window.labels for window in self.windows]
 
     def sample(self, index: int, draws: np.random.Generator) -> Sample:

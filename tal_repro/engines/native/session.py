@@ -14,7 +14,7 @@ from tal_repro.data.layouts import find_layouts
 from tal_repro.data.windows import Window, training_windows
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native.evaluation import Evaluator
-from tal_repro.engines.native.limits import check_features, check_labels, check_units
+from tal_repro.engines.native.limits import check_features, check_labels, check_units, check_values
 from tal_repro.engines.native.samples import (
     ClipUnits,
     SliceUnits,
@@ -135,6 +135,7 @@ def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:
     own_unit = model_entry(data.model).unit
     unit = run.spec.subset.unit if run.spec.subset is not None else own_unit
     units, total = open_units(data, unit, run.subset_ids)
+    check_values(data.features.store, [*units.video_ids, *(video.id for video in data.dataset.test)])
     recipe = data.recipe
     check_units(len(units.ids), recipe.batch_size, own_unit if own_unit == "slice" else unit)
     steps = (total if recipe.budget == "steps" else len(units.ids)) // recipe.batch_size

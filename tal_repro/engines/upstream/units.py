@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tal_repro.data.dataset import LayoutName
-from tal_repro.engines.native.limits import check_features, check_units
+from tal_repro.engines.native.limits import check_features, check_units, check_values
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[s
         return ()
     dataset = load_dataset(run.data_dir, layout)
     if not run.subset_ids:
-        _check_values(run.data_dir, layout, [*dataset.train, *dataset.test])
+        _read_all(run.data_dir, layout, [*dataset.train, *dataset.test])
         return ()
     unit = run.spec.subset.unit if run.spec.subset else "video"
     known = training_units(dataset, unit)
@@ -47,21 +47,17 @@ def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[s
     check_features(used)
     if layout == "actionformer":
         check_features(dataset.test)  # upstream would leave such videos out without a word
-    _check_values(run.data_dir, layout, [*used, *dataset.test])
+    _read_all(run.data_dir, layout, [*used, *dataset.test])
     if layout == "tadtr" and unit == "video":
         return _with_slices(run.subset_ids, training_units(dataset, "slice"), batch_size)
     check_units(len(run.subset_ids), batch_size, unit)
     return run.subset_ids
 
 
-def _check_values(root: Path, layout: LayoutName, videos: Iterable[Video]) -> None:
-    """Raise InputError for features that are not finite: the authors' code would miss the actions, without a word."""
+def _read_all(root: Path, layout: LayoutName, videos: Iterable[Video]) -> None:
     from tal_repro.data import open_features
 
-    store = open_features(root, layout)
-    for video in videos:
-        if video.has_features:
-            store.read(video.id)
+    check_values(open_features(root, layout), [video.id for video in videos if video.has_features])
 
 
 def write_asked(asked: Collection[str], run: RunContext, path: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,24 @@ def test_a_hostile_damaged_or_strange_checkpoint_is_refused_by_name(
     with pytest.raises(InputError, match=f"belongs to run {RUN}, not fedc"):
         load_checkpoint(path, "fedcba9876543210")
     assert "code ran" not in capsys.readouterr().out
+
+
+def test_a_disk_that_fills_up_is_named_as_such_and_not_as_a_broken_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch complains of the archive in place of the full disk."""
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"run_id": "a"})
+    before = path.read_bytes()
+
+    def save(*_: object) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        finally:
+            raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(OSError, match="No space left") as caught:
+        save_checkpoint(path, {"run_id": "b"})
+    assert caught.value.errno == errno.ENOSPC
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

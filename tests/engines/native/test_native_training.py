@@ -232,6 +232,7 @@ def test_features_that_are_not_finite_are_named(
     run = replace(context("temporalmaxer"), data_dir=broken)
     with pytest.raises(InputError, match=f"video {video} are not finite, first at step {step}(.|\n)*data verify"):
         train(run)
+    assert not run.record.paths.checkpoint.exists(), "it should be found before anything is trained"
 
 
 @pytest.mark.parametrize(("model", "units"), [("temporalmaxer", 3), ("tadtr", 7)])
