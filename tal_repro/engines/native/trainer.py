@@ -284,9 +284,10 @@ class LossWatch:
         """Note the loss of a step on the samples `ids`; raise Diverged."""
         arrived = None
         if loss.is_cuda:
+            stream = torch.cuda.current_stream(loss.device)  # of this device: the current one may be another
             loss = loss.to("cpu", non_blocking=True)
             arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            arrived.record()
+            arrived.record(stream)
         self._pending.append((loss, arrived, step, ids))
         self._check(self._lag)
 
