@@ -42,7 +42,7 @@ def same_map_text() -> str:
     rows = tuple(
         (
             MODELS[name].title,
-            report.get("starts", "own" if "seeds" in one else "own, unlike seeds"),
+            _starts(one, report),
             f"{one['n'][0]} + {one['n'][1]}",
             *(
                 f"{statistics.fmean(one[side]):.2f} ± {statistics.stdev(one[side]):.2f}"
@@ -55,6 +55,12 @@ def same_map_text() -> str:
     )
     caption = "mAP (%) after independent trainings of small models on SYNTHETIC data"
     return render(TextTable(caption, header, rows, (SAME_MAP_NOTE,)), "markdown").rstrip()
+
+
+def _starts(one: Json, report: Json) -> str:
+    if "seeds" not in one:
+        return "own, unlike seeds"
+    return f"{report.get('starts', 'own')}, seeds {min(one['seeds'])} to {max(one['seeds'])}"
 
 
 def _worst(rows: Iterable[Json], check: str) -> str:

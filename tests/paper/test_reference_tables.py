@@ -121,7 +121,9 @@ def test_same_map_shows_both_sides_and_the_verdict(folder: Path) -> None:
         (folder / "parity" / f"map-tridet-{name}.json").write_text(json.dumps(content))
     rest = "2 + 2 | 91.00 ± 1.41 | 91.00 ± 0.00 | -0.25 ± 1.50 | inconclusive |"
     rows = [line for line in same_map_text().splitlines() if line.startswith("| TriDet")]
-    assert rows == [f"| TriDet | {starts} | {rest}" for starts in ("own, unlike seeds", "own", "shared")]
+    assert rows == [
+        f"| TriDet | {starts} | {rest}" for starts in ("own, unlike seeds", "own, seeds 0 to 1", "shared, seeds 0 to 1")
+    ]
 
 
 def test_scoring_is_told_by_size_and_a_difference_is_not_hidden(folder: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from torch import nn
 
 from tal_repro.data import DataSet, FeatureStore, load_dataset, open_features
 from tal_repro.data.windows import training_windows
-from tal_repro.engines.native.batches import collate, epoch_batches, epoch_plan
+from tal_repro.engines.native.batches import BATCHES_AHEAD, Batch, collate, epoch_batches, epoch_plan
 from tal_repro.engines.native.checkpoint import load_checkpoint, save_checkpoint
 from tal_repro.engines.native.clock import table2_seconds
 from tal_repro.engines.native.evaluation import Evaluator
@@ -227,6 +230,36 @@ def test_an_error_while_preparing_reaches_the_trainer() -> None:
 
     with pytest.raises(InputError, match="truncated"):
         list(epoch_batches(Broken(), [(0, [0, 1])], 0))
+
+
+def test_an_abandoned_epoch_can_be_collected_in_its_own_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joining that thread from itself is an error, which Python would only print."""
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    last_reference: list[Iterator[Batch]] = []
+    prepared, abandoned, dropped = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    class Units:
+        ids, labels, video_ids = ["a"], [], []
+
+        def sample(self, index: int, draws: np.random.Generator) -> Sample:
+            if last_reference:
+                abandoned.wait(10)
+                last_reference.clear()
+                dropped.set()
+            prepared.release()
+            return Sample("a", torch.ones(1, 1), torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
+
+    batches = epoch_batches(Units(), [(0, [0])] * 9, 0)
+    next(batches)
+    for _ in range(1 + BATCHES_AHEAD):
+        assert prepared.acquire(timeout=10)
+    last_reference.append(batches)
+    next(batches)  # has one more prepared, by the thread that waits to drop it
+    del batches
+    abandoned.set()
+    assert dropped.wait(10)
+    assert complaints == []
 
 
 def test_evaluated_epochs_follow_each_upstream() -> None:
