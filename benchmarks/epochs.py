@@ -27,7 +27,7 @@ from tal_repro.data import load_dataset
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.models import model_entry
-from tal_repro.record import read_json
+from tal_repro.runs.record import read_json
 
 MODELS = ("tadtr", "actionformer", "tridet", "temporalmaxer")
 ENGINES = ("native", "upstream")

@@ -54,7 +54,7 @@ from tal_repro.engines.native.evaluation import Evaluator
 from tal_repro.engines.native.samples import VideoFeatures
 from tal_repro.models import model_entry
 from tal_repro.models.recipes import with_overrides
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import Precision, RunSpec
 from tal_repro.study import resolve_recipe
 

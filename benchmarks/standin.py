@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.engines.adapter import RunContext, StopRequested
-from tal_repro.record import write_whole
+from tal_repro.files import write_whole
 
 VERSION = "stand-in-1"
 PLAN_VARIABLE = "TAL_REPRO_STAND_IN_PLAN"

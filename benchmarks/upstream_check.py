@@ -98,7 +98,7 @@ def run(model: str, data: Path, scratch: Path, losses: Path, percent: float, pla
     """
     from tal_repro.commands.train import plan
     from tal_repro.engines.upstream import adapter, checkout
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
     from tal_repro.run.worker import execute
 
     probe = scratch / "probe"
@@ -120,7 +120,8 @@ def run(model: str, data: Path, scratch: Path, losses: Path, percent: float, pla
 
 def judge(model: str, scratch: Path, patched: Path, unpatched: Path) -> dict[str, Any]:
     """Return one row of the report."""
-    from tal_repro.record import RunStore, read_json
+    from tal_repro.runs.record import read_json
+    from tal_repro.runs.store import RunStore
 
     runs = scratch / "runs"
     records = [record for record in RunStore(runs).records() if record.spec.model == model]

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from tal_repro.errors import InputError
 
-Experiment = Literal["baseline", "data_sweep", "ablation", "macs", "inference", "trace", "released"]
+Experiment = Literal["baseline", "data_sweep", "ablation", "macs", "inference", "trace", "released", "training"]
 Engine = Literal["native", "upstream"]
 Unit = Literal["video", "slice"]
 Policy = Literal["uniform", "all-classes", "stratified", "nested", "published"]
@@ -26,12 +27,14 @@ EXPERIMENTS: tuple[str, ...] = get_args(Experiment)
 # Experiments whose runs measure time: they always have the device alone.
 TIMING_EXPERIMENTS = ("baseline", "inference", "trace")
 RUN_ID_DIGITS = 16
+DATA_DIGITS = 8  # of the data digest, in the name of a run's folder
+_HEX = re.compile("([0-9a-f]{8,64})?")
 DERIVED_MARK = "-derived-from-"  # in the name of a data set whose features stand in for the authors' own
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The declared data set: planning needs no data; a worker verifies the full fingerprint when it starts."""
+    """The declared data set: planning needs no data; the run's folder adds the digest of the data it is made from."""
 
     name: str
     version: str
@@ -66,10 +69,16 @@ class RunSpec:
     device_kind: DeviceKind = "cpu"
     threads: int = 1
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # of the experiment: repetitions, include, ...
+    data_digest: str = ""  # of the data that the run reads (hex); "" while it is planned without data, or reads none
+
+    @property
+    def name(self) -> str:
+        """Name the run's folder: the planned id, and the first digits of its data digest where it has one."""
+        return f"{self.run_id}-{self.data_digest[:DATA_DIGITS]}" if self.data_digest else self.run_id
 
     @cached_property
     def run_id(self) -> str:
-        """Name the run: the first 16 hex digits of the SHA-256 of its canonical JSON."""
+        """Name the planned run: the first 16 hex digits of the SHA-256 of its canonical JSON, without the data digest."""
         fields = ",".join(f'"{name}":{_canonical_field(getattr(self, name))}' for name in _FIELD_NAMES)
         return hashlib.sha256(f"{{{fields}}}".encode()).hexdigest()[:RUN_ID_DIGITS]
 
@@ -111,11 +120,30 @@ class RunSpec:
                 raise InputError(f"{name} = {value!r}", where, f"use one of: {', '.join(map(str, choices))}")
         if self.engine == "upstream" and self.precision != "fp32":
             raise InputError(f"precision = {self.precision!r}", where, "the authors' code knows fp32 only")
-        if self.threads < 1:
-            raise InputError(f"threads = {self.threads}", where, "use 1 or more")
+        self._check_types(where)
+
+    def _check_types(self, where: str) -> None:
+        """Raise InputError for a value of another type: specifications are read from files of others."""
+        whole = {"threads": self.threads, "seed": self.seed, "subset.seed": self.subset.seed if self.subset else 0}
+        for name, number in whole.items():
+            if not isinstance(number, int) or isinstance(number, bool) or number < (name == "threads"):
+                raise InputError(f"{name} = {number!r}", where, f"use a whole number from {int(name == 'threads')}")
+        texts = {"model": self.model, "engine_version": self.engine_version, "data_digest": self.data_digest}
+        if self.data is not None:
+            texts |= {f"data.{name}": getattr(self.data, name) for name in ("name", "version", "annotation_hash")}
+            if not isinstance(self.data.synthetic, bool):
+                raise InputError(f"data.synthetic = {self.data.synthetic!r}", where, "use true or false")
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise InputError(f"{name} = {text!r}", where, "use text")
+        if not _HEX.fullmatch(self.data_digest):
+            raise InputError(f"data_digest = {self.data_digest!r}", where, "use hex digits, 8 at least")
+        for name in ("recipe", "options"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise InputError(f"{name} = {getattr(self, name)!r}"[:80], where, "use an object")
 
 
-_FIELD_NAMES = tuple(sorted(field.name for field in dataclasses.fields(RunSpec)))
+_FIELD_NAMES = tuple(sorted(field.name for field in dataclasses.fields(RunSpec) if field.name != "data_digest"))
 # A study gives thousands of specs the same read-only recipe: its text is made once. Values are kept so ids stay theirs.
 _texts: dict[int, tuple[Any, str]] = {}
 

@@ -10,7 +10,7 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-from tal_repro.record import RunRecord  # noqa: E402 (the threads are set before numpy is loaded)
+from tal_repro.runs.record import RunRecord  # noqa: E402 (the threads are set before numpy is loaded)
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from tal_repro.errors import InputError
-from tal_repro.record import RunRecord, RunStore, write_whole
+from tal_repro.files import write_whole
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
 
 
 def finished(store, spec):

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tal_repro.cli import main
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.run.failures import find_damage
 
 REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"

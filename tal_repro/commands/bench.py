@@ -11,7 +11,7 @@ import click
 from tal_repro.models.registry import MODELS
 
 if TYPE_CHECKING:
-    from tal_repro.record import RunRecord
+    from tal_repro.runs.record import RunRecord
 
 
 @click.group()
@@ -51,7 +51,7 @@ def inference(
     from tal_repro.commands.bench_inference import Request, measure, measure_apart, parse_lengths
     from tal_repro.measure.latency import Effort
     from tal_repro.models.registry import model_entry
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
 
     chosen = tuple(dict.fromkeys(model_entry(model).name for model in models or MODELS))
     effort = None
@@ -120,7 +120,7 @@ def attribution(
     from tal_repro.engines.registry import engine_for
     from tal_repro.errors import InputError
     from tal_repro.measure.surroundings import Meanwhile, look_around, surroundings
-    from tal_repro.record import RunRecord
+    from tal_repro.runs.record import RunRecord
     from tal_repro.run.gpu import neighbours
 
     if (run_folder is None) == (model is None or data_dir is None):
@@ -167,7 +167,7 @@ def _attribution_text(found: dict[str, Any]) -> list[str]:
 
 def _result(record: RunRecord, include: str) -> dict[str, Any]:
     from tal_repro.commands.bench_inference import summarise
-    from tal_repro.record import read_json
+    from tal_repro.runs.record import read_json
 
     details = read_json(record.paths.details)
     return {

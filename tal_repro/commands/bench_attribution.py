@@ -10,7 +10,7 @@ from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     from tal_repro.measure.attribution import Attribution
-    from tal_repro.record import RunRecord
+    from tal_repro.runs.record import RunRecord
 
 
 def attribute_training(model: str, data_dir: Path, overrides: dict[str, Any], device: str, steps: int) -> Attribution:
@@ -20,7 +20,7 @@ def attribute_training(model: str, data_dir: Path, overrides: dict[str, Any], de
     from tal_repro.engines.native.attribution import attribute_steps
     from tal_repro.engines.native.freed_memory import keep_freed_memory
     from tal_repro.engines.native.trainer import Diverged
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
 
     spec = plan(model, data_dir, "native", 100.0, 0, overrides)
     with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +41,7 @@ def attribute_upstream(
     from tal_repro.commands.train import plan
     from tal_repro.engines.adapter import RunContext
     from tal_repro.engines.upstream.attribution import attribute_steps
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
 
     spec = plan(model, data_dir, "upstream", 100.0, 0, overrides)
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +52,7 @@ def attribute_upstream(
 def attribute_run(record: RunRecord) -> dict[str, Any]:
     """Return what a finished run of any engine tells: the share of training that waited for data, its trace's loads."""
     from tal_repro.measure.trace import summarise
-    from tal_repro.record import read_json
+    from tal_repro.runs.record import read_json
 
     seconds = record.metrics.get("seconds", {})
     if not seconds.get("train"):

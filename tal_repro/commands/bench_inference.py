@@ -20,7 +20,8 @@ from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     from tal_repro.measure.latency import Effort, Subject
-    from tal_repro.record import RunRecord, RunStore
+    from tal_repro.runs.record import RunRecord
+    from tal_repro.runs.store import RunStore
     from tal_repro.spec import RunSpec
 
 # the lengths of the published counts and times, and what the paper's text adds
@@ -101,7 +102,7 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
 
     from tal_repro.measure.latency import measure_subjects
     from tal_repro.measure.surroundings import Meanwhile, disturbances, look_around, surroundings
-    from tal_repro.record import RunRecord
+    from tal_repro.runs.record import RunRecord
     from tal_repro.run.gpu import neighbours
 
     specs = specs_of(request)
@@ -129,7 +130,8 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
 
 def measure_apart(request: Request, root: Path, say: Say) -> list[RunRecord]:
     """Time the models one after another, a process each: three upstreams own a package of the same name."""
-    from tal_repro.record import RunRecord, RunStore
+    from tal_repro.runs.record import RunRecord
+    from tal_repro.runs.store import RunStore
 
     store, spawn = RunStore(root), multiprocessing.get_context("spawn")
     records = []
@@ -149,7 +151,7 @@ def measure_apart(request: Request, root: Path, say: Say) -> list[RunRecord]:
 
 
 def _measure_one(request: Request, root: Path) -> None:
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
 
     measure(request, RunStore(root), lambda line: print(line, file=sys.stderr, flush=True))
 
@@ -232,7 +234,7 @@ def _store(
     status: dict[str, Any],
 ) -> RunRecord:
     """Write a finished run folder, unless there is one already."""
-    from tal_repro.record import RunRecord
+    from tal_repro.runs.record import RunRecord
     from tal_repro.run.system import describe_system, machine_name
 
     if store.state(spec) == "done":

@@ -14,7 +14,8 @@ from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     from tal_repro.measure.compare import Key, Ratio
-    from tal_repro.paper.runs import Run, Runs
+    from tal_repro.runs.load import Runs
+    from tal_repro.runs.run import Run
 
 COMPARED = ("latency_ms", "full_latency_ms", "post_latency_ms", "build_ms", "peak_memory_mib", "train_seconds")
 
@@ -77,7 +78,8 @@ def read_system(name: str) -> System:
     """Read the runs of a results folder, or of a system shipped under results/reference."""
     from tal_repro.measure.compare import Key
     from tal_repro.paper.published import published_folder
-    from tal_repro.paper.runs import load_runs, measurements
+    from tal_repro.runs.load import load_runs
+    from tal_repro.runs.run import measurements
 
     reference = published_folder().parent / "reference"
     folder = Path(name) if Path(name).is_dir() else reference / name
@@ -95,20 +97,20 @@ def read_system(name: str) -> System:
                 samples.setdefault(key, []).append(row.value)
                 units[key] = row.unit
     timed = [*runs.of("inference"), *_trainings(runs, samples, units)]
-    machines = sorted({runs.device(run) for run in timed})
+    machines = sorted({run.device for run in timed})
     if len(machines) > 1:
         raise InputError(f"holds runs of {len(machines)} machines ({', '.join(machines)})", folder, "keep them apart")
-    quiet = all(runs.system(run).get("alone") for run in timed)
+    quiet = all(run.system.get("alone") for run in timed)
     return System(name, machines[0] if machines else "no runs", not quiet, samples, units)
 
 
 def _settings(run: Run) -> str:
     """Name what must be the same beside model, engine and length: runs made otherwise never meet."""
-    from tal_repro.paper.runs import read_recipe
-    from tal_repro.record import RunRecord
+
+    from tal_repro.runs.record import RunRecord
 
     spec = RunRecord(run.folder).spec
-    recipe = hashlib.sha256(json.dumps(read_recipe(run), sort_keys=True).encode()).hexdigest()[:6]
+    recipe = hashlib.sha256(json.dumps(run.spec.recipe, sort_keys=True).encode()).hexdigest()[:6]
     timed = f", {spec.options.get('include', 'model')}" if run.experiment == "inference" else ""
     return f"recipe {recipe}, {spec.threads} threads, {spec.precision}{timed}"
 

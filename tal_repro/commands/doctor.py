@@ -91,7 +91,7 @@ def _needs(
     before_fetch: bool,
 ) -> Needs:
     from tal_repro.doctor.needs import needs_of
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
     from tal_repro.run.plan import make_plan
 
     study, _ = open_study(study_name, settings)

@@ -44,7 +44,7 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show the runs of a study, what is done, and what the rest will cost."""
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
     from tal_repro.run.plan import make_plan
 
     if price is not None and not 0 <= price <= MAX_PRICE:  # nan too

@@ -68,7 +68,7 @@ def write_page(results: str | None, folder: Path, system: str | None = None, liv
     from tal_repro.paper.published import load_published
     from tal_repro.paper.report.content import gather
     from tal_repro.paper.report.page import page
-    from tal_repro.record import write_whole
+    from tal_repro.files import write_whole
 
     say = (lambda what: click.echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
     content = gather(load_published(None), load_results(results), say, system)

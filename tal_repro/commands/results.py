@@ -21,7 +21,7 @@ def results() -> None:
 @only_option
 def export_archive(archive: Path, results: str, only: str) -> None:
     """Write finished runs into ARCHIVE (.tar.gz)."""
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
     from tal_repro.run.archive import export_runs
     from tal_repro.run.selection import parse_filter
 
@@ -35,7 +35,7 @@ def export_archive(archive: Path, results: str, only: str) -> None:
 @results_option
 def import_archive(archive: Path, results: str) -> None:
     """Check ARCHIVE and add its runs, also for damaged ones; a bad archive adds nothing."""
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
     from tal_repro.run.archive import import_runs
 
     imported = import_runs(RunStore(results), archive)

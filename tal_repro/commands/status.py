@@ -11,7 +11,7 @@ import click
 from tal_repro.commands.study_options import open_study, study_options
 
 if TYPE_CHECKING:
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
     from tal_repro.spec import RunSpec
     from tal_repro.study import Study
 
@@ -28,7 +28,7 @@ def status(
     """Show how many runs are done, under way, left and failed."""
     import sys
 
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
     from tal_repro.run.selection import select
 
     study, _ = open_study(study_name, settings)

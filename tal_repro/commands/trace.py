@@ -59,7 +59,8 @@ def trace(
     Ends with the command's own exit code.
     """
     from tal_repro.measure.command import trace_command
-    from tal_repro.record import RunPaths, write_whole
+    from tal_repro.files import write_whole
+    from tal_repro.runs.folder import RunPaths
 
     gpu = _gpu(gpu_index)
     folder = _folder(out)
@@ -105,8 +106,8 @@ def _gpu(index: int | None) -> int | None:
 
 def _summary(command: tuple[str, ...], traced: Traced, started: str, folder: Path, gpu: int | None) -> dict[str, Any]:
     from tal_repro.measure.trace import summarise
-    from tal_repro.paper.trace import read_phases, read_trace
-    from tal_repro.record import RunPaths
+    from tal_repro.runs.trace import read_phases, read_trace
+    from tal_repro.runs.folder import RunPaths
     from tal_repro.run.system import machine_name
 
     paths = RunPaths(folder)
@@ -158,8 +159,10 @@ def _draw(command: tuple[str, ...], folder: Path) -> None:
     from tal_repro.paper.figures import drawer
     from tal_repro.paper.figures.drawing import Material, save
     from tal_repro.paper.published import load_published
-    from tal_repro.paper.runs import Run, Runs
-    from tal_repro.record import RunPaths, write_whole
+    from tal_repro.runs.load import Runs
+    from tal_repro.runs.run import Run
+    from tal_repro.files import write_whole
+    from tal_repro.runs.folder import RunPaths
     from tal_repro.run.system import describe_system
 
     write_whole(RunPaths(folder).system, json.dumps(describe_system("cpu", alone=False)).encode())

@@ -13,7 +13,7 @@ from tal_repro.models.registry import MODELS, model_entry
 
 if TYPE_CHECKING:
     from tal_repro.data import DataSet
-    from tal_repro.record import RunRecord
+    from tal_repro.runs.record import RunRecord
     from tal_repro.spec import Precision, RunSpec, SubsetSpec
 
 MAP_TIOUS = 5
@@ -59,7 +59,8 @@ def train(
     trace: bool,
 ) -> None:
     """Train one model and print its mAP; a killed run goes on where it was."""
-    from tal_repro.record import RunRecord, RunStore
+    from tal_repro.runs.record import RunRecord
+    from tal_repro.runs.store import RunStore
     from tal_repro.run.space import REMEDY, describe_lack
     from tal_repro.run.worker import DISK_FULL, DONE, OUTCOMES, execute, read_outcome
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from tal_repro.paper.runs import Runs
+    from tal_repro.runs.load import Runs
     from tal_repro.paper.verdict_text import Styled
 
 DEFAULT_RESULTS = Path("results", "runs")
@@ -52,7 +52,7 @@ def verify(
 
 def load_results(results: str | None) -> Runs:
     """Table the runs of the folder asked for, or of the default one where it exists; name unreadable runs."""
-    from tal_repro.paper.runs import NO_RUNS, load_runs
+    from tal_repro.runs.load import NO_RUNS, load_runs
 
     if results is None and not DEFAULT_RESULTS.is_dir():
         return NO_RUNS

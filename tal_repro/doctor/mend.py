@@ -36,7 +36,7 @@ def _folders(needs: Needs) -> Iterator[str]:
 
 def _locks(results: Path) -> Iterator[str]:
     """Delete lock files that nobody holds: what a killed runner leaves."""
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
     from tal_repro.run.gc import delete, find_rubbish
 
     if not results.is_dir():

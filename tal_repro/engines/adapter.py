@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tal_repro.record import RunWriter
+    from tal_repro.runs.writer import RunWriter
     from tal_repro.spec import RunSpec
 
 

@@ -22,7 +22,9 @@ from typing import Any, NamedTuple
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
-from tal_repro.record import RunRecord, RunStore, write_whole
+from tal_repro.files import write_whole
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
 
 BUDGETS, WEIGHTS, UNITS = ("epochs", "steps"), ("ema", "raw"), ("video", "slice")
 SLICES_AT_STEPS = "slices instead of videos, at the steps of either's whole set"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tal_repro.models.registry import ENTRIES
 
 if TYPE_CHECKING:
-    from tal_repro.paper.runs import Run, Runs
+    from tal_repro.runs.load import Runs
+    from tal_repro.runs.run import Run
 
 
 def beyond_paper(runs: Runs) -> Iterator[str]:

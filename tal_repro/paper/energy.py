@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tal_repro.errors import InputError
-from tal_repro.paper.details import finite, part, read_details
-from tal_repro.paper.runs import Run, Runs
-from tal_repro.record import RunPaths, read_json
+from tal_repro.runs.details import finite, part
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
+from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.record import read_json
 
 GRID_VARIABLE = "TAL_REPRO_GRID"  # "G:SOURCE", grams of CO2 equivalent per kWh
 POWER_VARIABLE = "TAL_REPRO_POWER"  # "W:SOURCE", watts of the whole machine
@@ -72,7 +74,7 @@ def _stated(text: str | None, option: str, variable: str, unit: str) -> Stated |
 
 def used_by(run: Run, runs: Runs, power: Stated | None = None) -> Used | None:
     """Return the energy of a run from start to end; None where it is not known, or is not of this run alone."""
-    if not runs.alone(run) or _attempts(run) > 1:
+    if not run.alone or _attempts(run) > 1:
         return None
     counted = joules_of(run, runs)
     if counted:
@@ -85,9 +87,9 @@ def used_by(run: Run, runs: Runs, power: Stated | None = None) -> Used | None:
 
 def joules_of(run: Run, runs: Runs) -> dict[str, float]:
     """Return the joules that counters of the machine counted, by part; {} where they do not tell of this run alone."""
-    details = read_details(run)
+    details = run.details
     joules = part(details, "energy", "joules") or part(details, "sampler", "energy_joules")
-    if not joules or not runs.alone(run) or _attempts(run) > 1:
+    if not joules or not run.alone or _attempts(run) > 1:
         return {}
     known = {name: number for name, value in joules.items() if (number := finite(value)) is not None and number > 0}
     return known if len(known) == len(joules) else {}

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.energy import GRID_VARIABLE, POWER_VARIABLE, Assumed, Stated, Summary, summarise
-from tal_repro.paper.runs import Run, Runs
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import describe
 from tal_repro.paper.table_text import TextTable
 
@@ -22,7 +23,7 @@ def energy_table(runs: Runs, assumed: Assumed) -> TextTable:
     groups: dict[tuple[str, str, str, str], list[Run]] = {}
     for run in runs.of("baseline"):
         data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
-        groups.setdefault((run.model, run.engine, data, runs.device(run)), []).append(run)
+        groups.setdefault((run.model, run.engine, data, run.device), []).append(run)
     rows = [
         _row(key, one, assumed.grid)
         for key, group in sorted(groups.items())

@@ -9,7 +9,8 @@ from tal_repro.models.registry import MODELS
 from tal_repro.paper.released_maps import published_maps
 
 if TYPE_CHECKING:
-    from tal_repro.paper.runs import Run, Runs
+    from tal_repro.runs.load import Runs
+    from tal_repro.runs.run import Run
 
 ROUNDING = 0.1  # mAP points: one README prints a single digit
 

@@ -14,7 +14,8 @@ from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.energy import Assumed, assumed, summarise
 from tal_repro.paper.energy_table import energy_table, significant
 from tal_repro.paper.published import Published
-from tal_repro.paper.runs import Run, Runs
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.table_text import TextTable as TextTable
 from tal_repro.paper.verdicts import compare, derive
@@ -123,7 +124,7 @@ def _published_n(model: str, published: Published) -> tuple[str, str]:
 def _measured_rows(model: str, runs: Runs, stated: Assumed) -> list[tuple[str, ...]]:
     groups: dict[tuple[str, bool, str, str], list[Run]] = {}
     for run in runs.of("baseline", model):
-        groups.setdefault((run.engine, run.synthetic, run.data_name, runs.device(run)), []).append(run)
+        groups.setdefault((run.engine, run.synthetic, run.data_name, run.device), []).append(run)
     return [_measured_row(model, key, group, runs, stated) for key, group in sorted(groups.items())]
 
 
@@ -131,7 +132,7 @@ def _measured_row(
     model: str, key: tuple[str, bool, str, str], group: Sequence[Run], runs: Runs, stated: Assumed
 ) -> tuple[str, ...]:
     engine, synthetic, data, machine = key
-    shared = "" if all(runs.alone(run) for run in group) else " (shared while running)"
+    shared = "" if all(run.alone for run in group) else " (shared while running)"
     accurate = [run for run in group if run.average_map is not None]
     maps = [run.average_map for run in group if run.average_map is not None]
     seconds = [run.train_seconds for run in group if run.train_seconds is not None]

@@ -20,7 +20,8 @@ from tal_repro.engines.registry import PATCHES, engine_version, engines_of, get_
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe
 from tal_repro.models.registry import model_entry
-from tal_repro.record import RunRecord, RunStore
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import canonical_json
 
 Outcome = Literal["ok", "failed", "not run"]

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
-from tal_repro.record import RunRecord, RunStore
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
 PUBLISHED_TABLE = Path(__file__).parents[2] / "results" / "published" / "table2.csv"

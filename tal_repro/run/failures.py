@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tal_repro.errors import InputError
-from tal_repro.record import RunRecord, RunStore
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
 from tal_repro.run import locks
 from tal_repro.spec import RunSpec
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tal_repro.errors import InputError
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.run import locks
 from tal_repro.run.archive import LOCK as STAGING_LOCK
 

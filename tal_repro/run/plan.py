@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.run import costs
 from tal_repro.run.selection import select
 from tal_repro.run.system import machine_name

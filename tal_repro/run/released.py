@@ -24,7 +24,9 @@ from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.registry import engine_version
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
-from tal_repro.record import RunPaths, RunStore, RunWriter
+from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.store import RunStore
+from tal_repro.runs.writer import RunWriter
 from tal_repro.run.released_files import how_to_get
 from tal_repro.run.system import describe_system, machine_name
 from tal_repro.spec import DataSpec, RunSpec

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Protocol
 
 from tal_repro.errors import InputError
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.run import failures, locks, space, worker
 from tal_repro.run.devices import Device
 from tal_repro.run.gpu import gpu_use

@@ -20,7 +20,7 @@ from tal_repro.run.space import check_space
 from tal_repro.run.worker import read_outcome
 
 if TYPE_CHECKING:
-    from tal_repro.record import RunStore
+    from tal_repro.runs.store import RunStore
     from tal_repro.run.plan import Plan, PlannedRun
     from tal_repro.study import Study
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
-from tal_repro.record import RunPaths, RunRecord, RunStore, read_json
+from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.record import RunRecord, read_json
+from tal_repro.runs.store import RunStore
 from tal_repro.run import failures, locks
 from tal_repro.spec import RunSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tal_repro.record import FILE_NAMES
+from tal_repro.runs.folder import FILE_NAMES
 
 _SIGNS = tuple(FILE_NAMES[name] for name in ("heartbeat", "log", "events", "epochs", "trace", "checkpoint"))
 

@@ -19,7 +19,9 @@ from tal_repro import hooks
 from tal_repro.engines.adapter import RunContext, StopRequested
 from tal_repro.engines.registry import STAND_IN_VARIABLE, get_adapter
 from tal_repro.errors import InputError
-from tal_repro.record import RunRecord, RunStore, RunWriter, read_json
+from tal_repro.runs.record import RunRecord, read_json
+from tal_repro.runs.store import RunStore
+from tal_repro.runs.writer import RunWriter
 from tal_repro.run import locks
 from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.experiments import WITHOUT_CHECKPOINT, experiment_of

@@ -19,8 +19,8 @@ from tal_repro.paper.published import load_published
 from tal_repro.paper.report.content import Content, gather
 from tal_repro.paper.report.page import page
 from tal_repro.paper.report.run_rows import RunRow
-from tal_repro.paper.runs import load_runs
-from tal_repro.record import RunStore
+from tal_repro.runs.load import load_runs
+from tal_repro.runs.store import RunStore
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

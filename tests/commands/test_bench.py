@@ -17,8 +17,9 @@ from tal_repro.cli import main
 from tal_repro.commands.bench_inference import LENGTHS, parse_lengths, summarise
 from tal_repro.errors import InputError
 from tal_repro.measure.latency import Effort
-from tal_repro.paper.runs import load_runs, measurements
-from tal_repro.record import RunStore
+from tal_repro.runs.load import load_runs
+from tal_repro.runs.run import measurements
+from tal_repro.runs.store import RunStore
 
 SCHEMA = json.loads((Path(tal_repro.__file__).parent / "schemas" / "bench-inference.json").read_text())
 

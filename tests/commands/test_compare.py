@@ -19,7 +19,7 @@ from made_up_runs import training
 import tal_repro
 from tal_repro.cli import main
 from tal_repro.measure.compare import Key, compare
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
 SCHEMA = json.loads((Path(tal_repro.__file__).parent / "schemas" / "compare.json").read_text())

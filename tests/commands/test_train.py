@@ -13,7 +13,7 @@ from tal_repro.commands.train import read_settings
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.errors import InputError
-from tal_repro.record import read_json
+from tal_repro.runs.record import read_json
 from tal_repro.run.worker import DISK_FULL
 
 SMALL = ["embed_dim=16", "head_dim=16", "levels=3", "regression_ranges=[[0,8],[8,32],[32,10000]]", "max_seq_len=256",

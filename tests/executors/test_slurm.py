@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("submitit", reason="the Slurm executor is optional: make setup-slurm")
 
 from tal_repro.errors import InputError
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.run.executors import slurm, slurm_states
 from tal_repro.run.executors.slurm_task import Task
 from tal_repro.run.plan import make_plan

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
 from tests.run.conftest import BENCHMARKS, ROOT, results_of, study_text
 

@@ -10,7 +10,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from conftest import GOLDEN_RUNS, spec
 
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 
 TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 

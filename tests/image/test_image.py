@@ -18,7 +18,7 @@ from jsonschema import validate
 from tal_repro import __version__
 from tal_repro.engines.registry import patch_hash
 from tal_repro.models.registry import MODELS
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.study import load_study
 from tests.image.conftest import CALLER, ENGINE, ROOT, ended, image_name, skip_without
 

@@ -13,7 +13,7 @@ import pytest
 
 from tal_repro.engines.registry import patch_hash
 from tal_repro.models.registry import MODELS, model_entry
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tests.image.conftest import CALLER, ENGINE, ended, image_name, skip_without
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1800)]

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from made_up_runs import demo
 
-from tal_repro.paper.runs import Runs, load_runs
+from tal_repro.runs.load import Runs, load_runs
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tal_repro.paper.runs import REPORTED, TIOUS
-from tal_repro.record import RunRecord, RunStore
+from tal_repro.runs.run import REPORTED, TIOUS
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 
 CPU, A10 = "made-up CPU, 2 cores", "NVIDIA A10"

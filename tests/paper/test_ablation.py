@@ -12,7 +12,7 @@ import pytest
 
 from tal_repro.paper.ablation import Point, conclude, early_share, effects, left_out, main, read_points
 from tal_repro.paper.published import published_folder
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 from tal_repro.study import load_study
 

@@ -16,7 +16,7 @@ from tal_repro.paper.claims.measurements import READERS
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.published import load_published
-from tal_repro.paper.runs import NO_RUNS
+from tal_repro.runs.load import NO_RUNS
 from tal_repro.paper.table import Table
 from tal_repro.paper.verdicts import compare, derive, judge_all
 

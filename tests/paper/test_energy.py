@@ -15,8 +15,8 @@ from tal_repro.cli import main
 from tal_repro.errors import InputError
 from tal_repro.paper.energy import Assumed, Stated, assumed, summarise, used_by
 from tal_repro.paper.energy_table import energy_table
-from tal_repro.paper.runs import Runs, load_runs
-from tal_repro.record import RunRecord
+from tal_repro.runs.load import Runs, load_runs
+from tal_repro.runs.record import RunRecord
 
 POWER = Stated(360.0, "made-up plug")
 GRID = Stated(500.0, "made-up grid, 2023")

@@ -14,8 +14,9 @@ from tal_repro.models.recipes import TADTR
 from tal_repro.paper.claims.measured import OTHER_PERCENTS, TADTR_PERCENTS, Measured, measure
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.published import load_published
-from tal_repro.paper.runs import NO_RUNS, Runs, load_runs
-from tal_repro.record import RunRecord, RunStore
+from tal_repro.runs.load import NO_RUNS, Runs, load_runs
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec, SubsetSpec
 
 CLAIMS = {claim.id: claim for claim in load_claims()}

@@ -9,7 +9,7 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.paper.published import load_published, load_table, published_folder
-from tal_repro.paper.runs import NO_RUNS
+from tal_repro.runs.load import NO_RUNS
 from tal_repro.paper.schema import SCHEMAS
 from tal_repro.paper.table import spans
 from tal_repro.paper.verdicts import judge_all

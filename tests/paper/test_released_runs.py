@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tal_repro.cli import main
 from tal_repro.paper import released_runs
-from tal_repro.paper.runs import load_runs
+from tal_repro.runs.load import load_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 

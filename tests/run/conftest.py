@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tal_repro.record import RunRecord, RunStore
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
 from tal_repro.run import bfloat16, system
 from tal_repro.run.bfloat16 import has_native_bfloat16, warnings_of
 from tal_repro.run.plan import make_plan

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tal_repro.errors import InputError
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.run import devices, gpu, probe, runner, worker
 from tal_repro.run.devices import Device, find_devices
 from tal_repro.run.executors.local import LocalPool

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from tal_repro.cli import main
 from tal_repro.errors import InputError
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.run import costs
 from tal_repro.run.datasets import STAMP, make_synthetic
 from tal_repro.run.plan import make_plan

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tal_repro.errors import InputError
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.run import failures, locks, runner, space
 from tal_repro.run.plan import make_plan
 from tal_repro.run.start import run_plan

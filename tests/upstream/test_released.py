@@ -28,8 +28,8 @@ from tal_repro.models.checkpoint_io import read_checkpoint
 from tal_repro.models.registry import MODELS
 from tal_repro.models.upstream_weights import select_state
 from tal_repro.paper import released_runs
-from tal_repro.paper.runs import load_runs
-from tal_repro.record import RunStore
+from tal_repro.runs.load import load_runs
+from tal_repro.runs.store import RunStore
 
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(3600)]
 AGREEMENT = 0.01  # mAP points

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tal_repro.engines.upstream.checkout import status
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(3600)]
 MODELS = ("tadtr", "actionformer")

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tal_repro.paper.claims.found import Found
-from tal_repro.paper.runs import Run, Runs, read_recipe
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import describe
 
 LOW_PERCENT = 20.0  # what lies above tells nothing of the gain below 15 %
@@ -67,7 +68,7 @@ def _curve(runs: Iterable[Run], budget: str, weights: str) -> Curve:
     """Return the last checkpoint's mAPs under one condition; all of the data is the same at both budgets."""
     found: Curve = defaultdict(list)
     for run in runs:
-        if run.unit != "video" or run.flags or (run.percent != 100 and read_recipe(run).get("budget") != budget):
+        if run.unit != "video" or run.flags or (run.percent != 100 and run.spec.recipe.get("budget") != budget):
             continue
         scores = {
             protocol: v for (selection, w, protocol), v in run.scores.items() if (selection, w) == ("last", weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tal_repro.paper.runs import Run
+from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import Sample
 
 

@@ -11,7 +11,9 @@ from tal_repro.paper.claims.found import Found
 from tal_repro.paper.claims.measurements import READERS, train_seconds
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
-from tal_repro.paper.runs import Run, Runs, measured_tables, sweeps
+from tal_repro.paper.measured_tables import measured_tables, sweeps
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import Sample, mean_interval, runs_needed, welch
 from tal_repro.paper.table import Table
 
@@ -61,7 +63,7 @@ def _by_reading(claim: Claim, runs: Runs, chosen: list[Run]) -> Measured:
     found = reader(runs, chosen, option) if reader else None
     if found is None:
         return Measured("not run", f"{_count(chosen)} of {claim.experiment}, but none holds a usable value")
-    if claim.gpu and not all(_is_gpu(claim.gpu, runs.device(run)) for run in found.runs):
+    if claim.gpu and not all(_is_gpu(claim.gpu, run.device) for run in found.runs):
         return _on_another_machine(claim, runs, found)
     return _judge(claim, found)
 
@@ -72,7 +74,7 @@ def _is_gpu(wanted: str, device: str) -> bool:
 
 def _on_another_machine(claim: Claim, runs: Runs, found: Found) -> Measured:
     """A time counts absolutely on the paper's GPU only; elsewhere as a ratio to another model on the same machine."""
-    here = ", ".join(sorted({runs.device(run) for run in found.runs}))
+    here = ", ".join(sorted({run.device for run in found.runs}))
     told = f"measured on {here}, printed for {claim.gpu}"
     if claim.measure == "latency_ratio":
         return _judge(claim, found)
@@ -81,7 +83,7 @@ def _on_another_machine(claim: Claim, runs: Runs, found: Found) -> Measured:
         runs, [r for r in other if not (r.synthetic or r.derived) and r.engine == found.runs[0].engine], ""
     )
     wanted = printed_ratio(claim)
-    same = base is not None and {runs.device(r) for r in base.runs} == {runs.device(r) for r in found.runs}
+    same = base is not None and {r.device for r in base.runs} == {r.device for r in found.runs}
     if base is None or wanted is None or not same:
         return Measured("inconclusive", told, found.value, found.sample, found.runs)
     ratio = found.value / base.value

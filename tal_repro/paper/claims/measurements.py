@@ -12,11 +12,12 @@ from tal_repro.measure.compare import MIN_SAMPLES, Key, compare
 from tal_repro.measure.linearity import linearity
 from tal_repro.paper.claims.acceleration import acceleration
 from tal_repro.paper.claims.found import Found
-from tal_repro.paper.details import finite, part, read_details
-from tal_repro.paper.runs import Run, Runs, measurements, read_recipe, read_setting
+from tal_repro.runs.details import finite, part
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run, measurements
 from tal_repro.paper.statistics import Sample, describe
-from tal_repro.paper.trace import Phase, read_phases, read_trace
-from tal_repro.record import RunPaths
+from tal_repro.runs.trace import Phase, read_phases, read_trace
+from tal_repro.runs.folder import RunPaths
 
 LONG_LENGTH = 30000  # feature steps, the paper's longest input
 PEAK_PERCENTILE = 99  # a single spike of a 0.5 s sampler is not a peak
@@ -50,7 +51,7 @@ OTHER_KERNEL = ", with the kit's RoIAlign in place of the authors' CUDA kernel: 
 
 def train_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Mean training time in Table 2's definition for the model, in seconds, of runs that had the device alone."""
-    timed = [run for run in chosen if run.percent == 100 and run.train_seconds and runs.alone(run)]
+    timed = [run for run in chosen if run.percent == 100 and run.train_seconds and run.alone]
     note = timed[0].train_seconds_of if timed else ""
     if any((run.model, run.engine) == ("tadtr", "upstream") for run in timed):
         note += OTHER_KERNEL
@@ -67,7 +68,7 @@ def recipe(runs: Runs, chosen: list[Run], name: str) -> Found | None:
     """A hyper-parameter of the runs (their one value, else the first run that differs)."""
     values: list[tuple[Run, float]] = []
     for run in chosen:
-        settings = read_recipe(run)
+        settings = run.spec.recipe
         if name in settings:
             values.append((run, float(settings[name]) * (100.0 if name.endswith("overlap") else 1.0)))
     if not values:
@@ -83,7 +84,7 @@ def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     The verdict is the one its run stored; several runs, and runs without one, are judged here together.
     """
     here = [run for run in on_one_machine(runs, chosen) if latencies([run])]
-    stored = part(read_details(here[0]), "linearity") if len(here) == 1 else {}
+    stored = part(here[0].details, "linearity") if len(here) == 1 else {}
     if "curvature_margin" not in stored:  # judged by an older rule, which called curves at few lengths lines
         stored = {}
     found = stored or (linearity(latencies(here)).to_json() if here else {})
@@ -91,7 +92,7 @@ def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     if r2 is None:
         return None
     name, disturbed = found.get("verdict"), _disturbances(here)
-    note = f"{found.get('words', '')} on {runs.device(here[0])}; residuals by length {found.get('residual_signs', '')}"
+    note = f"{found.get('words', '')} on {here[0].device}; residuals by length {found.get('residual_signs', '')}"
     note += f"; the machine was not quiet ({disturbed}), which bends lines too" if disturbed else ""
     return Found(
         r2, tuple(here), note=note, holds=name == "linear", decided=name != "undecided" and not disturbed
@@ -100,7 +101,7 @@ def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
 
 def _disturbances(chosen: Sequence[Run]) -> str:
     """Return what the runs say disturbed their times ("" for a quiet machine)."""
-    told = [part(read_details(run), "surroundings").get("doubtful") for run in chosen]
+    told = [part(run.details, "surroundings").get("doubtful") for run in chosen]
     return ", ".join(dict.fromkeys(str(reason) for one in told if isinstance(one, list) for reason in one))
 
 
@@ -137,7 +138,7 @@ def on_one_machine(runs: Runs, chosen: list[Run]) -> list[Run]:
     """
     groups: dict[tuple[str, int, str], list[Run]] = {}
     for run in chosen:
-        groups.setdefault((runs.device(run), *read_setting(run)), []).append(run)
+        groups.setdefault((run.device, *read_setting(run)), []).append(run)
 
     def reach(group: list[Run]) -> tuple[int, int]:
         return len({run.model for run in group}), max(latencies(group), default=0)
@@ -165,7 +166,7 @@ def latency_ratio(runs: Runs, chosen: list[Run], _: str) -> Found | None:
 
 def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """TadTR's time on one processor over that on one GPU, at the longest length that both have."""
-    cuda = [run for run in chosen if "cuda" in str(runs.system(run).get("device", {}).get("name", ""))]
+    cuda = [run for run in chosen if "cuda" in str(run.system.get("device", {}).get("name", ""))]
     cpu = on_one_machine(runs, [run for run in chosen if run not in cuda])
     cuda = on_one_machine(runs, cuda)
     times = samples_of(cpu), samples_of(cuda)
@@ -174,7 +175,7 @@ def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Found | None:
         return None
     length = max(shared)
     ratio, interval = _ratio(times[0][length], times[1][length])
-    compared = f"{runs.device(cpu[0])} ({read_setting(cpu[0])[0]} threads) over {runs.device(cuda[0])}"
+    compared = f"{cpu[0].device} ({read_setting(cpu[0])[0]} threads) over {cuda[0].device}"
     note = f"{compared}, at length {length}; {interval}{_not_quiet([*cpu, *cuda])}"
     return Found(ratio, (*cpu, *cuda), note=note)
 
@@ -200,7 +201,7 @@ def idle_use(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     known = {name: found for name, found in idle.items() if found is not None}
     if "CPU" not in known:
         return None
-    costs = [part(read_details(run), "sampler").get("own_cpu_percent_of_one_core") for run in known["CPU"].runs]
+    costs = [part(run.details, "sampler").get("own_cpu_percent_of_one_core") for run in known["CPU"].runs]
     told = ", ".join(f"{name} {found.value:.2f} %" for name, found in known.items())
     if measured := [cost for cost in map(finite, costs) if cost is not None]:
         told += f"; sampling cost {max(measured):.3f} % of one core"
@@ -257,7 +258,7 @@ def _while_training(values: Any, trace: dict[str, Any], phases: Sequence[Phase])
 def faster_core(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Percent of a training step that a core 1.5 times as fast would save: Amdahl's law on measured shares."""
     for run in chosen:
-        steps = part(read_details(run), "attribution")
+        steps = part(run.details, "attribution")
         share = finite(part(steps, "what_if").get("core_1.5x"))
         waited = finite(part(steps, "host").get("synchronisation"))
         idle = finite(part(steps, "device_account").get("idle"))

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from tal_repro.measure.surroundings import QUIET_CPU_PERCENT
-from tal_repro.paper.details import finite, part, read_details
+from tal_repro.runs.details import finite, part
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun
-from tal_repro.paper.runs import Run
-from tal_repro.paper.trace import Phase, read_phases, read_trace
-from tal_repro.record import RunPaths
+from tal_repro.runs.run import Run
+from tal_repro.runs.trace import Phase, read_phases, read_trace
+from tal_repro.runs.folder import RunPaths
 
 SHOWN_SECONDS = 140.0  # the paper's
 TOP_PERCENT = 124  # room above 100 % for the mark of an epoch
@@ -48,7 +48,7 @@ def draw(material: Material) -> Drawing:
         ax.set(xlabel="time since the trace began (s)", ylabel="use (%)", xlim=(0, shown), ylim=(0, TOP_PERCENT))
         ax.set_yticks([0, 25, 50, 75, 100])
         _legend(ax, phases)
-        title = f"{style.look(run.model).title}, {run.engine} engine, {material.runs.device(run)}"
+        title = f"{style.look(run.model).title}, {run.engine} engine, {run.device}"
         style.panel(ax, "", title + (", SYNTHETIC data" if run.synthetic else ""))
         if run.synthetic:
             style.mark_synthetic(ax)
@@ -137,7 +137,7 @@ def _without_gpu(trace: dict[str, np.ndarray]) -> str:
 
 def _about(run: Run) -> Iterator[str]:
     """Say how idle the machine was before, and what sampling it cost, where the run tells it."""
-    details = read_details(run)
+    details = run.details
     idle = finite(part(details, "baseline", "columns", "cpu_mean_percent").get("mean"))
     if idle is not None:
         quiet = "" if idle <= QUIET_CPU_PERCENT else ": the machine was not quiet, others are in these curves"

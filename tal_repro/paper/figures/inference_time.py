@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 
 from tal_repro.measure.linearity import linearity
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.details import part, read_details
+from tal_repro.runs.details import part
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import measured_gmacs
-from tal_repro.paper.runs import Measurement, Run, measurements, read_setting
+from tal_repro.runs.run import Measurement, Run, measurements
 from tal_repro.paper.table import Table
 
 LOW, HIGH = 10, 90  # percentiles of the band
@@ -84,14 +84,14 @@ def by_machine(material: Material) -> dict[Setting, list[Measurement]]:
     groups: dict[Setting, list[Measurement]] = {}
     for run in material.runs.of("inference"):
         if rows := list(measurements([run], "latency_ms")):
-            setting = Setting(material.runs.device(run), run.engine, *read_setting(run))
+            setting = Setting(run.device, run.engine, *read_setting(run))
             groups.setdefault(setting, []).extend(rows)
     return dict(sorted(groups.items()))
 
 
 def _disturbances(rows: list[Measurement]) -> list[str]:
     """Return what the runs of these times say disturbed them."""
-    told = [part(read_details(run), "surroundings").get("doubtful") for run in used([row.run for row in rows])]
+    told = [part(run.details, "surroundings").get("doubtful") for run in used([row.run for row in rows])]
     return list(dict.fromkeys(str(reason) for one in told if isinstance(one, list) for reason in one))
 
 

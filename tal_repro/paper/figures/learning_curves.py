@@ -13,7 +13,8 @@ from tal_repro.errors import InputError
 from tal_repro.paper.claims.curves import completed, curve
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
-from tal_repro.paper.runs import Run, measured_tables, sweeps
+from tal_repro.paper.measured_tables import measured_tables, sweeps
+from tal_repro.runs.run import Run
 from tal_repro.paper.table import Table
 
 FAMILY = "5pl"

@@ -12,7 +12,7 @@ from tal_repro.paper.published import Published
 from tal_repro.paper.report.markup import duration, number
 from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.run_rows import groups, run_rows
-from tal_repro.paper.runs import Runs
+from tal_repro.runs.load import Runs
 from tal_repro.paper.statistics import describe
 from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdict_text import measured_text, recomputed_text

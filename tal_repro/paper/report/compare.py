@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tal_repro.errors import InputError
 from tal_repro.paper.published import published_folder
-from tal_repro.paper.runs import Run, Runs, load_runs, read_recipe
+from tal_repro.runs.load import Runs, load_runs
+from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import Sample, describe, welch
 
 Key = tuple[str, str, str, str, float, str]  # experiment, model, engine, data, percent, recipe and subset
@@ -54,7 +55,7 @@ def _grouped(runs: Runs) -> dict[Key, list[Run]]:
     for run in runs.runs:
         if run.average_map is not None or run.train_seconds is not None:
             data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
-            recipe = json.dumps([run.unit, run.policy, read_recipe(run)], sort_keys=True)  # other recipes never meet
+            recipe = json.dumps([run.unit, run.policy, run.spec.recipe], sort_keys=True)  # other recipes never meet
             groups.setdefault((run.experiment, run.model, run.engine, data, run.percent, recipe), []).append(run)
     return groups
 

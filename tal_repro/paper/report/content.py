@@ -19,7 +19,7 @@ from tal_repro.paper.report.markup import Html
 from tal_repro.paper.report.provenance import Deviation, deviations, systems
 from tal_repro.paper.report.run_rows import RunRow, run_rows
 from tal_repro.paper.report.tracing import TraceSummary, summarize
-from tal_repro.paper.runs import NO_RUNS, Runs
+from tal_repro.runs.load import NO_RUNS, Runs
 from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdicts import Verdict, judge_all
 

@@ -10,7 +10,7 @@ from tal_repro.paper.energy_table import energy_table
 from tal_repro.paper.report.content import Content
 from tal_repro.paper.report.markup import Html, duration, join, number, shortened, table, tag
 from tal_repro.paper.report.run_rows import RunRow, groups
-from tal_repro.paper.runs import Run
+from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import describe
 
 RATIO_TO = "tadtr"
@@ -77,9 +77,9 @@ def _measured(content: Content) -> list[list[object]]:
 
 
 def _key(content: Content, run: Run) -> Key:
-    shared = "" if content.runs.alone(run) else " (shared)"
+    shared = "" if run.alone else " (shared)"
     return (
         run.engine,
         f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name,
-        (content.runs.device(run) + shared),
+        (run.device + shared),
     )

@@ -15,13 +15,13 @@ from tal_repro.paper.precision_table import precision_text
 from tal_repro.paper.published import load_published, published_folder
 from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
 from tal_repro.paper.report.walkthrough import classes_text, steps_text
-from tal_repro.paper.runs import NO_RUNS
+from tal_repro.runs.load import NO_RUNS
 from tal_repro.paper.speed_tables import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 from tal_repro.paper.step_tables import steps_waited_text
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
 from tal_repro.paper.verdicts import Verdict, judge_all
-from tal_repro.record import write_whole
+from tal_repro.files import write_whole
 
 DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/measuring.md")
 REMEDY = "write them again: tal-repro report --docs"

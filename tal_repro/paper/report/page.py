@@ -196,7 +196,7 @@ def _trace(content: Content) -> Html:
     rows = [[name, count or "", number(seconds), *(number(value, 1) for value in use)]
             for name, count, seconds, use in trace.rows]  # fmt: skip
     made_up = ", SYNTHETIC data" if trace.run.synthetic else ""
-    machine = content.runs.device(trace.run)
+    machine = trace.run.device
     caption = f"Mean use in each phase, run {trace.run.run_id}, {trace.run.model}, {machine}{made_up}"
     return join([tag("p", "Drawn over time in ", tag("a", "Figure 6", href="#figure-6"), "."),
                  table(caption, header, rows), steps(content.runs)])  # fmt: skip

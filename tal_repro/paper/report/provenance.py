@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.runs import Run, Runs, read_recipe
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def deviations(runs: Runs) -> list[Deviation]:
     counts: Counter[tuple[str, str]] = Counter()
     for run in runs.runs:
         for kind, applies in (
-            ("synthetic", run.synthetic), ("native", run.engine == "native"), ("shared", not runs.alone(run)),
+            ("synthetic", run.synthetic), ("native", run.engine == "native"), ("shared", not run.alone),
         ):  # fmt: skip
             counts[kind, run.experiment] += applies
     for kind, what, meaning in KINDS:
@@ -60,7 +61,7 @@ def _changed(run: Run) -> str:
     if run.model not in MODELS:
         return ""
     standard = MODELS[run.model].recipe
-    recipe = {key: value for key, value in read_recipe(run).items() if hasattr(standard, key)}
+    recipe = {key: value for key, value in run.spec.recipe.items() if hasattr(standard, key)}
     pairs = ((key, value, getattr(standard, key)) for key, value in sorted(recipe.items()))
     return ", ".join(f"{key} {value} (not {usual})" for key, value, usual in pairs if _plain(value) != _plain(usual))
 
@@ -77,7 +78,7 @@ def systems(runs: Runs) -> list[tuple[dict[str, Any], int]]:
     """Return the distinct machines with their software, and how many runs each did."""
     found: dict[str, tuple[dict[str, Any], int]] = {}
     for run in runs.runs:
-        system = {key: value for key, value in runs.system(run).items() if key in SYSTEM_KEYS}
+        system = {key: value for key, value in run.system.items() if key in SYSTEM_KEYS}
         key = repr(sorted(system.items(), key=lambda pair: pair[0]))
         found[key] = (system, found.get(key, (system, 0))[1] + 1)
     return sorted(found.values(), key=lambda pair: -pair[1])
@@ -91,7 +92,7 @@ def what_ran(runs: Runs) -> list[str]:
     """Say in sentences what was run where: one for each engine, data set and machine."""
     groups: Counter[tuple[str, str, str]] = Counter()
     for run in runs.runs:
-        groups[run.engine, _on(run), runs.device(run)] += 1
+        groups[run.engine, _on(run), run.device] += 1
     return [
         f"{_count(count)} with {WHOSE.get(engine, engine)}, {data}, on {machine}."
         for (engine, data, machine), count in sorted(groups.items())

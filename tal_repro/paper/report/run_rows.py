@@ -11,8 +11,11 @@ from typing import Any
 from tal_repro.errors import InputError
 from tal_repro.paper.energy import joules_of
 from tal_repro.paper.report.markup import plain
-from tal_repro.paper.runs import Run, Runs
-from tal_repro.record import RunPaths, RunStore, read_json
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
+from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.record import read_json
+from tal_repro.runs.store import RunStore
 from tal_repro.run.view import log_tail
 
 TAIL_LINES, TAIL_COLUMNS = 12, 200
@@ -116,7 +119,7 @@ def _energy(run: Run, runs: Runs) -> float | None:
 
 def _system(runs: Runs, run: Run) -> dict[str, Any]:
     try:
-        return runs.system(run)
+        return run.system
     except InputError:
         return {}
 

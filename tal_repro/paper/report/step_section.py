@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.details import finite, part, read_details
+from tal_repro.runs.details import finite, part
 from tal_repro.paper.report.markup import NOTHING, Html, join, number, table
 from tal_repro.paper.report.run_rows import data_name
-from tal_repro.paper.runs import Run, Runs
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
 
 SHARES = {
     ("host", "data_wait"): "Waits for data (%)",
@@ -35,13 +36,13 @@ def steps(runs: Runs) -> Html:
 
 
 def _row(run: Run, runs: Runs) -> list[object] | None:
-    found = part(read_details(run), "attribution")
+    found = part(run.details, "attribution")
     if not part(found, "host"):
         return None
     shares = [number(_percent(part(found, account).get(name)), 1) for account, name in SHARES]
     title = MODELS[run.model].title if run.model in MODELS else run.model
     words = str(found.get("verdict") or NOTHING)[:300]
-    return [title, run.engine, data_name(run), runs.device(run), number(finite(found.get("step_ms")), 1), *shares,
+    return [title, run.engine, data_name(run), run.device, number(finite(found.get("step_ms")), 1), *shares,
             words, run.run_id]  # fmt: skip
 
 

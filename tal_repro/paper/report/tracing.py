@@ -9,9 +9,10 @@ import numpy as np
 from tal_repro.paper.figures.drawing import Material
 from tal_repro.paper.figures.hardware_trace import traced
 from tal_repro.paper.published import load_published
-from tal_repro.paper.runs import Run, Runs
-from tal_repro.paper.trace import Phase, read_phases, read_trace
-from tal_repro.record import RunPaths
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
+from tal_repro.runs.trace import Phase, read_phases, read_trace
+from tal_repro.runs.folder import RunPaths
 
 NAMES = {"train": "training", "eval": "evaluation", "": "outside both"}
 COLUMNS = {

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
-from tal_repro.record import RunStore, read_json, write_whole
+from tal_repro.files import write_whole
+from tal_repro.runs.record import read_json
+from tal_repro.runs.store import RunStore
 from tal_repro.run import failures, worker
 from tal_repro.run.executors import slurm_states
 from tal_repro.run.executors.slurm_task import Task

@@ -14,7 +14,7 @@ from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native import NATIVE_VERSION
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 from tal_repro.study import resolve_recipe
 

@@ -16,7 +16,7 @@ from tal_repro.engines.native.batches import epoch_batches, epoch_plan
 from tal_repro.engines.native.clock import Clock
 from tal_repro.engines.native.optimization import set_learning_rates
 from tal_repro.engines.native.trainer import LossWatch, Trainer
-from tal_repro.record import read_json
+from tal_repro.runs.record import read_json
 
 MODELS = ("tadtr", "actionformer", "tridet", "temporalmaxer")
 GPU = "cuda:0"

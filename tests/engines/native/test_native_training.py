@@ -22,7 +22,7 @@ from tal_repro.engines.native import trainer as trainer_module
 from tal_repro.engines.native.adapter import NativeAdapter
 from tal_repro.engines.native.trainer import LAST_GOOD, Diverged
 from tal_repro.errors import InputError
-from tal_repro.record import read_json
+from tal_repro.runs.record import read_json
 
 MODELS = ("tadtr", "actionformer", "tridet", "temporalmaxer")
 Make = Callable[..., RunContext]

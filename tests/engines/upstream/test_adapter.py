@@ -22,7 +22,7 @@ from tal_repro.engines.upstream import checkout, process, shims
 from tal_repro.engines.upstream.job import Job, fresh_work_folder
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS, model_entry
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec, SubsetSpec
 
 

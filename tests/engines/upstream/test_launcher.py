@@ -18,7 +18,7 @@ from tal_repro.engines.adapter import RunContext, StopRequested
 from tal_repro.engines.upstream import process, shims
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
-from tal_repro.record import RunStore
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
 # As three of the four begin: a package called `libs`, a compiled NMS, np.float, a callable map_location, no CUDA.

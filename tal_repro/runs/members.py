@@ -1,0 +1,172 @@
+"""Which finished runs are a study's: those that it plans, made from one state of its data. The rest is named."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tal_repro.errors import InputError
+from tal_repro.runs.run import Run, Setting, setting_of
+from tal_repro.spec import DATA_DIGITS, DataSpec, RunSpec, canonical_json
+
+ADMITTED = {  # what a study may leave open -> the fields of a run that then need not be as planned
+    "engine": ("engine", "engine_version"),
+    "device": ("device_kind",),
+    "precision": ("precision",),
+    "threads": ("threads",),
+}
+OF_ENGINE = ("loader_workers",)  # hyper-parameters that one engine has and the other has not
+_WORDS = {"engine_version": "engine version", "device_kind": "device"}
+
+
+class LeftOut(NamedTuple):
+    """A run that is not the study's, and why."""
+
+    run_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A study as its readers need it: what it plans, and the data that it was started with last."""
+
+    name: str
+    data: DataSpec
+    specs: Sequence[RunSpec]
+    versions: Mapping[tuple[str, str, str], str]  # (model, engine, experiment) -> today's engine version
+    admits: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)  # planned id -> data digest of the last start
+    sets: Mapping[str, str] = field(default_factory=dict)  # layout -> digest of the whole set at the last start
+
+    def __post_init__(self) -> None:
+        ids = {spec.run_id for spec in self.specs}
+        alike = {_key(spec, self.admits) for spec in self.specs} if self.admits else set()
+        near: dict[Any, RunSpec] = {}
+        for spec in self.specs:
+            near.setdefault(_place(spec), spec)
+        vars(self).update(_ids=ids, _alike=alike, _near=near)
+
+    def why_not(self, run: Run) -> str:
+        """Say why a run is not one that this study plans ("": it is)."""
+        spec = run.spec
+        if spec.run_id in vars(self)["_ids"]:
+            return ""
+        if spec.experiment == "released":
+            return "" if _is_of(spec.data, self.data) else "other data"
+        if self.admits and _key(spec, self.admits) in vars(self)["_alike"]:
+            today = self.versions.get((spec.model, spec.engine, spec.experiment))
+            return "" if today in (None, spec.engine_version) else f"other engine version ({spec.engine_version})"
+        near: RunSpec | None = vars(self)["_near"].get(_place(spec))
+        if near is not None:
+            return self._differences(run, near)
+        if any(other.experiment == spec.experiment and other.model == spec.model for other in self.specs):
+            return "not in the study's grid"
+        return f"the study plans no {spec.experiment} of {spec.model}"
+
+    def _differences(self, run: Run, near: RunSpec) -> str:
+        planned = setting_of(near)
+        open_fields = {name for admitted in self.admits for name in ADMITTED[admitted]}
+        names = [name for name in planned.differences(run.setting) if name not in open_fields]
+        return "other " + ", ".join(_words(name, run.setting, planned) for name in names or ["feature lengths"])
+
+
+def choose(
+    runs: Iterable[Run], planned: Planned, chosen: Sequence[str] = ()
+) -> tuple[list[Run], list[LeftOut]]:
+    """Split runs into the study's and the rest. Raise InputError where the study's are of several states of the data.
+
+    `chosen`: digests (or their beginnings) of the states to keep.
+    """
+    members, left_out = [], []
+    for run in runs:
+        if reason := planned.why_not(run):
+            left_out.append(LeftOut(run.run_id, reason))
+        else:
+            members.append(run)
+    states = {run.run_id: _state(run, planned) for run in members}
+    by_layout: dict[str, Counter[str]] = defaultdict(Counter)
+    for layout, digest in states.values():
+        by_layout[layout][digest] += 1
+    kept = {layout: _keep(list(digests), chosen) for layout, digests in by_layout.items()}
+    if unclear := [layout for layout, digests in kept.items() if len(digests) > 1]:
+        raise _two_states(planned.name, {layout: by_layout[layout] for layout in unclear})
+    mine = [run for run in members if states[run.run_id][1] in kept[states[run.run_id][0]]]
+    others = [run for run in members if states[run.run_id][1] not in kept[states[run.run_id][0]]]
+    return mine, [*left_out, *(LeftOut(run.run_id, f"other data ({states[run.run_id][1]})") for run in others)]
+
+
+def summary(left_out: Sequence[LeftOut]) -> list[str]:
+    """Count runs that were left out by reason, the most frequent first."""
+    counts = Counter(reason for _, reason in left_out)
+    return [f"{number} run{'s' * (number != 1)} left out: {reason}" for reason, number in counts.most_common()]
+
+
+def _state(run: Run, planned: Planned) -> tuple[str, str]:
+    """Return the layout and the digest of the whole set that a run is of.
+
+    A run whose own data has not changed since is of the set that the study was started with last.
+    """
+    digest = run.spec.data_digest[:DATA_DIGITS]
+    layout, recorded = (str(run.record.status.get(name) or "") for name in ("layout", "data_set"))
+    if not digest:
+        return "", ""
+    if planned.digests.get(run.spec.run_id) == digest and layout in planned.sets:
+        return layout, planned.sets[layout]
+    return layout, recorded[:DATA_DIGITS] or digest
+
+
+def _keep(digests: list[str], chosen: Sequence[str]) -> list[str]:
+    named = [digest for digest in digests if any(digest.startswith(beginning) for beginning in chosen)]
+    return named or digests
+
+
+def _two_states(study: str, unclear: Mapping[str, Counter[str]]) -> InputError:
+    states = [
+        f"{digest} ({number} run{'s' * (number != 1)}, {layout}'s layout)"
+        for layout, digests in unclear.items()
+        for digest, number in digests.most_common()
+    ]
+    what = f"the finished runs of study {study} are of {len(states)} states of its data: {', '.join(states)}"
+    newest = next(iter(next(iter(unclear.values()))))
+    return InputError(what, "--results", f"say which one is meant, for example --data-digest {newest}")
+
+
+def _key(spec: RunSpec, admits: tuple[str, ...]) -> str:
+    """Return what of a specification must be as planned where a study leaves fields open."""
+    open_fields = {"data_digest", *(name for admitted in admits for name in ADMITTED[admitted])}
+    plain = {name: value for name, value in spec.to_json().items() if name not in open_fields}
+    if "engine" in admits:
+        plain["recipe"] = {name: value for name, value in plain["recipe"].items() if name not in OF_ENGINE}
+    return canonical_json(plain)
+
+
+def _place(spec: RunSpec) -> tuple[Any, ...]:
+    """Return where in a grid a run stands: what is not a setting."""
+    subset = spec.subset
+    drawn = (subset.percent, subset.seed if subset.percent != 100 else 0) if subset else None
+    return spec.experiment, spec.model, spec.seed, drawn
+
+
+def _is_of(data: DataSpec | None, declared: DataSpec) -> bool:
+    if data is None or data.synthetic != declared.synthetic:
+        return False
+    return data.name == declared.name and declared.annotation_hash in ("", data.annotation_hash)
+
+
+def _words(name: str, setting: Setting, planned: Setting) -> str:
+    """Name what differs in a setting, with the value where it is short."""
+    if name in ("data", "options"):
+        return name
+    if name == "recipe":
+        return f"recipe ({', '.join(_changed(setting.recipe, planned.recipe))})"
+    return f"{_WORDS.get(name, name)} ({getattr(setting, name) or 'none'})"
+
+
+def _changed(recipe: str, planned: str) -> list[str]:
+    import json
+
+    here, there = json.loads(recipe), json.loads(planned)
+    names = sorted(name for name in {*here, *there} if here.get(name) != there.get(name))
+    return [*names[:4], *([f"{len(names) - 4} more"] if len(names) > 4 else [])]

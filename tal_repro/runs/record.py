@@ -1,0 +1,193 @@
+"""The one reader of a run folder: format, name, types and digests are checked before a value is believed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tal_repro.errors import InputError
+from tal_repro.runs.folder import FILE_NAMES, FORMAT, RunPaths, name_of
+from tal_repro.spec import RunSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMER_FORMATS = (1,)  # read, but a training of theirs names no data
+_REMEDY = "move the folder away and run it again"
+
+
+class DamagedRun(InputError):
+    """A file of a finished run is not as it was written; `folder` is the run's."""
+
+    def __init__(self, what: str, path: Path) -> None:
+        super().__init__(what, path, _REMEDY)
+        self.folder = path.parent
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run folder, read lazily and never written. `checked`: a file is read only if its digest fits."""
+
+    folder: Path
+    checked: bool = False
+
+    @property
+    def paths(self) -> RunPaths:
+        return RunPaths(self.folder)
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """Return the specification; raise InputError where it is not the one that the folder is named after."""
+        spec = RunSpec.from_json(self.json("spec"), str(self.paths.spec))
+        if spec.name != name_of(self.folder):
+            raise InputError(f"holds the specification of run {spec.name}", self.folder, _REMEDY)
+        return spec
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        """Return status.json; raise InputError for a format that this kit does not read."""
+        status = read_json(self.paths.status)
+        if status.get("format") not in (FORMAT, *FORMER_FORMATS):
+            raise InputError(
+                f"run folder format {str(status.get('format'))[:20]!r}, this kit reads {FORMAT}",
+                self.paths.status,
+                "read it with the kit version that wrote it, or run it again",
+            )
+        return status
+
+    @cached_property
+    def system(self) -> dict[str, Any]:
+        """Return system.json ({} where there is none)."""
+        return self.json("system", {})
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """Return `{rows, optimizer_steps, seconds, table2_seconds, table2_definition, flags}` or {}."""
+        return self.json("metrics", {})
+
+    @cached_property
+    def details(self) -> dict[str, Any]:
+        """Return what a run kept beside its measurements ({} where it kept none)."""
+        return self.json("details", {})
+
+    @property
+    def measurements(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_csv(self.paths.measurements)
+
+    @property
+    def detections(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_csv(self.paths.detections, dtype={"video_id": str, "label": str})
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Return file name -> SHA-256 as written when the run was finished; raise DamagedRun where there are none."""
+        digests = self.status.get("digests")
+        if self.status.get("state") != "done" or not isinstance(digests, dict) or not digests:
+            raise DamagedRun("says nothing of a finished run", self.paths.status)
+        return digests
+
+    def has(self, name: str) -> bool:
+        """Tell whether the run wrote this file (`metrics`, `trace`, ...)."""
+        return FILE_NAMES[name] in self.digests if self.checked else self.paths.__getattr__(name).is_file()
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file; where `checked`, raise DamagedRun unless it is as it was written."""
+        path: Path = self.paths.__getattr__(name)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            what = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+            raise DamagedRun(what, path) from None
+        if self.checked and self.digests.get(path.name) != hashlib.sha256(content).hexdigest():
+            raise DamagedRun("is not as it was written", path)
+        return content
+
+    def json(self, name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return a file's JSON object; `default` where the run wrote none."""
+        if default is not None and not self.has(name):
+            return default
+        return parse_json(self.read(name), self.paths.__getattr__(name))
+
+    def rows(self, name: str) -> Iterator[tuple[str, dict[str, str | None]]]:
+        """Yield (file:line, cells by column) of a CSV file; raise DamagedRun where it is no UTF-8."""
+        path = self.paths.__getattr__(name)
+        try:
+            text = self.read(name).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DamagedRun(f"is no UTF-8 text (byte {error.start})", path) from None
+        try:
+            for line, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2):
+                yield f"{path}:{line}", row
+        except csv.Error as error:
+            raise DamagedRun(f"is no CSV ({error})", path) from None
+
+    def damaged(self) -> list[str]:
+        """Return the files that are not as their digests say, are missing, or were added later (empty: whole)."""
+        try:
+            digests = self.digests
+        except DamagedRun:  # without them nothing vouches for the rest
+            return [FILE_NAMES["status"]]
+        known = set(FILE_NAMES.values()) - {FILE_NAMES["status"]}
+        added = [name for name in sorted(known - set(digests)) if (self.folder / name).exists()]
+        missing = [name for name in digests if not (self.folder / name).is_file()]
+        return [
+            *missing,
+            *added,
+            *(name for name, d in digests.items() if name not in missing and sha256_of(self.folder / name) != d),
+        ]
+
+
+def open_checked(folder: Path) -> RunRecord:
+    """Open a finished run for publishing; raise InputError unless format, name, place, files and digests fit."""
+    record = RunRecord(folder, checked=True)
+    digests, spec = record.digests, record.spec
+    if (spec.experiment, spec.model) != (folder.parent.parent.name, folder.parent.name):
+        raise InputError(f"is of {spec.experiment}, {spec.model}: it lies in another's place", folder, _REMEDY)
+    if record.status["format"] in FORMER_FORMATS and spec.data is not None:
+        what = "made by a former version of the kit, which did not record the data a run was made from"
+        raise InputError(what, folder, "it does not count; run it again, or read it with that version")
+    there = {path.name for path in folder.iterdir()}
+    if missing := sorted(set(digests) - there):
+        raise DamagedRun("missing", folder / missing[0])
+    if added := sorted((there & set(FILE_NAMES.values())) - set(digests) - {FILE_NAMES["status"]}):
+        raise DamagedRun("was not there when the run was finished", folder / added[0])
+    return record
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object; raise InputError naming the file."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError("missing", path, _REMEDY) from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path, "see to its permissions") from None
+    return parse_json(content, path)
+
+
+def parse_json(content: bytes, path: Path) -> dict[str, Any]:
+    """Parse one JSON object; raise InputError naming the file."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not readable as JSON ({str(error)[:120]})", path, _REMEDY) from None
+    if not isinstance(value, dict):
+        raise InputError("not a JSON object", path, _REMEDY)
+    return value
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file (hex)."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
