@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from tal_repro.errors import InputError
 from tal_repro.runs.folder import FILE_NAMES, FORMAT, RunPaths, name_of
 from tal_repro.spec import RunSpec
+from tal_repro.untrusted import parse_csv_rows, parse_json_object, read_bytes, read_json_object
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMER_FORMATS = (1,)  # read, but a training of theirs names no data
+MOST_JSON_BYTES, MOST_FILE_BYTES = 64 << 20, 512 << 20
 _REMEDY = "move the folder away and run it again"
 
 
@@ -105,10 +104,9 @@ class RunRecord:
         """Return the content of a file; where `checked`, raise DamagedRun unless it is as it was written."""
         path: Path = self.paths.__getattr__(name)
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            what = "missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-            raise DamagedRun(what, path) from None
+            content = read_bytes(path, most_bytes=MOST_FILE_BYTES, remedy=_REMEDY)
+        except InputError as error:
+            raise DamagedRun(error.what, path) from None
         if self.checked and self.digests.get(path.name) != hashlib.sha256(content).hexdigest():
             raise DamagedRun("is not as it was written", path)
         return content
@@ -117,20 +115,22 @@ class RunRecord:
         """Return a file's JSON object; `default` where the run wrote none."""
         if default is not None and not self.has(name):
             return default
-        return parse_json(self.read(name), self.paths.__getattr__(name))
+        path: Path = self.paths.__getattr__(name)
+        try:
+            return parse_json_object(self.read(name), path, _REMEDY)
+        except InputError as error:
+            raise DamagedRun(error.what, path) from None
 
-    def rows(self, name: str) -> Iterator[tuple[str, dict[str, str | None]]]:
-        """Yield (file:line, cells by column) of a CSV file; raise DamagedRun where it is no UTF-8."""
-        path = self.paths.__getattr__(name)
+    def rows(self, name: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield (file:line, cells by column) of a CSV file; raise DamagedRun where it is none, or lacks a column."""
+        path: Path = self.paths.__getattr__(name)
         try:
-            text = self.read(name).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DamagedRun(f"is no UTF-8 text (byte {error.start})", path) from None
-        try:
-            for line, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2):
+            for line, row in parse_csv_rows(self.read(name), path, columns, _REMEDY):
                 yield f"{path}:{line}", row
-        except csv.Error as error:
-            raise DamagedRun(f"is no CSV ({error})", path) from None
+        except DamagedRun:
+            raise
+        except InputError as error:
+            raise DamagedRun(error.what, path) from None
 
     def damaged(self) -> list[str]:
         """Return the files that are not as their digests say, are missing, or were added later (empty: whole)."""
@@ -166,25 +166,8 @@ def open_checked(folder: Path) -> RunRecord:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read one JSON object; raise InputError naming the file."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError("missing", path, _REMEDY) from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path, "see to its permissions") from None
-    return parse_json(content, path)
-
-
-def parse_json(content: bytes, path: Path) -> dict[str, Any]:
-    """Parse one JSON object; raise InputError naming the file."""
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not readable as JSON ({str(error)[:120]})", path, _REMEDY) from None
-    if not isinstance(value, dict):
-        raise InputError("not a JSON object", path, _REMEDY)
-    return value
+    """Read one JSON object of a run; raise InputError naming the file."""
+    return read_json_object(path, most_bytes=MOST_JSON_BYTES, remedy=_REMEDY)
 
 
 def sha256_of(path: Path) -> str:

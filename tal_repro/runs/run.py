@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_json
 
@@ -209,12 +210,12 @@ def measurements(runs: Iterable[Run], quantity: str | None = None) -> Iterator[M
     """Yield the measurements of runs (of one quantity), skipping runs that hold none."""
     for run in runs:
         if run.record.has("measurements"):
-            for where, row in run.record.rows("measurements"):
+            for where, row in run.record.rows("measurements", MEASUREMENT_COLUMNS):
                 if quantity is None or row.get("quantity") == quantity:
                     yield _measurement(run, row, where)
 
 
-def _measurement(run: Run, row: Mapping[str, str | None], where: str) -> Measurement:
+def _measurement(run: Run, row: Mapping[str, str], where: str) -> Measurement:
     try:
         length, value = row["feature_length"] or "0", float(row["value"] or "")
         if not 0 <= value < math.inf:
