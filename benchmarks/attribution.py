@@ -75,7 +75,7 @@ def about(model: str, engine: str, device: str, load: float) -> dict[str, Any]:
         "machine": machine_name(device),
         "load_before": round(load, 2),
         "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
-        "engine_version": engine_version(model, engine),
+        "engine_version": engine_version(model, engine, "training"),
         "data": f"synthetic: {VIDEOS['videos']} training videos of {VIDEOS['seconds']} s, 2048 features a step",
         "recipe": "the paper's, at full size",
         "python": platform.python_version(),

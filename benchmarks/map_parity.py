@@ -47,7 +47,7 @@ from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.child import die_with_parent
-from tal_repro.engines.native import NATIVE_VERSION, session
+from tal_repro.engines.native import native_version, session
 from tal_repro.engines.native.adapter import NativeAdapter
 from tal_repro.engines.native.batches import epoch_batches, epoch_plan
 from tal_repro.engines.native.evaluation import Evaluator
@@ -203,7 +203,9 @@ def train_native(
     """
     recipe = resolve_recipe(name, "native", overrides(name))
     options = {"evaluate_every": 1000}
-    spec = RunSpec("ablation", name, "native", NATIVE_VERSION, recipe, seed=seed, options=options, precision=precision)
+    spec = RunSpec(
+        "ablation", name, "native", native_version("ablation"), recipe, seed=seed, options=options, precision=precision
+    )
     run = RunContext(spec=spec, record=RunStore(root).writer(spec), data_dir=data, device="cpu")
     with nullcontext() if checkouts is None else _starting_from(authors_model(name, checkouts, seed).native):
         NativeAdapter(name).train(run)

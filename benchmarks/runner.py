@@ -29,9 +29,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 STAND_IN = {"TAL_REPRO_STAND_IN": "standin", "PYTHONPATH": f"{HERE}:{HERE.parent}"}
 
+from tal_repro.run.plan import make_plan  # noqa: E402
 from tal_repro.runs.folder import FORMAT  # noqa: E402
 from tal_repro.runs.store import RunStore  # noqa: E402
-from tal_repro.run.plan import make_plan  # noqa: E402
 from tal_repro.study import load_study  # noqa: E402
 
 

@@ -98,8 +98,8 @@ def run(model: str, data: Path, scratch: Path, losses: Path, percent: float, pla
     """
     from tal_repro.commands.train import plan
     from tal_repro.engines.upstream import adapter, checkout
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.worker import execute
+    from tal_repro.runs.store import RunStore
 
     probe = scratch / "probe"
     probe.mkdir(parents=True, exist_ok=True)

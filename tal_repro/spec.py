@@ -78,7 +78,7 @@ class RunSpec:
 
     @cached_property
     def run_id(self) -> str:
-        """Name the planned run: the first 16 hex digits of the SHA-256 of its canonical JSON, without the data digest."""
+        """Name the planned run: 16 hex digits of the SHA-256 of its canonical JSON; data digest left out."""
         fields = ",".join(f'"{name}":{_canonical_field(getattr(self, name))}' for name in _FIELD_NAMES)
         return hashlib.sha256(f"{{{fields}}}".encode()).hexdigest()[:RUN_ID_DIGITS]
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args
 
+from tal_repro import thumos14
 from tal_repro.engines.registry import ENGINES, engine_for, engine_version
 from tal_repro.errors import InputError
 from tal_repro.models.recipe_checks import check_recipe
 from tal_repro.models.recipes import with_overrides
 from tal_repro.models.registry import MODELS, model_entry
+from tal_repro.runs.members import ADMITTED
 from tal_repro.spec import (
     TIMING_EXPERIMENTS,
     DataSpec,
@@ -28,7 +30,7 @@ from tal_repro.spec import (
     canonical_json,
 )
 from tal_repro.study_checks import check_fit, check_size, read_options
-from tal_repro.study_file import Table, read_table
+from tal_repro.study_file import Table, parse_table, read_table
 
 if TYPE_CHECKING:
     from tal_repro.data.synthetic_config import SyntheticConfig
@@ -84,6 +86,7 @@ class Study:
     price_usd_per_hour: float
     price_source: str
     settings: tuple[str, ...]  # KEY=VALUE of the user that replaced the file's
+    admits: tuple[str, ...]  # what readers may find otherwise than planned (engine, ...); such runs are kept apart
     run_seconds: Mapping[str, float]  # what a run takes, by kind (training, macs, inference); else published times
 
     @property
@@ -113,7 +116,7 @@ class Study:
             experiment=grid.experiment,  # type: ignore[arg-type]
             model=model,
             engine=engine,  # type: ignore[arg-type]
-            engine_version=engine_version(model, engine),
+            engine_version=engine_version(model, engine, grid.experiment),
             recipe=MappingProxyType(resolve_recipe(model, engine, recipe)),
             data=None if grid.experiment in MEASURED else self.data,
             feature_lengths=grid.feature_lengths,
@@ -165,10 +168,15 @@ def find_study(name_or_path: str) -> Path:
     return path
 
 
-def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> Study:
-    """Read and check a study; `settings` (engine, device, ...) replace the file's for every experiment."""
-    path = find_study(name_or_path)
-    top = read_table(path)
+def load_study(
+    name_or_path: str, settings: Mapping[str, str] | None = None, text: bytes | None = None, where: str | None = None
+) -> Study:
+    """Read and check a study; `settings` (engine, device, ...) replace the file's for every experiment.
+
+    `text`: the study as it was kept (`where`), in place of the file as it is now.
+    """
+    path = find_study(name_or_path) if text is None else _kept_path(name_or_path)
+    top = read_table(path) if text is None else parse_table(text, where or str(path))
     top.expect("schema", ("tal-repro/study/1",))
     defaults = top.table("defaults")
     data = top.table("data")
@@ -191,6 +199,7 @@ def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> 
         price_usd_per_hour=cost.number("price_usd_per_hour", 0.0, low=0),
         price_source=cost.text("price_source", "none given"),
         settings=tuple(f"{key}={value}" for key, value in (settings or {}).items()),
+        admits=tuple(top.choices("admits", tuple(ADMITTED), ())),
         run_seconds={kind: seconds.number(kind, low=0.001) for kind in seconds.values},
     )
     if unknown := sorted(set(seconds.values) - {"training", *MEASURED}):
@@ -203,14 +212,19 @@ def load_study(name_or_path: str, settings: Mapping[str, str] | None = None) -> 
     return study
 
 
+def _kept_path(given: str) -> Path:
+    """Return the file that a kept study was read from, which need not be there any more."""
+    return Path(given) if given.endswith(".toml") else SHIPPED / f"{given}.toml"
+
+
 def _read_data(data: Table, synthesis: Mapping[str, Any], synthetic: bool) -> DataSpec:
     """Return the declared data set; `synthetic`: the user runs the study on synthetic data in its place."""
     version = data.text("version", "")
     if synthesis:  # a synthetic set is declared by its recipe, so that planning needs no data
         version = "synthesis-" + hashlib.sha256(canonical_json(synthesis).encode()).hexdigest()[:12]
-    declared = DataSpec(
-        data.text("name"), version, data.text("annotation_hash", ""), data.flag("synthetic", bool(synthesis))
-    )
+    name, made_up = data.text("name"), data.flag("synthetic", bool(synthesis))
+    known = thumos14.ANNOTATION_HASH if name == thumos14.NAME and not made_up else ""
+    declared = DataSpec(name, version, data.text("annotation_hash", known), made_up)
     if synthetic and not declared.synthetic:
         return DataSpec(f"synthetic-{declared.name}", "at hand", "", synthetic=True)
     return declared

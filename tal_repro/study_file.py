@@ -140,15 +140,19 @@ def read_table(path: Path) -> Table:
             raise InputError("not a file", path, "give the path of a .toml file")
         with path.open("rb") as stream:
             content = stream.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise InputError(f"larger than {_MAX_BYTES} bytes: not a study file", path)
-        return Table(tomllib.loads(content.decode("utf-8")), str(path))
     except OSError as error:
         remedy = "check the path, or name a shipped study (--study demo)"
         raise InputError(f"cannot be read ({error.strerror})", path, remedy) from None
+    return parse_table(content, str(path))
+
+
+def parse_table(content: bytes, where: str) -> Table:
+    """Parse the text of a study file; raise InputError naming the place."""
+    if len(content) > _MAX_BYTES:
+        raise InputError(f"larger than {_MAX_BYTES} bytes: not a study file", where)
+    try:
+        return Table(tomllib.loads(content.decode("utf-8")), where)
     except UnicodeDecodeError:
-        raise InputError("not UTF-8 text", path, "save it as UTF-8") from None
+        raise InputError("not UTF-8 text", where, "save it as UTF-8") from None
     except (ValueError, RecursionError) as error:  # also a number or a nesting that this Python refuses to read
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"not TOML: {error}", path, "see tal_repro/studies/demo.toml for one that is") from None
+        raise InputError(f"not TOML: {error}", where, "see tal_repro/studies/demo.toml for one that is") from None

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from tal_repro.cli import main
-from tal_repro.runs.store import RunStore
 from tal_repro.run.failures import find_damage
+from tal_repro.runs.store import RunStore
 
 REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"
 SYSTEMS = sorted({spec.relative_to(REFERENCE).parts[0] for spec in REFERENCE.rglob("spec.json")})

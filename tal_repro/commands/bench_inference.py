@@ -85,7 +85,7 @@ def specs_of(request: Request) -> list[RunSpec]:
             experiment="inference",
             model=model,
             engine=request.engine,  # type: ignore[arg-type]
-            engine_version=engine_version(model, request.engine),
+            engine_version=engine_version(model, request.engine, "inference"),
             recipe=resolve_recipe(model, request.engine, {}),
             feature_lengths=request.lengths,
             device_kind="cuda" if request.device.startswith("cuda") else "cpu",
@@ -102,8 +102,8 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
 
     from tal_repro.measure.latency import measure_subjects
     from tal_repro.measure.surroundings import Meanwhile, disturbances, look_around, surroundings
-    from tal_repro.runs.record import RunRecord
     from tal_repro.run.gpu import neighbours
+    from tal_repro.runs.record import RunRecord
 
     specs = specs_of(request)
     if all(store.state(spec) == "done" for spec in specs):
@@ -234,8 +234,8 @@ def _store(
     status: dict[str, Any],
 ) -> RunRecord:
     """Write a finished run folder, unless there is one already."""
-    from tal_repro.runs.record import RunRecord
     from tal_repro.run.system import describe_system, machine_name
+    from tal_repro.runs.record import RunRecord
 
     if store.state(spec) == "done":
         return RunRecord(store.folder(spec))

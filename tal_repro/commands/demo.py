@@ -24,10 +24,10 @@ TITLE = "SYNTHETIC DATA, miniature models: this shows the kit at work and says n
 @click.pass_context
 def demo(context: click.Context, out: str, jobs: int | None, only: str, draw: bool) -> None:
     """Run the demo study (Ctrl-C and start again: it goes on), then draw every figure and table and verify."""
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.plan import make_plan
     from tal_repro.run.progress import format_duration
     from tal_repro.run.start import run_plan
+    from tal_repro.runs.store import RunStore
     from tal_repro.study import load_study
 
     check_torch()
@@ -73,10 +73,10 @@ def _verify(folder: Path, results: str) -> None:
     import json
 
     from tal_repro.commands.verify import load_results
+    from tal_repro.files import write_whole
     from tal_repro.paper import verdict_text
     from tal_repro.paper.published import load_published
     from tal_repro.paper.verdicts import judge_all
-    from tal_repro.files import write_whole
 
     runs = load_results(results)
     verdicts = judge_all(load_published(None), runs, None)

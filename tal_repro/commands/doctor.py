@@ -91,8 +91,8 @@ def _needs(
     before_fetch: bool,
 ) -> Needs:
     from tal_repro.doctor.needs import needs_of
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.plan import make_plan
+    from tal_repro.runs.store import RunStore
 
     study, _ = open_study(study_name, settings)
     plan = make_plan(study, RunStore(results), scope)

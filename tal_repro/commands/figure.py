@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from tal_repro.commands.verify import load_results
+from tal_repro.commands.study_options import of_study
+from tal_repro.commands.verify import load_results, whole
+
+if TYPE_CHECKING:
+    from tal_repro.paper.figures.drawing import Drawing
+    from tal_repro.runs.load import Runs
 
 DEFAULT_OUT = Path("results", "figures")
 NUMBERS = tuple(str(number) for number in range(1, 7))
@@ -23,17 +29,25 @@ NUMBERS = tuple(str(number) for number in range(1, 7))
     help="Which numbers to draw.",
 )  # fmt: skip
 @click.option("--published", metavar="DIR", help="Read the published numbers from DIR.")
-def figure(number: str, out: str, results: str | None, source: str, published: str | None) -> None:
+@of_study
+def figure(
+    number: str, out: str, results: str | None, source: str, published: str | None, study: str | None,
+    data_digests: tuple[str, ...],
+) -> None:  # fmt: skip
     """Draw a figure of the paper (or all of them) from published numbers and your runs."""
     from tal_repro.paper.figures import drawer
     from tal_repro.paper.figures.drawing import Material, NotRun, save
     from tal_repro.paper.published import load_published
 
     numbers = load_published(Path(published) if published else None)
-    material = Material(numbers, load_results(results), cast(Any, source))
+    runs = load_results(results, study, data_digests)
+
+    def draw(which: int, those: Runs) -> Drawing:
+        return drawer(which)(Material(numbers, those, cast(Any, source)))
+
     for wanted in NUMBERS if number == "all" else (number,):
         try:
-            drawing = drawer(int(wanted))(material)
+            drawing, runs = whole(runs, partial(draw, int(wanted)))
         except NotRun as missing:
             click.echo(f"Figure {wanted}: {missing}", err=True)
             if number != "all":
@@ -41,3 +55,5 @@ def figure(number: str, out: str, results: str | None, source: str, published: s
             continue
         for path in save(drawing, int(wanted), Path(out)):
             click.echo(str(path))
+    if runs.problems:
+        sys.exit(1)

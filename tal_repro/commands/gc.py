@@ -17,9 +17,9 @@ KINDS = ("partial", "failed", "damaged", "orphan", "lock", "import")
 @click.option("--delete", is_flag=True, help="Delete what is listed.")
 def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: bool) -> None:
     """List partial, failed and damaged runs nobody is at, orphans and stale locks; --delete removes them."""
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.gc import delete as delete_rubbish
     from tal_repro.run.gc import find_rubbish
+    from tal_repro.runs.store import RunStore
     from tal_repro.study import SCOPES, load_study
 
     store = RunStore(results)

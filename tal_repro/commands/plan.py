@@ -44,8 +44,8 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show the runs of a study, what is done, and what the rest will cost."""
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.plan import make_plan
+    from tal_repro.runs.store import RunStore
 
     if price is not None and not 0 <= price <= MAX_PRICE:  # nan too
         raise InputError(f"{price:g} dollars an hour", "--price", f"use a number from 0 to {MAX_PRICE}")

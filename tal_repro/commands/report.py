@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tal_repro.commands.verify import DEFAULT_RESULTS, load_results
+from tal_repro.commands.study_options import of_study
+from tal_repro.commands.verify import DEFAULT_RESULTS, load_results, whole
+
+if TYPE_CHECKING:
+    from tal_repro.runs.load import Runs
 
 DEFAULT_OUT = Path("results", "report")
 WATCH_SECONDS = 5.0
@@ -23,16 +29,31 @@ WATCH_SECONDS = 5.0
 @click.option("--markdown", "kind", flag_value="markdown", help="Print its tables as Markdown instead.")
 @click.option("--latex", "kind", flag_value="latex", help="Print its tables as LaTeX instead.")
 @click.option("--docs", is_flag=True, help="Write the numbers in the documents anew instead.")
+@of_study
 def report(
-    results: str | None, out: str, show: bool, watch: bool, system: str | None, kind: str | None, docs: bool
-) -> None:
+    results: str | None, out: str, show: bool, watch: bool, system: str | None, kind: str | None, docs: bool,
+    study: str | None, data_digests: tuple[str, ...],
+) -> None:  # fmt: skip
     """Write one self-contained page: what was run, every verdict, table and figure."""
+    wanted = Wanted(results, study, data_digests)
     if docs:
         _docs()
     elif kind:
-        _tables(results, kind)
+        _tables(wanted, kind)
     else:
-        _page(results, Path(out), show, watch, system)
+        _page(wanted, Path(out), show, watch, system)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whose runs the page is of."""
+
+    results: str | None = None
+    study: str | None = None
+    data_digests: tuple[str, ...] = ()
+
+    def load(self) -> Runs:
+        return load_results(self.results, self.study, self.data_digests)
 
 
 def _docs() -> None:
@@ -42,44 +63,53 @@ def _docs() -> None:
     click.echo("\n".join(map(str, written)) if written else "nothing has drifted", err=True)
 
 
-def _tables(results: str | None, kind: str) -> None:
+def _tables(wanted: Wanted, kind: str) -> None:
     from typing import Any, cast
 
     from tal_repro.paper.published import load_published
     from tal_repro.paper.report.appendix import appendix
 
-    click.echo(appendix(load_published(None), load_results(results), cast(Any, kind)), nl=False)
+    text, runs = whole(wanted.load(), lambda those: appendix(load_published(None), those, cast(Any, kind)))
+    click.echo(text, nl=False)
+    _leave(runs)
 
 
-def _page(results: str | None, folder: Path, show: bool, watch: bool, system: str | None) -> None:
-    path = write_page(results, folder, system, live=watch)
+def _leave(runs: Runs) -> None:
+    """End with 1 where damaged runs were left out: they could change what is shown."""
+    if runs.problems:
+        sys.exit(1)
+
+
+def _page(wanted: Wanted, folder: Path, show: bool, watch: bool, system: str | None) -> None:
+    path, runs = write_page(wanted, folder, system, live=watch)
     click.echo(str(path))
     if show:
         import webbrowser
 
         webbrowser.open(path.resolve().as_uri())
     if watch:
-        _watch(results, folder, system)
+        _watch(wanted, folder, system)
+    _leave(runs)
 
 
-def write_page(results: str | None, folder: Path, system: str | None = None, live: bool = False) -> Path:
-    """Gather and write the page whole; return its path. `live`: it looks for a newer one by itself."""
+def write_page(wanted: Wanted, folder: Path, system: str | None = None, live: bool = False) -> tuple[Path, Runs]:
+    """Gather and write the page whole; return its path and the runs on it. `live`: it looks for a newer one itself."""
     from tal_repro.commands.table import writable
+    from tal_repro.files import write_whole
     from tal_repro.paper.published import load_published
     from tal_repro.paper.report.content import gather
     from tal_repro.paper.report.page import page
-    from tal_repro.files import write_whole
 
     say = (lambda what: click.echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
-    content = gather(load_published(None), load_results(results), say, system)
+    content, runs = whole(wanted.load(), lambda those: gather(load_published(None), those, say, system))
     path = writable(folder / "index.html")
     write_whole(path, page(content, live).encode())
-    return path
+    return path, runs
 
 
-def _watch(results: str | None, folder: Path, system: str | None) -> None:
+def _watch(wanted: Wanted, folder: Path, system: str | None) -> None:
     """Write the page again after each change of the run folders; at the end, once more without looking for a newer."""
-    root = Path(results) if results else DEFAULT_RESULTS
+    root = Path(wanted.results) if wanted.results else DEFAULT_RESULTS
     click.echo(f"watching {root}; Ctrl-C ends", err=True)
     seen = fingerprint(root)
     try:
@@ -88,10 +118,10 @@ def _watch(results: str | None, folder: Path, system: str | None) -> None:
             now = fingerprint(root)
             if now != seen:
                 seen = now
-                write_page(results, folder, system, live=True)
+                write_page(wanted, folder, system, live=True)
                 click.echo("written again", err=True)
     except KeyboardInterrupt:
-        write_page(results, folder, system)
+        write_page(wanted, folder, system)
 
 
 def fingerprint(root: Path) -> frozenset[tuple[str, int]]:

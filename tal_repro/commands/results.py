@@ -21,9 +21,9 @@ def results() -> None:
 @only_option
 def export_archive(archive: Path, results: str, only: str) -> None:
     """Write finished runs into ARCHIVE (.tar.gz)."""
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.archive import export_runs
     from tal_repro.run.selection import parse_filter
+    from tal_repro.runs.store import RunStore
 
     terms = parse_filter(only)
     ids = export_runs(RunStore(results), archive, lambda spec: all(term.holds(spec) for term in terms))
@@ -35,8 +35,8 @@ def export_archive(archive: Path, results: str, only: str) -> None:
 @results_option
 def import_archive(archive: Path, results: str) -> None:
     """Check ARCHIVE and add its runs, also for damaged ones; a bad archive adds nothing."""
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.archive import import_runs
+    from tal_repro.runs.store import RunStore
 
     imported = import_runs(RunStore(results), archive)
     for run_id, wrong in imported.damaged.items():

@@ -45,9 +45,9 @@ def run(
 ) -> None:
     """Run what a study has left to do. Interrupted, it goes on where it was."""
     from tal_repro.commands.plan import format_plan, format_runs
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.plan import make_plan
     from tal_repro.run.start import run_plan
+    from tal_repro.runs.store import RunStore
 
     study, machine = open_study(study_name, settings)
     store = RunStore(results)

@@ -17,8 +17,8 @@ from tal_repro.commands.study_options import results_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
     """Show a run: specification, system, metrics, the end of its log, and how to repeat it."""
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.view import describe_run, find_run
+    from tal_repro.runs.store import RunStore
 
     store = RunStore(results)
     found = describe_run(store, find_run(store, run_id), lines)

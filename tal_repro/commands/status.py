@@ -28,8 +28,8 @@ def status(
     """Show how many runs are done, under way, left and failed."""
     import sys
 
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.selection import select
+    from tal_repro.runs.store import RunStore
 
     study, _ = open_study(study_name, settings)
     store = RunStore(results)

@@ -38,6 +38,18 @@ def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def of_study(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --study and --data-digest: whose runs of a results folder are meant."""
+    digest = click.option(
+        "--data-digest", "data_digests", multiple=True, metavar="HEX",
+        help="Runs of this state of the data, where several are there (repeatable).",
+    )  # fmt: skip
+    study = click.option(
+        "--study", metavar="STUDY", help="Whose runs.  [default: the study that was run there; paper where none was]"
+    )
+    return study(digest(command))
+
+
 def open_study(name: str, settings: tuple[str, ...]) -> tuple[Study, dict[str, str]]:
     """Load a study under its settings; return it and the settings of the machine, checked."""
     from tal_repro.run.machine import check_machine, is_machine_setting

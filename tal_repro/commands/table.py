@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
-from tal_repro.commands.verify import load_results
+from tal_repro.commands.study_options import of_study
+from tal_repro.commands.verify import load_results, whole
 
 FORMATS = ("csv", "markdown", "latex")
 
@@ -22,24 +24,31 @@ FORMATS = ("csv", "markdown", "latex")
     "--power", metavar="W:SOURCE", help="Estimate uncounted energy: watts, source.  [default: TAL_REPRO_POWER]"
 )
 @click.option("--out", metavar="FILE", help="Write to FILE instead of standard output.")
+@of_study
 def table(
     number: str | int, kind: str, results: str | None, published: str | None, grid: str | None, power: str | None,
-    out: str | None,
+    out: str | None, study: str | None, data_digests: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Print Table 1 or 2 of the paper, or the energy and carbon of trainings, as CSV, Markdown or LaTeX."""
+    from tal_repro.files import write_whole
     from tal_repro.paper import tables
     from tal_repro.paper.energy import assumed
     from tal_repro.paper.published import load_published
-    from tal_repro.files import write_whole
 
     numbers = load_published(Path(published) if published else None)
     wanted = number if number == "energy" else int(number)
-    text = tables.render(tables.table(wanted, numbers, load_results(results), assumed(grid, power)), cast(Any, kind))
+    shown, runs = whole(
+        load_results(results, study, data_digests),
+        lambda those: tables.table(wanted, numbers, those, assumed(grid, power)),
+    )
+    text = tables.render(shown, cast(Any, kind))
     if out is None:
         click.echo(text, nl=False)
     else:
         write_whole(writable(Path(out)), text.encode())
         click.echo(out, err=True)
+    if runs.problems:
+        sys.exit(1)
 
 
 def writable(path: Path) -> Path:

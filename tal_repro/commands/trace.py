@@ -58,8 +58,8 @@ def trace(
 
     Ends with the command's own exit code.
     """
-    from tal_repro.measure.command import trace_command
     from tal_repro.files import write_whole
+    from tal_repro.measure.command import trace_command
     from tal_repro.runs.folder import RunPaths
 
     gpu = _gpu(gpu_index)
@@ -106,14 +106,14 @@ def _gpu(index: int | None) -> int | None:
 
 def _summary(command: tuple[str, ...], traced: Traced, started: str, folder: Path, gpu: int | None) -> dict[str, Any]:
     from tal_repro.measure.trace import summarise
-    from tal_repro.runs.trace import read_phases, read_trace
-    from tal_repro.runs.folder import RunPaths
     from tal_repro.run.system import machine_name
+    from tal_repro.runs.folder import RunPaths
+    from tal_repro.runs.trace import read_trace
 
     paths = RunPaths(folder)
     try:
         columns = summarise(paths.trace)
-        phases = [vars(phase) for phase in read_phases(paths.events, read_trace(paths.trace))]
+        phases = [vars(phase) for phase in read_trace(folder).phases]
     except InputError:  # the command ended before the first sample
         columns, phases = {}, []
     return {
@@ -156,25 +156,16 @@ def _text(summary: dict[str, Any], folder: Path) -> list[str]:
 
 def _draw(command: tuple[str, ...], folder: Path) -> None:
     """Draw the trace as Figure 6 is drawn; a trace too short for it is said, not drawn."""
-    from tal_repro.paper.figures import drawer
-    from tal_repro.paper.figures.drawing import Material, save
-    from tal_repro.paper.published import load_published
-    from tal_repro.runs.load import Runs
-    from tal_repro.runs.run import Run
-    from tal_repro.files import write_whole
-    from tal_repro.runs.folder import RunPaths
-    from tal_repro.run.system import describe_system
+    from tal_repro.paper.figures.drawing import save
+    from tal_repro.paper.figures.hardware_trace import draw_trace
+    from tal_repro.run.system import machine_name
+    from tal_repro.runs.trace import read_trace
 
-    write_whole(RunPaths(folder).system, json.dumps(describe_system("cpu", alone=False)).encode())
     name = Path(command[0]).name[:24]
-    run = Run(
-        "traced", "trace", name, "no", False, "", 100.0, "", "", 0, folder, {}, 0, None, "", ()
-    )  # fmt: skip
     try:
-        drawing = drawer(6)(Material(load_published(None), Runs(folder, (run,)), "measured"))
+        drawing = draw_trace(read_trace(folder), f"the command {name}", f"{name}, {machine_name('cpu')}")
     except InputError as error:
         click.echo(f"no figure: {error.what}", err=True)
         return
-    drawing.caption = drawing.caption.replace("training of", "the command")
     for path in save(drawing, 6, folder):
         click.echo(str(path), err=True)

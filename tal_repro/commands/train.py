@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tal_repro.models.registry import MODELS, model_entry
 if TYPE_CHECKING:
     from tal_repro.data import DataSet
     from tal_repro.runs.record import RunRecord
+    from tal_repro.runs.store import RunStore
     from tal_repro.spec import Precision, RunSpec, SubsetSpec
 
 MAP_TIOUS = 5
@@ -59,29 +61,53 @@ def train(
     trace: bool,
 ) -> None:
     """Train one model and print its mAP; a killed run goes on where it was."""
+    from tal_repro.run.inputs import Inputs
     from tal_repro.runs.record import RunRecord
     from tal_repro.runs.store import RunStore
-    from tal_repro.run.space import REMEDY, describe_lack
-    from tal_repro.run.worker import DISK_FULL, DONE, OUTCOMES, execute, read_outcome
 
     if subset is not None and percent is not None:
         raise InputError("a subset file states its own percentage", "--percent", "give --percent or --subset")
     share = subset if subset is not None else 100.0 if percent is None else percent
-    spec = plan(model, data_dir, engine, share, seed, read_settings(settings), trace, precision)
+    planned = plan(model, data_dir, engine, share, seed, read_settings(settings), trace, precision)
+    inputs = Inputs(data_dir, out, lambda line: click.echo(line, err=True))
+    (spec,) = inputs.with_digests([planned])
     store = RunStore(out)
     state = store.state(spec)
     if state == "done":
         click.echo(f"reused: {store.folder(spec)}", err=True)
     else:
-        click.echo(f"run {spec.run_id} ({'resumed' if state == 'partial' else 'new'})", err=True)
-        outcome = execute(spec, store, data_dir, _device(spec), log=False)
-        if outcome != DONE:
-            reason = read_outcome(store, spec) or OUTCOMES.get(outcome, "killed")
-            if outcome == DISK_FULL:
-                reason += f": {describe_lack(out)}\n  remedy: {REMEDY.replace('--results', '--out')}"
-            click.echo(f"error: {reason}", err=True)
-            sys.exit(outcome)
+        for digest in store.digests(spec):
+            if not spec.data_digest.startswith(digest):
+                changes = inputs.changes(spec, store.folder(replace(spec, data_digest=digest)))
+                click.echo(f"the data has changed since run {spec.run_id}-{digest}: {changes}; made anew", err=True)
+        click.echo(f"run {spec.name} ({'resumed' if state == 'partial' else 'new'})", err=True)
+        _execute(spec, store, data_dir)
     _print(RunRecord(store.folder(spec)))
+
+
+def _execute(spec: RunSpec, store: RunStore, data_dir: Path) -> None:
+    """Execute a run as a study's are, in this process; leave with its status unless it is done."""
+    from tal_repro.run import locks
+    from tal_repro.run.signals import StopFlag
+    from tal_repro.run.space import REMEDY, describe_lack
+    from tal_repro.run.worker import BUSY, DISK_FULL, DONE, OUTCOMES, STOPPED, Job, read_outcome, run_job
+
+    stop = StopFlag()
+    job = Job(spec.to_json(), str(store.root), str(data_dir), _device(spec))
+    outcome = run_job(job, log=False, stop=stop)
+    if outcome == DONE:
+        return
+    reason = read_outcome(store, spec) or OUTCOMES.get(outcome, "killed")
+    if outcome == STOPPED:
+        click.echo(f"stopped at a checkpoint; the same command goes on from here: {store.partial(spec)}", err=True)
+        sys.exit(stop.exit_status)
+    if outcome == BUSY:
+        who = locks.owner(locks.lock_path(store.root, spec.name)) or {}
+        reason = f"process {who.get('pid', '?')} on {who.get('host', '?')} is at this run: {store.partial(spec)}"
+    if outcome == DISK_FULL:
+        reason += f": {describe_lack(store.root)}\n  remedy: {REMEDY.replace('--results', '--out')}"
+    click.echo(f"error: {reason}", err=True)
+    sys.exit(outcome)
 
 
 def plan(
@@ -100,6 +126,7 @@ def plan(
     """
     from tal_repro.data import open_features
     from tal_repro.engines.registry import engine_version
+    from tal_repro.measure.trace import INTERVAL_S
     from tal_repro.run.datasets import dataset_of
     from tal_repro.spec import DataSpec, RunSpec, SubsetSpec, check_percent
     from tal_repro.study import resolve_recipe
@@ -122,10 +149,10 @@ def plan(
     unit: Any = entry.unit
     units = read_drawn(share, dataset, model) if isinstance(share, Path) else SubsetSpec(unit, "uniform", share, seed)
     return RunSpec(
-        experiment="trace" if trace else "data_sweep",
+        experiment="training",  # of nobody's study
         model=model,
         engine=engine,  # type: ignore[arg-type]
-        engine_version=engine_version(model, engine),
+        engine_version=engine_version(model, engine, "training"),
         recipe=recipe,
         data=DataSpec(dataset.name, dataset.version, dataset.annotation_hash, dataset.synthetic),
         subset=units,
@@ -133,6 +160,7 @@ def plan(
         device_kind="cuda" if _cuda() else "cpu",
         threads=_threads(),
         precision=precision,
+        options={"interval_s": INTERVAL_S} if trace else {},
     )
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from tal_repro.commands.study_options import of_study
+
 if TYPE_CHECKING:
-    from tal_repro.runs.load import Runs
     from tal_repro.paper.verdict_text import Styled
+    from tal_repro.runs.load import Runs
 
 DEFAULT_RESULTS = Path("results", "runs")
+Result = TypeVar("Result")
 
 
 @click.command()
@@ -23,20 +26,24 @@ DEFAULT_RESULTS = Path("results", "runs")
 @click.option("--published", metavar="DIR", help="Read the published numbers from DIR.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/verify.json).")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
+@of_study
 def verify(
-    claims: tuple[str, ...], results: str | None, published: str | None, as_json: bool, as_markdown: bool
-) -> None:
+    claims: tuple[str, ...], results: str | None, published: str | None, as_json: bool, as_markdown: bool,
+    study: str | None, data_digests: tuple[str, ...],
+) -> None:  # fmt: skip
     """Give a verdict on every number of the paper.
 
-    Exit status: 0 when every verdict on the published data is the expected one, 1 when one flipped, 2 on an error.
+    Exit status: 0 when every verdict on the published data is the expected one, 1 when one flipped or a damaged run was
+    left out, 2 on an error.
     """
     from tal_repro.paper import verdict_text
     from tal_repro.paper.published import load_published
     from tal_repro.paper.verdicts import judge_all
 
     numbers = load_published(Path(published) if published else None)
-    runs = load_results(results)
-    verdicts = judge_all(numbers, runs, claims or None)
+    verdicts, runs = whole(
+        load_results(results, study, data_digests), lambda runs: judge_all(numbers, runs, claims or None)
+    )
     if as_json:
         click.echo(json.dumps(verdict_text.as_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
     elif as_markdown:
@@ -47,19 +54,31 @@ def verify(
             _print(verdict_text.story_lines(verdict))
     else:
         _print(verdict_text.table_lines(verdicts, runs))
-    sys.exit(1 if verdict_text.flipped(verdicts) else 0)
+    sys.exit(1 if verdict_text.flipped(verdicts) or runs.problems else 0)
 
 
-def load_results(results: str | None) -> Runs:
-    """Table the runs of the folder asked for, or of the default one where it exists; name unreadable runs."""
+def load_results(results: str | None, study: str | None = None, data_digests: Sequence[str] = ()) -> Runs:
+    """Return a study's runs in the folder asked for, or in the default one where it exists; say what is left out."""
+    from tal_repro.planned import planned
     from tal_repro.runs.load import NO_RUNS, load_runs
 
     if results is None and not DEFAULT_RESULTS.is_dir():
         return NO_RUNS
-    runs = load_runs(results if results is not None else DEFAULT_RESULTS)
-    for problem in runs.problems:
-        click.echo(f"warning: {problem}", err=True)
+    root = Path(results) if results is not None else DEFAULT_RESULTS
+    runs = load_runs(root, planned(root, study) if root.is_dir() else None, data_digests)
+    for note in runs.notes:
+        click.echo(f"warning: {note}", err=True)
     return runs
+
+
+def whole(runs: Runs, make: Callable[[Runs], Result]) -> tuple[Result, Runs]:
+    """Return what `make` computes from whole runs, and these; say which were found damaged on the way."""
+    from tal_repro.runs.load import computed
+
+    result, kept = computed(runs, make)
+    for problem in kept.problems[len(runs.problems) :]:
+        click.echo(f"warning: {problem}", err=True)
+    return result, kept
 
 
 def _print(lines: Iterable[list[Styled]]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tal_repro import thumos14
 from tal_repro.data.annotation_classes import classes_by_id
 from tal_repro.data.annotation_entries import (
     MAX_FPS,
@@ -72,13 +73,13 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
         video = _video(video_id, entry, classes, info, reader)
         if video is not None:
             videos[video_id] = video
-    synthetic = raw.get("synthetic") is True
+    synthetic, digest = raw.get("synthetic") is True, hash_annotations(videos.values(), classes)
     version = raw.get("version")
     dataset = DataSet(
-        name=("synthetic-thumos14" if synthetic else "thumos14") + _derived(raw, reader),
+        name=("synthetic-thumos14" if synthetic else thumos14.name_of(digest)) + _derived(raw, reader),
         version=version if isinstance(version, str) else "",
         synthetic=synthetic,
-        annotation_hash=hash_annotations(videos.values(), classes),
+        annotation_hash=digest,
         classes=classes,
         videos=videos,
         layout=layout.name,

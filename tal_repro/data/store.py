@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -36,11 +37,20 @@ class FeatureStore:
     stride_frames: int
     video_ids: tuple[str, ...]  # sorted
     _rows: Callable[[str], npt.NDArray[Any]]  # video id -> [T, C], mapped
+    file_of: Callable[[str], Path]  # video id -> the file that holds its values
+
+    @cached_property
+    def video_ids_set(self) -> frozenset[str]:
+        return frozenset(self.video_ids)
 
     @classmethod
     def open(cls, path: str | Path, resident: bool | Literal["auto"] = False) -> FeatureStore:
         """Open a packed store by its index file; resident: copy it into memory (auto: when it fits in half)."""
         return _open_packed(Path(path), resident)
+
+    def values(self, video_id: str) -> npt.NDArray[Any]:
+        """Return a video's values as they are stored, [T, C], mapped and unchecked."""
+        return self._video(video_id)
 
     def length(self, video_id: str) -> int:
         """Return the number of feature steps T of a video."""
@@ -143,7 +153,7 @@ def _open_files(layout: Layout) -> FeatureStore:
             maps[video_id] = mapped
         return maps[video_id]
 
-    return FeatureStore(layout.feature_folder, dim, layout.stride_frames, ids, rows)
+    return FeatureStore(layout.feature_folder, dim, layout.stride_frames, ids, rows, layout.feature_file)
 
 
 def pack_is_current(index: Path, layout: Layout) -> bool:
@@ -219,7 +229,8 @@ def _open_packed(path: Path, resident: bool | Literal["auto"]) -> FeatureStore:
         offset, length = spans[video_id]
         return flat[offset : offset + length]
 
-    return FeatureStore(path, int(index["dim"]), int(index["stride_frames"]), tuple(sorted(spans)), rows)
+    dim, stride = int(index["dim"]), int(index["stride_frames"])
+    return FeatureStore(path, dim, stride, tuple(sorted(spans)), rows, lambda _: rows_path)
 
 
 def available_memory_bytes() -> int:

@@ -18,6 +18,7 @@ from tal_repro.data.synthetic_layouts import synthetic_layout, write_annotations
 from tal_repro.data.synthetic_video import SyntheticVideo
 from tal_repro.errors import InputError
 from tal_repro.files import write_json
+from tal_repro.untrusted import read_json_object
 
 GENERATOR_VERSION = 1  # raised whenever the same configuration gives other data
 SPARE_BYTES = 64 * 2**20
@@ -58,6 +59,7 @@ def write_synthetic(
         raise InputError(f"cannot be made ({error.strerror})", target, "choose a folder you may write to") from None
     try:
         _write_all(building, config, videos, classes, names, annotations_only, progress)
+        _record_digests(building, [] if annotations_only else names)
         for name, value in (notes or {}).items():
             write_json(building / name, value)
         building.chmod(0o755)
@@ -96,6 +98,17 @@ def _write_all(
         write_features(layouts, video, feature_chunks(config, world, video))
         if progress:
             progress(done, len(videos))
+
+
+def _record_digests(root: Path, names: list[LayoutName]) -> None:
+    """Note what the values are, so that a set that is as it was made is known by its generator on any machine."""
+    from tal_repro.data.annotations import load_dataset
+    from tal_repro.data.state import read_state
+    from tal_repro.data.store import open_features
+
+    digests = {name: read_state(load_dataset(root, name), open_features(root, name)).digest for name in names}
+    path = root / "synthetic.json"
+    write_json(path, {**read_json_object(path), "digests": digests})
 
 
 def _check_target(target: Path) -> None:

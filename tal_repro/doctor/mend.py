@@ -36,8 +36,8 @@ def _folders(needs: Needs) -> Iterator[str]:
 
 def _locks(results: Path) -> Iterator[str]:
     """Delete lock files that nobody holds: what a killed runner leaves."""
-    from tal_repro.runs.store import RunStore
     from tal_repro.run.gc import delete, find_rubbish
+    from tal_repro.runs.store import RunStore
 
     if not results.is_dir():
         return

@@ -50,13 +50,16 @@ def warm_modules(engine: str) -> tuple[str, ...]:
     return (stand_in,) if (stand_in := os.environ.get(STAND_IN_VARIABLE)) else ENGINES[engine][1]
 
 
-def engine_version(model: str, engine: str) -> str:
-    """Return what pins the results of a pair, without importing torch: a version number, or commit and patch hash."""
+def engine_version(model: str, engine: str, experiment: str) -> str:
+    """Return what pins the results of a pair in an experiment, without importing torch.
+
+    Native: a version number of the experiment's kind; upstream: commit and patch hash.
+    """
     if stand_in := os.environ.get(STAND_IN_VARIABLE):
         return str(importlib.import_module(stand_in).VERSION)
     _check_pair(model, engine)
     if engine == "native":
-        return str(importlib.import_module("tal_repro.engines.native").NATIVE_VERSION)
+        return str(importlib.import_module("tal_repro.engines.native").native_version(experiment))
     entry = model_entry(model)
     return f"{entry.commit[:12]}+{patch_hash(entry.name)}"
 

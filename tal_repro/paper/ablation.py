@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tal_repro.errors import InputError
-from tal_repro.models.registry import MODELS
 from tal_repro.files import write_whole
+from tal_repro.models.registry import MODELS
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 

@@ -15,8 +15,6 @@ from tal_repro.errors import InputError
 from tal_repro.runs.details import finite, part
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
-from tal_repro.runs.folder import RunPaths
-from tal_repro.runs.record import read_json
 
 GRID_VARIABLE = "TAL_REPRO_GRID"  # "G:SOURCE", grams of CO2 equivalent per kWh
 POWER_VARIABLE = "TAL_REPRO_POWER"  # "W:SOURCE", watts of the whole machine
@@ -96,20 +94,13 @@ def joules_of(run: Run, runs: Runs) -> dict[str, float]:
 
 
 def _attempts(run: Run) -> int:
-    attempts = _object(RunPaths(run.folder), "status").get("attempts", 1)
+    attempts = run.record.status.get("attempts", 1)
     return attempts if isinstance(attempts, int) else 1
 
 
 def _seconds(run: Run) -> float | None:
-    total = finite(part(_object(RunPaths(run.folder), "metrics"), "seconds").get("total"))
+    total = finite(part(run.record.metrics, "seconds").get("total"))
     return total if total is not None and total > 0 else None
-
-
-def _object(paths: RunPaths, name: str) -> dict[str, object]:
-    try:
-        return read_json(getattr(paths, name))
-    except InputError:
-        return {}
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.energy import GRID_VARIABLE, POWER_VARIABLE, Assumed, Stated, Summary, summarise
-from tal_repro.runs.load import Runs
-from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import describe
 from tal_repro.paper.table_text import TextTable
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
 
 NOT_KNOWN = "not measured"
 HEADER = (

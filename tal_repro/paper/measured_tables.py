@@ -11,24 +11,23 @@ import numpy as np
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.schema import SCHEMAS
 from tal_repro.paper.table import Table, from_rows
-from tal_repro.runs.load import Runs
+from tal_repro.runs.apart import pooled
 from tal_repro.runs.run import TIOUS, Measurement, Run, measurements
 
 PUBLISHED_PADDING = 576  # feature steps to which the pyramid models of the published MACs pad
 
 
-def measured_tables(runs: Runs, *, synthetic: bool = False, engine: str | None = None) -> dict[str, Table]:
+def measured_tables(runs: Iterable[Run]) -> dict[str, Table]:
     """Return what was measured in the schema of the published tables, so that one derivation reads both.
 
-    Only runs on real data count (only synthetic ones with `synthetic=True`); MACs and times need no data.
+    Whoever calls says which runs count. Of several settings of a model the leading one is taken, never a mean of two.
     """
-    chosen = [run for run in runs.runs if engine is None or run.engine == engine]
-    trained = [run for run in chosen if run.synthetic == synthetic]
+    chosen = pooled(runs)
     tables = {
-        "learning_curves": _learning_curves(trained),
-        "sweep_runs": _sweep_runs(trained),
-        "training_runs": _training_runs(trained),
-        "table2": _table2(trained, runs),
+        "learning_curves": _learning_curves(chosen),
+        "sweep_runs": _sweep_runs(chosen),
+        "training_runs": _training_runs(chosen),
+        "table2": _table2(chosen),
         "gmacs": _gmacs(chosen),
         "inference_runs": _inference_runs(chosen),
     }
@@ -86,7 +85,7 @@ def _training_runs(runs: list[Run]) -> Table:
     return _table("training_runs", rows, origins)
 
 
-def _table2(trained: list[Run], runs: Runs) -> Table:
+def _table2(trained: list[Run]) -> Table:
     rows, origins = [], []
     for model in [m for m in MODELS if m in _baselines(trained)]:
         group = [r for r in _baselines(trained)[model] if r.train_seconds and r.average_map is not None]

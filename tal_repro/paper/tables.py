@@ -14,11 +14,12 @@ from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.energy import Assumed, assumed, summarise
 from tal_repro.paper.energy_table import energy_table, significant
 from tal_repro.paper.published import Published
-from tal_repro.runs.load import Runs
-from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.table_text import TextTable as TextTable
 from tal_repro.paper.verdicts import compare, derive
+from tal_repro.runs.apart import WORDS, apart
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run, Setting
 
 Format = Literal["csv", "markdown", "latex"]
 NOT_RUN = "not run"
@@ -122,16 +123,32 @@ def _published_n(model: str, published: Published) -> tuple[str, str]:
 
 
 def _measured_rows(model: str, runs: Runs, stated: Assumed) -> list[tuple[str, ...]]:
-    groups: dict[tuple[str, bool, str, str], list[Run]] = {}
-    for run in runs.of("baseline", model):
-        groups.setdefault((run.engine, run.synthetic, run.data_name, run.device), []).append(run)
-    return [_measured_row(model, key, group, runs, stated) for key, group in sorted(groups.items())]
+    groups: dict[tuple[str, Setting], list[Run]] = {}
+    for setting, group in apart(runs.of("baseline", model)).items():
+        for run in group:  # times of one kind of machine only
+            groups.setdefault((run.device, setting), []).append(run)
+    settings = [setting for _, setting in groups]
+    return [
+        _measured_row(model, _engine(setting, settings), group, runs, stated) for (_, setting), group in groups.items()
+    ]
 
 
-def _measured_row(
-    model: str, key: tuple[str, bool, str, str], group: Sequence[Run], runs: Runs, stated: Assumed
-) -> tuple[str, ...]:
-    engine, synthetic, data, machine = key
+def _engine(setting: Setting, settings: Sequence[Setting]) -> str:
+    """Name an engine, and what else tells one measured line of a model from the others."""
+    differing = {name for other in settings for name in setting.differences(other)} - {
+        "engine",
+        "recipe",
+        "data",
+        "options",
+    }
+    values = (
+        f"{WORDS.get(name, name)} {getattr(setting, name) or 'all'}" for name in Setting._fields if name in differing
+    )
+    return ", ".join([setting.engine, *values])
+
+
+def _measured_row(model: str, engine: str, group: Sequence[Run], runs: Runs, stated: Assumed) -> tuple[str, ...]:
+    synthetic, data, machine = group[0].synthetic, group[0].data_name, group[0].device
     shared = "" if all(run.alone for run in group) else " (shared while running)"
     accurate = [run for run in group if run.average_map is not None]
     maps = [run.average_map for run in group if run.average_map is not None]
@@ -180,6 +197,7 @@ def _notes(published: Published, runs: Runs) -> Iterable[str]:
             derivation = derive(claim.id, published)
             verdict, _ = compare(claim, derivation)
             yield f"{claim.id} {verdict}: {derivation.reason if derivation else claim.not_derivable}."
+    yield from (f"{note}." for note in runs.notes)
     if any(run.synthetic for run in runs.of("baseline")):
         yield "Lines marked SYNTHETIC are of made-up data: they show that the kit works and say nothing about THUMOS14."
 

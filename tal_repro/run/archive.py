@@ -23,12 +23,12 @@ from typing import IO
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
-from tal_repro.runs.folder import FILE_NAMES, FORMAT
-from tal_repro.runs.record import RunRecord
-from tal_repro.runs.store import RunStore
 from tal_repro.run import locks
 from tal_repro.run.failures import find_damage
 from tal_repro.run.space import NO_SPACE, free_mib
+from tal_repro.runs.folder import FILE_NAMES, FORMAT
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import EXPERIMENTS, RunSpec
 
 SCHEMA = "tal-repro/results-archive/1"

@@ -91,7 +91,8 @@ def _registry(model: str, engine: str) -> str:
         raise InputError(f"{model} has no {engine} engine", remedy=f"use --engine {engines_of(model)[0]}")
     if entry.unit not in ("video", "slice"):
         raise InputError(f"unit {entry.unit!r}", "tal_repro/models/registry.py", "use video or slice")
-    return f"{entry.title}, {entry.repository} at {entry.commit[:12]}, results of {engine_version(model, engine)}"
+    version = engine_version(model, engine, "training")
+    return f"{entry.title}, {entry.repository} at {entry.commit[:12]}, results of {version}"
 
 
 def _recipe(model: str) -> str:

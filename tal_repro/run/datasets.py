@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
-from tal_repro.runs.record import read_json
 from tal_repro.run import locks
+from tal_repro.runs.record import read_json
 from tal_repro.spec import DERIVED_MARK
 
 if TYPE_CHECKING:

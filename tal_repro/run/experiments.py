@@ -12,8 +12,8 @@ from typing import Any
 
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.errors import InputError
-from tal_repro.runs.store import RunStore
 from tal_repro.run.gpu import neighbours
+from tal_repro.runs.store import RunStore
 
 Execute = Callable[[RunContext, Adapter], None]
 Row = dict[str, Any]
@@ -174,6 +174,7 @@ EXPERIMENTS: dict[str, Execute] = {
     "baseline": run_training,
     "data_sweep": run_training,
     "ablation": run_training,
+    "training": lambda run, adapter: (run_trace if "interval_s" in run.spec.options else run_training)(run, adapter),
     "trace": run_trace,
     "macs": run_macs,
     "inference": run_inference,

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tal_repro.errors import InputError
+from tal_repro.run import locks
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
-from tal_repro.run import locks
 from tal_repro.spec import RunSpec
 
 
 def record(store: RunStore, spec: RunSpec, reason: str) -> str:
     """Set a run aside as failed for `reason`; return the reason (and why, where it cannot be recorded)."""
     try:
-        lock = locks.acquire(locks.lock_path(store.root, spec.run_id))
+        lock = locks.acquire(locks.lock_path(store.root, spec.name))
     except InputError as error:
         return f"{reason}; not recorded: {error.where} {error.what}"
     if lock is None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tal_repro.errors import InputError
-from tal_repro.runs.store import RunStore
 from tal_repro.run import locks
 from tal_repro.run.archive import LOCK as STAGING_LOCK
+from tal_repro.runs.folder import name_of, planned_id
+from tal_repro.runs.store import RunStore
 
 KINDS = ("partial", "failed", "damaged", "orphan", "lock", "import")
 
@@ -32,7 +33,7 @@ def find_rubbish(store: RunStore, wanted: set[str] | None = None) -> list[Rubbis
         found += [
             Rubbish(record.folder, "orphan", _size(record.folder))
             for record in store.records()
-            if record.folder.name not in wanted
+            if planned_id(record.folder.name) not in wanted
         ]
     return found + list(_strays(store)) + list(_stale_locks(store)) + list(_imports(store))
 
@@ -65,15 +66,15 @@ def _guard(store: RunStore, item: Rubbish) -> Path:
     """Return the lock of whoever could be at it."""
     if item.kind == "import":
         return item.path / STAGING_LOCK
-    return locks.lock_path(store.root, item.path.name.split(".")[0])
+    return locks.lock_path(store.root, name_of(item.path))
 
 
 def _leftover(store: RunStore, folder: Path) -> Rubbish | None:
-    run_id, _, rest = folder.name.partition(".")
+    name, _, rest = folder.name.partition(".")
     kind = rest.split("-")[0]
     if kind not in KINDS:
         return None
-    if kind == "partial" and locks.owner(locks.lock_path(store.root, run_id)) is not None:
+    if kind == "partial" and locks.owner(locks.lock_path(store.root, name)) is not None:
         return None
     return Rubbish(folder, kind, _size(folder))
 

@@ -35,8 +35,8 @@ class RunLock:
         os.close(self.descriptor)
 
 
-def lock_path(root: Path, run_id: str) -> Path:
-    return root / ".locks" / run_id
+def lock_path(root: Path, name: str) -> Path:
+    return root / ".locks" / name
 
 
 def acquire(path: Path) -> RunLock | None:

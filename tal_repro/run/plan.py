@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from tal_repro.runs.store import RunStore
+from tal_repro.planned import latest_digests
 from tal_repro.run import costs
 from tal_repro.run.selection import select
 from tal_repro.run.system import machine_name
-from tal_repro.spec import RunSpec
+from tal_repro.runs.store import RunStore
+from tal_repro.spec import DATA_DIGITS, RunSpec
 from tal_repro.study import Study
 
 SCHEMA = "tal-repro/plan/1"
@@ -29,6 +31,7 @@ class PlannedRun:
         spec = self.spec
         return {
             "id": spec.run_id,
+            "data_digest": spec.data_digest[:DATA_DIGITS],
             "experiment": spec.experiment,
             "model": spec.model,
             "engine": spec.engine,
@@ -51,15 +54,28 @@ class Plan:
     jobs: int
     price_usd_per_hour: float
     price_source: str
-    counts: Counter[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "counts", Counter(run.status for run in self.runs))
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Return how many runs are in each state."""
+        return Counter(run.status for run in self.runs)
+
+    @property
+    def data_digests(self) -> Counter[str]:
+        """Return how many runs are done, begun or failed under each data digest."""
+        here = (run.spec.data_digest[:DATA_DIGITS] for run in self.runs if run.status != "todo")
+        return Counter(digest for digest in here if digest)
 
     @property
     def pending(self) -> list[PlannedRun]:
         """Return what is not done and has not failed."""
         return [run for run in self.runs if run.status in ("todo", "partial")]
+
+    def at(self, store: RunStore, specs: Mapping[str, RunSpec]) -> Plan:
+        """Return the plan with other specifications of its runs (planned id -> spec), in the states they have now."""
+        states = store.states(specs.values())
+        runs = [replace(run, spec=specs[run.spec.run_id], status=states[run.spec.run_id]) for run in self.runs]
+        return replace(self, runs=runs)
 
     def totals(self) -> dict[str, Any]:
         """Return counts, hours, disk and money of what is still to do."""
@@ -105,6 +121,7 @@ def make_plan(
 ) -> Plan:
     """Plan a study; raise InputError for a filter that nothing meets. `probed` factors win over those of done runs."""
     specs = select(study.runs(scope), only)
+    specs = store.with_digests(specs, latest_digests(store.root, study))
     states = store.states(specs)
     machine = machine_name("cuda:0" if any(spec.device_kind == "cuda" for spec in specs) else "cpu")
     stated = study.run_seconds

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from tal_repro.engines.registry import warm_modules
 from tal_repro.errors import InputError
-from tal_repro.runs.folder import RunPaths
-from tal_repro.runs.record import read_json
-from tal_repro.runs.store import RunStore
 from tal_repro.run import costs
 from tal_repro.run.devices import find_devices
 from tal_repro.run.executors.local import LocalPool
 from tal_repro.run.selection import select
 from tal_repro.run.worker import DONE, STOPPED, Job, read_outcome
+from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.record import read_json
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 from tal_repro.study import Study
 

@@ -24,11 +24,11 @@ from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.registry import engine_version
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
+from tal_repro.run.released_files import how_to_get
+from tal_repro.run.system import describe_system, machine_name
 from tal_repro.runs.folder import RunPaths
 from tal_repro.runs.store import RunStore
 from tal_repro.runs.writer import RunWriter
-from tal_repro.run.released_files import how_to_get
-from tal_repro.run.system import describe_system, machine_name
 from tal_repro.spec import DataSpec, RunSpec
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _spec(model: str, checkpoint: Path, data_dir: Path, engine: str, overrides: 
         experiment="released",
         model=model,
         engine=engine,  # type: ignore[arg-type]
-        engine_version=engine_version(model, engine),
+        engine_version=engine_version(model, engine, "released"),
         recipe=resolve_recipe(model, engine, fitted),
         data=DataSpec(dataset.name, dataset.version, dataset.annotation_hash, dataset.synthetic),
         options={"checkpoint_sha256": sha256(checkpoint)},

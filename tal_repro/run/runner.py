@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Protocol
 
 from tal_repro.errors import InputError
-from tal_repro.runs.store import RunStore
 from tal_repro.run import failures, locks, space, worker
 from tal_repro.run.devices import Device
 from tal_repro.run.gpu import gpu_use
@@ -22,6 +21,7 @@ from tal_repro.run.plan import PlannedRun
 from tal_repro.run.progress import Progress, format_duration, name_run
 from tal_repro.run.signals import EXIT_SIGINT
 from tal_repro.run.watch import LifeSigns
+from tal_repro.runs.store import RunStore
 
 POLL_SECONDS = 0.25
 ELSEWHERE_SECONDS = 1.0  # between looks at runs that another runner has
@@ -152,7 +152,7 @@ class Runner:
         """Tell whether another runner has finished the run or is at it."""
         if self.store.state(run.spec) == "done":
             self._settle(run, "done", "done by another runner")
-        elif locks.owner(locks.lock_path(self.store.root, run.spec.run_id)) is not None:
+        elif locks.owner(locks.lock_path(self.store.root, run.spec.name)) is not None:
             self.elsewhere[run.spec.run_id] = run
         else:
             return False
@@ -263,7 +263,7 @@ class Runner:
             if state in ("done", "failed"):
                 del self.elsewhere[run_id]
                 self._settle(run, state, "by another runner")
-            elif locks.owner(locks.lock_path(self.store.root, run_id)) is None:
+            elif locks.owner(locks.lock_path(self.store.root, run.spec.name)) is None:
                 del self.elsewhere[run_id]
                 self.queue.append(run)
 

@@ -101,6 +101,7 @@ def _parse_term(part: str) -> Term:
 
 def _value(key: str, text: str) -> Any:
     if key == "id":
+        text = text.partition("-")[0]  # a run's name is its planned id and the digest of its data
         if not re.fullmatch(r"[0-9a-f]{1,16}", text):
             raise InputError(f"{text!r} is not the beginning of a run id", WHERE, "use hex digits as `plan` shows them")
         return text

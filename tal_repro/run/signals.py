@@ -19,6 +19,7 @@ class StopFlag:
     def __init__(self) -> None:
         self.wish = ""
         self.raises = False
+        self.exit_status = EXIT_SIGTERM  # of a process that stops because of it
 
     def __call__(self) -> str:
         return self.wish
@@ -40,6 +41,7 @@ class StopFlag:
             self.raises = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.exit_status = 128 + number
         if number == signal.SIGTERM or self.wish == "epoch":
             self.wish = "now"
         else:

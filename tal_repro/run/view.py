@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
-from tal_repro.runs.folder import RunPaths
-from tal_repro.runs.record import RunRecord, read_json
-from tal_repro.runs.store import RunStore
 from tal_repro.run import failures, locks
+from tal_repro.runs.folder import RunPaths, name_of
+from tal_repro.runs.record import RunRecord, read_json
+from tal_repro.runs.repeat import repeat_command
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
 ALIVE_SECONDS = 120.0  # a heartbeat younger than this counts where the lock cannot be asked (another machine's disk)
@@ -36,7 +36,7 @@ def under_way(store: RunStore, specs: list[RunSpec], states: dict[str, str]) -> 
         if states[spec.run_id] != "partial":
             continue
         paths = RunPaths(store.partial(spec))
-        owner = locks.owner(locks.lock_path(store.root, spec.run_id))
+        owner = locks.owner(locks.lock_path(store.root, spec.name))
         silent = silence(paths)
         if owner is None and (silent > ALIVE_SECONDS or not _is_other_host(paths)):
             continue
@@ -67,10 +67,10 @@ def log_tail(folder: Path, lines: int) -> list[str]:
 
 def find_run(store: RunStore, run_id: str) -> Path:
     """Return the one folder whose run id starts with `run_id`; raise InputError for none or several."""
-    if not run_id or set(run_id) - set("0123456789abcdef"):
+    if not run_id or set(run_id) - set("0123456789abcdef-"):
         raise InputError(f"{run_id!r} is not a run id", remedy="use hex digits as `tal-repro plan --list` shows them")
     found = store.find(run_id)
-    ids = {folder.name.split(".")[0] for folder in found}
+    ids = {name_of(folder) for folder in found}
     if not found:
         raise InputError(f"no run {run_id} in {store.root}", remedy="name the folder: --results DIR")
     if len(ids) > 1:
@@ -92,7 +92,7 @@ def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
         damaged += _unlike_digests(folder)
     return {
         "schema": "tal-repro/show/1",
-        "id": folder.name.partition(".")[0],
+        "id": name_of(folder),
         "state": state,
         "folder": str(folder),
         "spec": None if spec is None else spec.to_json(),
@@ -102,7 +102,7 @@ def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
         "damaged": damaged,
         "files": {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()},
         "log": log_tail(folder, lines),
-        "repeat": None if spec is None else shlex.join(_repeat(spec, status)),
+        "repeat": None if spec is None else repeat_command(spec, status),
     }
 
 
@@ -143,17 +143,6 @@ def _unlike_digests(folder: Path) -> list[str]:
     except InputError as error:  # of another format version
         wrong = error.what
     return [wrong] if wrong else []
-
-
-def _repeat(spec: RunSpec, status: Mapping[str, Any]) -> list[str]:
-    """Return the command that makes a run again, into another folder."""
-    if spec.experiment == "released":  # no study has it: the checkpoint is a file of the user's
-        words = ["tal-repro", "released", "--model", spec.model, "--engine", spec.engine]
-        return [*words, "--checkpoint", "FILE", "--data", "DIR", "--out", "OTHER_FOLDER"]
-    words = ["tal-repro", "run", "--study", str(status.get("study") or "paper"), "--scope", "every-percent"]
-    settings = status.get("settings", [])
-    words += [word for setting in (settings if isinstance(settings, list) else []) for word in ("--set", str(setting))]
-    return [*words, "--only", f"id={spec.run_id}", "--results", "OTHER_FOLDER"]
 
 
 def _status(paths: RunPaths) -> dict[str, Any]:

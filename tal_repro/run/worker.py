@@ -13,15 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tal_repro import hooks
 from tal_repro.engines.adapter import RunContext, StopRequested
 from tal_repro.engines.registry import STAND_IN_VARIABLE, get_adapter
 from tal_repro.errors import InputError
-from tal_repro.runs.record import RunRecord, read_json
-from tal_repro.runs.store import RunStore
-from tal_repro.runs.writer import RunWriter
 from tal_repro.run import locks
 from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.experiments import WITHOUT_CHECKPOINT, experiment_of
@@ -29,8 +26,16 @@ from tal_repro.run.gpu import neighbours
 from tal_repro.run.signals import EXIT_SIGTERM, StopFlag
 from tal_repro.run.space import NO_SPACE, has_room
 from tal_repro.run.system import describe_system, machine_name
+from tal_repro.runs.folder import FORMAT
+from tal_repro.runs.record import RunRecord, read_json
+from tal_repro.runs.store import RunStore
+from tal_repro.runs.writer import RunWriter
 from tal_repro.spec import RunSpec
 
+if TYPE_CHECKING:
+    from tal_repro.run.inputs import Inputs
+
+ROW_DIGITS = 16  # of the digest of a whole data set
 # How a run's process ends; anything else means that it was killed.
 DONE, FAILED, DISK_FULL, BUSY, BLOCKED, STOPPED = 0, 70, 74, 75, 69, EXIT_SIGTERM
 OUTCOMES = {
@@ -58,6 +63,10 @@ class Job:
     exclusive: bool = False  # it measures time: nobody at all may be beside it
     wait_for_lock: bool = False  # a requeued Slurm task waits for what is left of its predecessor
 
+    @property
+    def data(self) -> Path | None:
+        return None if self.data_dir is None else Path(self.data_dir)
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -66,18 +75,21 @@ class DeviceNotFree(Exception):
     """Somebody computes on the device of a timing experiment."""
 
 
-def run_job(job: Job, computed: Callable[[], None] | None = None) -> int:
-    """Execute a job in this process, which is the run's own; return its exit status.
+def run_job(
+    job: Job, computed: Callable[[], None] | None = None, *, log: bool = True, stop: StopFlag | None = None
+) -> int:
+    """Execute a job in this process, which is the run's own; return its exit status: DONE, BUSY, STOPPED, ...
 
     `computed` is called when all that is left is to write the folder, so that the next run need not wait for the disk.
+    `log`: send this process's output to the run's log. Without it a person waits: the InputError of a run that is
+    refused is recorded and raised.
     """
-    stop = StopFlag()
+    stop = stop or StopFlag()
     stop.install()
-    spec = RunSpec.from_json(job.spec)
-    store = RunStore(job.results)
+    spec, store = RunSpec.from_json(job.spec), RunStore(job.results)
     if not has_room(store.root):  # before the lock: it is a file, too
         return DISK_FULL
-    path = locks.lock_path(store.root, spec.run_id)
+    path = locks.lock_path(store.root, spec.name)
     lock = locks.acquire(path)
     while lock is None and job.wait_for_lock and not stop():
         time.sleep(0.5)
@@ -87,43 +99,20 @@ def run_job(job: Job, computed: Callable[[], None] | None = None) -> int:
     try:
         if store.state(spec) == "done":  # by another runner, between our look and our lock
             return DONE
-        data_dir = None if job.data_dir is None else Path(job.data_dir)
-        return execute(
-            spec,
-            store,
-            data_dir,
-            job.device,
-            stop=stop,
-            study=job.study,
-            settings=job.settings,
-            alone=job.alone,
-            exclusive=job.exclusive,
-            computed=computed,
-        )
+        return execute(job, spec, store, stop, log, computed)
     finally:
         lock.release()
 
 
 def execute(
+    job: Job,
     spec: RunSpec,
     store: RunStore,
-    data_dir: Path | None,
-    device: str,
-    *,
-    stop: StopFlag | None = None,
-    study: str = "",
-    settings: tuple[str, ...] = (),
-    alone: bool = False,
-    exclusive: bool = False,
+    stop: StopFlag,
     log: bool = True,
     computed: Callable[[], None] | None = None,
 ) -> int:
-    """Execute one run into its folder and return DONE, FAILED, STOPPED, DISK_FULL or BLOCKED; raise nothing.
-
-    `log`: send this process's stdout and stderr to the run's log. Without it a person waits: the InputError of a run
-    that is refused is recorded and raised.
-    """
-    stop = stop or StopFlag()
+    """Execute the run that this process has locked into its folder; return its exit status."""
     started = time.monotonic()
     writer: RunWriter | None = None
     try:
@@ -132,8 +121,12 @@ def execute(
         writer = store.writer(spec)
         if log:
             _redirect_output(writer.paths.log)
-        status = {**_begin(writer, device, study, alone), "settings": list(settings)}
-        _execute(writer, data_dir, device, stop, exclusive)
+        status = _begin(writer, job)
+        inputs = _inputs(spec, store, job.data)
+        status |= _note_data(writer, inputs)
+        _execute(writer, job, stop)
+        if inputs is not None:  # what was read is what the run is named after
+            inputs.again().check(spec)
         _end_output(log)
         if computed is not None:
             computed()
@@ -159,17 +152,41 @@ def execute(
         return _fail(writer, error, started)
 
 
-def _execute(writer: RunWriter, data_dir: Path | None, device: str, stop: StopFlag, exclusive: bool) -> None:
+def _inputs(spec: RunSpec, store: RunStore, data_dir: Path | None) -> Inputs | None:
+    """Return the run's data, as long as it is what the run was started for; None where it reads none."""
+    if spec.data is None or os.environ.get(STAND_IN_VARIABLE):
+        return None
+    if data_dir is None:
+        raise InputError("this run needs a data set", remedy="give its folder: --data DIR")
+    from tal_repro.run.inputs import Inputs
+
+    inputs = Inputs(data_dir, store.root)
+    inputs.check(spec)
+    return inputs
+
+
+def _note_data(writer: RunWriter, inputs: Inputs | None) -> dict[str, str]:
+    """Write data.json: what the run is made from; return what of it a reader needs first."""
+    if inputs is None:
+        return {}
+    state, spec = inputs.note(writer.spec.model), writer.spec
+    about = {"layout": state.layout, "data_set": state.digest[:ROW_DIGITS]}
+    facts = {"digest": spec.data_digest, "annotation_hash": state.annotation_hash, "feature_dim": state.dim}
+    writer.write_json("data", {"schema": "tal-repro/data/1", **about, **facts, **inputs.lengths(spec.model)})
+    return about
+
+
+def _execute(writer: RunWriter, job: Job, stop: StopFlag) -> None:
     spec = writer.spec
     _set_threads(spec.threads)
-    if exclusive:
-        _wait_for_device(device)
+    if job.exclusive:
+        _wait_for_device(job.device)
     context = RunContext(
         spec=spec,
         record=writer,
-        data_dir=data_dir,
-        device=device,
-        subset_ids=_draw_subset(writer, data_dir),
+        data_dir=job.data,
+        device=job.device,
+        subset_ids=_draw_subset(writer, job.data),
         should_stop=stop,
         heartbeat=writer.beat,
     )
@@ -191,22 +208,24 @@ def _wait_for_device(device: str) -> None:
         time.sleep(0.5)
 
 
-def _begin(writer: RunWriter, device: str, study: str, alone: bool) -> dict[str, Any]:
+def _begin(writer: RunWriter, job: Job) -> dict[str, Any]:
     """Write system.json and the status of a run under way; return what stays true to its end."""
+    device = job.device
     attempts = 1
     with contextlib.suppress(InputError, TypeError, ValueError):  # there is no status yet, or a spoilt one
         attempts += int(read_json(writer.paths.status).get("attempts", 0))
     status = {
-        "study": study,
+        "study": job.study,
+        "settings": list(job.settings),
         "host": socket.gethostname(),
         "machine": machine_name(device),
         "device": device,
-        "alone": alone,
+        "alone": job.alone,
         "started": _now(),
         "attempts": attempts,
     }
-    writer.write_json("system", describe_system(device, alone))
-    writer.write_json("status", {"format": 1, "state": "running", "pid": os.getpid(), **status})
+    writer.write_json("system", describe_system(device, job.alone))
+    writer.write_json("status", {"format": FORMAT, "state": "running", "pid": os.getpid(), **status})
     print(f"# attempt {attempts}, {status['started']}, {status['host']}, {device}", flush=True)
     for warning in warnings_of([writer.spec], [device]):
         print(warning, file=sys.stderr, flush=True)

@@ -72,9 +72,7 @@ class Planned:
         return "other " + ", ".join(_words(name, run.setting, planned) for name in names or ["feature lengths"])
 
 
-def choose(
-    runs: Iterable[Run], planned: Planned, chosen: Sequence[str] = ()
-) -> tuple[list[Run], list[LeftOut]]:
+def choose(runs: Iterable[Run], planned: Planned, chosen: Sequence[str] = ()) -> tuple[list[Run], list[LeftOut]]:
     """Split runs into the study's and the rest. Raise InputError where the study's are of several states of the data.
 
     `chosen`: digests (or their beginnings) of the states to keep.

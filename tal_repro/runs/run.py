@@ -48,8 +48,6 @@ class Setting(NamedTuple):
 class Run:
     """A finished run whose folder, specification and metrics have been checked."""
 
-    __slots__ = ("__dict__", "flags", "optimizer_steps", "record", "scores", "spec", "train_seconds", "train_seconds_of")
-
     def __init__(self, record: RunRecord) -> None:
         self.record, self.spec = record, _shared(record.spec)
         metrics = record.json("metrics", {})
@@ -223,7 +221,3 @@ def _measurement(run: Run, row: Mapping[str, str], where: str) -> Measurement:
         return Measurement(run, str(row["quantity"]), int(length), str(row["sample"]), value, str(row["unit"]))
     except (KeyError, ValueError) as error:
         raise DamagedRun(f"not a measurement, {where} ({error})", run.record.paths.measurements) from None
-
-
-
-

@@ -14,7 +14,6 @@ from tal_repro.runs.record import RunRecord
 from tal_repro.runs.writer import RunWriter
 from tal_repro.spec import RunSpec
 
-
 STATES = {"done": "", "partial": ".partial", "failed": ".failed"}  # state -> ending of the folder's name
 
 

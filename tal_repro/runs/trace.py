@@ -1,19 +1,26 @@
-"""Read a trace (trace.csv) and its phase events (events.jsonl) for claims and Figure 6."""
+"""Read a run's trace (trace.csv) and its phase events (events.jsonl), for claims and Figure 6."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.errors import InputError
+from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.record import DamagedRun
+from tal_repro.runs.run import Run
+from tal_repro.untrusted import read_bytes
 
 PHASES = ("train", "eval")
+Columns = dict[str, NDArray[np.float64]]
+_REMEDY = "trace the run again"
 
 
 @dataclass(frozen=True)
@@ -26,24 +33,55 @@ class Phase:
     epoch: int | None
 
 
-def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
+class Trace(NamedTuple):
+    """The samples of a run by column, and its phases on their clock."""
+
+    columns: Columns
+    phases: list[Phase]
+
+
+def trace_of(run: Run) -> Trace | None:
+    """Return a run's trace; None where it was not traced. Raises DamagedRun for one that cannot be believed."""
+    if not run.record.has("trace"):
+        return None
+    events = run.record.read("events") if run.record.has("events") else b""
+    return _parsed(run.record.read("trace"), events, run.record.paths)
+
+
+def read_trace(folder: Path) -> Trace:
+    """Return the trace that `tal-repro trace` wrote into a folder."""
+    paths = RunPaths(folder)
+    events = read_bytes(paths.events) if paths.events.exists() else b""
+    return _parsed(read_bytes(paths.trace), events, paths)
+
+
+def _parsed(samples: bytes, events: bytes, paths: RunPaths) -> Trace:
+    try:
+        columns = _columns(samples.decode("utf-8", "replace"), paths.trace)
+        return Trace(columns, _phases(_events(events.decode("utf-8", "replace"), paths.events), columns))
+    except InputError as error:
+        raise DamagedRun(error.what, Path(error.where or paths.trace)) from None
+
+
+def _columns(text: str, path: Path) -> Columns:
     """Return the columns of a trace; an empty cell is NaN and a last line cut short by a kill is dropped."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.reader(stream)
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
         header = next(reader, [])
         rows = [row for row in reader if len(row) == len(header)]
+    except csv.Error as error:
+        raise InputError(f"not a trace ({error})", path, _REMEDY) from None
     if "time_s" not in header or not rows:
-        raise InputError("holds no samples", path, "trace the run again")
+        raise InputError("holds no samples", path, _REMEDY)
     try:
         values = np.array([[float(cell) if cell else np.nan for cell in row] for row in rows])
     except ValueError as error:
-        raise InputError(f"not a trace ({error})", path, "trace the run again") from None
+        raise InputError(f"not a trace ({error})", path, _REMEDY) from None
     return {name: values[:, index] for index, name in enumerate(header)}
 
 
-def read_phases(path: Path, trace: dict[str, NDArray[np.float64]]) -> list[Phase]:
+def _phases(events: list[dict[str, Any]], trace: Columns) -> list[Phase]:
     """Return the training and evaluation phases on the trace's clock; one that never ended ends with the trace."""
-    events = _events(path)
     if not events:
         return []
     # Events carry wall-clock time. A trace without it began, as near as can be told, with the first event.
@@ -64,16 +102,13 @@ def read_phases(path: Path, trace: dict[str, NDArray[np.float64]]) -> list[Phase
     return sorted(phases, key=lambda phase: phase.start_s)
 
 
-def _events(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    found = []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    for number, text in enumerate(lines[:-1], 1):  # what has no end of line was cut short by a kill
+def _events(text: str, path: Path) -> list[dict[str, Any]]:
+    events = []
+    for number, line in enumerate(text.split("\n")[:-1], 1):  # what has no end of line was cut short by a kill
         try:
-            event = json.loads(text)
+            event = json.loads(line)
             float(event["time"])
-        except (ValueError, KeyError, TypeError):
-            raise InputError("not an event", f"{path}:{number}", "trace the run again") from None
-        found.append(event)
-    return found
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InputError(f"line {number} is no event", path, _REMEDY) from None
+        events.append(event)
+    return events

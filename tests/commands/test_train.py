@@ -13,8 +13,8 @@ from tal_repro.commands.train import read_settings
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.errors import InputError
-from tal_repro.runs.record import read_json
 from tal_repro.run.worker import DISK_FULL
+from tal_repro.runs.record import read_json
 
 SMALL = ["embed_dim=16", "head_dim=16", "levels=3", "regression_ranges=[[0,8],[8,32],[32,10000]]", "max_seq_len=256",
          "epochs=2", "warmup_epochs=1", "batch_size=4", "max_detections=10"]  # fmt: skip

@@ -21,8 +21,8 @@ from tal_repro.errors import InputError
 from tal_repro.measure.latency import Effort, Subject, largest_length, measure_inference, measure_subjects
 from tal_repro.measure.linearity import linearity, linearity_of
 from tal_repro.measure.memory import PeakMemory, available_mib, memory_guard
-from tal_repro.runs.store import RunStore
 from tal_repro.run.experiments import run_inference
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
 QUICK = Effort(min_samples=3, min_seconds=0.0, max_samples=3, max_warmup=2)

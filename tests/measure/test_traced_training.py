@@ -18,10 +18,10 @@ from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.paper.report.step_section import steps
 from tal_repro.runs.load import load_runs
-from tal_repro.runs.run import measurements
-from tal_repro.runs.trace import read_phases, read_trace
 from tal_repro.runs.record import RunRecord
+from tal_repro.runs.run import measurements
 from tal_repro.runs.store import RunStore
+from tal_repro.runs.trace import read_phases, read_trace
 
 SMALL = ["embed_dim=16", "head_dim=16", "levels=3", "regression_ranges=[[0,8],[8,32],[32,10000]]", "max_seq_len=256",
          "epochs=12", "warmup_epochs=1", "batch_size=2", "max_detections=10", "early_stop=false"]  # fmt: skip

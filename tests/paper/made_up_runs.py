@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tal_repro.runs.run import REPORTED, TIOUS
 from tal_repro.runs.record import RunRecord
+from tal_repro.runs.run import REPORTED, TIOUS
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 

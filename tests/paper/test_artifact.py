@@ -8,8 +8,8 @@ import pytest
 
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.report import artifact, generated
-from tal_repro.runs.store import RunStore
 from tal_repro.run.plan import make_plan
+from tal_repro.runs.store import RunStore
 from tal_repro.study import load_study
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.paper.published import load_published, load_table, published_folder
-from tal_repro.runs.load import NO_RUNS
 from tal_repro.paper.schema import SCHEMAS
 from tal_repro.paper.table import spans
 from tal_repro.paper.verdicts import judge_all
+from tal_repro.runs.load import NO_RUNS
 
 HEADER = "model,train_percent,map_mean,map_std,source\n"
 GOOD = "tadtr,10,35.02,0.34,x\n"

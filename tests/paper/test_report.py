@@ -22,9 +22,9 @@ from tal_repro.paper.report.inline_svg import embedded
 from tal_repro.paper.report.page import SECTIONS, page
 from tal_repro.paper.report.run_rows import RunRow, run_rows, tail
 from tal_repro.paper.report.runs_section import LISTED, PAGE, runs_table
-from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.paper.verdicts import judge_all
 from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.runs.store import RunStore
 
 SCRIPT = "<script>alert(1)<"  # a model's folder cannot hold a slash

@@ -13,9 +13,9 @@ from made_up_runs import row, trace, training
 from tal_repro.errors import InputError
 from tal_repro.paper.measured_tables import measured_tables, sweeps
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
+from tal_repro.runs.record import RunRecord
 from tal_repro.runs.run import measurements
 from tal_repro.runs.trace import read_phases, read_trace
-from tal_repro.runs.record import RunRecord
 
 
 def test_the_golden_run_is_read(golden_run: RunRecord) -> None:

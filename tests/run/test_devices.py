@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from tal_repro.errors import InputError
-from tal_repro.runs.store import RunStore
 from tal_repro.run import devices, gpu, probe, runner, worker
 from tal_repro.run.devices import Device, find_devices
 from tal_repro.run.executors.local import LocalPool
@@ -23,6 +22,7 @@ from tal_repro.run.packing import Packing
 from tal_repro.run.plan import make_plan
 from tal_repro.run.progress import Progress
 from tal_repro.run.runner import Runner, Settings
+from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
 
 

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 
 from tal_repro.cli import main
 from tal_repro.errors import InputError
-from tal_repro.runs.store import RunStore
 from tal_repro.run import costs
 from tal_repro.run.datasets import STAMP, make_synthetic
 from tal_repro.run.plan import make_plan
 from tal_repro.run.selection import parse_filter, select
 from tal_repro.run.system import machine_name
+from tal_repro.runs.store import RunStore
 from tal_repro.study import SHIPPED, Study, load_study
 from tests.run.conftest import ROOT
 

@@ -23,11 +23,11 @@ from click.testing import CliRunner
 from tal_repro.cli import main
 from tal_repro.commands.status import read_status
 from tal_repro.errors import InputError
-from tal_repro.runs.store import RunStore
 from tal_repro.run import archive, gc, locks
 from tal_repro.run.progress import Progress, format_duration
 from tal_repro.run.view import find_run
 from tal_repro.run.watch import LifeSigns
+from tal_repro.runs.store import RunStore
 from tal_repro.study import Study
 from tests.run.conftest import results_of
 from tests.run.test_plan import schema

@@ -14,7 +14,7 @@ import torch._dynamo  # 2 s that every first optimizer would otherwise pay
 
 from tal_repro import hooks
 from tal_repro.engines.adapter import RunContext
-from tal_repro.engines.native import NATIVE_VERSION
+from tal_repro.engines.native import native_version
 from tal_repro.engines.native.checkpoint import load_checkpoint
 from tal_repro.engines.native.clock import Clock, table2_seconds
 from tal_repro.engines.native.session import open_training
@@ -32,7 +32,7 @@ class NativeAdapter:
 
     def version(self) -> str:
         """Return the native engine's version number."""
-        return NATIVE_VERSION
+        return native_version("training")
 
     def train(self, run: RunContext) -> None:
         """Train and evaluate; write epochs, metrics and detections; go on from a checkpoint that is there."""

@@ -36,7 +36,7 @@ class UpstreamAdapter:
 
     def version(self) -> str:
         """Return the pinned commit and the hash of the patches."""
-        return engine_version(self.model, self.engine)
+        return engine_version(self.model, self.engine, "training")
 
     def train(self, run: RunContext) -> None:
         """Train, evaluate, score and record; start over when an earlier attempt was stopped."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from tal_repro.engines.registry import PATCHES, patch_hash
 from tal_repro.engines.upstream.patches import Patch, apply_patches, file_states, model_patches
 from tal_repro.errors import InputError
-from tal_repro.models.registry import ModelEntry, model_entry
 from tal_repro.files import write_whole
+from tal_repro.models.registry import ModelEntry, model_entry
 
 ROOT = Path(__file__).parents[3]
 THIRD_PARTY_VARIABLE = "TAL_REPRO_THIRD_PARTY"  # folder of the four checkouts

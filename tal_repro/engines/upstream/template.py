@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tal_repro.errors import InputError
-from tal_repro.models.registry import MODELS
 from tal_repro.files import write_whole
+from tal_repro.models.registry import MODELS
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
 COMMIT = re.compile(r"[0-9a-f]{40}")

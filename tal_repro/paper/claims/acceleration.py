@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tal_repro.paper.claims.found import Found
+from tal_repro.paper.statistics import describe
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
-from tal_repro.paper.statistics import describe
 
 LOW_PERCENT = 20.0  # what lies above tells nothing of the gain below 15 %
 LEAST_LOW = 3  # percentages up to LOW_PERCENT: two gains to compare

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import Sample
+from tal_repro.runs.run import Run
 
 
 @dataclass(frozen=True)

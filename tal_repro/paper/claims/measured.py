@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tal_repro import thumos14
 from tal_repro.paper.claims.derivation import Derivation
 from tal_repro.paper.claims.found import Found
 from tal_repro.paper.claims.measurements import READERS, train_seconds
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.measured_tables import measured_tables, sweeps
-from tal_repro.runs.load import Runs
-from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import Sample, mean_interval, runs_needed, welch
 from tal_repro.paper.table import Table
+from tal_repro.runs.apart import others, pooled
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
 
 RUNS_WANTED = 5  # the paper's repetitions
 CONFIDENCE = 0.9  # of the interval of a mean that must lie inside the band (two one-sided tests at 5 %)
@@ -45,16 +47,37 @@ def measure(claim: Claim, runs: Runs, published: Mapping[str, Table]) -> Measure
     chosen = runs.of(claim.experiment, *claim.models)
     if not chosen:
         return Measured("not run", f"needs experiment {claim.experiment} of {', '.join(claim.models)}")
-    real = chosen if claim.kind in NEED_NO_DATA else [run for run in chosen if not (run.synthetic or run.derived)]
+    real = chosen if claim.kind in NEED_NO_DATA else [run for run in chosen if not unlike_thumos14(run)]
     if not real:
-        kinds = sorted({"synthetic data" if run.synthetic else "derived features" for run in chosen})
-        told = f"{_count(chosen)} on {' and '.join(kinds)} cannot judge a claim about THUMOS14"
-        return Measured("not run", told)
+        reasons = sorted({unlike_thumos14(run) for run in chosen})
+        return Measured("not run", f"{_count(chosen)} cannot judge a claim about THUMOS14: {', '.join(reasons)}")
     engine = "upstream" if any(run.engine == "upstream" for run in real) else "native"
-    real = [run for run in real if run.engine == engine]
+    of_engine = [run for run in real if run.engine == engine]
+    kept = pooled(of_engine)
     if claim.measure == "derivation":
-        return _by_derivation(claim, runs, real, engine, published)
-    return _by_reading(claim, runs, real)
+        found = _by_derivation(claim, kept, published)
+    else:
+        found = _by_reading(claim, replace(runs, runs=tuple(_judging(runs))), kept)
+    return replace(found, reason="; ".join([found.reason, *others(of_engine, kept)]))
+
+
+def _judging(runs: Runs) -> list[Run]:
+    """Return the runs that may judge claims about THUMOS14, and those that need no data."""
+    return pooled(run for run in runs.runs if run.spec.data is None or not unlike_thumos14(run))
+
+
+def unlike_thumos14(run: Run) -> str:
+    """Say why a run's mAP and times are not of the paper's data ("": as far as is known, they are)."""
+    if run.synthetic:
+        return "synthetic data"
+    if run.derived:
+        return "derived features"
+    data = run.spec.data
+    if data is None or data.annotation_hash != thumos14.ANNOTATION_HASH:
+        return "not THUMOS14, by its annotations"
+    if run.data.get("feature_dim") != thumos14.FEATURE_DIM or run.data.get("thumos14_unlike_lengths") != 0:
+        return "other features than the paper's (width or lengths)"
+    return ""
 
 
 def _by_reading(claim: Claim, runs: Runs, chosen: list[Run]) -> Measured:
@@ -79,9 +102,7 @@ def _on_another_machine(claim: Claim, runs: Runs, found: Found) -> Measured:
     if claim.measure == "latency_ratio":
         return _judge(claim, found)
     other = runs.of(claim.experiment, claim.ratio_to) if claim.ratio_to else []
-    base = train_seconds(
-        runs, [r for r in other if not (r.synthetic or r.derived) and r.engine == found.runs[0].engine], ""
-    )
+    base = train_seconds(runs, [r for r in other if r.engine == found.runs[0].engine], "")
     wanted = printed_ratio(claim)
     same = base is not None and {r.device for r in base.runs} == {r.device for r in found.runs}
     if base is None or wanted is None or not same:
@@ -136,14 +157,12 @@ def _against_printed(claim: Claim, sample: Sample) -> str:
     return f"; Welch against the printed mean p = {welch(said, sample):.2g}"
 
 
-def _by_derivation(
-    claim: Claim, runs: Runs, chosen: list[Run], engine: str, published: Mapping[str, Table]
-) -> Measured:
+def _by_derivation(claim: Claim, chosen: list[Run], published: Mapping[str, Table]) -> Measured:
     """Put the measured tables through the derivation that reads the published ones."""
     if claim.experiment == "data_sweep" and (missing := _missing_sweep_runs(claim.models, chosen)):
         told = f"{missing} of the sweep's runs are missing"
         return Measured("inconclusive", told, runs=tuple(chosen), further_runs=missing)
-    tables = {**published, **measured_tables(runs, engine=engine)}
+    tables = {**published, **measured_tables(chosen)}
     if claim.experiment == "macs" and (absent := sorted(set(claim.models) - set(tables["gmacs"]["model"].tolist()))):
         return Measured("inconclusive", f"no MACs of {', '.join(absent)}", runs=tuple(chosen), further_runs=len(absent))
     derivation = DERIVATIONS[claim.id](tables)

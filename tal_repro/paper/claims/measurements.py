@@ -12,12 +12,11 @@ from tal_repro.measure.compare import MIN_SAMPLES, Key, compare
 from tal_repro.measure.linearity import linearity
 from tal_repro.paper.claims.acceleration import acceleration
 from tal_repro.paper.claims.found import Found
+from tal_repro.paper.statistics import Sample, describe
 from tal_repro.runs.details import finite, part
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, measurements
-from tal_repro.paper.statistics import Sample, describe
-from tal_repro.runs.trace import Phase, read_phases, read_trace
-from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.trace import Phase, Trace, trace_of
 
 LONG_LENGTH = 30000  # feature steps, the paper's longest input
 PEAK_PERCENTILE = 99  # a single spike of a 0.5 s sampler is not a peak
@@ -138,7 +137,7 @@ def on_one_machine(runs: Runs, chosen: list[Run]) -> list[Run]:
     """
     groups: dict[tuple[str, int, str], list[Run]] = {}
     for run in chosen:
-        groups.setdefault((run.device, *read_setting(run)), []).append(run)
+        groups.setdefault((run.device, run.spec.threads, run.spec.precision), []).append(run)
 
     def reach(group: list[Run]) -> tuple[int, int]:
         return len({run.model for run in group}), max(latencies(group), default=0)
@@ -175,7 +174,7 @@ def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Found | None:
         return None
     length = max(shared)
     ratio, interval = _ratio(times[0][length], times[1][length])
-    compared = f"{cpu[0].device} ({read_setting(cpu[0])[0]} threads) over {cuda[0].device}"
+    compared = f"{cpu[0].device} ({cpu[0].spec.threads} threads) over {cuda[0].device}"
     note = f"{compared}, at length {length}; {interval}{_not_quiet([*cpu, *cuda])}"
     return Found(ratio, (*cpu, *cuda), note=note)
 
@@ -235,12 +234,8 @@ def _bandwidth(runs: Sequence[Run]) -> str:
     return ""
 
 
-def _traced(run: Run) -> tuple[dict[str, Any], list[Phase]]:
-    paths = RunPaths(run.folder)
-    if not paths.trace.exists():
-        return {}, []
-    trace = read_trace(paths.trace)
-    return trace, read_phases(paths.events, trace)
+def _traced(run: Run) -> Trace:
+    return trace_of(run) or Trace({}, [])
 
 
 def _while_training(values: Any, trace: dict[str, Any], phases: Sequence[Phase]) -> Any:
@@ -297,8 +292,7 @@ def trace_low(runs: Runs, chosen: list[Run], column: str) -> Found | None:
 
 def _of_trace(chosen: list[Run], column: str, reduce: Callable[[Any], float]) -> Found | None:
     for run in chosen:
-        path = RunPaths(run.folder).trace
-        values = read_trace(path).get(column) if path.exists() else None
+        values = _traced(run).columns.get(column)
         if values is not None and np.isfinite(values).any():
             return Found(reduce(values[np.isfinite(values)]), (run,), note=f"{len(values)} samples of {column}")
     return None

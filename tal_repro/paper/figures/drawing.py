@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tal_repro.errors import InputError
+from tal_repro.files import write_whole
 from tal_repro.paper.captions import caption_text
 from tal_repro.paper.published import Published
+from tal_repro.paper.table import Table
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
-from tal_repro.paper.table import Table
-from tal_repro.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

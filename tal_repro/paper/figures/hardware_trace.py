@@ -11,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from tal_repro.measure.surroundings import QUIET_CPU_PERCENT
-from tal_repro.runs.details import finite, part
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun
+from tal_repro.runs.details import finite, part
 from tal_repro.runs.run import Run
-from tal_repro.runs.trace import Phase, read_phases, read_trace
-from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.trace import Phase, Trace, trace_of
 
 SHOWN_SECONDS = 140.0  # the paper's
 TOP_PERCENT = 124  # room above 100 % for the mark of an epoch
@@ -33,11 +32,20 @@ SHADES = {"train": ("#ffffff", "///", "training"), "eval": ("#d4d4d4", "", "eval
 def draw(material: Material) -> Drawing:
     """Draw the first trace of TadTR (else of any model); raise NotRun where there is none."""
     run = traced(material)
-    if run is None:
+    trace = trace_of(run) if run else None
+    if run is None or trace is None:
         raise NotRun("not run: no finished run of trace", material.runs.root, HOW)
-    paths = RunPaths(run.folder)
-    trace = read_trace(paths.trace)
-    phases = read_phases(paths.events, trace)
+    name = style.look(run.model).title
+    title = f"{name}, {run.engine} engine, {run.device}" + (", SYNTHETIC data" if run.synthetic else "")
+    drawing = draw_trace(trace, f"training of {name}", title, run.synthetic)
+    drawing.runs.append(run)
+    drawing.notes.extend(_about(run))
+    return drawing
+
+
+def draw_trace(traced: Trace, what: str, title: str, synthetic: bool = False) -> Drawing:
+    """Draw the samples and phases of `what` (a training, a command)."""
+    trace, phases = traced
     shown = min(SHOWN_SECONDS, float(trace["time_s"][-1]))
     with style.applied():
         figure, axes = style.canvas(style.PAGE_INCHES, 2.3)
@@ -48,16 +56,15 @@ def draw(material: Material) -> Drawing:
         ax.set(xlabel="time since the trace began (s)", ylabel="use (%)", xlim=(0, shown), ylim=(0, TOP_PERCENT))
         ax.set_yticks([0, 25, 50, 75, 100])
         _legend(ax, phases)
-        title = f"{style.look(run.model).title}, {run.engine} engine, {run.device}"
-        style.panel(ax, "", title + (", SYNTHETIC data" if run.synthetic else ""))
-        if run.synthetic:
+        style.panel(ax, "", title)
+        if synthetic:
             style.mark_synthetic(ax)
-    return Drawing(figure, _caption(run, trace, shown, phases), runs=[run], notes=[*_notes(trace, drawn), *_about(run)])
+    return Drawing(figure, _caption(what, trace, shown, phases), notes=_notes(trace, drawn))
 
 
 def traced(material: Material) -> Run | None:
     """Return the run to draw: of TadTR where there is one, on real data before synthetic."""
-    runs = [run for run in material.runs.of("trace") if RunPaths(run.folder).trace.exists()]
+    runs = [run for run in material.runs.of("trace") if run.record.has("trace")]
     return min(runs, key=lambda run: (run.model != "tadtr", run.synthetic, run.run_id), default=None)
 
 
@@ -115,10 +122,10 @@ def _legend(ax: Axes, phases: list[Phase]) -> None:
     ax.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(labels))
 
 
-def _caption(run: Run, trace: dict[str, np.ndarray], shown: float, phases: list[Phase]) -> str:
+def _caption(what: str, trace: dict[str, np.ndarray], shown: float, phases: list[Phase]) -> str:
     step = float(np.median(np.diff(trace["time_s"]))) if len(trace["time_s"]) > 1 else 0.0
     text = (
-        f"Hardware use during training of {style.look(run.model).title}, first {shown:.0f} s of "
+        f"Hardware use during {what}, first {shown:.0f} s of "
         f"{trace['time_s'][-1]:.0f} s, one sample every {step:.2g} s. "
     )
     shades = [f"{how}: {SHADES[kind][2]}" for kind, how in SHADE_WORDS.items() if any(p.kind == kind for p in phases)]

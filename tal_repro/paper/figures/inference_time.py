@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 
 from tal_repro.measure.linearity import linearity
 from tal_repro.models.registry import MODELS
-from tal_repro.runs.details import part
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import measured_gmacs
-from tal_repro.runs.run import Measurement, Run, measurements
 from tal_repro.paper.table import Table
+from tal_repro.runs.details import part
+from tal_repro.runs.run import Measurement, Run, measurements
 
 LOW, HIGH = 10, 90  # percentiles of the band
 HOW = "run: tal-repro run --only experiment=inference, then give --results DIR"
@@ -84,7 +84,7 @@ def by_machine(material: Material) -> dict[Setting, list[Measurement]]:
     groups: dict[Setting, list[Measurement]] = {}
     for run in material.runs.of("inference"):
         if rows := list(measurements([run], "latency_ms")):
-            setting = Setting(run.device, run.engine, *read_setting(run))
+            setting = Setting(run.device, run.engine, run.spec.threads, run.spec.precision)
             groups.setdefault(setting, []).extend(rows)
     return dict(sorted(groups.items()))
 

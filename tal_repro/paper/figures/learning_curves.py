@@ -14,8 +14,9 @@ from tal_repro.paper.claims.curves import completed, curve
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.measured_tables import measured_tables, sweeps
-from tal_repro.runs.run import Run
 from tal_repro.paper.table import Table
+from tal_repro.runs.apart import pooled
+from tal_repro.runs.run import Run
 
 FAMILY = "5pl"
 HOW = "run: tal-repro run --only experiment=data_sweep, then give --results DIR"
@@ -60,10 +61,10 @@ def measured_panels(material: Material) -> list[Panel]:
     found = []
     for engine in ("upstream", "native"):
         for synthetic in (False, True):
-            tables = measured_tables(material.runs, synthetic=synthetic, engine=engine)
+            chosen = pooled(r for r in material.runs.runs if r.engine == engine and r.synthetic == synthetic)
+            tables = measured_tables(chosen)
             if "learning_curves" not in tables:
                 continue
-            chosen = [r for r in material.runs.of("data_sweep") if r.engine == engine and r.synthetic == synthetic]
             points = sweeps(chosen)
             runs = [run for group in points.values() for run in group]
             title = f"Measured here, {engine} engine" + (", SYNTHETIC" if synthetic else "")

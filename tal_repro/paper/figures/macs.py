@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.measured_tables import macs_rows, padded_to
-from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import r_squared
+from tal_repro.runs.run import Run
 
 HOW = "run: tal-repro run --only experiment=macs, then give --results DIR"
 LONGEST_LINEAR = 5000  # feature steps; beyond, both axes are logarithmic

@@ -12,11 +12,11 @@ from tal_repro.paper.published import Published
 from tal_repro.paper.report.markup import duration, number
 from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.run_rows import groups, run_rows
-from tal_repro.runs.load import Runs
 from tal_repro.paper.statistics import describe
 from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdict_text import measured_text, recomputed_text
 from tal_repro.paper.verdicts import Verdict, judge_all
+from tal_repro.runs.load import Runs
 
 
 def appendix(published: Published, runs: Runs, kind: Literal["markdown", "latex"]) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tal_repro.errors import InputError
 from tal_repro.paper.published import published_folder
+from tal_repro.paper.statistics import Sample, describe, welch
 from tal_repro.runs.load import Runs, load_runs
 from tal_repro.runs.run import Run
-from tal_repro.paper.statistics import Sample, describe, welch
 
 Key = tuple[str, str, str, str, float, str]  # experiment, model, engine, data, percent, recipe and subset
 

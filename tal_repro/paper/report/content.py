@@ -19,9 +19,10 @@ from tal_repro.paper.report.markup import Html
 from tal_repro.paper.report.provenance import Deviation, deviations, systems
 from tal_repro.paper.report.run_rows import RunRow, run_rows
 from tal_repro.paper.report.tracing import TraceSummary, summarize
-from tal_repro.runs.load import NO_RUNS, Runs
 from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdicts import Verdict, judge_all
+from tal_repro.runs.load import NO_RUNS, Runs
+from tal_repro.runs.record import DamagedRun
 
 FIGURE_TITLES = {
     1: "The task: segments of actions in an untrimmed video",
@@ -79,13 +80,15 @@ def gather(
 
     `system`: compare with the runs of this one too (a folder, or a name under results/reference).
     """
-    problems = list(runs.problems)
+    problems = runs.notes
 
     def attempt(what: str, make: Callable[[Runs], Result]) -> Result:
         """Make a part of the page from the runs; where a file of theirs is broken, from published numbers alone."""
         say(what)
         try:
             return make(runs)
+        except DamagedRun:  # the caller names the run and starts again without it
+            raise
         except InputError as error:
             problems.append(f"{what}, shown without runs: {error}".replace("\n  remedy", " Remedy"))
             return make(NO_RUNS)

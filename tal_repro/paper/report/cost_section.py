@@ -10,8 +10,8 @@ from tal_repro.paper.energy_table import energy_table
 from tal_repro.paper.report.content import Content
 from tal_repro.paper.report.markup import Html, duration, join, number, shortened, table, tag
 from tal_repro.paper.report.run_rows import RunRow, groups
-from tal_repro.runs.run import Run
 from tal_repro.paper.statistics import describe
+from tal_repro.runs.run import Run
 
 RATIO_TO = "tadtr"
 JOULES_PER_WH = 3600.0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tal_repro.errors import InputError
+from tal_repro.files import write_whole
 from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
 from tal_repro.paper.equality_tables import equality_text, same_map_text
@@ -15,13 +16,12 @@ from tal_repro.paper.precision_table import precision_text
 from tal_repro.paper.published import load_published, published_folder
 from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
 from tal_repro.paper.report.walkthrough import classes_text, steps_text
-from tal_repro.runs.load import NO_RUNS
 from tal_repro.paper.speed_tables import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 from tal_repro.paper.step_tables import steps_waited_text
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
 from tal_repro.paper.verdicts import Verdict, judge_all
-from tal_repro.files import write_whole
+from tal_repro.runs.load import NO_RUNS
 
 DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/measuring.md")
 REMEDY = "write them again: tal-repro report --docs"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,15 @@ from typing import Any
 from tal_repro.errors import InputError
 from tal_repro.paper.energy import joules_of
 from tal_repro.paper.report.markup import plain
-from tal_repro.runs.load import Runs
-from tal_repro.runs.run import Run
-from tal_repro.runs.folder import RunPaths
-from tal_repro.runs.record import read_json
-from tal_repro.runs.store import RunStore
 from tal_repro.run.view import log_tail
+from tal_repro.runs.details import finite
+from tal_repro.runs.folder import name_of
+from tal_repro.runs.load import Runs
+from tal_repro.runs.record import RunRecord, read_json
+from tal_repro.runs.repeat import repeat_command
+from tal_repro.runs.run import Run
+from tal_repro.runs.store import RunStore
+from tal_repro.spec import RunSpec
 
 TAIL_LINES, TAIL_COLUMNS = 12, 200
 
@@ -40,16 +42,8 @@ class RunRow:
     study: str
     ended: str
     folder: Path
+    repeat: str  # the command that runs it again, into another folder
     why: str = ""
-
-    @property
-    def repeat(self) -> str:
-        """Return the command that runs it again, into another folder."""
-        if self.experiment == "released":
-            words = f"tal-repro released --model {self.model} --engine {self.engine}"
-            return f"{words} --checkpoint FILE --data DIR --out OTHER_FOLDER"
-        study = self.study or "paper"
-        return f"tal-repro run --study {study} --scope every-percent --only id={self.run_id} --results OTHER_FOLDER"
 
 
 def run_rows(runs: Runs) -> list[RunRow]:
@@ -58,14 +52,13 @@ def run_rows(runs: Runs) -> list[RunRow]:
 
 
 def _finished(run: Run, runs: Runs) -> RunRow:
-    status, system = _read(RunPaths(run.folder).status), _system(runs, run)
-    alone = "" if system.get("alone", True) else " (shared)"
+    status, alone = run.record.status, "" if run.alone else " (shared)"
     return RunRow(
         run.run_id, run.experiment, run.model, run.engine, data_name(run),
         run.percent if run.unit else None, run.seed, finite(run.average_map), finite(status.get("seconds")),
-        _energy(run, runs), f"{system.get('machine') or 'unknown machine'}{alone}",
+        _energy(run, runs), f"{run.device}{alone}",
         "invalid" if run.flags else "done", str(status.get("study") or ""), str(status.get("finished") or ""),
-        run.folder, "; ".join(run.flags),
+        run.folder, repeat_command(run.spec, status), "; ".join(run.flags),
     )  # fmt: skip
 
 
@@ -80,19 +73,27 @@ def _failed(runs: Runs) -> Iterator[RunRow]:
     folders = [] if runs.root is None else list(RunStore(runs.root).leftovers())
     done = {run.run_id for run in runs.runs}
     for folder in folders:
-        run_id, _, kind = folder.name.partition(".")
-        if run_id in done:
-            continue  # an earlier attempt of a run that is done since
-        paths = RunPaths(folder)
-        status, system, spec = _read(paths.status), _read(paths.system), _read(paths.spec)
-        data, subset = _mapping(spec.get("data")), _mapping(spec.get("subset"))
-        name = f"{data['name']}{' (SYNTHETIC)' if data.get('synthetic') else ''}" if data.get("name") else "none"
-        yield RunRow(
-            run_id, folder.parent.parent.name, folder.parent.name, str(spec.get("engine", "")), name,
-            finite(subset.get("percent")), None, None, finite(status.get("seconds")), None,
-            str(system.get("machine") or "unknown machine"), "unfinished" if kind == "partial" else kind,
-            str(status.get("study") or ""), str(status.get("finished") or ""), folder, str(status.get("reason") or ""),
-        )  # fmt: skip
+        if name_of(folder) not in done:  # else an earlier attempt of a run that is done since
+            yield _unfinished(folder)
+
+
+def _unfinished(folder: Path) -> RunRow:
+    """Return what can be read of a run that failed or is under way; its files may be spoilt."""
+    record, kind = RunRecord(folder), folder.name.partition(".")[2]
+    status, system = _read(record.paths.status), _read(record.paths.system)
+    try:
+        spec: RunSpec | None = record.spec
+    except InputError:
+        spec = None
+    data, subset = (spec.data, spec.subset) if spec else (None, None)
+    name = f"{data.name}{' (SYNTHETIC)' if data.synthetic else ''}" if data else "none"
+    return RunRow(
+        name_of(folder), folder.parent.parent.name, folder.parent.name, spec.engine if spec else "", name,
+        subset.percent if subset else None, None, None, finite(status.get("seconds")), None,
+        str(system.get("machine") or "unknown machine"), "unfinished" if kind == "partial" else kind,
+        str(status.get("study") or ""), str(status.get("finished") or ""), folder,
+        repeat_command(spec, status) if spec else "", str(status.get("reason") or ""),
+    )  # fmt: skip
 
 
 def tail(folder: Path) -> list[str]:
@@ -101,31 +102,10 @@ def tail(folder: Path) -> list[str]:
     return [plain(line)[:TAIL_COLUMNS] for line in lines]
 
 
-def finite(value: Any) -> float | None:
-    """Return a finite number, None for everything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
 def _energy(run: Run, runs: Runs) -> float | None:
     """Return the joules that counters of the machine counted for this run alone, all parts together."""
-    try:
-        joules = joules_of(run, runs)
-    except InputError:
-        return None
+    joules = joules_of(run, runs)
     return sum(joules.values()) if joules else None
-
-
-def _system(runs: Runs, run: Run) -> dict[str, Any]:
-    try:
-        return run.system
-    except InputError:
-        return {}
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tal_repro.models.registry import MODELS
-from tal_repro.runs.details import finite, part
 from tal_repro.paper.report.markup import NOTHING, Html, join, number, table
 from tal_repro.paper.report.run_rows import data_name
+from tal_repro.runs.details import finite, part
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
 

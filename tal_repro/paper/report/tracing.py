@@ -11,8 +11,7 @@ from tal_repro.paper.figures.hardware_trace import traced
 from tal_repro.paper.published import load_published
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
-from tal_repro.runs.trace import Phase, read_phases, read_trace
-from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.trace import Phase, trace_of
 
 NAMES = {"train": "training", "eval": "evaluation", "": "outside both"}
 COLUMNS = {
@@ -36,9 +35,10 @@ def summarize(runs: Runs) -> TraceSummary | None:
     run = traced(Material(load_published(), runs))
     if run is None:
         return None
-    paths = RunPaths(run.folder)
-    trace = read_trace(paths.trace)
-    phases = read_phases(paths.events, trace)
+    traced_run = trace_of(run)
+    if traced_run is None:
+        return None
+    trace, phases = traced_run
     columns = tuple(name for name in COLUMNS if name in trace and np.isfinite(trace[name]).any())
     kinds = _kinds(trace["time_s"], phases)
     rows = []

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
-from tal_repro.runs.record import read_json
-from tal_repro.runs.store import RunStore
 from tal_repro.run import failures, worker
 from tal_repro.run.executors import slurm_states
 from tal_repro.run.executors.slurm_task import Task
 from tal_repro.run.machine import slurm_options
 from tal_repro.run.progress import Progress, name_run
 from tal_repro.run.runner import Settings, Summary
+from tal_repro.runs.record import read_json
+from tal_repro.runs.store import RunStore
 
 if TYPE_CHECKING:
     from tal_repro.run.plan import PlannedRun

@@ -13,7 +13,7 @@ from tal_repro.data import load_dataset
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.engines.adapter import RunContext
-from tal_repro.engines.native import NATIVE_VERSION
+from tal_repro.engines.native import native_version
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 from tal_repro.study import resolve_recipe
@@ -58,7 +58,7 @@ def context(data_dir: Path, tmp_path: Path) -> Callable[..., RunContext]:
             experiment="data_sweep",
             model=model,
             engine="native",
-            engine_version=NATIVE_VERSION,
+            engine_version=native_version("training"),
             recipe=resolve_recipe(model, "native", {**TINY[model], **overrides}),
             data=DataSpec(dataset.name, dataset.version, dataset.annotation_hash, synthetic=True),
             subset=SubsetSpec(unit=unit) if unit else None,

@@ -1,0 +1,199 @@
+"""The state of a data set: what every video is, as digests. A run's data digest is made of the videos that it reads.
+
+Values count, not files: features packed or stored otherwise are the same. A file is read again only where its size,
+times or inode changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tal_repro.data.dataset import DataSet, Video
+from tal_repro.data.fingerprint import in_threads
+from tal_repro.data.store import FeatureStore
+from tal_repro.errors import InputError
+from tal_repro.files import write_whole
+from tal_repro.untrusted import read_json_object
+
+CACHE_SCHEMA = "tal-repro/feature-digests/1"
+STATE_SCHEMA = "tal-repro/data-state/1"
+SYNTHETIC_FILE = "synthetic.json"
+ROW_DIGITS = 16  # of a part of a video
+PARTS = ("annotations", "timing", "features")
+BYTES_AT_ONCE = 1 << 24
+
+Stat = tuple[int, int, int, int]  # size, modified (ns), changed (ns), inode
+Progress = Callable[[int, int], None]
+
+
+class VideoState(NamedTuple):
+    """Digests of what is learnt or scored of a video, of its timing, and of its feature values."""
+
+    annotations: str
+    timing: str
+    features: str
+
+
+@dataclass(frozen=True)
+class DataState:
+    """A data set in one layout as it is now. `generator`: names a synthetic set that is as it was made."""
+
+    layout: str
+    name: str
+    annotation_hash: str
+    classes: tuple[str, ...]
+    dim: int
+    videos: Mapping[str, VideoState]
+    generator: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the whole set (hex)."""
+        return self.digest_of(self.videos)
+
+    def digest_of(self, video_ids: Iterable[str], facts: Sequence[Any] = ()) -> str:
+        """Return the digest of some videos and of other facts that decide a run's numbers (hex).
+
+        A synthetic set that is as it was made is named by its generator, not by its values, whose last bits depend on
+        the machine.
+        """
+        rows = sorted((key, *(self.videos[key] if not self.generator else ())) for key in set(video_ids))
+        text = json.dumps([self.layout, self.classes, self.generator, list(facts), rows], separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": STATE_SCHEMA, "layout": self.layout, "digest": self.digest, "generator": self.generator,
+            "videos": {key: list(row) for key, row in self.videos.items()},
+        }  # fmt: skip
+
+    def changes(self, before: Mapping[str, Any], video_ids: Iterable[str]) -> str:
+        """Name what changed in some videos since another state (of `to_json`): "features of 3 videos, timing of 1"."""
+        rows, ids = before.get("videos", {}), set(video_ids)
+        counts = {
+            part: sum(key in rows and list(rows[key])[index] != self.videos[key][index] for key in ids)
+            for index, part in enumerate(PARTS)
+        }
+        named = [f"{part} of {count} video{'s' * (count != 1)}" for part, count in counts.items() if count]
+        added = len(ids - set(rows))
+        return ", ".join([*named, *([f"{added} other videos"] if added else [])]) or "which videos are read"
+
+
+def read_state(
+    dataset: DataSet, store: FeatureStore, cache: Path | None = None, progress: Progress | None = None
+) -> DataState:
+    """Return the state of a data set; read the features of files that changed since `cache` was written."""
+    wanted = [video for video in dataset.videos.values() if video.id in store.video_ids_set]
+    hashed = _feature_digests(store, [video.id for video in wanted], cache, progress)
+    missing = f"no features {ROW_DIGITS}"
+    videos = {
+        video.id: VideoState(_annotations(video, dataset), _timing(video), hashed.get(video.id, missing))
+        for video in sorted(dataset.videos.values(), key=lambda video: video.id)
+    }
+    state = DataState(dataset.layout, dataset.name, dataset.annotation_hash, dataset.classes, store.dim, videos)
+    generator = _pristine(dataset, state)
+    return DataState(**{**vars(state), "generator": generator}) if generator else state
+
+
+def _annotations(video: Video, dataset: DataSet) -> str:
+    actions = [
+        [dataset.classes[label], round(1000 * start), round(1000 * end)]
+        for label, (start, end) in zip(video.labels.tolist(), video.segments_s.tolist(), strict=True)
+    ]
+    ambiguous = [[round(1000 * bound) for bound in segment] for segment in video.ambiguous_s.tolist()]
+    return _hash([video.subset, sorted(actions), sorted(ambiguous) if video.subset == "test" else []])
+
+
+def _timing(video: Video) -> str:
+    return _hash([video.fps, video.duration_s, video.feature_fps, video.feature_stride_frames])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()[:ROW_DIGITS]
+
+
+def _feature_digests(
+    store: FeatureStore, video_ids: Sequence[str], cache: Path | None, progress: Progress | None
+) -> dict[str, str]:
+    known = _read_cache(cache)
+    stats = {path: _stat(path) for path in {store.file_of(key) for key in video_ids}}
+    fresh = {str(path): list(stat) for path, stat in stats.items()}
+    current = {path for path, stat in fresh.items() if known["files"].get(path) == stat}
+    digests = {}
+    for key in video_ids:
+        place = str(store.file_of(key))
+        if place in current and isinstance(digest := known["digests"].get(f"{place}\n{key}"), str):
+            digests[key] = digest
+    left = [key for key in video_ids if key not in digests]
+    for key, digest in zip(left, in_threads(lambda key: hash_values(store.values(key)), left), strict=True):
+        digests[key] = digest
+        if progress:
+            progress(len(digests) - len(video_ids) + len(left), len(left))
+    if left and cache is not None:
+        for path, stat in stats.items():  # a file that changed while it was read is not known
+            if list(_stat(path)) != list(stat):
+                raise InputError("changed while it was read", path, "let the copying end, then start again")
+        content = {
+            "schema": CACHE_SCHEMA, "files": fresh,
+            "digests": {f"{store.file_of(key)}\n{key}": digest for key, digest in digests.items()},
+        }  # fmt: skip
+        _write_cache(cache, content)
+    return digests
+
+
+def hash_values(values: np.ndarray) -> str:
+    """Hash a [T, C] array by type, shape and values in row order (16 hex digits)."""
+    digest = hashlib.sha256(f"{values.dtype.str} {values.shape}".encode())
+    rows = max(1, BYTES_AT_ONCE // max(1, values.shape[1] * values.itemsize))
+    for start in range(0, len(values), rows):
+        digest.update(np.ascontiguousarray(values[start : start + rows]).data)
+    return digest.hexdigest()[:ROW_DIGITS]
+
+
+def _stat(path: Path) -> Stat:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path, "restore the file") from None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def _read_cache(cache: Path | None) -> dict[str, Any]:
+    """Return what is known of files; nothing where the cache is missing, spoilt or of another kind."""
+    empty: dict[str, Any] = {"files": {}, "digests": {}}
+    if cache is None or not cache.is_file():
+        return empty
+    try:
+        content = read_json_object(cache)
+    except InputError:
+        return empty
+    whole = all(isinstance(content.get(name), dict) for name in empty)
+    return content if content.get("schema") == CACHE_SCHEMA and whole else empty
+
+
+def _write_cache(cache: Path, content: Mapping[str, Any]) -> None:
+    """Keep the digests where that can be done; else the next start reads the features once more."""
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(cache, json.dumps(content, indent=0).encode(), durable=False)
+    except OSError:
+        return
+
+
+def _pristine(dataset: DataSet, state: DataState) -> str:
+    """Name the generator of a synthetic set whose every value is as it was made ("": it is none, or was altered)."""
+    path = dataset.root / SYNTHETIC_FILE
+    if not dataset.synthetic or not path.is_file():
+        return ""
+    made = read_json_object(path)
+    digests = made.pop("digests", {})
+    if not isinstance(digests, dict) or digests.get(dataset.layout) != state.digest:
+        return ""
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:ROW_DIGITS]

@@ -1,0 +1,51 @@
+"""Runs of one experiment and model that were made under different settings are never averaged: one setting leads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from tal_repro.runs.run import Run, Setting
+
+WORDS = {"engine_version": "engine version", "device_kind": "device"}
+
+
+def apart(runs: Iterable[Run]) -> dict[Setting, list[Run]]:
+    """Group runs by setting, the leading one first: the authors' code, then most runs, then GPU, then float32."""
+    groups: dict[Setting, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.setting].append(run)
+
+    def rank(setting: Setting) -> tuple[bool, int, bool, bool, Setting]:
+        lesser = setting.engine != "upstream", setting.device_kind != "cuda", setting.precision != "fp32"
+        return lesser[0], -len(groups[setting]), lesser[1], lesser[2], setting
+
+    return {setting: groups[setting] for setting in sorted(groups, key=rank)}
+
+
+def pooled(runs: Iterable[Run]) -> list[Run]:
+    """Return, of each experiment and model, the runs of the leading setting: those that may be averaged."""
+    groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.experiment, run.model, run.engine].append(run)
+    return [run for group in groups.values() for run in next(iter(apart(group).values()))]
+
+
+def others(runs: Iterable[Run], kept: Iterable[Run]) -> list[str]:
+    """Say which runs were not averaged with those kept: "2 runs of tadtr apart: threads 2"."""
+    runs, ids = list(runs), {run.run_id for run in kept}
+    leading = {(run.experiment, run.model, run.engine): run.setting for run in runs if run.run_id in ids}
+    notes: dict[str, int] = defaultdict(int)
+    for run in runs:
+        lead = leading.get((run.experiment, run.model, run.engine))
+        if run.run_id in ids or lead is None:
+            continue
+        names = lead.differences(run.setting)
+        what = ", ".join(WORDS.get(n, n) + _value(n, run.setting) for n in names)
+        notes[f"of {run.experiment} of {run.model} shown apart, not averaged with the others: {what}"] += 1
+    return [f"{count} run{'s' * (count != 1)} {what}" for what, count in notes.items()]
+
+
+def _value(name: str, setting: Setting) -> str:
+    value = getattr(setting, name)
+    return f" {value}" if name not in ("recipe", "data", "options") else ""
