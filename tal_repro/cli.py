@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from tal_repro import __version__
+from tal_repro.console import echo
 from tal_repro.errors import InputError, as_typed
 
 # verb -> (module in tal_repro.commands, attribute, one line for --help)
@@ -46,6 +47,21 @@ VERBS: dict[str, tuple[str, str, str]] = {
 FULL_ONLY = frozenset({"torch", "fvcore", "psutil", "pynvml", "yaml"})
 
 
+_ACCESS = "see to its permissions, or give another place"
+REMEDIES = {
+    errno.EACCES: _ACCESS,
+    errno.EPERM: _ACCESS,
+    errno.EROFS: "its disk is read-only: give another place",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENOTDIR: "a part of this path is a file: give another place",
+    errno.ENOENT: "check the path",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "its links go round in a circle: give another place",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+    errno.EIO: "its disk cannot be read or written: check it",
+}
+
+
 class LazyVerbs(click.Group):
     """A group that imports a command's module only when that command runs."""
 
@@ -67,12 +83,17 @@ class LazyVerbs(click.Group):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            click.echo(f"error: {as_typed(str(error))}", err=True)
+            echo(f"error: {as_typed(str(error))}", err=True)
+            sys.exit(2)
+        except OSError as error:  # of a file or folder that a command was given
+            if error.filename is None or error.errno not in REMEDIES:
+                raise
+            echo(f"error: {error.filename}: {error.strerror}\n  remedy: {REMEDIES[error.errno]}", err=True)
             sys.exit(2)
         except ModuleNotFoundError as error:
             if error.name not in FULL_ONLY:
                 raise
-            click.echo(f"error: this needs {error.name}, which is not installed\n  remedy: make setup", err=True)
+            echo(f"error: this needs {error.name}, which is not installed\n  remedy: make setup", err=True)
             sys.exit(2)
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -84,7 +105,7 @@ class LazyVerbs(click.Group):
                 raise
             _drop_output()
             where = error.filename or "the output"
-            click.echo(f"error: {where} cannot be written ({error.strerror})\n  remedy: free space there", err=True)
+            echo(f"error: {where} cannot be written ({error.strerror})\n  remedy: free space there", err=True)
             sys.exit(2)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.console import echo
 from tal_repro.models.registry import MODELS
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def inference(
     request = Request(chosen, engine, device, parse_lengths(lengths), include, effort)
 
     def say(line: str) -> None:
-        click.echo(line, err=True)
+        echo(line, err=True)
 
     if engine == "upstream":
         records = measure_apart(request, results, say)
@@ -68,10 +69,10 @@ def inference(
         records = measure(request, RunStore(results), say)
     found = [_result(record, request.include) for record in records]
     if as_json:
-        click.echo(json.dumps({"schema": "tal-repro/bench-inference/1", "results": found}, indent=2))
+        echo(json.dumps({"schema": "tal-repro/bench-inference/1", "results": found}, indent=2))
         return
     for result in found:
-        click.echo("\n".join(_text(result)))
+        echo("\n".join(_text(result)))
 
 
 @bench.command()
@@ -86,9 +87,9 @@ def limit(model: str, engine: str, device: str, known: int, cap: int) -> None:
     from tal_repro.models.registry import model_entry
 
     found, capped = find_limit(model_entry(model).name, engine, device, known, cap)
-    click.echo(f"{found}")
+    echo(f"{found}")
     if capped:
-        click.echo(f"it fits, and nothing longer was tried (--to {cap})", err=True)
+        echo(f"it fits, and nothing longer was tried (--to {cap})", err=True)
 
 
 @bench.command()
@@ -141,9 +142,9 @@ def attribution(
         found = {"model": model, "engine": engine, "device": device, **attributed, "doubtful": around["doubtful"]}
         found["verdict"] = f"{model} {engine} on {device}: {found['verdict']}"
     if as_json:
-        click.echo(json.dumps({"schema": "tal-repro/attribution/1", **found}, indent=2))
+        echo(json.dumps({"schema": "tal-repro/attribution/1", **found}, indent=2))
         return
-    click.echo("\n".join(_attribution_text(found)))
+    echo("\n".join(_attribution_text(found)))
 
 
 def _attribution_text(found: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str
         )  # fmt: skip
     only_a, only_b = missing(a.samples, b.samples)
     if as_json:
-        click.echo(json.dumps(_as_json(a, b, rows, len(only_a), len(only_b)), indent=2))
+        echo(json.dumps(_as_json(a, b, rows, len(only_a), len(only_b)), indent=2))
         return
-    click.echo("\n".join(_text(a, b, rows, len(only_a), len(only_b))))
+    echo("\n".join(_text(a, b, rows, len(only_a), len(only_b))))
 
 
 def _measured_with(system: System) -> str:

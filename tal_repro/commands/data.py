@@ -12,6 +12,7 @@ import click
 
 from tal_repro.commands.data_fetch import derive_tadtr, fetch, fetch_checkpoint
 from tal_repro.commands.data_verify import counted, progress_of, verify_folder
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ def synth(out: Path, layout: str, more: tuple[str, ...], **settings: Any) -> Non
     started = time.monotonic()
     root = write_synthetic(out, config, layout, progress_of("videos"))  # type: ignore[arg-type]
     summary = dataset_summary(root)
-    click.echo(f"synthetic data set in {root} ({summary['bytes'] / 2**20:.0f} MiB, {time.monotonic() - started:.1f} s)")
+    echo(f"synthetic data set in {root} ({summary['bytes'] / 2**20:.0f} MiB, {time.monotonic() - started:.1f} s)")
     for subset in ("train", "test"):
-        click.echo(f"  {subset}: {counted(summary[subset])}, {summary[subset]['hours']:.2f} hours")
-    click.echo(f"  {summary['training_slices']} TadTR training slices; annotations {summary['annotation_hash'][:16]}")
+        echo(f"  {subset}: {counted(summary[subset])}, {summary[subset]['hours']:.2f} hours")
+    echo(f"  {summary['training_slices']} TadTR training slices; annotations {summary['annotation_hash'][:16]}")
 
 
 @data.command()
@@ -88,9 +89,9 @@ def pack(folder: Path, layout: str, dtype: str, as_json: bool) -> None:
     steps = sum(store.length(video_id) for video_id in store.video_ids)
     content = {"index": str(index), "dtype": dtype, "videos": len(store.video_ids), "steps": steps, "dim": store.dim}
     if as_json:
-        click.echo(json.dumps({"schema": PACK_SCHEMA, **content}, indent=1))
+        echo(json.dumps({"schema": PACK_SCHEMA, **content}, indent=1))
     else:
-        click.echo(f"{content['videos']} videos, {steps} x {store.dim} {dtype} packed; index: {index}")
+        echo(f"{content['videos']} videos, {steps} x {store.dim} {dtype} packed; index: {index}")
 
 
 def _warn_of_absent(folder: Path, layout: str) -> None:
@@ -103,7 +104,7 @@ def _warn_of_absent(folder: Path, layout: str) -> None:
         return  # annotations that cannot be read are for `data verify` to tell; the features are packed all the same
     absent = [video.id for video in dataset.videos.values() if not video.has_features]
     if absent:
-        click.echo(
+        echo(
             f"warning: {len(absent)} annotated videos have no feature file, the first: {absent[0]} "
             f"(list them: tal-repro data verify {folder})",
             err=True,

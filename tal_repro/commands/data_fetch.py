@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.data_verify import verify_folder
+from tal_repro.console import echo
 
 if TYPE_CHECKING:
     from tal_repro.data.fetch.obtain import Way
@@ -37,7 +38,7 @@ def fetch(name: str, layout: str, out: Path, given: tuple[str, ...], keep_archiv
 
     with _interruptible():
         folder = fetch_layout(layout, _way(out, given), keep_archive)  # type: ignore[arg-type]
-    click.echo(f"{layout} layout is there already: nothing fetched" if folder is None else f"{name} is in {folder}")
+    echo(f"{layout} layout is there already: nothing fetched" if folder is None else f"{name} is in {folder}")
     sys.exit(verify_folder(out, None))
 
 
@@ -51,7 +52,7 @@ def fetch_checkpoint(model: str, out: Path, given: tuple[str, ...]) -> None:
 
     with _interruptible():
         file = checkpoints.fetch_checkpoint(model, _way(out, given))
-    click.echo(f"{file}\nevaluate it: tal-repro released --model {model} --checkpoint {file} --data DIR")
+    echo(f"{file}\nevaluate it: tal-repro released --model {model} --checkpoint {file} --data DIR")
 
 
 @click.command("derive-tadtr")
@@ -61,7 +62,7 @@ def derive_tadtr(folder: Path) -> None:
     from tal_repro.data.derive_tadtr import derive
 
     made = derive(folder, _say)
-    click.echo(f"derived TadTR layout (a DEVIATION from the authors' features) is in {made}")
+    echo(f"derived TadTR layout (a DEVIATION from the authors' features) is in {made}")
     sys.exit(verify_folder(folder, None))
 
 
@@ -79,12 +80,12 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("\ninterrupted; the same command goes on from here", err=True)
+        echo("\ninterrupted; the same command goes on from here", err=True)
         sys.exit(130)
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)
 
 
 def _bytes_progress(verb: str) -> Callable[[int, int | None], None]:
@@ -110,7 +111,7 @@ def _bytes_progress(verb: str) -> Callable[[int, int | None], None]:
         last = now
         lines = lines + 1 if total is None else done * LINES_WHEN_PIPED // max(total, 1)
         line = f"  {verb} {_amount(done, total)}{_speed(done - first, now - started, total, done)}"
-        click.echo(f"\r\033[K{line}" if terminal else line, err=True, nl=ended or not terminal)
+        echo(f"\r\033[K{line}" if terminal else line, err=True, nl=ended or not terminal)
 
     return report
 

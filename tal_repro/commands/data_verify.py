@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,19 +27,19 @@ def verify_folder(folder: Path, layout: str | None, no_fingerprint: bool = False
     errors = sum(report.errors for report in reports)
     if as_json:
         content = {"root": str(folder), "errors": errors, "layouts": [report.to_json() for report in reports]}
-        click.echo(json.dumps({"schema": VERIFY_SCHEMA, **content}, indent=1))
+        echo(json.dumps({"schema": VERIFY_SCHEMA, **content}, indent=1))
     else:
         for report in reports:
             _print_report(report)
     good = [(report.dataset, report.fingerprint) for report in reports if report.dataset and report.fingerprint]
     if errors:
-        click.echo(f"{errors} errors; no fingerprint written{'' if no_fingerprint else _forget(folder)}", err=True)
+        echo(f"{errors} errors; no fingerprint written{'' if no_fingerprint else _forget(folder)}", err=True)
     elif good and not no_fingerprint:
         try:
             written = write_fingerprints(folder, good[0][0], [fingerprint for _, fingerprint in good])
-            click.echo(f"fingerprint written to {written}", err=True)
+            echo(f"fingerprint written to {written}", err=True)
         except InputError as error:  # of a read-only data folder, as in containers: the data are sound all the same
-            click.echo(f"warning: {error.where}: {error.what}; the check itself is done", err=True)
+            echo(f"warning: {error.where}: {error.what}; the check itself is done", err=True)
     return 1 if errors else 0
 
 
@@ -61,15 +60,15 @@ def _forget(folder: Path) -> str:
 def _print_report(report: LayoutReport) -> None:
     content = report.to_json()
     kind = "synthetic, " if content["synthetic"] else ""
-    click.echo(f"{report.layout.name} layout ({kind}{report.layout.folder})")
-    click.echo(f"  train: {counted(content['train'])}; test: {counted(content['test'])}")
-    click.echo(f"  {report.feature_files} feature files, {report.feature_bytes / 2**20:.0f} MiB")
+    echo(f"{report.layout.name} layout ({kind}{report.layout.folder})")
+    echo(f"  train: {counted(content['train'])}; test: {counted(content['test'])}")
+    echo(f"  {report.feature_files} feature files, {report.feature_bytes / 2**20:.0f} MiB")
     for problem in report.problems:
-        click.echo(f"  {problem.severity}: {problem.where}: {problem.what} [{problem.remedy}]")
+        echo(f"  {problem.severity}: {problem.where}: {problem.what} [{problem.remedy}]")
         if problem.severity == "error":
-            click.echo(f"    in {problem.file}")
+            echo(f"    in {problem.file}")
     if content["fingerprint"]:
-        click.echo(f"  annotations {content['annotation_hash'][:16]}, fingerprint {content['fingerprint'][:16]}")
+        echo(f"  annotations {content['annotation_hash'][:16]}, fingerprint {content['fingerprint'][:16]}")
 
 
 def counted(counts: dict[str, int]) -> str:
@@ -87,6 +86,6 @@ def progress_of(noun: str) -> Callable[[int, int], None]:
             return
         rate = done / max(time.monotonic() - started, 1e-9)
         line = f"{done}/{total} {noun}, {rate:.1f}/s, {(total - done) / rate:.0f} s left"
-        click.echo(f"\r\033[K{line}" if terminal else line, err=True, nl=not terminal or done == total)
+        echo(f"\r\033[K{line}" if terminal else line, err=True, nl=not terminal or done == total)
 
     return report

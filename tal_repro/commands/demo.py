@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from tal_repro.commands.run import tell
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 TITLE = "SYNTHETIC DATA, miniature models: this shows the kit at work and says nothing of THUMOS14"
@@ -34,14 +35,14 @@ def demo(context: click.Context, out: str, jobs: int | None, only: str, draw: bo
     began = time.monotonic()
     folder = Path(out)
     store = RunStore(folder / "runs")
-    click.echo(TITLE, err=True)
+    echo(TITLE, err=True)
     plan = make_plan(load_study("demo"), store, "core", only, jobs or 1)
-    summary = run_plan(plan, store, data_dir=folder / "data", jobs=jobs, say=lambda line: click.echo(line, err=True))
+    summary = run_plan(plan, store, data_dir=folder / "data", jobs=jobs, say=lambda line: echo(line, err=True))
     tell(plan, summary, str(store.root))
     if draw and not only and not summary.interrupted:
         _draw(context, folder, str(store.root))
-        click.echo(f"look at {folder}: report/index.html, figures, tables, verdicts.txt", err=True)
-    click.echo(f"{TITLE}\ndemo took {format_duration(time.monotonic() - began)}", err=True)
+        echo(f"look at {folder}: report/index.html, figures, tables, verdicts.txt", err=True)
+    echo(f"{TITLE}\ndemo took {format_duration(time.monotonic() - began)}", err=True)
     sys.exit(summary.exit_status)
 
 
@@ -56,7 +57,7 @@ def _draw(context: click.Context, folder: Path, results: str) -> None:
     from tal_repro.commands.figure import figure
     from tal_repro.commands.table import table
 
-    click.echo("drawing figures, tables and the report", err=True)
+    echo("drawing figures, tables and the report", err=True)
     # the report draws on its own: beside the figures it costs no time on two cores
     command = [sys.executable, "-m", "tal_repro", "report", "--results", results, "--out", str(folder / "report")]
     report = subprocess.Popen(command, stdout=subprocess.DEVNULL)

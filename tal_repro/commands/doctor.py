@@ -20,6 +20,7 @@ from tal_repro.commands.study_options import (
     set_option,
     study_option,
 )
+from tal_repro.console import echo, echo_styled
 from tal_repro.errors import CONTAINER_VARIABLE, as_typed
 
 if TYPE_CHECKING:
@@ -72,10 +73,10 @@ def doctor(
     probes = this_machine()
     done = list(mend(needs, probes)) if fix else []
     for line in done:
-        click.echo(f"fix: {line}", err=True)
+        echo(f"fix: {line}", err=True)
     found = examine(needs, probes)
     if as_json:
-        click.echo(json.dumps(report(needs, found, done), indent=1))
+        echo(json.dumps(report(needs, found, done), indent=1))
     else:
         _print(needs, found, fix)
     sys.exit(exit_code(found))
@@ -123,10 +124,10 @@ def _print(needs: Needs, found: list[Finding], fixed: bool) -> None:
     width = max(len(finding.check) for finding in found)
     for finding in found:
         text = as_typed(line(finding, width))
-        click.echo(click.style(text[:4], fg=COLOURS[finding.status], bold=True) + text[4:])
+        echo_styled([(text[:4], f"{COLOURS[finding.status]} bold"), (text[4:], None)])
     counts = Counter(finding.status for finding in found)
     told = f"study {needs.study}, scope {needs.scope}, RUNTIME={needs.runtime}: {counts['ok']} ok"
     rest = f", {counts['warn']} to mind, {counts['fail']} in the way"
-    click.echo(told + rest, err=True)
+    echo(told + rest, err=True)
     if counts["fail"] and not fixed:
-        click.echo("--fix makes folders and patched copies and removes stale locks; the rest is yours", err=True)
+        echo("--fix makes folders and patched copies and removes stale locks; the rest is yours", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,13 +58,13 @@ def evaluate(
         raise InputError(f"no instance counts under protocol {protocol}", annotations, "choose another protocol")
     _check_any_scored(found, evaluation, truth, detections)
     report = _report(evaluation, per_class, bootstrap, errors) | {"synthetic": truth.synthetic}
-    click.echo(json.dumps(report, indent=2, allow_nan=False) if as_json else "\n".join(_lines(report)))
+    echo(json.dumps(report, indent=2, allow_nan=False) if as_json else "\n".join(_lines(report)))
     if report["missing_classes"]:
-        click.echo(f"warning: not scored, no ground truth: {', '.join(report['missing_classes'])}", err=True)
+        echo(f"warning: not scored, no ground truth: {', '.join(report['missing_classes'])}", err=True)
     if without := _without_detections(evaluation, truth):
-        click.echo(f"warning: {without}", err=True)
+        echo(f"warning: {without}", err=True)
     if late := _beyond_end(evaluation, truth):
-        click.echo(f"warning: {late}", err=True)
+        echo(f"warning: {late}", err=True)
 
 
 def _check_any_scored(found: Table, evaluation: Evaluation, truth: GroundTruth, path: Path) -> None:

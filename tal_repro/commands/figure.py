@@ -11,6 +11,7 @@ import click
 
 from tal_repro.commands.study_options import of_study
 from tal_repro.commands.verify import load_results, whole
+from tal_repro.console import echo
 
 if TYPE_CHECKING:
     from tal_repro.paper.figures.drawing import Drawing
@@ -49,11 +50,11 @@ def figure(
         try:
             drawing, runs = whole(runs, partial(draw, int(wanted)))
         except NotRun as missing:
-            click.echo(f"Figure {wanted}: {missing}", err=True)
+            echo(f"Figure {wanted}: {missing}", err=True)
             if number != "all":
                 sys.exit(2)
             continue
         for path in save(drawing, int(wanted), Path(out)):
-            click.echo(str(path))
+            echo(str(path))
     if runs.problems:
         sys.exit(1)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from tal_repro.console import echo
+
 MAX_TARGET = 1e6  # percent; above it a number is a slip of the keyboard
 
 
@@ -45,9 +47,9 @@ def forecast(
     made = None if too_few(read) else make_forecast(read, level=level, weights=weights)
     report = build_report(read, made, target, horizon, value, delta)
     if as_json:
-        click.echo(json.dumps(report, indent=2, allow_nan=False))
+        echo(json.dumps(report, indent=2, allow_nan=False))
         return
-    click.echo("\n".join([*(chart_lines(made, report) if made else []), *report_lines(report)]))
+    echo("\n".join([*(chart_lines(made, report) if made else []), *report_lines(report)]))
 
 
 def _check_options(target: float, horizon: float, value: float | None, delta: float, level: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tal_repro.commands.study_options import results_option
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 KINDS = ("partial", "failed", "damaged", "orphan", "lock", "import")
@@ -30,10 +31,10 @@ def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: boo
         wanted = {run.run_id for run in load_study(study_name).runs(SCOPES[-1])}
     found = [item for item in find_rubbish(store, wanted) if not kinds or item.kind in kinds]
     for item in found:
-        click.echo(f"{item.kind:<8} {item.bytes:>12} bytes  {item.path}")
+        echo(f"{item.kind:<8} {item.bytes:>12} bytes  {item.path}")
     if delete:
-        click.echo(f"deleted, {delete_rubbish(store, found)} bytes freed")
+        echo(f"deleted, {delete_rubbish(store, found)} bytes freed")
     elif found:
-        click.echo(f"{sum(item.bytes for item in found)} bytes in {len(found)} items; --delete removes them")
+        echo(f"{sum(item.bytes for item in found)} bytes in {len(found)} items; --delete removes them")
     else:
-        click.echo("nothing to clean")
+        echo("nothing to clean")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ def macs(
     rows = []
     for model in models or [name for name, entry in MODELS.items() if not entry.adapter]:
         for length in lengths or (1000,):
-            click.echo(f"counting {model} at {length} feature steps", err=True)
+            echo(f"counting {model} at {length} feature steps", err=True)
             rows.append(_count(model, length, max_seq_len, actionness))
     if as_json:
         payload = [_as_json(*row) for row in rows]
-        click.echo(json.dumps(payload[0] if len(payload) == 1 else payload, indent=2))
+        echo(json.dumps(payload[0] if len(payload) == 1 else payload, indent=2))
         return
-    click.echo("\n".join(_table(rows)))
-    click.echo("Not counted by fvcore: " + ", ".join(sorted({name for u, _ in rows for name in u.unsupported_ops})))
+    echo("\n".join(_table(rows)))
+    echo("Not counted by fvcore: " + ", ".join(sorted({name for u, _ in rows for name in u.unsupported_ops})))
 
 
 def _check_padding(entry: ModelEntry, max_seq_len: int | None) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from tal_repro.console import echo
+
 # subcommand -> (module in tal_repro.commands, attribute)
 SUBCOMMANDS = {"new": ("models_new", "new"), "check": ("models_new", "check")}
 PUBLIC = (
@@ -44,12 +46,12 @@ def models(ctx: click.Context, with_macs: bool, as_json: bool) -> None:
     rows = []
     for name in MODELS:
         if with_macs:
-            click.echo(f"counting {name}", err=True)
+            echo(f"counting {name}", err=True)
         rows.append(describe(name, with_macs))
     if as_json:
-        click.echo(json.dumps({"schema": "tal-repro/models/1", "models": rows}, indent=2))
+        echo(json.dumps({"schema": "tal-repro/models/1", "models": rows}, indent=2))
         return
-    click.echo("\n".join(_table(rows)))
+    echo("\n".join(_table(rows)))
 
 
 def describe(name: str, with_macs: bool) -> dict[str, Any]:

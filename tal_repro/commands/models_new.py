@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from tal_repro.console import echo
+
 
 @click.command()
 @click.argument("name")
@@ -26,9 +28,9 @@ def new(name: str, repository: str, commit: str, title: str | None, licence: str
     model = NewModel(name, title or name, repository, commit, licence, unit)
     root = Path(__file__).parents[2]
     for path in write_new(model, root):
-        click.echo(path)
+        echo(path)
     where = f"third_party/{model.folder}"
-    click.echo(
+    echo(
         f"next, the pointer: git clone {repository} {where} && git -C {where} checkout {commit}\n"
         f"  && git update-index --add --cacheinfo 160000,{commit},{where}\n"
         f"then fill in the description, make the patches, and run: tal-repro models check {name}",
@@ -53,7 +55,7 @@ def check(name: str, engine: str | None, settings: tuple[str, ...], train: bool,
     for finding in check_model(name, chosen, read_settings(settings), train):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{finding.outcome:<8} {finding.step:<12} {finding.message}")
+            echo(f"{finding.outcome:<8} {finding.step:<12} {finding.message}")
     passed = all(finding.outcome == "ok" for finding in findings)
     if as_json:
         rows = [{"step": one.step, "outcome": one.outcome, "message": one.message} for one in findings]
@@ -64,5 +66,5 @@ def check(name: str, engine: str | None, settings: tuple[str, ...], train: bool,
             "passed": passed,
             "steps": rows,
         }
-        click.echo(json.dumps(payload))
+        echo(json.dumps(payload))
     sys.exit(0 if passed else 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.study_options import open_study, study_options
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,14 +57,14 @@ def plan(
     if probe:
         from tal_repro.run.probe import probe_study
 
-        factors = probe_study(study, scope, only, data, lambda line: click.echo(line, err=True))
+        factors = probe_study(study, scope, only, data, lambda line: echo(line, err=True))
     planned = make_plan(study, RunStore(results), scope, only, jobs, price, factors)
     if as_json:
-        click.echo(json.dumps(planned.to_json(), indent=1, allow_nan=False))
+        echo(json.dumps(planned.to_json(), indent=1, allow_nan=False))
         return
-    click.echo(format_plan(planned))
+    echo(format_plan(planned))
     if list_runs:
-        click.echo(format_runs(planned.runs))
+        echo(format_runs(planned.runs))
 
 
 def format_plan(plan: Plan) -> str:

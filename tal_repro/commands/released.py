@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tal_repro.console import echo
 from tal_repro.models.registry import MODELS
 
 SCHEMA = "tal-repro/released/1"
@@ -41,7 +42,7 @@ def released(
         model, checkpoint, data_dir, engine, read_settings(settings), out, device, published_maps(model)
     )
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, "rows": rows}, allow_nan=False))
+        echo(json.dumps({"schema": SCHEMA, "rows": rows}, allow_nan=False))
         return
     for row in rows:
         if row["average_map"] is None:
@@ -53,4 +54,4 @@ def released(
             text += f", published {row['published_map']:.2f} % ({row['source']})"
         if row["difference"] is not None:
             text += f", difference {row['difference']:+.2f}"
-        click.echo(text)
+        echo(text)

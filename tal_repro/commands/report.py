@@ -12,6 +12,7 @@ import click
 
 from tal_repro.commands.study_options import of_study
 from tal_repro.commands.verify import DEFAULT_RESULTS, load_results, whole
+from tal_repro.console import echo
 
 if TYPE_CHECKING:
     from tal_repro.runs.load import Runs
@@ -60,7 +61,7 @@ def _docs() -> None:
     from tal_repro.paper.report.generated import repository, rewrite
 
     written = rewrite(repository())
-    click.echo("\n".join(map(str, written)) if written else "nothing has drifted", err=True)
+    echo("\n".join(map(str, written)) if written else "nothing has drifted", err=True)
 
 
 def _tables(wanted: Wanted, kind: str) -> None:
@@ -70,7 +71,7 @@ def _tables(wanted: Wanted, kind: str) -> None:
     from tal_repro.paper.report.appendix import appendix
 
     text, runs = whole(wanted.load(), lambda those: appendix(load_published(None), those, cast(Any, kind)))
-    click.echo(text, nl=False)
+    echo(text, nl=False)
     _leave(runs)
 
 
@@ -82,7 +83,7 @@ def _leave(runs: Runs) -> None:
 
 def _page(wanted: Wanted, folder: Path, show: bool, watch: bool, system: str | None) -> None:
     path, runs = write_page(wanted, folder, system, live=watch)
-    click.echo(str(path))
+    echo(str(path))
     if show:
         import webbrowser
 
@@ -100,7 +101,7 @@ def write_page(wanted: Wanted, folder: Path, system: str | None = None, live: bo
     from tal_repro.paper.report.content import gather
     from tal_repro.paper.report.page import page
 
-    say = (lambda what: click.echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
+    say = (lambda what: echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
     content, runs = whole(wanted.load(), lambda those: gather(load_published(None), those, say, system))
     path = writable(folder / "index.html")
     write_whole(path, page(content, live).encode())
@@ -110,7 +111,7 @@ def write_page(wanted: Wanted, folder: Path, system: str | None = None, live: bo
 def _watch(wanted: Wanted, folder: Path, system: str | None) -> None:
     """Write the page again after each change of the run folders; at the end, once more without looking for a newer."""
     root = Path(wanted.results) if wanted.results else DEFAULT_RESULTS
-    click.echo(f"watching {root}; Ctrl-C ends", err=True)
+    echo(f"watching {root}; Ctrl-C ends", err=True)
     seen = fingerprint(root)
     try:
         while True:
@@ -119,7 +120,7 @@ def _watch(wanted: Wanted, folder: Path, system: str | None) -> None:
             if now != seen:
                 seen = now
                 write_page(wanted, folder, system, live=True)
-                click.echo("written again", err=True)
+                echo("written again", err=True)
     except KeyboardInterrupt:
         write_page(wanted, folder, system)
 

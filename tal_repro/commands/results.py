@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tal_repro.commands.study_options import only_option, results_option
+from tal_repro.console import echo
 
 
 @click.group()
@@ -27,7 +28,7 @@ def export_archive(archive: Path, results: str, only: str) -> None:
 
     terms = parse_filter(only)
     ids = export_runs(RunStore(results), archive, lambda spec: all(term.holds(spec) for term in terms))
-    click.echo(f"{len(ids)} runs written to {archive}", err=True)
+    echo(f"{len(ids)} runs written to {archive}", err=True)
 
 
 @results.command("import")
@@ -40,8 +41,8 @@ def import_archive(archive: Path, results: str) -> None:
 
     imported = import_runs(RunStore(results), archive)
     for run_id, wrong in imported.damaged.items():
-        click.echo(f"damaged, set aside and replaced: {run_id} ({wrong})", err=True)
-    click.echo(f"{len(imported.added)} runs added, {len(imported.present)} were here already", err=True)
+        echo(f"damaged, set aside and replaced: {run_id} ({wrong})", err=True)
+    echo(f"{len(imported.added)} runs added, {len(imported.present)} were here already", err=True)
     if imported.busy:
-        click.echo(f"left out, a runner is at them: {', '.join(imported.busy)}; import again when it is done", err=True)
+        echo(f"left out, a runner is at them: {', '.join(imported.busy)}; import again when it is done", err=True)
         sys.exit(1)

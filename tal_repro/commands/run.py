@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.study_options import default_data, open_study, study_options
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def run(
     store = RunStore(results)
     plan = make_plan(study, store, scope, only, jobs or 1)
     if dry_run or confirm:
-        click.echo(format_plan(plan), err=not dry_run)
+        echo(format_plan(plan), err=not dry_run)
     if dry_run:
-        click.echo(format_runs(plan.pending))
+        echo(format_runs(plan.pending))
         return
     if confirm:
         _ask(plan)
@@ -68,7 +69,7 @@ def run(
         jobs=jobs,
         retry_failed=retry_failed,
         machine=machine,
-        say=lambda line: click.echo(line, err=True),
+        say=lambda line: echo(line, err=True),
     )
     tell(plan, summary, results)
     sys.exit(summary.exit_status)
@@ -86,15 +87,15 @@ def tell(plan: Plan, summary: Summary, results: str) -> None:
     names = {run.spec.run_id: run.spec for run in plan.runs}
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(summary.counts.items())) or "nothing to do"
     synthetic = " (synthetic data)" if plan.study.data.synthetic else ""
-    click.echo(f"study {plan.study.name}{synthetic}: {counts}", err=True)
+    echo(f"study {plan.study.name}{synthetic}: {counts}", err=True)
     for run_id, reason in summary.reasons.items():
-        click.echo(f"  {summary.outcomes[run_id]} {run_id} {name_run(names[run_id])}: {reason}", err=True)
+        echo(f"  {summary.outcomes[run_id]} {run_id} {name_run(names[run_id])}: {reason}", err=True)
     if any(outcome == "failed" for outcome in summary.outcomes.values()):
-        click.echo(f"look: tal-repro show RUN_ID --results {results}; again: --retry-failed", err=True)
+        echo(f"look: tal-repro show RUN_ID --results {results}; again: --retry-failed", err=True)
     if any(outcome == "disk full" for outcome in summary.outcomes.values()):
-        click.echo(f"{REMEDY}; the same command goes on from here", err=True)
+        echo(f"{REMEDY}; the same command goes on from here", err=True)
     if summary.interrupted:
-        click.echo("interrupted; the same command goes on from here", err=True)
+        echo("interrupted; the same command goes on from here", err=True)
 
 
 def _ask(plan: Plan) -> None:

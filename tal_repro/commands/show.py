@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from tal_repro.commands.study_options import results_option
+from tal_repro.console import echo
 
 
 @click.command()
@@ -22,7 +23,7 @@ def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
 
     store = RunStore(results)
     found = describe_run(store, find_run(store, run_id), lines)
-    click.echo(json.dumps(found, indent=1) if as_json else format_run(found))
+    echo(json.dumps(found, indent=1) if as_json else format_run(found))
 
 
 def format_run(found: dict[str, Any]) -> str:

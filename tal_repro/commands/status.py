@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.study_options import open_study, study_options
+from tal_repro.console import echo
 
 if TYPE_CHECKING:
     from tal_repro.runs.store import RunStore
@@ -37,11 +38,11 @@ def status(
     while True:
         found = read_status(study, store, specs)
         if as_json:
-            click.echo(json.dumps(found, indent=None if watch else 1))
+            echo(json.dumps(found, indent=None if watch else 1))
         else:
             if watch and sys.stdout.isatty():
-                click.echo("\x1b[H\x1b[2J", nl=False)
-            click.echo(format_status(found))
+                echo("\x1b[H\x1b[2J", nl=False)
+            echo(format_status(found))
         if not watch or found["counts"]["done"] + found["counts"]["failed"] == found["total"]:
             return
         time.sleep(WATCH_SECONDS)

@@ -8,6 +8,7 @@ from typing import get_args
 
 import click
 
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 from tal_repro.spec import Policy, Unit
 
@@ -48,10 +49,10 @@ def subset(
         drawn.write(out)
     if as_json:
         source = {"name": dataset.name, "synthetic": dataset.synthetic, "annotation_hash": dataset.annotation_hash}
-        click.echo(json.dumps({"schema": SCHEMA, "data": source, **drawn.to_json(), "counts": counts}, indent=1))
+        echo(json.dumps({"schema": SCHEMA, "data": source, **drawn.to_json(), "counts": counts}, indent=1))
         return
-    click.echo("\n".join(drawn.ids))
-    click.echo(
+    echo("\n".join(drawn.ids))
+    echo(
         f"{counts['units']} of {counts['units_total']} training {unit}s ({dataset.name}): "
         f"{counts['videos']} videos, {counts['instances']} instances, "
         f"{counts['classes']} of {counts['classes_total']} classes",

@@ -10,6 +10,7 @@ import click
 
 from tal_repro.commands.study_options import of_study
 from tal_repro.commands.verify import load_results, whole
+from tal_repro.console import echo
 
 FORMATS = ("csv", "markdown", "latex")
 
@@ -43,10 +44,10 @@ def table(
     )
     text = tables.render(shown, cast(Any, kind))
     if out is None:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
     else:
         write_whole(writable(Path(out)), text.encode())
-        click.echo(out, err=True)
+        echo(out, err=True)
     if runs.problems:
         sys.exit(1)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,11 +75,11 @@ def trace(
         raise
     summary = _summary(command, traced, started, folder, gpu)
     write_whole(folder / "trace.json", json.dumps(summary, indent=1).encode() + b"\n")
-    click.echo("\n".join(_text(summary, folder)), err=True)
+    echo("\n".join(_text(summary, folder)), err=True)
     if draws:
         _draw(command, folder)
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        echo(json.dumps(summary, indent=2))
     sys.exit(traced.exit_code)
 
 
@@ -165,7 +166,7 @@ def _draw(command: tuple[str, ...], folder: Path) -> None:
     try:
         drawing = draw_trace(read_trace(folder), f"the command {name}", f"{name}, {machine_name('cpu')}")
     except InputError as error:
-        click.echo(f"no figure: {error.what}", err=True)
+        echo(f"no figure: {error.what}", err=True)
         return
     for path in save(drawing, 6, folder):
-        click.echo(str(path), err=True)
+        echo(str(path), err=True)

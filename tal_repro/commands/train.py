@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS, model_entry
 
@@ -69,18 +70,18 @@ def train(
         raise InputError("a subset file states its own percentage", "--percent", "give --percent or --subset")
     share = subset if subset is not None else 100.0 if percent is None else percent
     planned = plan(model, data_dir, engine, share, seed, read_settings(settings), trace, precision)
-    inputs = Inputs(data_dir, out, lambda line: click.echo(line, err=True))
+    inputs = Inputs(data_dir, out, lambda line: echo(line, err=True))
     (spec,) = inputs.with_digests([planned])
     store = RunStore(out)
     state = store.state(spec)
     if state == "done":
-        click.echo(f"reused: {store.folder(spec)}", err=True)
+        echo(f"reused: {store.folder(spec)}", err=True)
     else:
         for digest in store.digests(spec):
             if not spec.data_digest.startswith(digest):
                 changes = inputs.changes(spec, store.folder(replace(spec, data_digest=digest)))
-                click.echo(f"the data has changed since run {spec.run_id}-{digest}: {changes}; made anew", err=True)
-        click.echo(f"run {spec.name} ({'resumed' if state == 'partial' else 'new'})", err=True)
+                echo(f"the data has changed since run {spec.run_id}-{digest}: {changes}; made anew", err=True)
+        echo(f"run {spec.name} ({'resumed' if state == 'partial' else 'new'})", err=True)
         _execute(spec, store, data_dir)
     _print(RunRecord(store.folder(spec)))
 
@@ -99,14 +100,14 @@ def _execute(spec: RunSpec, store: RunStore, data_dir: Path) -> None:
         return
     reason = read_outcome(store, spec) or OUTCOMES.get(outcome, "killed")
     if outcome == STOPPED:
-        click.echo(f"stopped at a checkpoint; the same command goes on from here: {store.partial(spec)}", err=True)
+        echo(f"stopped at a checkpoint; the same command goes on from here: {store.partial(spec)}", err=True)
         sys.exit(stop.exit_status)
     if outcome == BUSY:
         who = locks.owner(locks.lock_path(store.root, spec.name)) or {}
         reason = f"process {who.get('pid', '?')} on {who.get('host', '?')} is at this run: {store.partial(spec)}"
     if outcome == DISK_FULL:
         reason += f": {describe_lack(store.root)}\n  remedy: {REMEDY.replace('--results', '--out')}"
-    click.echo(f"error: {reason}", err=True)
+    echo(f"error: {reason}", err=True)
     sys.exit(outcome)
 
 
@@ -225,15 +226,15 @@ def _print(record: RunRecord) -> None:
     """Print where the run lies, its mAP under both selections, its steps and times."""
     metrics = record.metrics
     made_up = " (synthetic data)" if record.spec.data is not None and record.spec.data.synthetic else ""
-    click.echo(f"run folder: {record.folder}")
-    click.echo(f"optimizer steps: {metrics['optimizer_steps']}")
+    echo(f"run folder: {record.folder}")
+    echo(f"optimizer steps: {metrics['optimizer_steps']}")
     by_row: dict[tuple[str, str, str], list[float]] = {}
     for row in metrics["rows"]:
         by_row.setdefault((row["selection"], row["weights"], row["protocol"]), []).append(row["ap"])
     for (selection, weights, protocol), values in by_row.items():
         if len(values) == MAP_TIOUS:
             average = 100 * sum(values) / MAP_TIOUS
-            click.echo(f"average mAP{made_up}, {selection}, {weights} weights, {protocol}: {average:.2f} %")
+            echo(f"average mAP{made_up}, {selection}, {weights} weights, {protocol}: {average:.2f} %")
     for flag in metrics["flags"]:
-        click.echo(f"invalid: {flag}", err=True)
-    click.echo(f"seconds: {metrics['seconds']['total']:.1f}, of them training {metrics['seconds']['train']:.1f}")
+        echo(f"invalid: {flag}", err=True)
+    echo(f"seconds: {metrics['seconds']['total']:.1f}, of them training {metrics['seconds']['train']:.1f}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from tal_repro.console import echo
 from tal_repro.models.registry import MODELS
 
 ALL = "all"
@@ -27,14 +28,14 @@ def status(as_json: bool) -> None:
 
     found = [look(model) for model in MODELS]
     if as_json:
-        click.echo(json.dumps({"schema": "tal-repro/upstream-status/1", "models": [to_json(one) for one in found]}))
+        echo(json.dumps({"schema": "tal-repro/upstream-status/1", "models": [to_json(one) for one in found]}))
     else:
         for one in found:
             commit = one.commit[:12] or ("no git" if one.present else "-")
             copy = "copy ready" if one.prepared else "no copy yet"
-            click.echo(f"{one.model:<14} {commit:<13} {'ok' if not one.problem else one.problem}, {copy}")
+            echo(f"{one.model:<14} {commit:<13} {'ok' if not one.problem else one.problem}, {copy}")
             if one.problem:
-                click.echo(f"{'':<14} remedy: {one.remedy}", err=True)
+                echo(f"{'':<14} remedy: {one.remedy}", err=True)
     sys.exit(1 if any(one.problem for one in found) else 0)
 
 
@@ -46,7 +47,7 @@ def prepare(model: str, out: Path | None) -> None:
     from tal_repro.engines.upstream.checkout import prepare as make
 
     for name in MODELS if model == ALL else (model,):
-        click.echo(make(name, out))
+        echo(make(name, out))
 
 
 @upstream.command()
@@ -59,11 +60,11 @@ def diff(model: str) -> None:
 
     for name in MODELS if model == ALL else (model,):
         for patch in model_patches(PATCHES / name):
-            click.echo(f"{name}/{patch.source.name}: {patch.title}\n  " + patch.reason.replace("\n", "\n  "))
+            echo(f"{name}/{patch.source.name}: {patch.title}\n  " + patch.reason.replace("\n", "\n  "))
             for change in patch.files:
                 for insertion in change.insertions:
-                    click.echo(f"  {change.path}, after line {insertion.after}:")
-                    click.echo("".join(f"    +{line.decode()}\n" for line in insertion.lines), nl=False)
-        click.echo(f"{name}, shims of the launcher:")
+                    echo(f"  {change.path}, after line {insertion.after}:")
+                    echo("".join(f"    +{line.decode()}\n" for line in insertion.lines), nl=False)
+        echo(f"{name}, shims of the launcher:")
         for shim in needed(name):
-            click.echo(f"  {shim.name}: {shim.reason}")
+            echo(f"  {shim.name}: {shim.reason}")

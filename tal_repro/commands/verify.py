@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from tal_repro.commands.study_options import of_study
+from tal_repro.console import echo, echo_styled
 
 if TYPE_CHECKING:
-    from tal_repro.paper.verdict_text import Styled
     from tal_repro.runs.load import Runs
 
 DEFAULT_RESULTS = Path("results", "runs")
@@ -45,15 +45,18 @@ def verify(
         load_results(results, study, data_digests), lambda runs: judge_all(numbers, runs, claims or None)
     )
     if as_json:
-        click.echo(json.dumps(verdict_text.as_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
+        echo(json.dumps(verdict_text.as_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
     elif as_markdown:
-        click.echo(verdict_text.markdown(verdicts), nl=False)
+        echo(verdict_text.markdown(verdicts), nl=False)
     elif claims:
         for number, verdict in enumerate(verdicts):
-            _print([[]] if number else [])
-            _print(verdict_text.story_lines(verdict))
+            if number:
+                echo()
+            for line in verdict_text.story_lines(verdict):
+                echo_styled(line)
     else:
-        _print(verdict_text.table_lines(verdicts, runs))
+        for line in verdict_text.table_lines(verdicts, runs):
+            echo_styled(line)
     sys.exit(1 if verdict_text.flipped(verdicts) or runs.problems else 0)
 
 
@@ -67,7 +70,7 @@ def load_results(results: str | None, study: str | None = None, data_digests: Se
     root = Path(results) if results is not None else DEFAULT_RESULTS
     runs = load_runs(root, planned(root, study) if root.is_dir() else None, data_digests)
     for note in runs.notes:
-        click.echo(f"warning: {note}", err=True)
+        echo(f"warning: {note}", err=True)
     return runs
 
 
@@ -77,19 +80,5 @@ def whole(runs: Runs, make: Callable[[Runs], Result]) -> tuple[Result, Runs]:
 
     result, kept = computed(runs, make)
     for problem in kept.problems[len(runs.problems) :]:
-        click.echo(f"warning: {problem}", err=True)
+        echo(f"warning: {problem}", err=True)
     return result, kept
-
-
-def _print(lines: Iterable[list[Styled]]) -> None:
-    for line in lines:
-        click.echo("".join(_styled(text, style) for text, style in line).rstrip())
-
-
-def _styled(text: str, style: str | None) -> str:
-    """Colour a part of a line (click removes the colours where the output is not a terminal)."""
-    if style is None or not text:
-        return text
-    if style in ("bold", "dim"):
-        return click.style(text, bold=style == "bold" or None, dim=style == "dim" or None)
-    return click.style(text, fg=style)

@@ -20,6 +20,7 @@ from tal_repro.paper.verdicts import compare, derive
 from tal_repro.runs.apart import WORDS, apart
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, Setting
+from tal_repro.untrusted import csv_cell
 
 Format = Literal["csv", "markdown", "latex"]
 NOT_RUN = "not run"
@@ -210,7 +211,8 @@ def render(text: TextTable, kind: Format) -> str:
 def _csv(text: TextTable) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows(zip(*(column for pair in _columns(text) for column in _split(*pair)), strict=True))
+    rows = zip(*(column for pair in _columns(text) for column in _split(*pair)), strict=True)
+    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
     return buffer.getvalue()
 
 

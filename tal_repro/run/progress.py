@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from tal_repro.spec import RunSpec
+from tal_repro.untrusted import printable
 
 _REDRAW_SECONDS = 0.2
 
@@ -45,6 +46,7 @@ class Progress:
 
     def say(self, message: str) -> None:
         """Print one line: above the bar on a terminal, with the time when piped."""
+        message = printable(message)
         if self.terminal:
             self.stream.write(f"\r\x1b[K{message}\n")
             self._drawn = 0.0
@@ -82,7 +84,7 @@ class Progress:
         filled = round(20 * self.finished / max(1, self.total))
         bar = f"[{'#' * filled}{'.' * (20 - filled)}] {self.finished}/{self.total} {self.rate()} {self.eta()}"
         line = " | ".join([bar, *running])
-        self.stream.write(f"\r\x1b[K{line[: width - 1]}")
+        self.stream.write(f"\r\x1b[K{printable(line)[: width - 1]}")
         self.stream.flush()
 
     def close(self) -> None:

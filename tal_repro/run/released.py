@@ -6,27 +6,24 @@ upstream engine is given a file of bare weights that this run wrote from it.
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.detection.detections_io import read_ground_truth
 from tal_repro.detection.mean_ap import MapResult
 from tal_repro.detection.protocols import PROTOCOLS, GroundTruth, evaluate
-from tal_repro.engines.adapter import RunContext
+from tal_repro.engines.adapter import Adapter, RunContext
 from tal_repro.engines.registry import engine_version
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
+from tal_repro.run.inputs import Inputs
 from tal_repro.run.released_files import how_to_get
-from tal_repro.run.system import describe_system, machine_name
+from tal_repro.run.worker import BUSY, DONE, FAILED, OUTCOMES, Job, read_outcome, run_job
 from tal_repro.runs.folder import RunPaths
+from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.runs.writer import RunWriter
 from tal_repro.spec import DataSpec, RunSpec
@@ -74,22 +71,37 @@ def evaluate_released(
         )
     if not checkpoint.is_file():
         raise InputError("no such checkpoint", checkpoint, how_to_get(model))
-    spec = _spec(model, checkpoint, data_dir, engine, overrides)
-    detector, state, weights = _read_weights(spec, checkpoint)
-    writer, started = RunStore(results).writer(spec), time.monotonic()
-    try:
-        writer.write_json("system", describe_system(device, alone=False))  # nobody was asked to stay away
-        found = _detect(RunContext(spec, writer, data_dir, device), detector, state, weights)
-        truth = read_ground_truth(found.annotation_file)
-        rows = [_row(spec, protocol, _score(found, truth, protocol), published.get(protocol)) for protocol in PROTOCOLS]
-        _record(writer, found, rows, weights, device, time.monotonic() - started)
-    except RuntimeError as error:
-        failed = writer.fail(str(error), device=device)
-        raise InputError(str(error), RunPaths(failed).log, "read what the script printed there") from None
-    except BaseException:
-        shutil.rmtree(writer.paths.folder, ignore_errors=True)  # nothing half-evaluated stays
-        raise
+    planned = _spec(model, checkpoint, data_dir, engine, overrides)
+    (spec,) = Inputs(data_dir, results).with_digests([planned])
+    store = RunStore(results)
+
+    def perform(context: RunContext, _: Adapter) -> None:
+        _evaluate(context, checkpoint, published)
+
+    outcome = run_job(Job(spec.to_json(), str(results), str(data_dir), device), log=False, perform=perform)
+    if outcome != DONE:
+        raise InputError(_why(outcome, store, spec), store.folder(spec).parent, "the same command starts it again")
+    rows: list[Row] = RunRecord(store.folder(spec)).metrics["released"]
     return rows
+
+
+def _why(outcome: int, store: RunStore, spec: RunSpec) -> str:
+    if outcome == BUSY:
+        return f"another process is at run {spec.name}"
+    reason = read_outcome(store, spec) or OUTCOMES.get(outcome, "killed")
+    if outcome == FAILED:
+        reason += f"; its log: {RunPaths(store.failed(spec)).log}"
+    return reason
+
+
+def _evaluate(context: RunContext, checkpoint: Path, published: Mapping[str, tuple[float, str]]) -> None:
+    """Score the checkpoint's detections under every protocol and write the run's files."""
+    spec = context.spec
+    detector, state, weights = _read_weights(spec, checkpoint)
+    found = _detect(context, detector, state, weights)
+    truth = read_ground_truth(found.annotation_file)
+    rows = [_row(spec, protocol, _score(found, truth, protocol), published.get(protocol)) for protocol in PROTOCOLS]
+    _record(context.record, found, rows, weights)
 
 
 def _read_weights(spec: RunSpec, checkpoint: Path) -> tuple[Any, Mapping[str, Any], str]:
@@ -195,8 +207,8 @@ def _row(spec: RunSpec, protocol: str, result: MapResult | None, published: tupl
     }
 
 
-def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str, device: str, seconds: float) -> None:
-    """Write the run folder, with the one selection that the checkpoint's authors report."""
+def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str) -> None:
+    """Write the detections and scores, with the one selection that the checkpoint's authors report."""
     scored = [
         {
             "epoch": UNKNOWN_EPOCH,
@@ -221,15 +233,4 @@ def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str, 
         flags=flags,
         released=rows,
         own_print=list(found.own_print),
-    )
-    if writer.store.state(writer.spec) == "done":  # the same checkpoint again: what is there stays
-        shutil.rmtree(writer.paths.folder)
-        return
-    writer.finish(
-        pid=os.getpid(),
-        host=socket.gethostname(),
-        machine=machine_name(device),
-        device=device,
-        seconds=round(seconds, 3),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )

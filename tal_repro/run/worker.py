@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tal_repro import hooks
-from tal_repro.engines.adapter import RunContext, StopRequested
+from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.engines.registry import STAND_IN_VARIABLE, get_adapter
 from tal_repro.errors import InputError
 from tal_repro.run import locks
@@ -71,18 +71,26 @@ class Job:
         return dataclasses.asdict(self)
 
 
+Perform = Callable[[RunContext, Adapter], None]
+
+
 class DeviceNotFree(Exception):
     """Somebody computes on the device of a timing experiment."""
 
 
 def run_job(
-    job: Job, computed: Callable[[], None] | None = None, *, log: bool = True, stop: StopFlag | None = None
+    job: Job,
+    computed: Callable[[], None] | None = None,
+    *,
+    log: bool = True,
+    stop: StopFlag | None = None,
+    perform: Perform | None = None,
 ) -> int:
     """Execute a job in this process, which is the run's own; return its exit status: DONE, BUSY, STOPPED, ...
 
     `computed` is called when all that is left is to write the folder, so that the next run need not wait for the disk.
     `log`: send this process's output to the run's log. Without it a person waits: the InputError of a run that is
-    refused is recorded and raised.
+    refused is recorded and raised. `perform`: what is done in place of the experiment's own work.
     """
     stop = stop or StopFlag()
     stop.install()
@@ -99,7 +107,7 @@ def run_job(
     try:
         if store.state(spec) == "done":  # by another runner, between our look and our lock
             return DONE
-        return execute(job, spec, store, stop, log, computed)
+        return execute(job, spec, store, stop, log, computed, perform)
     finally:
         lock.release()
 
@@ -111,6 +119,7 @@ def execute(
     stop: StopFlag,
     log: bool = True,
     computed: Callable[[], None] | None = None,
+    perform: Perform | None = None,
 ) -> int:
     """Execute the run that this process has locked into its folder; return its exit status."""
     started = time.monotonic()
@@ -124,7 +133,7 @@ def execute(
         status = _begin(writer, job)
         inputs = _inputs(spec, store, job.data)
         status |= _note_data(writer, inputs)
-        _execute(writer, job, stop)
+        _execute(writer, job, stop, perform)
         if inputs is not None:  # what was read is what the run is named after
             inputs.again().check(spec)
         _end_output(log)
@@ -176,7 +185,7 @@ def _note_data(writer: RunWriter, inputs: Inputs | None) -> dict[str, str]:
     return about
 
 
-def _execute(writer: RunWriter, job: Job, stop: StopFlag) -> None:
+def _execute(writer: RunWriter, job: Job, stop: StopFlag, perform: Perform | None) -> None:
     spec = writer.spec
     _set_threads(spec.threads)
     if job.exclusive:
@@ -191,12 +200,12 @@ def _execute(writer: RunWriter, job: Job, stop: StopFlag) -> None:
         heartbeat=writer.beat,
     )
     with _hooked(writer):
-        adapter = get_adapter(spec.model, spec.engine)
+        adapter, perform = get_adapter(spec.model, spec.engine), perform or experiment_of(spec.experiment)
         if spec.experiment in WITHOUT_CHECKPOINT:
             with stop.raising():
-                experiment_of(spec.experiment)(context, adapter)
+                perform(context, adapter)
         else:
-            experiment_of(spec.experiment)(context, adapter)
+            perform(context, adapter)
 
 
 def _wait_for_device(device: str) -> None:

@@ -1,0 +1,31 @@
+"""What goes to a terminal: the one place that prints, and that lets no control character of a file through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from tal_repro.untrusted import printable
+
+Styled = tuple[str, str | None]  # text, and bold, dim or a colour
+
+
+def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print text of whatever origin; `err`: to standard error."""
+    click.echo(printable(str(text)), err=err, nl=nl)
+
+
+def echo_styled(parts: Iterable[Styled], *, err: bool = False) -> None:
+    """Print one line whose parts have a style each (click removes it where the output is not a terminal)."""
+    click.echo("".join(_styled(printable(text), style) for text, style in parts).rstrip(), err=err)
+
+
+def _styled(text: str, style: str | None) -> str:
+    if style is None or not text:
+        return text
+    if style in ("bold", "dim"):
+        return click.style(text, bold=style == "bold" or None, dim=style == "dim" or None)
+    colour, _, weight = style.partition(" ")
+    return click.style(text, fg=colour, bold=True if weight == "bold" else None)
