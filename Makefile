@@ -88,9 +88,11 @@ unbundle:  ## there: check the bundle, then environment, repositories and data f
 	@[ ! -d .cache/mirror ] || $(MAKE) --no-print-directory submodules MIRROR=.cache/mirror
 	@$(PYTHON) env/bundle.py data "$(BUNDLE)" data/thumos14
 
-.PHONY: lock
+.PHONY: lock pins
 lock:  ## resolve env/*.in into env/*.lock again (needs uv)
 	@$(PYTHON) env/lock.py
+pins: $(LIGHT)  ## write the hashes of patches/ into the package: an installed wheel plans the same run ids
+	@$(TAL_PY) -m benchmarks.pins
 
 ##@ The published study
 .PHONY: figures figure-% table-%

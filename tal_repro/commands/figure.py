@@ -27,7 +27,7 @@ def figure(number: str, out: str, results: str | None, source: str, published: s
     """Draw a figure of the paper (or all of them) from published numbers and your runs."""
     from tal_repro.paper.figures import drawer
     from tal_repro.paper.figures.drawing import Material, NotRun, save
-    from tal_repro.paper.published import load_published
+    from tal_repro.published.load import load_published
 
     numbers = load_published(Path(published) if published else None)
     material = Material(numbers, load_results(results), cast(Any, source))

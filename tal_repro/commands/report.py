@@ -45,8 +45,8 @@ def _docs() -> None:
 def _tables(results: str | None, kind: str) -> None:
     from typing import Any, cast
 
-    from tal_repro.paper.published import load_published
     from tal_repro.paper.report.appendix import appendix
+    from tal_repro.published.load import load_published
 
     click.echo(appendix(load_published(None), load_results(results), cast(Any, kind)), nl=False)
 
@@ -65,9 +65,9 @@ def _page(results: str | None, folder: Path, show: bool, watch: bool, system: st
 def write_page(results: str | None, folder: Path, system: str | None = None, live: bool = False) -> Path:
     """Gather and write the page whole; return its path. `live`: it looks for a newer one by itself."""
     from tal_repro.commands.table import writable
-    from tal_repro.paper.published import load_published
     from tal_repro.paper.report.content import gather
     from tal_repro.paper.report.page import page
+    from tal_repro.published.load import load_published
     from tal_repro.record import write_whole
 
     say = (lambda what: click.echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)

@@ -29,7 +29,7 @@ def table(
     """Print Table 1 or 2 of the paper, or the energy and carbon of trainings, as CSV, Markdown or LaTeX."""
     from tal_repro.paper import tables
     from tal_repro.paper.energy import assumed
-    from tal_repro.paper.published import load_published
+    from tal_repro.published.load import load_published
     from tal_repro.record import write_whole
 
     numbers = load_published(Path(published) if published else None)

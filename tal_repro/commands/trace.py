@@ -157,8 +157,8 @@ def _draw(command: tuple[str, ...], folder: Path) -> None:
     """Draw the trace as Figure 6 is drawn; a trace too short for it is said, not drawn."""
     from tal_repro.paper.figures import drawer
     from tal_repro.paper.figures.drawing import Material, save
-    from tal_repro.paper.published import load_published
     from tal_repro.paper.runs import Run, Runs
+    from tal_repro.published.load import load_published
     from tal_repro.record import RunPaths, write_whole
     from tal_repro.run.system import describe_system
 

@@ -31,8 +31,8 @@ def verify(
     Exit status: 0 when every verdict on the published data is the expected one, 1 when one flipped, 2 on an error.
     """
     from tal_repro.paper import verdict_text
-    from tal_repro.paper.published import load_published
     from tal_repro.paper.verdicts import judge_all
+    from tal_repro.published.load import load_published
 
     numbers = load_published(Path(published) if published else None)
     runs = load_results(results)

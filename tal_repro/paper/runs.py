@@ -18,8 +18,8 @@ import numpy as np
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.schema import SCHEMAS
-from tal_repro.paper.table import Table, from_rows
+from tal_repro.published.schema import SCHEMAS
+from tal_repro.published.table import Table, from_rows
 from tal_repro.record import RunPaths, RunStore
 from tal_repro.spec import DERIVED_MARK
 

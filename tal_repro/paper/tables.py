@@ -13,11 +13,11 @@ from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.energy import Assumed, assumed, summarise
 from tal_repro.paper.energy_table import energy_table, significant
-from tal_repro.paper.published import Published
 from tal_repro.paper.runs import Run, Runs
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.table_text import TextTable as TextTable
 from tal_repro.paper.verdicts import compare, derive
+from tal_repro.published.load import Published
 
 Format = Literal["csv", "markdown", "latex"]
 NOT_RUN = "not run"

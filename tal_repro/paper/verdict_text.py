@@ -15,8 +15,8 @@ from tal_repro.paper.claims.measured import Measured
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS, Claim
 from tal_repro.paper.runs import Runs
 from tal_repro.paper.statistics import Sample
-from tal_repro.paper.table import Table, spans
 from tal_repro.paper.verdicts import Verdict
+from tal_repro.published.table import Table, spans
 
 SCHEMA = "tal-repro/verify/1"
 WIDTH = 100

@@ -19,8 +19,8 @@ from made_up_runs import demo, measured, row, trace, training
 from tal_repro.cli import main
 from tal_repro.paper.figures import drawer
 from tal_repro.paper.figures.drawing import Material
-from tal_repro.paper.published import load_published
 from tal_repro.paper.runs import load_runs
+from tal_repro.published.load import load_published
 from tal_repro.record import RunStore
 from tal_repro.spec import RunSpec
 
@@ -104,8 +104,8 @@ def test_measured_curves_alone(call, tmp_path: Path, study: Path) -> None:  # ty
 def test_the_mark_is_in_the_picture(study: Path) -> None:
     from tal_repro.paper.figures import drawer
     from tal_repro.paper.figures.drawing import Material
-    from tal_repro.paper.published import load_published
     from tal_repro.paper.runs import load_runs
+    from tal_repro.published.load import load_published
 
     for number, marked in ((2, [False, True]), (3, [False, False, True, True]), (6, [True])):
         drawing = drawer(number)(Material(load_published(), load_runs(study)))

@@ -15,10 +15,10 @@ from tal_repro.paper.claims.derivation import Derivation
 from tal_repro.paper.claims.measurements import READERS
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
-from tal_repro.paper.published import load_published
 from tal_repro.paper.runs import NO_RUNS
-from tal_repro.paper.table import Table
 from tal_repro.paper.verdicts import compare, derive, judge_all
+from tal_repro.published.load import load_published
+from tal_repro.published.table import Table
 
 IDS = {
     *(f"T1.{i}" for i in range(1, 7)), *(f"A{i}" for i in range(1, 6)), *(f"T2.{i}" for i in range(1, 10)),

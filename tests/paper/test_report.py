@@ -13,7 +13,6 @@ from made_up_runs import demo, training
 from pages import Page
 
 from tal_repro.errors import InputError
-from tal_repro.paper.published import load_published
 from tal_repro.paper.report import generated, markup
 from tal_repro.paper.report.appendix import appendix
 from tal_repro.paper.report.compare import compare, other_system
@@ -24,6 +23,7 @@ from tal_repro.paper.report.run_rows import RunRow, run_rows, tail
 from tal_repro.paper.report.runs_section import LISTED, PAGE, runs_table
 from tal_repro.paper.runs import NO_RUNS, Runs, load_runs
 from tal_repro.paper.verdicts import judge_all
+from tal_repro.published.load import load_published
 from tal_repro.record import RunPaths, RunStore
 
 SCRIPT = "<script>alert(1)<"  # a model's folder cannot hold a slash

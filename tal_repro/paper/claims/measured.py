@@ -13,7 +13,7 @@ from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.runs import Run, Runs, measured_tables, sweeps
 from tal_repro.paper.statistics import Sample, mean_interval, runs_needed, welch
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 
 RUNS_WANTED = 5  # the paper's repetitions
 CONFIDENCE = 0.9  # of the interval of a mean that must lie inside the band (two one-sided tests at 5 %)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tal_repro.errors import InputError
 from tal_repro.paper.captions import caption_text
-from tal_repro.paper.published import Published
 from tal_repro.paper.runs import Run, Runs
-from tal_repro.paper.table import Table
+from tal_repro.published.load import Published
+from tal_repro.published.table import Table
 from tal_repro.record import write_whole
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import measured_gmacs
 from tal_repro.paper.runs import Measurement, Run, measurements, read_setting
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 
 LOW, HIGH = 10, 90  # percentiles of the band
 HOW = "run: tal-repro run --only experiment=inference, then give --results DIR"

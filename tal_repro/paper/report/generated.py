@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tal_repro.errors import InputError
+from tal_repro.kit import require_checkout
 from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
 from tal_repro.paper.equality_tables import equality_text, same_map_text
 from tal_repro.paper.precision_table import precision_text
-from tal_repro.paper.published import load_published, published_folder
 from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
 from tal_repro.paper.report.walkthrough import classes_text, steps_text
 from tal_repro.paper.runs import NO_RUNS
@@ -21,6 +21,7 @@ from tal_repro.paper.step_tables import steps_waited_text
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
 from tal_repro.paper.verdicts import Verdict, judge_all
+from tal_repro.published.load import load_published
 from tal_repro.record import write_whole
 
 DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/measuring.md")
@@ -77,8 +78,8 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def repository() -> Path:
-    """Return the folder that holds README.md: the one above the published numbers."""
-    return published_folder().resolve().parents[1]
+    """Return the folder that holds README.md."""
+    return require_checkout("writing the documents")
 
 
 def stale(folder: Path) -> dict[Path, str]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from tal_repro.paper.figures.drawing import Material
 from tal_repro.paper.figures.hardware_trace import traced
-from tal_repro.paper.published import load_published
 from tal_repro.paper.runs import Run, Runs
 from tal_repro.paper.trace import Phase, read_phases, read_trace
+from tal_repro.published.load import load_published
 from tal_repro.record import RunPaths
 
 NAMES = {"train": "training", "eval": "evaluation", "": "outside both"}

@@ -1,0 +1,21 @@
+"""Write the patch hash of each model into the package, where an installed wheel reads it: python -m benchmarks.pins.
+
+A run id holds the hash of the patches, and a wheel does not hold the patches themselves.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tal_repro.engines.registry import PINS, patch_hash
+from tal_repro.models.registry import MODELS
+from tal_repro.record import write_whole
+
+
+def pins_text() -> str:
+    """Return what the file must hold for the patches of this clone."""
+    return json.dumps({model: patch_hash(model) for model in MODELS}, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    write_whole(PINS, pins_text().encode())
