@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.pins import pins_text
+from benchmarks.tables.pins import pins_text
 from tal_repro.cli import main
 from tal_repro.engines.registry import PINS
 from tal_repro.kit import require_checkout
@@ -78,7 +78,7 @@ def test_the_published_numbers_have_a_single_home() -> None:
 
 
 def test_the_pins_are_those_of_the_patches_and_the_submodules() -> None:
-    assert PINS.read_text(encoding="utf-8") == pins_text(), "patches/ changed: make pins"
+    assert PINS.read_text(encoding="utf-8") == pins_text(), "patches/ changed: make docs"
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout: run it in a clone")
     command = ["git", "-C", str(ROOT), "ls-files", "--stage", "third_party"]

@@ -22,24 +22,12 @@ WATCH_SECONDS = 5.0
 @click.option("--compare", "system", metavar="SYSTEM", help="Compare with another folder of runs, or a shipped system.")
 @click.option("--markdown", "kind", flag_value="markdown", help="Print its tables as Markdown instead.")
 @click.option("--latex", "kind", flag_value="latex", help="Print its tables as LaTeX instead.")
-@click.option("--docs", is_flag=True, help="Write the numbers in the documents anew instead.")
-def report(
-    results: str | None, out: str, show: bool, watch: bool, system: str | None, kind: str | None, docs: bool
-) -> None:
+def report(results: str | None, out: str, show: bool, watch: bool, system: str | None, kind: str | None) -> None:
     """Write one self-contained page: what was run, every verdict, table and figure."""
-    if docs:
-        _docs()
-    elif kind:
+    if kind:
         _tables(results, kind)
     else:
         _page(results, Path(out), show, watch, system)
-
-
-def _docs() -> None:
-    from tal_repro.paper.report.generated import repository, rewrite
-
-    written = rewrite(repository())
-    click.echo("\n".join(map(str, written)) if written else "nothing has drifted", err=True)
 
 
 def _tables(results: str | None, kind: str) -> None:

@@ -67,7 +67,7 @@ def engine_version(model: str, engine: str) -> str:
 def patch_hash(model: str) -> str:
     """Hash the patches of a model by name and content (8 hex digits; 'unpatched' where there are none).
 
-    An installed wheel holds no patches: it reads the hash that `make pins` wrote into the package.
+    An installed wheel holds no patches: it reads the hash that `make docs` wrote into the package.
     """
     if kit.checkout() is None:
         return str(json.loads(PINS.read_text(encoding="utf-8")).get(model, "unpatched"))

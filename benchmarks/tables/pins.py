@@ -1,4 +1,4 @@
-"""Write the patch hash of each model into the package, where an installed wheel reads it: python -m benchmarks.pins.
+"""Write the patch hash of each model into the package, where an installed wheel reads it: make docs.
 
 A run id holds the hash of the patches, and a wheel does not hold the patches themselves.
 """
@@ -17,5 +17,6 @@ def pins_text() -> str:
     return json.dumps({model: patch_hash(model) for model in MODELS}, indent=1) + "\n"
 
 
-if __name__ == "__main__":
+def write_pins() -> None:
+    """Write the file."""
     write_whole(PINS, pins_text().encode())
