@@ -88,9 +88,11 @@ unbundle:  ## there: check the bundle, then environment, repositories and data f
 	@[ ! -d .cache/mirror ] || $(MAKE) --no-print-directory submodules MIRROR=.cache/mirror
 	@$(PYTHON) env/bundle.py data "$(BUNDLE)" data/thumos14
 
-.PHONY: lock
+.PHONY: lock docs
 lock:  ## resolve env/*.in into env/*.lock again (needs uv)
 	@$(PYTHON) env/lock.py
+docs: $(DEV)  ## what is written from the repository into it: numbers of the documents, patch hashes of the package
+	@$(PY) -m benchmarks.tables
 
 ##@ The published study
 .PHONY: figures figure-% table-%
@@ -163,7 +165,7 @@ image:  ## build the image of the kit (TARGET=upstream: with the authors' patche
 .PHONY: lint types check
 lint: $(DEV)  ## ruff: style and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
-types: $(DEV)  ## mypy --strict on the package
+types: $(DEV)  ## mypy --strict on the package and the document tables
 	@$(VENV)/bin/mypy
 check: lint types test  ## lint, types and tests
 

@@ -77,12 +77,12 @@ def _measured_with(system: System) -> str:
 
 def read_system(name: str) -> System:
     """Read the runs of a results folder, or of a system shipped under results/reference."""
+    from tal_repro.kit import reference_folder
     from tal_repro.measure.compare import Key
-    from tal_repro.paper.published import published_folder
     from tal_repro.runs.load import load_runs
     from tal_repro.runs.run import measurements
 
-    reference = published_folder().parent / "reference"
+    reference = reference_folder()
     folder = Path(name) if Path(name).is_dir() else reference / name
     if not folder.is_dir():
         known = ", ".join(sorted(p.name for p in reference.iterdir() if p.is_dir())) if reference.is_dir() else ""

@@ -76,8 +76,8 @@ def _verify(folder: Path, results: str) -> None:
     from tal_repro.commands.verify import load_results
     from tal_repro.files import write_whole
     from tal_repro.paper import verdict_text
-    from tal_repro.paper.published import load_published
     from tal_repro.paper.verdicts import judge_all
+    from tal_repro.published.load import load_published
 
     runs = load_results(results)
     verdicts = judge_all(load_published(None), runs, None)

@@ -38,7 +38,7 @@ def figure(
     """Draw a figure of the paper (or all of them) from published numbers and your runs."""
     from tal_repro.paper.figures import drawer
     from tal_repro.paper.figures.drawing import Material, NotRun, save
-    from tal_repro.paper.published import load_published
+    from tal_repro.published.load import load_published
 
     numbers = load_published(Path(published) if published else None)
     runs = load_results(results, study, data_digests)

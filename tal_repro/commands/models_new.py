@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import click
 
@@ -23,11 +22,11 @@ def new(name: str, repository: str, commit: str, title: str | None, licence: str
 
     Touches no network. docs/adding-a-model.md walks through the rest.
     """
+    from tal_repro import kit
     from tal_repro.engines.upstream.template import NewModel, write_new
 
     model = NewModel(name, title or name, repository, commit, licence, unit)
-    root = Path(__file__).parents[2]
-    for path in write_new(model, root):
+    for path in write_new(model, kit.require_checkout("models new")):
         echo(path)
     where = f"third_party/{model.folder}"
     echo(

@@ -29,17 +29,14 @@ WATCH_SECONDS = 5.0
 @click.option("--compare", "system", metavar="SYSTEM", help="Compare with another folder of runs, or a shipped system.")
 @click.option("--markdown", "kind", flag_value="markdown", help="Print its tables as Markdown instead.")
 @click.option("--latex", "kind", flag_value="latex", help="Print its tables as LaTeX instead.")
-@click.option("--docs", is_flag=True, help="Write the numbers in the documents anew instead.")
 @of_study
 def report(
-    results: str | None, out: str, show: bool, watch: bool, system: str | None, kind: str | None, docs: bool,
+    results: str | None, out: str, show: bool, watch: bool, system: str | None, kind: str | None,
     study: str | None, data_digests: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Write one self-contained page: what was run, every verdict, table and figure."""
     wanted = Wanted(results, study, data_digests)
-    if docs:
-        _docs()
-    elif kind:
+    if kind:
         _tables(wanted, kind)
     else:
         _page(wanted, Path(out), show, watch, system)
@@ -57,18 +54,11 @@ class Wanted:
         return load_results(self.results, self.study, self.data_digests)
 
 
-def _docs() -> None:
-    from tal_repro.paper.report.generated import repository, rewrite
-
-    written = rewrite(repository())
-    echo("\n".join(map(str, written)) if written else "nothing has drifted", err=True)
-
-
 def _tables(wanted: Wanted, kind: str) -> None:
     from typing import Any, cast
 
-    from tal_repro.paper.published import load_published
     from tal_repro.paper.report.appendix import appendix
+    from tal_repro.published.load import load_published
 
     text, runs = whole(wanted.load(), lambda those: appendix(load_published(None), those, cast(Any, kind)))
     echo(text, nl=False)
@@ -97,9 +87,9 @@ def write_page(wanted: Wanted, folder: Path, system: str | None = None, live: bo
     """Gather and write the page whole; return its path and the runs on it. `live`: it looks for a newer one itself."""
     from tal_repro.commands.table import writable
     from tal_repro.files import write_whole
-    from tal_repro.paper.published import load_published
     from tal_repro.paper.report.content import gather
     from tal_repro.paper.report.page import page
+    from tal_repro.published.load import load_published
 
     say = (lambda what: echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
     content, runs = whole(wanted.load(), lambda those: gather(load_published(None), those, say, system))

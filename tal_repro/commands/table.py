@@ -34,7 +34,7 @@ def table(
     from tal_repro.files import write_whole
     from tal_repro.paper import tables
     from tal_repro.paper.energy import assumed
-    from tal_repro.paper.published import load_published
+    from tal_repro.published.load import load_published
 
     numbers = load_published(Path(published) if published else None)
     wanted = number if number == "energy" else int(number)

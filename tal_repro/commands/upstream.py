@@ -54,12 +54,12 @@ def prepare(model: str, out: Path | None) -> None:
 @click.argument("model", type=click.Choice([*MODELS, ALL]))
 def diff(model: str) -> None:
     """Show what the patches of a model insert, and why."""
-    from tal_repro.engines.registry import PATCHES
+    from tal_repro import kit
     from tal_repro.engines.upstream.patches import model_patches
     from tal_repro.engines.upstream.shims import needed
 
     for name in MODELS if model == ALL else (model,):
-        for patch in model_patches(PATCHES / name):
+        for patch in model_patches(kit.patches(name)):
             echo(f"{name}/{patch.source.name}: {patch.title}\n  " + patch.reason.replace("\n", "\n  "))
             for change in patch.files:
                 for insertion in change.insertions:

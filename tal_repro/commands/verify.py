@@ -37,8 +37,8 @@ def verify(
     left out, 2 on an error.
     """
     from tal_repro.paper import verdict_text
-    from tal_repro.paper.published import load_published
     from tal_repro.paper.verdicts import judge_all
+    from tal_repro.published.load import load_published
 
     numbers = load_published(Path(published) if published else None)
     verdicts, runs = whole(

@@ -1,15 +1,16 @@
-"""The 49 published training splits of the sibling studies, read from results/published."""
+"""The 49 published training splits of the sibling studies, read from the published numbers."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
 from tal_repro.errors import InputError
+from tal_repro.published.load import FOLDER, load_table
+from tal_repro.published.schema import SCHEMAS
 from tal_repro.spec import Unit
 
-PUBLISHED_CSV = Path(__file__).parents[2] / "results" / "published" / "sweep_subsets.csv"
+PUBLISHED_CSV = FOLDER / "sweep_subsets.csv"
 PUBLISHED_MODELS = ("actionformer", "temporalmaxer")  # whose splits were published
 
 
@@ -37,14 +38,7 @@ def published_ids(
 
 def read_published_subsets(path: str | Path = PUBLISHED_CSV) -> dict[tuple[str, float, int], tuple[str, ...]]:
     """Return (model, percent, run) -> sorted training video ids of the published splits."""
-    found: dict[tuple[str, float, int], list[str]] = {}
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as stream:
-            for row in csv.DictReader(stream):
-                key = (row["model"], float(row["train_percent"]), int(row["run"]))
-                found.setdefault(key, []).append(row["video_id"])
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path, "restore results/published") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"not a table of published subsets ({error!r})", path, "restore results/published") from None
-    return {key: tuple(sorted(ids)) for key, ids in found.items()}
+    splits: dict[tuple[str, float, int], list[str]] = {}
+    for row in load_table(Path(path), SCHEMAS["sweep_subsets"]).rows():
+        splits.setdefault((row["model"], row["train_percent"], row["run"]), []).append(row["video_id"])
+    return {key: tuple(sorted(ids)) for key, ids in splits.items()}

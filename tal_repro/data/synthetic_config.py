@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from tal_repro.data.dataset import SubsetName
 from tal_repro.errors import InputError
+from tal_repro.published.load import FOLDER, load_table
+from tal_repro.published.schema import SCHEMAS
 
 MOST_VIDEOS = 100_000  # of a subset: 240 times the real THUMOS14
 SECONDS = (9.0, 1673.0)  # shortest and longest video of THUMOS14
@@ -100,16 +100,15 @@ class ClassFacts:
 
 def read_class_facts(count: int = 20) -> list[ClassFacts]:
     """Return the facts of the first classes in THUMOS14's order; the twins come first where there are fewer than 20."""
-    with resources.files("tal_repro.data").joinpath("thumos14_classes.csv").open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = load_table(FOLDER / "thumos14_classes.csv", SCHEMAS["thumos14_classes"]).rows()
     subsets: tuple[tuple[SubsetName, str], ...] = (("train", "val"), ("test", "test"))
     facts = [
         ClassFacts(
             row["class"],
-            {subset: int(row[f"{column}_inst"]) for subset, column in subsets},
-            {subset: int(row[f"{column}_videos"]) for subset, column in subsets},
-            {subset: float(row[f"{column}_mean_s"]) for subset, column in subsets},
-            {subset: float(row[f"{column}_median_s"]) for subset, column in subsets},
+            {subset: row[f"{column}_inst"] for subset, column in subsets},
+            {subset: row[f"{column}_videos"] for subset, column in subsets},
+            {subset: row[f"{column}_mean_s"] for subset, column in subsets},
+            {subset: row[f"{column}_median_s"] for subset, column in subsets},
         )
         for row in rows
     ]

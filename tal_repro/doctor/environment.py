@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tal_repro import kit
 from tal_repro.doctor import torch_builds
 from tal_repro.doctor.finding import Finding, fail, ok, warn
 from tal_repro.doctor.gpu import CUDNN
@@ -20,7 +21,11 @@ SHOWN = 3
 
 def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
     """Compare the installed packages with the locks of the layers that were set up."""
-    yield _locks(needs, probes, torch_builds.ENV)
+    folder = kit.checkout()
+    if folder is None:
+        yield ok("locks", "not compared: the kit is installed as a package, without its locks")
+        return
+    yield _locks(needs, probes, folder / "env")
 
 
 def _locks(needs: Needs, probes: Probes, env: Path) -> Finding:

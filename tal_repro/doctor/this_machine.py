@@ -16,6 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tal_repro import kit
 from tal_repro.doctor.environment import normalised
 from tal_repro.doctor.gpus import read_gpus
 from tal_repro.doctor.probes import Answer, Clock, Disk, Probes, Torch
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0  # for a command to answer
 IMPORT_SECONDS = 180.0  # torch from a cold network disk
-KIT = Path(__file__).parents[2]
 DATED = ("env/light.lock", "Makefile", ".git/index", "tal_repro/__init__.py")  # written when the kit was put here
 ASK_TORCH = """
 import json, torch
@@ -153,7 +153,7 @@ def layers() -> frozenset[str]:
 
 def clock() -> Clock:
     """Return the time, that of the newest of a few files, and what systemd says of synchronisation."""
-    newest = max((path.stat().st_mtime for path in map(KIT.joinpath, DATED) if path.exists()), default=0.0)
+    newest = max((path.stat().st_mtime for path in map(kit.IMPORT_ROOT.joinpath, DATED) if path.exists()), default=0.0)
     answer = run(["timedatectl", "show", "--property=NTPSynchronized", "--value"])
     told = {"yes": True, "no": False}.get(answer.out.strip()) if answer.code == 0 else None
     return Clock(time.time(), newest, told)
@@ -167,7 +167,6 @@ def _checkout(model: str) -> Status:
 
 def copy_files(model: str) -> dict[str, str]:
     """Return the state of each patched file, and of each changed one, in a model's copy ({} where there is none)."""
-    from tal_repro.engines.registry import PATCHES
     from tal_repro.engines.upstream.checkout import MARK, changed_files, prepared_folder
     from tal_repro.engines.upstream.patches import file_states, model_patches
     from tal_repro.models.registry import model_entry
@@ -176,7 +175,7 @@ def copy_files(model: str) -> dict[str, str]:
     if not (folder / MARK).is_file():
         return {}
     states: dict[str, str] = dict.fromkeys(changed_files(folder), "changed")
-    return states | file_states(folder, model_patches(PATCHES / model))
+    return states | file_states(folder, model_patches(kit.patches(model)))
 
 
 def _read(path: str) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
+from tal_repro import kit
 from tal_repro.errors import InputError
-
-ENV = Path(__file__).parents[2] / "env"
 
 
 class Build(Protocol):
@@ -42,7 +40,7 @@ def refusal(name: str, driver: str, capabilities: Sequence[tuple[int, int]]) -> 
 
 @cache
 def _module() -> Any:
-    path = ENV / "torch_builds.py"
+    path = kit.require_checkout("choosing a build of torch") / "env" / "torch_builds.py"
     spec = importlib.util.spec_from_file_location("tal_repro_torch_builds", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise InputError("is missing", path, "run the kit from its repository: make setup")

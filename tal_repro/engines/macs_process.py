@@ -8,18 +8,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
+from tal_repro import kit
 from tal_repro.engines.registry import get_adapter
 from tal_repro.errors import InputError
-
-ROOT = Path(__file__).parents[2]
 
 
 def count_apart(model: str, engine: str, length: int) -> dict[str, object]:
     """Return {"macs", "by_operator", "unsupported_ops"} of a model; raise InputError with the child's last words."""
     command = [sys.executable, "-m", __name__, model, engine, str(length)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=kit.child_environment())
     if answer.returncode != 0:
         words = (answer.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError(f"counting MACs of {model} failed: {words}", remedy="does build(tree) return the whole model?")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tal_repro import kit
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 
@@ -25,7 +27,7 @@ ENGINES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 # A module with `adapter(model)` and `VERSION` that stands in for every engine: dress rehearsals, tests, chaos.
 STAND_IN_VARIABLE = "TAL_REPRO_STAND_IN"
-PATCHES = Path(__file__).parents[2] / "patches"
+PINS = Path(__file__).parent / "upstream" / "pins.json"  # the patch hash of each model, for an installed wheel
 
 
 def get_adapter(model: str, engine: str) -> Adapter:
@@ -66,8 +68,13 @@ def engine_version(model: str, engine: str, experiment: str) -> str:
 
 @cache
 def patch_hash(model: str) -> str:
-    """Hash the patches of a model by name and content (8 hex digits; 'unpatched' where there are none)."""
-    patches = sorted((PATCHES / model).glob("*.patch"))
+    """Hash the patches of a model by name and content (8 hex digits; 'unpatched' where there are none).
+
+    An installed wheel holds no patches: it reads the hash that `make docs` wrote into the package.
+    """
+    if kit.checkout() is None:
+        return str(json.loads(PINS.read_text(encoding="utf-8")).get(model, "unpatched"))
+    patches = sorted(kit.patches(model).glob("*.patch"))
     if not patches:
         return "unpatched"
     digest = hashlib.sha256()

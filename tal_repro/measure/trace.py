@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import select
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from tal_repro import kit
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ LONGEST_INTERVAL_S = 3600.0
 START_SECONDS = 30.0
 STUCK = "with a GPU its driver may hang: see whether nvidia-smi answers"
 STOP_SECONDS = 10.0
-ROOT = Path(__file__).parents[2]  # of the package
 
 
 class Sampler:
@@ -62,7 +61,7 @@ class Sampler:
     def __enter__(self) -> Sampler:
         # -P: a json.py in the folder where somebody works is not the standard library's
         command = [sys.executable, "-P", "-m", "tal_repro.measure.sampler", json.dumps(self.arguments)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment())
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=kit.child_environment())
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], START_SECONDS)[0]:
             self._process.kill()
@@ -86,14 +85,6 @@ class Sampler:
             process.wait()
         if not self.summary:
             self.summary = {"error": "the sampling process was killed; what it wrote until then stands"}
-
-
-def _environment() -> dict[str, str]:
-    """Return this process's environment, in which the package is found where this process found it."""
-    if ROOT.name in ("site-packages", "dist-packages"):
-        return dict(os.environ)
-    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def read_trace(path: Path) -> pd.DataFrame:

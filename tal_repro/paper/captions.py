@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro import __version__
-from tal_repro.paper.table import spans
+from tal_repro.published.table import spans
 
 if TYPE_CHECKING:
     from tal_repro.paper.figures.drawing import Drawing

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.schema import SCHEMAS
-from tal_repro.paper.table import Table, from_rows
+from tal_repro.published.schema import SCHEMAS
+from tal_repro.published.table import Table, from_rows
 from tal_repro.runs.apart import pooled
 from tal_repro.runs.run import TIOUS, Measurement, Run, measurements
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tal_repro.detection.protocols import PROTOCOLS
-from tal_repro.paper.published import load_published
+from tal_repro.published.load import load_published
 
 
 def published_maps(model: str) -> dict[str, tuple[float, str]]:

@@ -13,10 +13,10 @@ from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.energy import Assumed, assumed, summarise
 from tal_repro.paper.energy_table import energy_table, significant
-from tal_repro.paper.published import Published
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.table_text import TextTable as TextTable
 from tal_repro.paper.verdicts import compare, derive
+from tal_repro.published.load import Published
 from tal_repro.runs.apart import WORDS, apart
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, Setting

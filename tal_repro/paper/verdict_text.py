@@ -14,8 +14,8 @@ from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.measured import Measured
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS, Claim
 from tal_repro.paper.statistics import Sample
-from tal_repro.paper.table import Table, spans
 from tal_repro.paper.verdicts import Verdict
+from tal_repro.published.table import Table, spans
 from tal_repro.runs.load import Runs
 
 SCHEMA = "tal-repro/verify/1"

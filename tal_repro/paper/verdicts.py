@@ -10,8 +10,8 @@ from tal_repro.paper.claims.derivation import Derivation, Reading
 from tal_repro.paper.claims.measured import Measured, measure
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
-from tal_repro.paper.published import Published
 from tal_repro.paper.statistics import Sample, welch
+from tal_repro.published.load import Published
 from tal_repro.runs.load import Runs
 
 SIGNIFICANCE = 0.05

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tal_repro.engines.macs_process import ROOT, count_apart
-from tal_repro.engines.registry import PATCHES, engine_version, engines_of, get_adapter
+from tal_repro import kit
+from tal_repro.engines.macs_process import count_apart
+from tal_repro.engines.registry import engine_version, engines_of, get_adapter
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe
 from tal_repro.models.registry import model_entry
@@ -111,7 +112,8 @@ def _recipe(model: str) -> str:
 def _patches(model: str) -> str:
     from tal_repro.engines.upstream.patches import model_patches
 
-    patches = model_patches(PATCHES / model)
+    folder = kit.patches(model)
+    patches = model_patches(folder)
     text = "\n".join(
         line.decode(errors="replace")
         for patch in patches
@@ -122,7 +124,7 @@ def _patches(model: str) -> str:
     lacking = [f"{name}...)" for name in HOOKS if f"tal_hooks.{name}" not in text]
     lacking += [f"event('{kind}', ...)" for kind in EVENTS if f"event('{kind}'" not in text]
     if lacking:
-        raise InputError(f"no patch calls tal_hooks.{', '.join(lacking)}", PATCHES / model, f"see {DOCS}: patches")
+        raise InputError(f"no patch calls tal_hooks.{', '.join(lacking)}", folder, f"see {DOCS}: patches")
     return f"{len(patches)} patches, insert-only"
 
 
@@ -180,7 +182,12 @@ def _training(model: str, engine: str, settings: Mapping[str, Any]) -> str:
         ]
         command += ["--percent", str(PERCENT), "--seed", "3", "--out", str(runs), *words]
         answer = subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            command,
+            env=kit.child_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
         records = list(RunStore(runs).records())
         if answer.returncode != 0 or not records:

@@ -6,13 +6,11 @@ proportion to p. Measurements have a flat figure of their own until one was done
 
 from __future__ import annotations
 
-import csv
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
@@ -20,7 +18,6 @@ from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
-PUBLISHED_TABLE = Path(__file__).parents[2] / "results" / "published" / "table2.csv"
 FIXED_SHARE = 0.1  # of a full training, whatever the percentage: evaluations and start
 FLAT_SECONDS = {"macs": 60.0, "inference": 180.0}
 FLAT_SOURCE = "assumed, none done here yet"
@@ -118,9 +115,9 @@ def _epoch_share(spec: RunSpec) -> float:
 
 @cache
 def _table2() -> dict[str, tuple[float, str]]:
-    try:
-        with PUBLISHED_TABLE.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-        return {row["model"]: (float(row["train_seconds_mean"]), row["hardware"].split(",")[0]) for row in rows}
-    except (OSError, KeyError, ValueError):
-        return {}
+    """Return the published training seconds of each model and the GPU that they were measured on."""
+    from tal_repro.published.load import FOLDER, load_table
+    from tal_repro.published.schema import SCHEMAS
+
+    table = load_table(FOLDER / "table2.csv", SCHEMAS["table2"])
+    return {row["model"]: (row["train_seconds_mean"], row["hardware"].split(",")[0]) for row in table.rows()}

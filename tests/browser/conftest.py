@@ -15,10 +15,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "paper"))
 from made_up_runs import demo, training
 
-from tal_repro.paper.published import load_published
 from tal_repro.paper.report.content import Content, gather
 from tal_repro.paper.report.page import page
 from tal_repro.paper.report.run_rows import RunRow
+from tal_repro.published.load import load_published
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.store import RunStore
 

@@ -19,7 +19,7 @@ from made_up_runs import demo, measured, row, trace, training
 from tal_repro.cli import main
 from tal_repro.paper.figures import drawer
 from tal_repro.paper.figures.drawing import Material
-from tal_repro.paper.published import load_published
+from tal_repro.published.load import load_published
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
@@ -104,7 +104,7 @@ def test_measured_curves_alone(call, tmp_path: Path, study: Path) -> None:  # ty
 def test_the_mark_is_in_the_picture(study: Path) -> None:
     from tal_repro.paper.figures import drawer
     from tal_repro.paper.figures.drawing import Material
-    from tal_repro.paper.published import load_published
+    from tal_repro.published.load import load_published
     from tal_repro.runs.load import load_runs
 
     for number, marked in ((2, [False, True]), (3, [False, False, True, True]), (6, [True])):

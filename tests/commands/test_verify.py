@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import tal_repro
 from tal_repro.cli import main
-from tal_repro.paper.published import published_folder
+from tal_repro.published.load import FOLDER
 
 SCHEMA = json.loads((Path(tal_repro.__file__).parent / "schemas" / "verify.json").read_text(encoding="utf-8"))
 
@@ -28,7 +28,7 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
 @pytest.fixture
 def numbers(tmp_path: Path) -> Path:
     """A copy of the published numbers that a test may break."""
-    return Path(shutil.copytree(published_folder(), tmp_path / "published"))
+    return Path(shutil.copytree(FOLDER, tmp_path / "published"))
 
 
 def _edit(path: Path, old: str, new: str) -> None:

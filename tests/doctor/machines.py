@@ -10,9 +10,10 @@ from typing import Any
 from tal_repro.doctor.environment import read_pins
 from tal_repro.doctor.needs import GIB, Needs
 from tal_repro.doctor.probes import Answer, Clock, Disk, Gpu, GpuProcess, Gpus, Probes, Torch
-from tal_repro.doctor.torch_builds import ENV
 from tal_repro.engines.upstream.checkout import Status
+from tal_repro.kit import IMPORT_ROOT
 
+ENV = IMPORT_ROOT / "env"
 COMMIT = "9" * 40
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120")
 

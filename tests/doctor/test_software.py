@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from machines import COMMIT, checkout, machine, needs
+from machines import COMMIT, ENV, checkout, machine, needs
 
 from tal_repro.doctor import environment, sources
 from tal_repro.doctor.environment import lock_names, read_pins
 from tal_repro.doctor.probes import Answer
-from tal_repro.doctor.torch_builds import ENV
 
 
 def pins(*names: str) -> dict[str, str]:

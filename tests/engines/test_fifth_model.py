@@ -56,9 +56,9 @@ class Kit:
         self.folder = folder / "kit"
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "tal_repro", self.folder / "tal_repro", ignore=ignore)
-        shutil.copytree(ROOT / "results" / "published", self.folder / "results" / "published")
         shutil.copytree(ROOT / "patches", self.folder / "patches")
-        shutil.copy(ROOT / ".gitmodules", self.folder)
+        for name in (".gitmodules", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.folder)
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(self.folder),

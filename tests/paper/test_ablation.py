@@ -10,8 +10,8 @@ from typing import get_type_hints
 
 import pytest
 
+from tal_repro.kit import reference_folder
 from tal_repro.paper.ablation import Point, conclude, early_share, effects, left_out, main, read_points
-from tal_repro.paper.published import published_folder
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 from tal_repro.study import load_study
@@ -70,7 +70,7 @@ def test_what_differs_beside_the_factor_is_said() -> None:
 
 
 def test_the_shipped_conclusion_follows_from_the_shipped_points() -> None:
-    folder = published_folder().parent / "reference" / "ablation"
+    folder = reference_folder() / "ablation"
     with (folder / "ablation.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     kinds = get_type_hints(Point)

@@ -15,9 +15,9 @@ from tal_repro.paper.claims.derivation import Derivation
 from tal_repro.paper.claims.measurements import READERS
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
-from tal_repro.paper.published import load_published
-from tal_repro.paper.table import Table
 from tal_repro.paper.verdicts import compare, derive, judge_all
+from tal_repro.published.load import load_published
+from tal_repro.published.table import Table
 from tal_repro.runs.load import NO_RUNS
 
 IDS = {

@@ -13,7 +13,7 @@ from made_up_runs import A10, CPU, REAL, SYNTHETIC, measured, row, trace, traini
 from tal_repro.models.recipes import TADTR
 from tal_repro.paper.claims.measured import OTHER_PERCENTS, TADTR_PERCENTS, Measured, measure
 from tal_repro.paper.claims.statements import load_claims
-from tal_repro.paper.published import load_published
+from tal_repro.published.load import load_published
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore

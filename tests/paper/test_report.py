@@ -13,8 +13,7 @@ from made_up_runs import demo, training
 from pages import Page
 
 from tal_repro.errors import InputError
-from tal_repro.paper.published import load_published
-from tal_repro.paper.report import generated, markup
+from tal_repro.paper.report import markup
 from tal_repro.paper.report.appendix import appendix
 from tal_repro.paper.report.compare import compare, other_system
 from tal_repro.paper.report.content import Content, gather
@@ -23,6 +22,7 @@ from tal_repro.paper.report.page import SECTIONS, page
 from tal_repro.paper.report.run_rows import RunRow, run_rows, tail
 from tal_repro.paper.report.runs_section import LISTED, PAGE, runs_table
 from tal_repro.paper.verdicts import judge_all
+from tal_repro.published.load import load_published
 from tal_repro.runs.folder import RunPaths
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.runs.store import RunStore
@@ -232,31 +232,6 @@ def test_compare_finds_what_two_systems_share(tmp_path: Path) -> None:
     assert found[0].p < 0.01
     with pytest.raises(InputError, match="no finished runs of system"):
         other_system("nowhere")
-
-
-def test_numbers_in_the_documents_have_not_drifted() -> None:
-    assert not generated.stale(generated.repository()), generated.REMEDY
-
-
-def test_marked_parts_are_written_anew_and_nothing_else(tmp_path: Path) -> None:
-    shell = "a\n<!-- generated:verdicts (note) -->\n{}<!-- /generated:verdicts -->\nb\n"
-    fresh = generated.filled(shell.format("old 1 % \\1\n"), tmp_path)
-    assert fresh == shell.format(generated.verdicts_text() + "\n")
-    assert generated.filled(fresh, tmp_path) == fresh
-    with pytest.raises(InputError, match="unknown marker"):
-        generated.filled("<!-- generated:x -->\n<!-- /generated:x -->", tmp_path)
-    with pytest.raises(InputError, match="closed by"):
-        generated.filled("<!-- generated:verdicts -->\n", tmp_path)
-
-
-def test_a_changed_verdict_drifts(tmp_path: Path) -> None:
-    for name in generated.DOCUMENTS:
-        source = (generated.repository() / name).read_text()
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(re.sub(r"(\| T2\.\d \|[^|]*\| )\d", r"\g<1>9", source))
-    judged = {name for name in generated.DOCUMENTS if "| T2." in (generated.repository() / name).read_text()}
-    assert {str(path.relative_to(tmp_path)) for path in generated.stale(tmp_path)} == judged
-    assert {"README.md", "REPRODUCE.md", "docs/artifact.md"} <= judged
 
 
 def test_demo_writes_every_experiment(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tal_repro.engines.registry import PATCHES, patch_hash
+from tal_repro import kit
+from tal_repro.engines.registry import patch_hash
 from tal_repro.engines.upstream.patches import Patch, apply_patches, file_states, model_patches
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
 from tal_repro.models.registry import ModelEntry, model_entry
 
-ROOT = Path(__file__).parents[3]
 THIRD_PARTY_VARIABLE = "TAL_REPRO_THIRD_PARTY"  # folder of the four checkouts
 PREPARED_VARIABLE = "TAL_REPRO_UPSTREAM"  # folder of the patched copies
 MARK = ".tal-repro-prepared.json"
@@ -42,12 +42,12 @@ class Status:
 
 def checkout_folder(entry: ModelEntry) -> Path:
     """Return where the checkout of a model is expected."""
-    return Path(os.environ.get(THIRD_PARTY_VARIABLE, ROOT / "third_party")) / entry.submodule
+    return Path(os.environ.get(THIRD_PARTY_VARIABLE) or (kit.checkout() or Path()) / "third_party") / entry.submodule
 
 
 def prepared_folder(entry: ModelEntry, out: Path | None = None) -> Path:
     """Return where the patched copy of a model lies: named by commit and patches, so that neither can go stale."""
-    base = out or Path(os.environ.get(PREPARED_VARIABLE, ROOT / ".cache" / "upstream"))
+    base = out or Path(os.environ.get(PREPARED_VARIABLE) or (kit.checkout() or Path()) / ".cache" / "upstream")
     return base / f"{entry.name}-{entry.commit[:12]}-{patch_hash(entry.name)}"
 
 
@@ -58,7 +58,7 @@ def status(model: str) -> Status:
     present = folder.is_dir() and any(folder.iterdir())
     commit = _git(folder, "rev-parse", "HEAD") if present else ""
     clean = _git(folder, "status", "--porcelain", "--untracked-files=no") == "" if commit else None
-    files = file_states(folder, model_patches(PATCHES / model)) if present else {}
+    files = file_states(folder, model_patches(kit.patches(model))) if present else {}
     prepared = prepared_folder(entry)
     problem, remedy = _problem(entry, folder, present, commit, clean, files)
     where = str(prepared) if (prepared / MARK).is_file() else ""
@@ -72,7 +72,7 @@ def prepare(model: str, out: Path | None = None) -> Path:
     """
     entry = model_entry(model)
     target = prepared_folder(entry, out)
-    patches = model_patches(PATCHES / model)
+    patches = model_patches(kit.patches(model))
     if _ready(target, patches):
         return target
     found = status(model)
@@ -141,7 +141,7 @@ def _problem(
     """Return what stops the checkout from being used, and the command that mends it ("" and "": nothing)."""
     restore = f"git -C {folder} checkout --force {entry.commit}"
     if not present:
-        return f"the checkout of {entry.title} is missing", GET
+        return f"the checkout of {entry.title} is missing", GET if kit.checkout() else kit.CLONE
     if commit and commit != entry.commit:
         return f"is at commit {commit}, pinned is {entry.commit}", restore
     if clean is False:

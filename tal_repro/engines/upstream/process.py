@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -15,11 +14,10 @@ from typing import Any
 
 import psutil
 
-from tal_repro import hooks
+from tal_repro import hooks, kit
 from tal_repro.engines.adapter import RunContext, StopRequested
 from tal_repro.errors import InputError
 
-ROOT = Path(__file__).parents[3]
 POLL_S = 0.2
 STOP_SECONDS = 5.0
 Event = dict[str, Any]
@@ -117,13 +115,11 @@ def data_wait_seconds(events: Sequence[Event]) -> float:
 
 def _environment(run: RunContext, extra: Mapping[str, str]) -> dict[str, str]:
     """Give the script the kit's hooks and this run's thread count, whatever folder it runs in."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     subset = run.record.paths.subset
     return {
-        **os.environ,
+        **kit.child_environment(),
         hooks.EVENTS_VARIABLE: str(run.record.paths.events.resolve()),
         **({hooks.SUBSET_VARIABLE: str(subset.resolve())} if subset.exists() else {}),
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(run.spec.threads),
         **extra,

@@ -8,7 +8,7 @@ import numpy as np
 
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives, reading
 from tal_repro.paper.statistics import Sample, describe
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 
 SETTINGS = {
     "T1.1": ("epochs", 1.0),

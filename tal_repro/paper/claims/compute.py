@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
 from tal_repro.paper.statistics import r_squared
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 
 SECONDS_PER_DAY = 86400
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tal_repro.curves import Fit, fit
 from tal_repro.errors import InputError
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 
 FIT_UP_TO_PERCENT = 10.0  # the paper's partial fits use TadTR's points at 1, 2, 3, 4, 5 and 10 %
 

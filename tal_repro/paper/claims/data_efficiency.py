@@ -8,7 +8,7 @@ from tal_repro.paper.claims.baselines import RUNS_PER_POINT
 from tal_repro.paper.claims.curves import at, curve
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
 from tal_repro.paper.statistics import Sample, welch
-from tal_repro.paper.table import Table, concatenate
+from tal_repro.published.table import Table, concatenate
 
 SIGNIFICANCE = 0.05
 LIKE_ACTIONFORMER = ("tridet", "temporalmaxer")

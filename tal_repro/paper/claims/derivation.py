@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tal_repro.paper.statistics import Sample
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tal_repro.paper.claims.curves import (
     printed,
 )
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 
 HORIZON_PERCENT = 300.0
 TABLE2_HALF_DIGIT = 0.05  # Table 2 prints mAP with one decimal

@@ -14,7 +14,7 @@ from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.measured_tables import measured_tables, sweeps
 from tal_repro.paper.statistics import Sample, mean_interval, runs_needed, welch
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 from tal_repro.runs.apart import others, pooled
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
 from tal_repro.paper.captions import caption_text
-from tal_repro.paper.published import Published
-from tal_repro.paper.table import Table
+from tal_repro.published.load import Published
+from tal_repro.published.table import Table
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
 

@@ -11,7 +11,7 @@ from tal_repro.paper.claims.curves import FIT_UP_TO_PERCENT, curve
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, used
 from tal_repro.paper.figures.learning_curves import Panel, draw_points, full_fit, panels
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 
 LEVEL = 0.8
 HORIZON_PERCENT = 300.0

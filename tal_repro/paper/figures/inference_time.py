@@ -14,7 +14,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import measured_gmacs
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 from tal_repro.runs.details import part
 from tal_repro.runs.run import Measurement, Run, measurements
 

@@ -14,7 +14,7 @@ from tal_repro.paper.claims.curves import completed, curve
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.measured_tables import measured_tables, sweeps
-from tal_repro.paper.table import Table
+from tal_repro.published.table import Table
 from tal_repro.runs.apart import pooled
 from tal_repro.runs.run import Run
 

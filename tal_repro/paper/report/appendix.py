@@ -8,7 +8,6 @@ from typing import Literal
 
 from tal_repro.paper import tables
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS
-from tal_repro.paper.published import Published
 from tal_repro.paper.report.markup import duration, number
 from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.run_rows import groups, run_rows
@@ -16,6 +15,7 @@ from tal_repro.paper.statistics import describe
 from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdict_text import measured_text, recomputed_text
 from tal_repro.paper.verdicts import Verdict, judge_all
+from tal_repro.published.load import Published
 from tal_repro.runs.load import Runs
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS
 from tal_repro.paper.report.markup import Html, command, join, region, shortened, tag
-from tal_repro.paper.table import spans
 from tal_repro.paper.verdict_text import WIDTH, measured_text, recomputed_text, story_lines
 from tal_repro.paper.verdicts import Verdict
+from tal_repro.published.table import spans
 
 IDS_SHOWN = 60
 HEADER = ("Claim", "Statement", "Paper", "Recomputed", "Published data", "Measured here", "Verdict here")

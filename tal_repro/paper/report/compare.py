@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tal_repro.errors import InputError
-from tal_repro.paper.published import published_folder
+from tal_repro.kit import reference_folder
 from tal_repro.paper.statistics import Sample, describe, welch
 from tal_repro.runs.load import Runs, load_runs
 from tal_repro.runs.run import Run
@@ -33,7 +33,7 @@ class Compared:
 
 def other_system(name: str) -> Runs:
     """Load the runs of a system: a folder, or the name of one that the kit ships."""
-    shipped = published_folder().parent / "reference"
+    shipped = reference_folder()
     for folder in (Path(name), shipped / name):
         if folder.is_dir():
             found = load_runs(folder)

@@ -11,7 +11,6 @@ from tal_repro.paper import tables
 from tal_repro.paper.captions import code_version
 from tal_repro.paper.figures import FIGURES, drawer
 from tal_repro.paper.figures.drawing import Material, NotRun
-from tal_repro.paper.published import Published
 from tal_repro.paper.report.compare import Compared, compare, other_system
 from tal_repro.paper.report.forecasts import CurveForecast, forecasts
 from tal_repro.paper.report.inline_svg import inline
@@ -21,6 +20,7 @@ from tal_repro.paper.report.run_rows import RunRow, run_rows
 from tal_repro.paper.report.tracing import TraceSummary, summarize
 from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdicts import Verdict, judge_all
+from tal_repro.published.load import Published
 from tal_repro.runs.load import NO_RUNS, Runs
 from tal_repro.runs.record import DamagedRun
 

@@ -18,7 +18,7 @@ from tal_repro.paper.claims.curves import curve
 from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.figures.drawing import Material
 from tal_repro.paper.figures.learning_curves import Panel, measured_panels
-from tal_repro.paper.published import Published
+from tal_repro.published.load import Published
 from tal_repro.runs.load import Runs
 
 HORIZON = 300.0  # percent: what three times the data would give

@@ -8,7 +8,7 @@ import numpy as np
 
 from tal_repro.paper.figures.drawing import Material
 from tal_repro.paper.figures.hardware_trace import traced
-from tal_repro.paper.published import load_published
+from tal_repro.published.load import load_published
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
 from tal_repro.runs.trace import Phase, trace_of

@@ -6,6 +6,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from tal_repro import kit
 from tal_repro.cli import main
 from tal_repro.engines import registry
 from tal_repro.engines.upstream import checkout
@@ -21,8 +22,7 @@ def standin(monkeypatch, git, repository, patch_files, tmp_path):
     monkeypatch.setitem(MODELS, "standin", entry)
     monkeypatch.setenv(checkout.THIRD_PARTY_VARIABLE, str(tmp_path))
     monkeypatch.setenv(checkout.PREPARED_VARIABLE, str(tmp_path / "prepared"))
-    for module in (registry, checkout):
-        monkeypatch.setattr(module, "PATCHES", tmp_path / "patches")
+    monkeypatch.setattr(kit, "patches", lambda model: tmp_path / "patches" / model)
     registry.patch_hash.cache_clear()
     yield repository
     registry.patch_hash.cache_clear()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tal_repro.engines.registry import PATCHES
+from tal_repro import kit
 from tal_repro.engines.upstream.patches import (
     Insertion,
     apply_patches,
@@ -119,7 +119,7 @@ def test_blob_id_is_gits():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_shipped_patches_have_one_purpose_each_and_call_the_hooks_only(model):
-    patches = model_patches(PATCHES / model)
+    patches = model_patches(kit.patches(model))
     assert [patch.source.name for patch in patches] == ["01-subset.patch", "02-timing.patch", "03-metrics.patch"]
     inserted_lines = [
         line.decode() for p in patches for change in p.files for one in change.insertions for line in one.lines

@@ -1,4 +1,4 @@
-"""The tables of REPRODUCE.md: what every step costs, and what each class of GPU is held to. Written by `report --docs`.
+"""The tables of REPRODUCE.md: what every step costs, and what each class of GPU is held to. Written by `make docs`.
 
 Runs cost what the plan says before anything was done; data and images have the sizes that the doctor and the image
 builder ask for. What nobody could time for lack of a GPU or of the authors' servers is an allowance, and told as one.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.tables.artifact import PAPER_SCOPES, STUDIES, bounds_text, printed, works
 from tal_repro.doctor.needs import ARCHIVE_BESIDE, GIB, LAYOUT_BYTES
 from tal_repro.models.registry import model_entry
 from tal_repro.paper.claims.measured import printed_ratio
 from tal_repro.paper.claims.statements import Claim, load_claims
-from tal_repro.paper.report.artifact import PAPER_SCOPES, STUDIES, bounds_text, printed, works
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.run import costs
 from tal_repro.study import SCOPES, load_study

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tal_repro.errors import InputError
-from tal_repro.paper.published import load_published, load_table, published_folder
-from tal_repro.paper.schema import SCHEMAS
-from tal_repro.paper.table import spans
 from tal_repro.paper.verdicts import judge_all
+from tal_repro.published.load import FOLDER, load_published, load_table
+from tal_repro.published.schema import SCHEMAS
+from tal_repro.published.table import spans
 from tal_repro.runs.load import NO_RUNS
 
 HEADER = "model,train_percent,map_mean,map_std,source\n"
@@ -25,7 +25,7 @@ def _load(path: Path, text: str | bytes) -> object:
 
 def test_every_file_has_a_schema_and_loads() -> None:
     published = load_published()
-    assert {path.stem for path in published_folder().glob("*.csv")} == set(SCHEMAS)
+    assert {path.stem for path in FOLDER.glob("*.csv")} == set(SCHEMAS)
     assert {name: len(published[name]) for name in ("learning_curves", "sweep_runs", "sweep_subsets", "gmacs")} == {
         "learning_curves": 41, "sweep_runs": 60, "sweep_subsets": 4120, "gmacs": 45,
     }  # fmt: skip
@@ -94,7 +94,7 @@ def test_a_directory_or_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_rows_remember_their_lines(weird_path: Path) -> None:
-    shutil.copytree(published_folder(), weird_path / "published")
+    shutil.copytree(FOLDER, weird_path / "published")
     table = load_published(weird_path / "published")["learning_curves"].where(model="tridet")
     assert spans(table) == "learning_curves.csv lines 32-36"
 
@@ -105,7 +105,7 @@ def test_rows_remember_their_lines(weird_path: Path) -> None:
 )
 def test_a_missing_row_is_named_by_claim_and_file(tmp_path: Path, file: str, drop: str, named: str) -> None:
     folder = tmp_path / "published"
-    shutil.copytree(published_folder(), folder)
+    shutil.copytree(FOLDER, folder)
     lines = (folder / file).read_text().splitlines(keepends=True)
     (folder / file).write_text("".join(line for line in lines if not line.startswith(drop)))
     with pytest.raises(InputError, match=named) as raised:

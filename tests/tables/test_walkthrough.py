@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.tables import walkthrough
 from tal_repro.paper.claims import measured
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.report import walkthrough

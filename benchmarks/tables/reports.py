@@ -8,15 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
+from tal_repro.kit import reference_folder
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.published import published_folder
 
 Json = Mapping[str, Any]
-
-
-def reference_folder() -> Path:
-    """Return the folder of what was measured for the kit."""
-    return published_folder().parent / "reference"
 
 
 def read_report(path: Path) -> Json:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tal_repro.paper import step_tables
-from tal_repro.paper.step_tables import steps_waited_text
+from benchmarks.tables import steps
+from benchmarks.tables.steps import steps_waited_text
 
 
 @pytest.fixture
 def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(step_tables, "reference_folder", lambda: tmp_path)
+    monkeypatch.setattr(steps, "reference_folder", lambda: tmp_path)
     return tmp_path
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 
+from benchmarks.tables.reports import Json, by_model, reports
+from benchmarks.tables.speed import ratio_text
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.reference import Json, by_model, reports
-from tal_repro.paper.speed_tables import ratio_text
 from tal_repro.paper.tables import TextTable, render
 
 PRECISION_NOTE = (

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables.reports import read_report
+from tal_repro.kit import reference_folder
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.reference import read_report, reference_folder
 from tal_repro.paper.tables import TextTable, render
 
 Json = Mapping[str, Any]

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tables import equality, reports, speed
+from benchmarks.tables.equality import equality_text, same_map_text
+from benchmarks.tables.precision import precision_text
+from benchmarks.tables.speed import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
-from tal_repro.paper import equality_tables, reference, speed_tables
-from tal_repro.paper.equality_tables import equality_text, same_map_text
-from tal_repro.paper.precision_table import precision_text
-from tal_repro.paper.speed_tables import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for module in (reference, equality_tables, speed_tables):
+    for module in (reports, equality, speed):
         monkeypatch.setattr(module, "reference_folder", lambda: tmp_path)
     (tmp_path / "parity").mkdir()
     (tmp_path / "speed").mkdir()

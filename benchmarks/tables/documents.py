@@ -7,24 +7,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from benchmarks.tables.artifact import artifact_text, bounds_text, experiments_text, machine, printed
+from benchmarks.tables.equality import equality_text, same_map_text
+from benchmarks.tables.precision import precision_text
+from benchmarks.tables.speed import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
+from benchmarks.tables.steps import steps_waited_text
+from benchmarks.tables.walkthrough import classes_text, steps_text
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
 from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
-from tal_repro.paper.equality_tables import equality_text, same_map_text
-from tal_repro.paper.precision_table import precision_text
-from tal_repro.paper.published import load_published, published_folder
-from tal_repro.paper.report.artifact import artifact_text, bounds_text, experiments_text, machine, printed
-from tal_repro.paper.report.walkthrough import classes_text, steps_text
-from tal_repro.paper.speed_tables import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
-from tal_repro.paper.step_tables import steps_waited_text
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import recomputed_text
 from tal_repro.paper.verdicts import Verdict, judge_all
+from tal_repro.published.load import load_published
 from tal_repro.runs.load import NO_RUNS
 
 DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/measuring.md")
-REMEDY = "write them again: tal-repro report --docs"
+REMEDY = "write them again: make docs"
 
 
 def verdicts_text() -> str:
@@ -74,11 +74,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "experiments": experiments_text,
     "artifact": artifact_text,
 }
-
-
-def repository() -> Path:
-    """Return the folder that holds README.md: the one above the published numbers."""
-    return published_folder().resolve().parents[1]
 
 
 def stale(folder: Path) -> dict[Path, str]:

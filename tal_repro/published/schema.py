@@ -1,4 +1,4 @@
-"""The tidy schema of `results/published`: columns, types, ranges and keys of every table, one row per observation."""
+"""The tidy schema of the published numbers: columns, types, ranges and keys of every table, one row per observation."""
 
 from __future__ import annotations
 

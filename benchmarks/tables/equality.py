@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 
+from benchmarks.tables.reports import Json, by_model, read_report, reports
+from tal_repro.kit import reference_folder
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.reference import Json, by_model, read_report, reference_folder, reports
 from tal_repro.paper.tables import TextTable, render
 
 CHECKS = ("parameters", "outputs", "losses", "gradients", "steps", "detections")

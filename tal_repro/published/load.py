@@ -1,4 +1,4 @@
-"""Load `results/published`, checking every cell: the first step of verdicts, tables and figures."""
+"""Load the published numbers, checking every cell: the first step of verdicts, tables and figures."""
 
 from __future__ import annotations
 
@@ -9,24 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
-from tal_repro.paper.schema import SCHEMAS, Schema
-from tal_repro.paper.table import Table, from_rows
+from tal_repro.published.schema import SCHEMAS, Schema
+from tal_repro.published.table import Table, from_rows
 
 Published = Mapping[str, Table]
-
-
-def published_folder() -> Path:
-    """Return the folder of the published numbers: beside the package, else below the working directory."""
-    candidates = [Path(__file__).resolve().parents[2] / "results" / "published", Path("results", "published")]
-    for folder in candidates:
-        if folder.is_dir():
-            return folder
-    raise InputError("the published numbers are missing", candidates[-1], "run inside a clone of the repository")
+FOLDER = Path(__file__).parent  # package data, so that an installed wheel has them
 
 
 def load_published(folder: Path | None = None) -> Published:
     """Load and check all published tables; raise InputError naming file, line and column of what is broken."""
-    return _load_all((folder or published_folder()).resolve())
+    return _load_all((folder or FOLDER).resolve())
 
 
 @cache
