@@ -104,6 +104,9 @@ def format_totals(plan: Plan) -> list[str]:
         if totals["price_usd_per_hour"]:
             price = f"{totals['price_usd_per_hour']:g} USD an hour ({totals['price_source']})"
             lines += [f"about {totals['usd']:.2f} USD at {price}"]
+    if digests := plan.data_digests:
+        named = ", ".join(f"{digest} ({count} run{'s' * (count != 1)})" for digest, count in digests.most_common())
+        lines += [f"made here from data of digest {named}"]
     if totals["failed"]:
         lines += ["failed runs are run again with --retry-failed"]
     return lines

@@ -51,6 +51,7 @@ def _spec(spec: dict[str, Any] | None) -> list[str]:
     lines = [
         f"experiment: {spec['experiment']}, model {spec['model']}, engine {spec['engine']} {spec['engine_version']}",
         f"data: {data['name']} {data['version']}{' (synthetic)' if data['synthetic'] else ''}"
+        f", digest {spec['data_digest'][:8] or 'not recorded'}"
         if data
         else "data: none",
     ]

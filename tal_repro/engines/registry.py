@@ -62,8 +62,9 @@ def engine_version(model: str, engine: str, experiment: str) -> str:
     _check_pair(model, engine)
     if engine == "native":
         return str(importlib.import_module("tal_repro.engines.native").native_version(experiment))
-    entry = model_entry(model)
-    return f"{entry.commit[:12]}+{patch_hash(entry.name)}"
+    from tal_repro.engines.upstream.identity import upstream_version
+
+    return upstream_version(model, patch_hash(model))
 
 
 @cache

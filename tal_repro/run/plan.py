@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from tal_repro.errors import InputError
 from tal_repro.planned import latest_digests
 from tal_repro.run import costs
 from tal_repro.run.selection import select
 from tal_repro.run.system import machine_name
+from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import DATA_DIGITS, RunSpec
 from tal_repro.study import Study
 
 SCHEMA = "tal-repro/plan/1"
+MOST_LOOKED_AT = 2000  # finished runs, for the data that they were made from
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,12 @@ class Plan:
     jobs: int
     price_usd_per_hour: float
     price_source: str
+    data_digests: Counter[str]  # of the whole set that finished runs were made from -> how many
 
     @cached_property
     def counts(self) -> Counter[str]:
         """Return how many runs are in each state."""
         return Counter(run.status for run in self.runs)
-
-    @property
-    def data_digests(self) -> Counter[str]:
-        """Return how many runs are done, begun or failed under each data digest."""
-        here = (run.spec.data_digest[:DATA_DIGITS] for run in self.runs if run.status != "todo")
-        return Counter(digest for digest in here if digest)
 
     @property
     def pending(self) -> list[PlannedRun]:
@@ -106,6 +105,7 @@ class Plan:
             "scope": self.scope,
             "synthetic": self.study.data.synthetic,
             "runs": [run.to_json() for run in self.runs],
+            "data_digests": dict(self.data_digests),
             "totals": self.totals(),
         }
 
@@ -130,4 +130,15 @@ def make_plan(
     price, source = study.price_usd_per_hour, study.price_source
     if price_usd_per_hour is not None:
         price, source = price_usd_per_hour, "given"
-    return Plan(study, scope, runs, jobs, price, source)
+    return Plan(study, scope, runs, jobs, price, source, _data_digests(store, specs))
+
+
+def _data_digests(store: RunStore, specs: list[RunSpec]) -> Counter[str]:
+    """Count finished runs by the digest of the data set that they were made from; of very many, the first of each."""
+    digests: Counter[str] = Counter()
+    for folder in itertools.islice(store.finished(spec for spec in specs if spec.data is not None), MOST_LOOKED_AT):
+        try:
+            digests[str(RunRecord(folder).status.get("data_set", ""))[:DATA_DIGITS]] += 1
+        except InputError:
+            continue
+    return Counter({digest: count for digest, count in digests.items() if digest})

@@ -58,6 +58,13 @@ class RunStore:
         """Return the data digests (8 digits) under which a planned run lies here."""
         return Listing(self.root).digests(spec)
 
+    def finished(self, specs: Iterable[RunSpec]) -> Iterator[Path]:
+        """Yield the finished folders of planned runs, of whatever data."""
+        there = Listing(self.root)
+        for spec in specs:
+            for name in sorted(name for name in there.names(spec) if "." not in name):
+                yield self.root / spec.experiment / spec.model / name
+
     def set_aside(self, folder: Path) -> Path:
         """Rename a damaged run folder to `<name>.damaged[-N]`: kept for a look, never read again."""
         for number in range(1, 1000):

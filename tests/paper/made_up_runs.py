@@ -4,19 +4,49 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tal_repro.runs.record import RunRecord
+from tal_repro import thumos14
+from tal_repro.runs.record import RunRecord, sha256_of
 from tal_repro.runs.run import REPORTED, TIOUS
 from tal_repro.runs.store import RunStore
+from tal_repro.runs.writer import RunWriter
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 
 CPU, A10 = "made-up CPU, 2 cores", "NVIDIA A10"
 NATIVE = "native"
-SYNTHETIC, REAL = DataSpec("synthetic-demo", "1", "0" * 64, True), DataSpec("thumos14", "i3d", "1" * 64, False)
+SYNTHETIC = DataSpec("synthetic-demo", "1", "0" * 64, True)
+REAL = DataSpec(thumos14.NAME, "i3d", thumos14.ANNOTATION_HASH, False)
+DIGEST = "d" * 64  # of whatever data a made-up run is of
+FACTS = {"feature_dim": thumos14.FEATURE_DIM, "thumos14_videos": 412, "thumos14_unlike_lengths": 0}
+
+
+def writer_of(root: Path, spec: RunSpec, **facts: Any) -> RunWriter:
+    """Open a made-up run; one of data bears a digest and says what it is made from."""
+    if spec.data is None:
+        return RunStore(root).writer(spec)
+    spec = replace(spec, data_digest=spec.data_digest or DIGEST)
+    writer = RunStore(root).writer(spec)
+    writer.write_json("data", {"schema": "tal-repro/data/1", "digest": spec.data_digest, **FACTS, **facts})
+    return writer
+
+
+def finish(writer: RunWriter, **status: Any) -> RunRecord:
+    """Finish a made-up run as the worker does."""
+    about = {"layout": "actionformer", "data_set": DIGEST[:16]} if writer.spec.data else {}
+    return writer.finish(**{**about, **status})
+
+
+def seal(folder: Path) -> None:
+    """Write the digests of a finished run anew, after a test has changed its files."""
+    status = json.loads((folder / "status.json").read_text())
+    names = [path.name for path in folder.iterdir() if path.name != "status.json"]
+    status["digests"] = {name: sha256_of(folder / name) for name in sorted(names)}
+    (folder / "status.json").write_text(json.dumps(status))
 
 
 def training(
@@ -29,7 +59,7 @@ def training(
         experiment, model, engine, "1", dict(recipe or {"epochs": 15}), SYNTHETIC if synthetic else REAL,  # type: ignore[arg-type]
         SubsetSpec("slice" if model == "tadtr" else "video", "uniform", percent, seed), seed,
     )  # fmt: skip
-    writer = RunStore(root).writer(spec)
+    writer = writer_of(root, spec)
     selection, weights, protocol = REPORTED.get(model, ("last", "ema", "af-212"))
     shared = {"epoch": 14, "weights": weights, "protocol": protocol}
     rows = [
@@ -42,7 +72,7 @@ def training(
         rows, optimizer_steps=100, seconds={"total": seconds, "train": seconds, "eval": 0.0, "checkpoint": 0.0},
         table2_seconds=seconds, table2_definition="training", flags=flags, **metrics,
     )  # fmt: skip
-    return writer.finish()
+    return finish(writer)
 
 
 def measured(
@@ -51,10 +81,10 @@ def measured(
     """Write a macs or inference run."""
     device = "cuda:0" if "NVIDIA" in machine else "cpu"
     spec = RunSpec(experiment, model, engine, "1", {}, None, None, 0, (100, 200), "fp32", device.split(":")[0])  # type: ignore[arg-type]
-    writer = RunStore(root).writer(spec)
+    writer = writer_of(root, spec)
     writer.write_json("system", {"schema": "tal-repro/system/1", "machine": machine, "device": {"name": device}})
     writer.write_measurements(rows)
-    return writer.finish()
+    return finish(writer)
 
 
 def row(quantity: str, length: int, value: float, sample: int = 0, unit: str = "") -> dict[str, Any]:
@@ -65,7 +95,7 @@ def row(quantity: str, length: int, value: float, sample: int = 0, unit: str = "
 def trace(root: Path, seconds: float = 10.0, synthetic: bool = True, gpu: bool = False, step: float = 0.1) -> RunRecord:
     """Write a trace of TadTR with three epochs and a bit, each 0.2 of the time training and 0.08 evaluation."""
     spec = RunSpec("trace", "tadtr", "native", "1", {}, SYNTHETIC if synthetic else REAL, SubsetSpec("slice"))
-    writer = RunStore(root).writer(spec)
+    writer = writer_of(root, spec)
     start, random = 1e9, np.random.default_rng(0)
     time_s = np.arange(1, int(seconds / step) + 1) * step
     busy = (time_s % (0.28 * seconds)) < 0.2 * seconds
@@ -89,7 +119,7 @@ def trace(root: Path, seconds: float = 10.0, synthetic: bool = True, gpu: bool =
         encoding="utf-8",
     )
     writer.write_json("system", {"schema": "tal-repro/system/1", "machine": A10 if gpu else CPU})
-    return writer.finish()
+    return finish(writer)
 
 
 def demo(root: Path) -> Path:

@@ -1,0 +1,72 @@
+"""What pins the authors' code in a run's identity: its commit, and a digest of all that the kit changes in it.
+
+That is the patches, the shims that are installed for the model, and the description of an added model, both as parsed:
+a comment, a docstring or another line break retrains nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import textwrap
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tal_repro import kit
+from tal_repro.models.registry import model_entry
+
+DIGITS = 8
+# Digests that give the same results as another: results under the one on the right stay valid. A test holds that each
+# left one is today's digest of a model.
+EQUAL = {  # these were the hashes of the patches alone
+    "4919727f": "f1922ca1",  # tadtr
+    "85ef2529": "fdd40769",  # actionformer
+    "7f441143": "ae813d4c",  # tridet
+    "19e62e42": "8db503dc",  # temporalmaxer
+}
+
+
+def upstream_version(model: str, patches: str) -> str:
+    """Return the version of a model's results: commit, and the digest of patches, shims and description."""
+    entry = model_entry(model)
+    digest = change_digest(model, patches)
+    return f"{entry.commit[:12]}+{EQUAL.get(digest, digest)}"
+
+
+@cache
+def change_digest(model: str, patches: str) -> str:
+    """Return the digest of what the kit changes in a model's code (`patches`: their hash)."""
+    from tal_repro.engines.upstream import shims
+
+    parts = [patches]
+    for shim in shims.needed(model):
+        parts += [shim.name, source_digest(textwrap.dedent(inspect.getsource(shim.install)))]
+    if adapter := model_entry(model).adapter:
+        parts.append(source_digest(_file(adapter).read_text(encoding="utf-8")))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
+
+
+def source_digest(source: str) -> str:
+    """Hash Python source as parsed: without comments, docstrings and layout, alike under every Python version."""
+    return hashlib.sha256(repr(_parsed(ast.parse(source))).encode()).hexdigest()
+
+
+def _parsed(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_parsed(item) for item in node if not _is_text(item)]
+    if not isinstance(node, ast.AST):
+        return node
+    values = {name: _parsed(value) for name, value in ast.iter_fields(node)}
+    kept = {name: value for name, value in values.items() if value not in (None, []) and name not in ("ctx", "kind")}
+    return type(node).__name__, sorted(kept.items())
+
+
+def _is_text(node: Any) -> bool:
+    """Tell a docstring, or another text that is evaluated and dropped."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _file(module: str) -> Path:
+    return kit.IMPORT_ROOT / f"{module.replace('.', '/')}.py"
