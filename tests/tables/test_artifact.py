@@ -9,7 +9,6 @@ import pytest
 from benchmarks.tables import artifact, documents
 from tal_repro.kit import require_checkout
 from tal_repro.paper.claims.statements import load_claims
-from tal_repro.paper.report import artifact
 from tal_repro.run.plan import make_plan
 from tal_repro.runs.store import RunStore
 from tal_repro.study import load_study

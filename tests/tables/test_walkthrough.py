@@ -7,7 +7,6 @@ import pytest
 from benchmarks.tables import walkthrough
 from tal_repro.paper.claims import measured
 from tal_repro.paper.claims.statements import load_claims
-from tal_repro.paper.report import walkthrough
 from tal_repro.run.plan import make_plan
 from tal_repro.runs.store import RunStore
 from tal_repro.study import load_study
