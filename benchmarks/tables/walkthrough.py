@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.tables.artifact import PAPER_SCOPES, STUDIES, bounds_text, printed, works
-from tal_repro.doctor.needs import ARCHIVE_BESIDE, GIB, LAYOUT_BYTES
+from tal_repro.doctor.needs import ARCHIVE_BESIDE, LAYOUT_BYTES
+from tal_repro.machine.host import GIB
 from tal_repro.models.registry import model_entry
 from tal_repro.paper.claims.measured import printed_ratio
 from tal_repro.paper.claims.statements import Claim, load_claims

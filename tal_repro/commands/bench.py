@@ -120,8 +120,8 @@ def attribution(
     from tal_repro.commands.train import read_settings
     from tal_repro.engines.registry import engine_for
     from tal_repro.errors import InputError
+    from tal_repro.machine.gpus import neighbours
     from tal_repro.measure.surroundings import Meanwhile, look_around, surroundings
-    from tal_repro.run.gpu import neighbours
     from tal_repro.runs.record import RunRecord
 
     if (run_folder is None) == (model is None or data_dir is None):

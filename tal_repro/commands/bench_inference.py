@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
-import os
 import socket
 import sys
 import time
@@ -70,6 +69,7 @@ class Request:
 def specs_of(request: Request) -> list[RunSpec]:
     """Return one run specification a model; the same as a study's where the bare model of one is timed."""
     from tal_repro.engines.registry import engine_version
+    from tal_repro.machine.host import threads
     from tal_repro.spec import RunSpec
     from tal_repro.study import resolve_recipe
 
@@ -89,7 +89,7 @@ def specs_of(request: Request) -> list[RunSpec]:
             recipe=resolve_recipe(model, request.engine, {}),
             feature_lengths=request.lengths,
             device_kind="cuda" if request.device.startswith("cuda") else "cpu",
-            threads=_threads(),
+            threads=threads(),
             options=options,
         )
         for model in request.models
@@ -100,9 +100,9 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
     """Time the models in turn and return their runs, finished ones as they lie."""
     import torch
 
+    from tal_repro.machine.gpus import neighbours
     from tal_repro.measure.latency import measure_subjects
     from tal_repro.measure.surroundings import Meanwhile, disturbances, look_around, surroundings
-    from tal_repro.run.gpu import neighbours
     from tal_repro.runs.record import RunRecord
 
     specs = specs_of(request)
@@ -154,11 +154,6 @@ def _measure_one(request: Request, root: Path) -> None:
     from tal_repro.runs.store import RunStore
 
     measure(request, RunStore(root), lambda line: print(line, file=sys.stderr, flush=True))
-
-
-def _threads() -> int:
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
 
 
 def check_device(device: str) -> None:

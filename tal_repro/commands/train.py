@@ -127,6 +127,7 @@ def plan(
     """
     from tal_repro.data import open_features
     from tal_repro.engines.registry import engine_version
+    from tal_repro.machine.host import threads
     from tal_repro.measure.trace import INTERVAL_S
     from tal_repro.run.datasets import dataset_of
     from tal_repro.spec import DataSpec, RunSpec, SubsetSpec, check_percent
@@ -159,7 +160,7 @@ def plan(
         subset=units,
         seed=seed,
         device_kind="cuda" if _cuda() else "cpu",
-        threads=_threads(),
+        threads=threads(),
         precision=precision,
         options={"interval_s": INTERVAL_S} if trace else {},
     )
@@ -212,14 +213,6 @@ def _cuda() -> bool:
 
 def _device(spec: RunSpec) -> str:
     return "cuda:0" if spec.device_kind == "cuda" else "cpu"
-
-
-def _threads() -> int:
-    """Return the CPU threads of the run: what OMP_NUM_THREADS says, or all cores."""
-    import os
-
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
 
 
 def _print(record: RunRecord) -> None:

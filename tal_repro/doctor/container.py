@@ -11,7 +11,8 @@ from tal_repro import __version__
 from tal_repro.doctor import torch_builds
 from tal_repro.doctor.finding import Finding, fail, ok, warn
 from tal_repro.doctor.needs import Needs
-from tal_repro.doctor.probes import Answer, Probes
+from tal_repro.doctor.probes import Probes
+from tal_repro.machine.programs import Answer
 
 INFO = {
     "docker": ("docker", "info", "--format", "{{json .}}"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from tal_repro import kit
 from tal_repro.doctor import torch_builds
 from tal_repro.doctor.finding import Finding, fail, ok, warn
 from tal_repro.doctor.needs import Needs
-from tal_repro.doctor.probes import Gpu, Gpus, Probes, Torch
+from tal_repro.doctor.probes import Probes, Torch
+from tal_repro.machine.gpus import Gpu, Gpus
 
 NEWEST_DRIVER = "580"
 UPDATE = f"install NVIDIA driver {NEWEST_DRIVER} or newer from your distribution and start the machine again"
@@ -24,11 +26,29 @@ CUDNN = {"nvidia-cudnn-cu13": "cuda", "nvidia-cudnn-cu12": "cuda12"}
 def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
     """Check the driver, the torch build and every GPU that a run may use."""
     state = probes.gpus()
+    if kit.checkout() is None:
+        yield from _without_locks(needs, probes, state)
+        return
     build, reason = torch_builds.choose(state.driver if state.gpus else "", state.capabilities)
     yield _driver(needs, state, build, reason, bool(probes.environment.get("TAL_REPRO_CONTAINER")))
     yield _torch(needs, probes, state, build, reason)
     if needs.cuda:
         yield from (_device(needs, gpu) for gpu in state.gpus)
+
+
+def _without_locks(needs: Needs, probes: Probes, state: Gpus) -> Iterator[Finding]:
+    """Check an installed package, which holds no list of torch builds: what torch itself says must do."""
+    if needs.cuda and not state.gpus:
+        yield _driver(needs, state, "", "", inside=False)
+        return
+    torch = probes.torch()
+    if needs.cuda:
+        yield _asked(torch, state)
+        yield from (_device(needs, gpu) for gpu in state.gpus)
+    elif torch is None and needs.pending:
+        yield fail("torch", f"not installed, and {needs.pending} runs are left", "pip install 'tal-repro[torch]'")
+    else:
+        yield ok("torch", torch.version if torch else "not installed, and no run is left that needs it")
 
 
 def _driver(needs: Needs, state: Gpus, build: str, reason: str, inside: bool) -> Finding:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tal_repro.doctor.container import engine_folder, has_image
 from tal_repro.doctor.finding import Finding, fail, ok, warn
-from tal_repro.doctor.needs import ARCHIVE_BESIDE, GIB, LAYOUT_BYTES, RUN_MEMORY_BYTES, Needs
-from tal_repro.doctor.probes import Disk, Probes
+from tal_repro.doctor.needs import ARCHIVE_BESIDE, LAYOUT_BYTES, RUN_MEMORY_BYTES, Needs
+from tal_repro.doctor.probes import Probes
+from tal_repro.machine.host import GIB, MIB, Disk
 
 RESERVE_BYTES = 2 * GIB  # a disk that is full to the last GiB troubles everybody on it
 INODES_A_RUN = 40
@@ -121,4 +122,4 @@ def _clock(probes: Probes) -> Finding:
 
 def _gib(size: int) -> str:
     """Write bytes as GiB; under a tenth as MiB."""
-    return f"{size / GIB:.1f} GiB" if abs(size) >= GIB / 10 else f"{size / 2**20:.0f} MiB"
+    return f"{size / GIB:.1f} GiB" if abs(size) >= GIB / 10 else f"{size / MIB:.0f} MiB"

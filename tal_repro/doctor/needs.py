@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tal_repro.data.dataset import LayoutName
+from tal_repro.machine.host import GIB, MIB
 
 if TYPE_CHECKING:
     from tal_repro.run.plan import Plan
     from tal_repro.spec import RunSpec
 
 RUNTIMES = ("none", "docker", "podman", "apptainer")
-MIB = 2**20
-GIB = 2**30
 # Features of THUMOS14: 5.0 GiB in ActionFormer's layout, at twice the stride half of that in TadTR's.
 LAYOUT_BYTES: dict[LayoutName, int] = {"actionformer": 5 * GIB, "tadtr": 5 * GIB // 2}
 ARCHIVE_BESIDE = 2  # while an archive is unpacked it lies beside its files

@@ -7,53 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tal_repro.machine.gpus import Gpus
+from tal_repro.machine.host import Disk
+from tal_repro.machine.programs import Answer
+
 if TYPE_CHECKING:
     from tal_repro.engines.upstream.checkout import Status
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command said. `code` is -1 where it could not be started or did not end in time."""
-
-    code: int
-    out: str = ""
-    err: str = ""
-
-
-@dataclass(frozen=True)
-class GpuProcess:
-    """Somebody who computes on a GPU."""
-
-    pid: int
-    name: str
-    memory_mib: float
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One GPU that CUDA programs started here would see."""
-
-    index: int  # as CUDA counts
-    name: str
-    capability: tuple[int, int]
-    total_mib: float
-    used_mib: float
-    utilisation_percent: float
-    processes: tuple[GpuProcess, ...] = ()
-
-
-@dataclass(frozen=True)
-class Gpus:
-    """The NVIDIA driver and its GPUs. `driver` is "" where none answers; `problem` says why, where that is known."""
-
-    driver: str = ""
-    gpus: tuple[Gpu, ...] = ()
-    problem: str = ""
-    source: str = ""  # NVML or nvidia-smi
-
-    @property
-    def capabilities(self) -> list[tuple[int, int]]:
-        return [gpu.capability for gpu in self.gpus if gpu.capability != (0, 0)]
 
 
 @dataclass(frozen=True)
@@ -64,16 +23,6 @@ class Torch:
     available: bool
     architectures: tuple[str, ...]  # sm_80, ..., compute_90
     problem: str = ""
-
-
-@dataclass(frozen=True)
-class Disk:
-    """The file system that holds a path (or will, where it is not there yet)."""
-
-    device: int
-    free_bytes: int
-    total_bytes: int
-    free_inodes: int  # -1 where the file system does not count them
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import json
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tal_repro import kit
 from tal_repro.doctor.environment import normalised
-from tal_repro.doctor.gpus import read_gpus
-from tal_repro.doctor.probes import Answer, Clock, Disk, Probes, Torch
+from tal_repro.doctor.probes import Clock, Probes, Torch
+from tal_repro.machine import host
+from tal_repro.machine.gpus import read_gpus
+from tal_repro.machine.programs import run
 
 if TYPE_CHECKING:
     from tal_repro.engines.upstream.checkout import Status
 
-SECONDS = 20.0  # for a command to answer
 IMPORT_SECONDS = 180.0  # torch from a cold network disk
 DATED = ("env/light.lock", "Makefile", ".git/index", "tal_repro/__init__.py")  # written when the kit was put here
 ASK_TORCH = """
@@ -46,29 +43,18 @@ def this_machine() -> Probes:
         run=run,
         gpus=cache(partial(read_gpus, run)),
         torch=ask_torch,
-        disk=disk,
+        disk=host.disk,
         disk_file=Path.is_file,
-        shared_memory=shared_memory,
-        obstacle=obstacle,
-        memory=memory,
-        cores=cores,
+        shared_memory=host.shared_memory,
+        obstacle=host.obstacle,
+        memory=host.memory,
+        cores=host.cores,
         installed=cache(installed),
         layers=layers,
         clock=clock,
         checkout=_checkout,
         copy_files=copy_files,
     )
-
-
-def run(command: Sequence[str], seconds: float = SECONDS) -> Answer:
-    """Run a command without a shell and without input; an Answer with code -1 where it cannot be run or hangs."""
-    try:
-        found = subprocess.run(
-            list(command), capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return Answer(-1, "", str(error))
-    return Answer(found.returncode, found.stdout.decode(errors="replace"), found.stderr.decode(errors="replace"))
 
 
 def ask_torch() -> Torch | None:
@@ -79,65 +65,6 @@ def ask_torch() -> Torch | None:
     except (ValueError, IndexError):
         return None
     return Torch(str(version), bool(available), tuple(map(str, architectures)), str(problem))
-
-
-def disk(path: Path) -> Disk:
-    """Look at the file system that holds a path, or its nearest parent that is there."""
-    there = nearest(path)
-    try:
-        found = os.statvfs(there)
-        device = there.stat().st_dev
-    except OSError:
-        return Disk(-1, 0, 0, -1)
-    inodes = found.f_favail if found.f_files else -1
-    return Disk(device, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, inodes)
-
-
-def shared_memory() -> int:
-    try:
-        found = os.statvfs("/dev/shm")  # noqa: S108 (looked at, never written)
-    except OSError:
-        return -1
-    return found.f_bavail * found.f_frsize
-
-
-def obstacle(folder: Path) -> str:
-    """Say what keeps a folder from being written and its files from being locked ("" where nothing does)."""
-    there = nearest(folder)
-    if not there.is_dir():
-        return f"{there} is not a folder"
-    if there != folder.absolute():
-        return "" if os.access(there, os.W_OK | os.X_OK) else f"cannot be made in {there} (permission denied)"
-    try:
-        with tempfile.TemporaryFile(dir=there) as stream:
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return f"cannot be written and locked ({error.strerror or error})"
-    return ""
-
-
-def nearest(path: Path) -> Path:
-    """Return the path, or the nearest of its parents that exists."""
-    path = path.absolute()
-    return next((found for found in (path, *path.parents) if found.exists()), Path("/"))
-
-
-def memory() -> tuple[int, int]:
-    """Return total and available bytes, within the limit of the container where there is one."""
-    found = {}
-    for row in _read("/proc/meminfo").splitlines():
-        name, _, rest = row.partition(":")
-        found[name] = int(rest.split()[0]) * 1024 if rest.split() else 0
-    total, available = found.get("MemTotal", 0), found.get("MemAvailable", 0)
-    limit, used = _read("/sys/fs/cgroup/memory.max").strip(), _read("/sys/fs/cgroup/memory.current").strip()
-    if limit.isdecimal() and used.isdecimal() and int(limit) < total:
-        total, available = int(limit), min(available, int(limit) - int(used))
-    return total, available
-
-
-def cores() -> int:
-    """Return the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def installed() -> dict[str, str]:
@@ -176,10 +103,3 @@ def copy_files(model: str) -> dict[str, str]:
         return {}
     states: dict[str, str] = dict.fromkeys(changed_files(folder), "changed")
     return states | file_states(folder, model_patches(kit.patches(model)))
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -1,12 +1,15 @@
-"""What NVML knows of one GPU. Every counter is optional: a card or driver that lacks one leaves the column out."""
+"""The counters of one GPU, sampled for a trace.
+
+Every counter is optional: a card or driver that lacks one leaves the column out.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-MIB = 2**20
+from tal_repro.machine.gpus import handles, library, text
+from tal_repro.machine.host import MIB
 
 
 class Gpu:
@@ -26,8 +29,7 @@ class Gpu:
 
     @property
     def name(self) -> str:
-        name = self.nvml.nvmlDeviceGetName(self.handle)
-        return name.decode() if isinstance(name, bytes) else str(name)
+        return text(self.nvml.nvmlDeviceGetName(self.handle))
 
     def sample(self) -> dict[str, float]:
         """Return utilisation, memory, its bandwidth share, power, clock, temperature and PCIe traffic."""
@@ -90,27 +92,11 @@ def open_gpu(index: int | None, nvml: Any = None, *, pcie: bool = True) -> Gpu |
     """
     if index is None:
         return None
+    nvml = nvml or library()
     if nvml is None:
-        try:
-            import pynvml
-        except ImportError:
-            return None
-        nvml = pynvml
-    try:
-        nvml.nvmlInit()
-        return Gpu(nvml, _handle(nvml, index), pcie=pcie)
-    except (nvml.NVMLError, ValueError):
         return None
-
-
-def _handle(nvml: Any, index: int) -> Any:
-    """Find the device through CUDA_VISIBLE_DEVICES, which may name it by index, UUID or MIG slice."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is None:
-        return nvml.nvmlDeviceGetHandleByIndex(index)
-    names = [name.strip() for name in listed.split(",") if name.strip()]
-    if index >= len(names):
-        raise ValueError(f"CUDA sees {len(names)} devices")
-    if names[index].startswith(("GPU-", "MIG-")):
-        return nvml.nvmlDeviceGetHandleByUUID(names[index])
-    return nvml.nvmlDeviceGetHandleByIndex(int(names[index]))
+    try:
+        nvml.nvmlInit()  # and never shut down: the counters are read until the process ends
+        return Gpu(nvml, handles(nvml)[index], pcie=pcie)
+    except (nvml.NVMLError, IndexError):
+        return None

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from tal_repro.run.gpu import compute_capability
+from tal_repro.machine.gpus import compute_capability
 from tal_repro.spec import RunSpec
 
 # As Linux names them: AVX512-BF16 and AMX-BF16 of x86, BF16 of 64-bit ARM (Neon; SVE has it only where Neon has).

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tal_repro.errors import InputError
-from tal_repro.run.gpu import visible_gpus
+from tal_repro.machine.gpus import visible_gpus
+from tal_repro.machine.host import cores
 from tal_repro.run.packing import Packing
 from tal_repro.spec import RunSpec
 
@@ -55,8 +55,7 @@ def find_devices(specs: Iterable[RunSpec], jobs: int | None, jobs_per_gpu: int |
     devices = []
     on_cpu = [spec for spec in specs if spec.device_kind == "cpu"]
     if on_cpu:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        devices.append(Device("cpu", jobs or max(1, cores // max(spec.threads for spec in on_cpu))))
+        devices.append(Device("cpu", jobs or max(1, cores() // max(spec.threads for spec in on_cpu))))
     if any(spec.device_kind == "cuda" for spec in specs):
         gpus = visible_gpus()
         if not gpus:

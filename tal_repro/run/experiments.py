@@ -12,7 +12,7 @@ from typing import Any
 
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.errors import InputError
-from tal_repro.run.gpu import neighbours
+from tal_repro.machine.gpus import neighbours
 from tal_repro.runs.store import RunStore
 
 Execute = Callable[[RunContext, Adapter], None]

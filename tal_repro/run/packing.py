@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tal_repro.run.gpu import GpuUse
+from tal_repro.machine.gpus import Gpu
 
 MEMORY_SHARE = 0.9  # of the device may be filled
 MOST = 8
@@ -20,7 +20,7 @@ class Packing:
     peak_mib: float = 0.0
     utilisations: list[float] = field(default_factory=list)
 
-    def look(self, use: GpuUse) -> None:
+    def look(self, use: Gpu) -> None:
         """Take one look; the first one is taken before the run has put anything on the device."""
         if not self.utilisations and not self.total_mib:
             self.total_mib, self.before_mib = use.total_mib, use.used_mib

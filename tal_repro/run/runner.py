@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Protocol
 
 from tal_repro.errors import InputError
+from tal_repro.machine.gpus import gpu_use
 from tal_repro.run import failures, locks, space, worker
 from tal_repro.run.devices import Device
-from tal_repro.run.gpu import gpu_use
 from tal_repro.run.packing import Packing
 from tal_repro.run.plan import PlannedRun
 from tal_repro.run.progress import Progress, format_duration, name_run

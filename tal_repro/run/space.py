@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from pathlib import Path
 
 from tal_repro.errors import InputError
+from tal_repro.machine.host import MIB, disk
 
 LEAST_FREE_MIB = 64  # below it no run starts: a checkpoint cut short helps nobody
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -15,8 +15,7 @@ REMEDY = "free space there (tal-repro gc lists what can go) or give another fold
 
 def free_mib(folder: Path) -> int:
     """Return the free MiB of the disk that holds `folder`, which need not be there yet."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free // 2**20
+    return disk(folder).free_bytes // MIB
 
 
 def describe_lack(folder: Path) -> str:

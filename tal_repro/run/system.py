@@ -94,7 +94,7 @@ def _gpu(device: str) -> dict[str, Any]:
     """Return product, driver, clocks and memory of "cuda:0" ({} for the CPU)."""
     if not device.startswith("cuda"):
         return {}
-    from tal_repro.run.gpu import describe_gpu
+    from tal_repro.machine.gpus import describe_gpu
 
     return describe_gpu(device)
 

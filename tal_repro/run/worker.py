@@ -19,10 +19,10 @@ from tal_repro import hooks
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.engines.registry import STAND_IN_VARIABLE, get_adapter
 from tal_repro.errors import InputError
+from tal_repro.machine.gpus import neighbours
 from tal_repro.run import locks
 from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.experiments import WITHOUT_CHECKPOINT, experiment_of
-from tal_repro.run.gpu import neighbours
 from tal_repro.run.signals import EXIT_SIGTERM, StopFlag
 from tal_repro.run.space import NO_SPACE, has_room
 from tal_repro.run.system import describe_system, machine_name

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.doctor.environment import read_pins
-from tal_repro.doctor.needs import GIB, Needs
-from tal_repro.doctor.probes import Answer, Clock, Disk, Gpu, GpuProcess, Gpus, Probes, Torch
+from tal_repro.doctor.needs import Needs
+from tal_repro.doctor.probes import Clock, Probes, Torch
 from tal_repro.engines.upstream.checkout import Status
 from tal_repro.kit import IMPORT_ROOT
+from tal_repro.machine.gpus import Gpu, GpuProcess, Gpus
+from tal_repro.machine.host import GIB, Disk
+from tal_repro.machine.programs import Answer
 
 ENV = IMPORT_ROOT / "env"
 COMMIT = "9" * 40

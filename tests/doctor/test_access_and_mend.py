@@ -9,7 +9,7 @@ import pytest
 from machines import checkout, machine, needs
 
 from tal_repro.doctor import access, mend
-from tal_repro.doctor.this_machine import obstacle
+from tal_repro.machine.host import obstacle
 
 
 def test_each_folder_that_cannot_be_written_is_told(tmp_path):

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from machines import gpu, gpus, machine, needs, neighbour
 
+from tal_repro import kit
 from tal_repro.doctor.gpu import findings, has_kernels
-from tal_repro.doctor.gpus import by_nvidia_smi, read_gpus
-from tal_repro.doctor.probes import Answer, GpuProcess, Gpus, Torch
+from tal_repro.doctor.probes import Torch
+from tal_repro.machine.gpus import GpuProcess, Gpus, by_nvidia_smi, read_gpus
+from tal_repro.machine.programs import Answer
 
 
 def look(wanted: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
@@ -48,6 +50,20 @@ def test_a_study_on_the_cpu_wants_no_gpu():
     found = look({"cuda": False}, gpus=Gpus, installed=lambda: {"torch": "2.13.0+cpu"})
     assert [one.status for one in found.values()] == ["ok", "ok"]
     assert "no run that is left needs one" in found["driver"].what
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes", "statuses"),
+    [
+        ({}, {}, {"torch": "ok", "gpu cuda:0": "ok"}),
+        ({}, {"gpus": Gpus}, {"driver": "fail"}),
+        ({"cuda": False}, {}, {"torch": "ok"}),
+        ({"cuda": False}, {"torch": lambda: None}, {"torch": "fail"}),
+    ],
+)
+def test_an_installed_package_has_no_list_of_builds_and_asks_torch(wanted, changes, statuses, monkeypatch):
+    monkeypatch.setattr(kit, "checkout", lambda: None)
+    assert {name: one.status for name, one in look(wanted, **changes).items()} == statuses
 
 
 CU13 = {"torch": "2.13.0", "nvidia-cudnn-cu13": "9"}
@@ -169,7 +185,10 @@ def test_nvml_is_read_through_cuda_visible_devices(shown, count):
 
 def test_nvml_that_refuses_is_a_problem_and_a_counter_that_lacks_is_not():
     error = FakeNvml.NVMLError("Driver/library version mismatch")
-    assert read_gpus(no_program, FakeNvml(nvmlInit=error), {}).problem == "NVML: Driver/library version mismatch"
+    assert (
+        read_gpus(no_program, FakeNvml(nvmlInit=error), {}).problem
+        == "NVML does not answer (Driver/library version mismatch)"
+    )
     lacking = FakeNvml(
         nvmlDeviceGetUtilizationRates=FakeNvml.NVMLError("Not Supported"),
         nvmlSystemGetProcessName=FakeNvml.NVMLError("x"),

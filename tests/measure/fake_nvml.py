@@ -27,6 +27,18 @@ class FakeNvml:
         if not self.initialises:
             raise NVMLError(9)
 
+    def nvmlShutdown(self) -> None:
+        self.calls.append("nvmlShutdown")
+
+    def nvmlSystemGetProcessName(self, pid: int) -> str:
+        raise NVMLError(3)
+
+    def nvmlDeviceGetCount(self) -> int:
+        return sum(not device["uuid"].startswith("MIG-") for device in self.devices)
+
+    def nvmlDeviceGetUUID(self, handle: dict[str, Any]) -> str:
+        return str(handle["uuid"])
+
     def nvmlDeviceGetHandleByIndex(self, index: int) -> dict[str, Any]:
         if index >= len(self.devices):
             raise NVMLError(6)
@@ -61,6 +73,8 @@ def device(**changes: Any) -> dict[str, Any]:
         "ClockInfo": 1500,
         "Temperature": 61,
         "PcieThroughput": 2048,
+        "CudaComputeCapability": (8, 6),
+        "ComputeRunningProcesses": [],
         "TotalEnergyConsumption": 5_000_000,
         **changes,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 from tal_repro.study import Study, load_study
+from tests.measure.fake_nvml import FakeNvml, NVMLError, device
 
 ZEN3 = "processor\t: 0\nflags\t\t: fpu sse2 avx2 fma\n"
 
@@ -54,18 +54,8 @@ def test_this_processor_is_seen_as_torch_sees_it() -> None:
 def test_a_gpu_says_by_its_compute_capability(
     capability: tuple[int, int] | None, native: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask(handle: object) -> tuple[int, int]:
-        if capability is None:
-            raise RuntimeError("not supported")
-        return capability
-
-    fake = types.SimpleNamespace(
-        NVMLError=RuntimeError,
-        nvmlInit=lambda: None,
-        nvmlShutdown=lambda: None,
-        nvmlDeviceGetHandleByIndex=lambda index: "handle",
-        nvmlDeviceGetCudaComputeCapability=ask,
-    )
+    told = NVMLError(3) if capability is None else capability
+    fake = FakeNvml(device(), device(uuid="GPU-1", CudaComputeCapability=told))
     monkeypatch.setitem(sys.modules, "pynvml", fake)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert has_native_bfloat16("cuda:1") is native

@@ -9,25 +9,26 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tal_repro.errors import InputError
-from tal_repro.run import devices, gpu, probe, runner, worker
+from tal_repro.machine import gpus
+from tal_repro.machine.gpus import Gpu
+from tal_repro.run import devices, probe, runner, worker
 from tal_repro.run.devices import Device, find_devices
 from tal_repro.run.executors.local import LocalPool
-from tal_repro.run.gpu import GpuUse
 from tal_repro.run.packing import Packing
 from tal_repro.run.plan import make_plan
 from tal_repro.run.progress import Progress
 from tal_repro.run.runner import Runner, Settings
 from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
+from tests.measure.fake_nvml import FakeNvml, NVMLError, device
 
 
-def use(used: float, busy: float) -> GpuUse:
-    return GpuUse(total_mib=24000, used_mib=used, utilisation_percent=busy, pids=())
+def use(used: float, busy: float) -> Gpu:
+    return Gpu(0, "", (8, 6), total_mib=24000, used_mib=used, utilisation_percent=busy)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_auto_watches_one_run_and_then_shares_the_device(
 
 
 def test_without_nvml_nothing_is_shared(on_cuda: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(name: str) -> GpuUse:
+    def refuse(name: str) -> Gpu:
         raise InputError("NVML does not answer")
 
     monkeypatch.setattr(runner, "gpu_use", refuse)
@@ -180,24 +181,29 @@ def test_visible_devices_limit_what_is_used(on_cuda: Study, monkeypatch: pytest.
 
 
 def test_nvml_is_asked_through_the_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-    process = types.SimpleNamespace(pid=4711)
-    fake = types.SimpleNamespace(
-        NVMLError=RuntimeError,
-        nvmlInit=lambda: None,
-        nvmlShutdown=lambda: None,
-        nvmlDeviceGetHandleByIndex=lambda index: asked.append(index) or "handle",
-        nvmlDeviceGetHandleByUUID=lambda name: asked.append(name) or "handle",
-        nvmlDeviceGetMemoryInfo=lambda handle: types.SimpleNamespace(total=24 * 2**30, used=2**30),
-        nvmlDeviceGetComputeRunningProcesses=lambda handle: [process],
-        nvmlDeviceGetUtilizationRates=lambda handle: types.SimpleNamespace(gpu=40),
-    )
-    monkeypatch.setitem(sys.modules, "pynvml", fake)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-abc")
-    assert gpu.gpu_use("cuda:0") == GpuUse(24 * 1024, 1024, 40.0, (4711,))
-    assert gpu.neighbours("cuda:1") == (4711,)
-    assert asked == [3, "GPU-abc"]
-    assert gpu.neighbours("cpu") == ()
+    busy = device(
+        uuid="GPU-abc", UtilizationRates=types.SimpleNamespace(gpu=40, memory=0),
+        MemoryInfo=types.SimpleNamespace(total=24 * 2**30, used=2**30),
+        ComputeRunningProcesses=[types.SimpleNamespace(pid=4711, usedGpuMemory=2**30)],
+    )  # fmt: skip
+    nvml = FakeNvml(device(), busy)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,GPU-0")
+    assert devices.visible_gpus() == ["cuda:0", "cuda:1"]
+    seen = gpus.gpu_use("cuda:0")
+    assert (seen.total_mib, seen.used_mib, seen.utilisation_percent) == (24 * 1024, 1024, 40.0)
+    assert gpus.neighbours("cuda:0") == (4711,) and gpus.neighbours("cuda:1") == ()
+    assert gpus.neighbours("cpu") == ()
+    with pytest.raises(InputError, match="CUDA shows 2 GPUs here, no cuda:2"):
+        gpus.gpu_use("cuda:2")
+
+
+@pytest.mark.parametrize("lacking", ["ComputeRunningProcesses", "UtilizationRates"])
+def test_who_is_on_a_device_is_never_guessed(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(device(**{lacking: NVMLError(3)})))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(InputError, match="NVML refused"):
+        gpus.neighbours("cuda:0")
 
 
 def test_a_minute_of_iterations_becomes_the_seconds_of_a_run(mini: Study, store: RunStore) -> None:

@@ -1,0 +1,1 @@
+"""Questions to this machine that several rooms ask: its GPUs, its disks and processors, other programs."""
