@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
-from tal_repro.models import registry
-from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe
+from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe, with_overrides
 from tal_repro.models.registry import model_entry
 
 CONFIG_FILE = {
@@ -102,9 +101,9 @@ _TADTR = {
 def resolved(model: str, recipe: Mapping[str, Any]) -> PyramidRecipe | TadtrRecipe:
     """Return the typed recipe of a run; raise InputError for what upstream's code cannot be told."""
     entry = model_entry(model)
-    wanted = registry.resolved(model, recipe)
+    wanted = with_overrides(entry.recipe, dict(recipe))
     settable = {"epochs", *(_TADTR if model == "tadtr" else {**_PYRAMID, **_OWN[model]})}
-    settable |= {"sampling_points", "lr_decay_epoch", "loader_workers", "max_detections"} if model == "tadtr" else set()
+    settable |= {"sampling_points", "lr_decay_epoch", "loader_workers"} if model == "tadtr" else set()
     if isinstance(wanted, PyramidRecipe) and model == "actionformer":
         settable.add("mlp_dim")  # by its embedding: a recipe must say the size that is built
         if wanted.mlp_dim != (size := MLP_EXPANSION * wanted.embed_dim):

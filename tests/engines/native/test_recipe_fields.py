@@ -1,7 +1,7 @@
 """Every field of every native recipe is read or refused: another value gives another training, or an error by name.
 
-A field is looked for where it can show, the quickest place first: the network, the units and their order, one optimizer
-step, the rates and turns of all epochs, the detections.
+A field is looked for where it can show, the quickest place first: the network, the rates and turns of all epochs, the
+units, one optimizer step, the detections.
 """
 
 from __future__ import annotations
@@ -111,6 +111,9 @@ def stages(run: RunContext) -> Iterator[Any]:
     trainer = Trainer(run, network, units, steps, evaluator, Clock("cpu"))
     recipe: Recipe = network.recipe
     yield {name: tuple(value.shape) for name, value in network.state_dict().items()}  # type: ignore[attr-defined]
+    groups = [group["initial_lr"] for group in trainer.optimizer.param_groups]
+    yield [learning_rate(recipe, base, step, 4) for base in groups for step in range(4 * recipe.epochs)]
+    yield [is_evaluated(recipe, epoch) for epoch in range(recipe.epochs)], Selections(without_better=9).stops(recipe)
     samples = [units.sample(index, draws_for(1, 0, name)) for index, name in enumerate(units.ids)]
     yield units.ids, steps, [tuple(part.numpy().tobytes() for part in sample[1:]) for sample in samples]
     network.train()  # type: ignore[attr-defined]
@@ -119,9 +122,6 @@ def stages(run: RunContext) -> Iterator[Any]:
     average = trainer.average.weights if trainer.average else []
     live = network.parameters()  # type: ignore[attr-defined]
     yield watch.mean(), [weights.detach().numpy().tobytes() for weights in (*live, *average)]
-    groups = [group["initial_lr"] for group in trainer.optimizer.param_groups]
-    yield [learning_rate(recipe, base, step, 4) for base in groups for step in range(4 * recipe.epochs)]
-    yield [is_evaluated(recipe, epoch) for epoch in range(recipe.epochs)], Selections(without_better=9).stops(recipe)
     _widen_scores(network)
     yield evaluator.detect(network).to_csv()
 
