@@ -40,7 +40,7 @@ class StopFlag:
             self.raises = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGTERM or self.wish == "epoch":
+        if number == signal.SIGTERM or self.wish:
             self.wish = "now"
         else:
             self.wish = "epoch"
