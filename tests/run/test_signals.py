@@ -15,9 +15,7 @@ from tal_repro.run.worker import Job, run_job
 from tal_repro.study import Study
 
 
-def test_a_worker_that_is_told_to_stop_exits_143(
-    mini: Study, store: RunStore, stand_in: Callable[..., None]
-) -> None:
+def test_a_worker_that_is_told_to_stop_exits_143(mini: Study, store: RunStore, stand_in: Callable[..., None]) -> None:
     stand_in(epochs=400, epoch_seconds=0.05)
     child = os.fork()
     if child == 0:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tal_repro import hooks
+from tal_repro.models.registry import model_entry
 
 
 class Clock:
@@ -62,10 +63,5 @@ def table2_seconds(model: str, seconds: Mapping[str, float]) -> tuple[float, str
 
     The four published times are not of the same thing: upstream's loops differ in what they do between epochs.
     """
-    if model in ("actionformer", "tridet"):
-        return seconds["train"] + seconds["checkpoint"], "training and checkpoints, no evaluation"
-    if model == "temporalmaxer":
-        parts = "training, a checkpoint every epoch, EMA evaluations from the middle until the early stop"
-    else:
-        parts = "training, a checkpoint and an evaluation every epoch"
-    return seconds["train"] + seconds["checkpoint"] + seconds["reported_eval"], parts
+    reported = model_entry(model).reported
+    return sum(seconds[phase] for phase in reported.timed_phases), reported.timed

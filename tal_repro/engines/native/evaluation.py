@@ -29,12 +29,12 @@ from tal_repro.engines.native.samples import Sample, VideoFeatures, window_featu
 from tal_repro.engines.native.schedule import Score
 from tal_repro.models.interface import Candidates, Localizer
 from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe
+from tal_repro.models.registry import model_entry
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BATCH_STEPS = 4608  # feature steps that go through a model at once
-MODEL_PROTOCOL = {"tadtr": "tadtr-210"}  # of each upstream; the others use ActionFormer's
 
 
 class Evaluator:
@@ -44,7 +44,7 @@ class Evaluator:
         self.features, self.precision = features, precision
         self.classes = dataset.classes
         self.videos = dataset.detected
-        self.protocol = MODEL_PROTOCOL.get(model.name, "af-212")
+        self.protocol = model_entry(model.name).reported.protocol
         self._truth = _ground_truth(dataset)
         check_test_set(len(counted_instances(self._truth, PROTOCOLS[self.protocol])["video_id"]), self.protocol)
 

@@ -57,8 +57,7 @@ def open_data(run: RunContext) -> Data:
         raise InputError("training needs a data set", None, "name one with --data DIR")
     entry, recipe = model_entry(run.spec.model), recipe_of(run.spec)
     layouts = [layout.name for layout in find_layouts(run.data_dir)]
-    wanted = "tadtr" if isinstance(recipe, TadtrRecipe) else "actionformer"
-    layout: Any = wanted if wanted in layouts else "auto"
+    layout: Any = entry.layout if entry.layout in layouts else "auto"
     dataset = load_dataset(run.data_dir, layout)
     _check_declared(dataset, run.spec)
     check_labels(dataset, recipe.num_classes)
