@@ -329,6 +329,8 @@ def test_a_run_writes_both_selections_of_both_weight_sets(
     assert found == wanted
     assert all(0 <= row["ap"] <= 1 for row in metrics["rows"])
     assert metrics["optimizer_steps"] == 3 * metrics["steps_per_epoch"] > 0
+    protocol = "tadtr-210" if model == "tadtr" else "af-212"
+    assert metrics["reported"] == {"weights": "ema", "protocol": protocol}, "with an average, it is what is reported"
     seconds = metrics["seconds"]
     phases = sum(seconds[name] for name in ("setup", "train", "eval", "checkpoint"))
     assert 0.9 * seconds["total"] < phases <= seconds["total"]
