@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from tal_repro import thumos14
 from tal_repro.engines.registry import ENGINES, engine_for, engine_version
 from tal_repro.errors import InputError
-from tal_repro.models.recipe_checks import check_recipe
 from tal_repro.models.recipes import with_overrides
-from tal_repro.models.registry import MODELS, model_entry
+from tal_repro.models.registry import MODELS, model_entry, resolved
 from tal_repro.runs.members import ADMITTED
 from tal_repro.spec import (
     TIMING_EXPERIMENTS,
@@ -29,7 +28,7 @@ from tal_repro.spec import (
     Unit,
     canonical_json,
 )
-from tal_repro.study_checks import check_fit, check_size, read_options
+from tal_repro.study_checks import check_engines, check_fit, check_size, options_of, read_options
 from tal_repro.study_file import Table, parse_table, read_table
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ ADDED = "added"  # among the models of an experiment: all beyond the four
 SCOPES = ("core", "full", "every-percent")  # each holds the ones before it
 PLANNED = ("baseline", "data_sweep", "ablation", "macs", "inference", "trace")
 MEASURED = ("macs", "inference")  # of the model alone: no data, no training
+COUNTED_ON: Mapping[str, Any] = {"device_kind": "cpu", "precision": "fp32", "threads": 1}
 SETTABLE = ("engine", "device", "precision", "threads", "repeats", "synthetic")
 MACHINE = "of the machine: jobs_per_gpu, hang_seconds, slurm.*"  # read by run.machine
 
@@ -111,8 +111,8 @@ class Study:
 
     def _base(self, grid: Grid, model: str, engine: str) -> RunSpec:
         """Return the run that all runs of a grid under one model and engine are variations of."""
-        recipe = _overrides(self.recipes, grid, model)
-        return RunSpec(
+        recipe = _overrides(self.recipes, grid, model, engine)
+        run = RunSpec(
             experiment=grid.experiment,  # type: ignore[arg-type]
             model=model,
             engine=engine,  # type: ignore[arg-type]
@@ -121,24 +121,29 @@ class Study:
             data=None if grid.experiment in MEASURED else self.data,
             feature_lengths=grid.feature_lengths,
             precision=grid.precision,  # type: ignore[arg-type]
-            device_kind="cpu" if grid.experiment == "macs" else grid.device,  # type: ignore[arg-type]
+            device_kind=grid.device,  # type: ignore[arg-type]
             threads=grid.threads,
-            options=MappingProxyType(dict(grid.options)),
+            options=MappingProxyType(options_of(engine, grid.options)),
         )
+        # a count is the same on every machine
+        return dataclasses.replace(run, **COUNTED_ON) if grid.experiment == "macs" else run
 
 
-def _overrides(recipes: Mapping[str, Mapping[str, Any]], grid: Grid, model: str) -> dict[str, Any]:
+def _overrides(recipes: Mapping[str, Mapping[str, Any]], grid: Grid, model: str, engine: str) -> dict[str, Any]:
     """Return what replaces a model's hyper-parameters: [recipes] are of trainings; measurements are at full size."""
-    return {**({} if grid.experiment in MEASURED else recipes.get(model, {})), **grid.recipe}
+    if grid.experiment not in MEASURED:
+        return {**recipes.get(model, {}), **grid.recipe}
+    return dict(grid.recipe) if engine == "native" else {}
 
 
 def resolve_recipe(model: str, engine: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return every hyper-parameter of a run as plain values (native's draws do not depend on its worker count)."""
-    typed = with_overrides(model_entry(model).recipe, dict(overrides))
-    check_recipe(model, typed)
-    recipe = dataclasses.asdict(typed)
+    recipe = dataclasses.asdict(resolved(model, overrides))
     if engine == "native":
-        recipe.pop("loader_workers", None)
+        workers, default = recipe.pop("loader_workers"), model_entry(model).recipe.loader_workers
+        if workers != default:
+            remedy = "give it in the [experiments.recipe] of an experiment of the upstream engine"
+            raise InputError(f"loader_workers = {workers!r}: the native engine has no loader workers", None, remedy)
     return recipe
 
 
@@ -278,6 +283,7 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
         options=MappingProxyType(read_options(table, experiment)),
     )
     table.reject_unknown()
+    check_engines(table, experiment, grid.engines)
     if not grid.engines:
         raise table.error("engines", [], f"name at least one of: {', '.join(engines)}")
     if grid.precision != "fp32" and "upstream" in grid.engines:
@@ -322,10 +328,11 @@ def _check_recipes(study: Study, made: SyntheticConfig | None) -> None:
     for grid in study.grids:
         for model in grid.models:
             with _recipe_of(study, model):
-                recipe = resolve_recipe(model, grid.engines[0], _overrides(study.recipes, grid, model))
-                canonical_json(recipe)
-                if made and grid.experiment not in MEASURED:
-                    check_fit(recipe, made)
+                for engine in {engine_for(model, name) for name in grid.engines}:
+                    recipe = resolve_recipe(model, engine, _overrides(study.recipes, grid, model, engine))
+                    canonical_json(recipe)
+                    if made and grid.experiment not in MEASURED:
+                        check_fit(recipe, made)
 
 
 @contextmanager

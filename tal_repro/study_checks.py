@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
@@ -14,13 +14,19 @@ if TYPE_CHECKING:
 MAX_RUNS = 1_000_000  # of a study: every one of them is planned and shown
 EFFORT = {"min_samples": 1, "max_samples": 1, "max_warmup": 0}  # whole numbers and their least, as in measure.latency
 EFFORT_REAL = ("min_seconds", "stable_within")
+NATIVE_OPTIONS = ("evaluate_every",)
+COUNTED = (  # recipe fields that a count of MACs depends on
+    "feature_dim", "num_classes", "embed_dim", "head_dim", "max_seq_len", "levels", "regression_ranges", "stem_blocks",
+    "attention_heads", "attention_window", "mlp_dim", "trident_bins", "hidden_dim", "ffn_dim", "encoder_layers",
+    "decoder_layers", "sampling_points", "queries", "actionness", "roi_bins",
+)  # fmt: skip
 INTERVAL_S = (0.05, 3600.0)  # what the sampler of measure.trace takes
 
 
 def read_options(table: Table, experiment: str) -> dict[str, Any]:
     """Return the `options` of an experiment: part of a run's identity, so what nothing reads is refused.
 
-    Trainings: evaluate_every (epochs); trace: interval_s too; inference: effort; macs: none.
+    Trainings by the native engine: evaluate_every (epochs); trace: interval_s too; inference: effort; macs: none.
     """
     options = table.table("options")
     if experiment == "inference":
@@ -36,6 +42,29 @@ def read_options(table: Table, experiment: str) -> dict[str, Any]:
         options.number("interval_s", 0.5, *INTERVAL_S)
     options.reject_unknown()
     return options.values
+
+
+def options_of(engine: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that an engine reads (a model without a native engine may stand in a native experiment)."""
+    return {name: value for name, value in options.items() if engine == "native" or name not in NATIVE_OPTIONS}
+
+
+def check_engines(table: Table, experiment: str, engines: Collection[str]) -> None:
+    """Raise InputError for an option or a recipe of an experiment that none of its engines reads."""
+    options, recipe = (table.table(name) for name in ("options", "recipe"))
+    for name in NATIVE_OPTIONS:
+        if name in options.values and "native" not in engines:
+            remedy = "leave it out, or add the native engine"
+            raise InputError("the authors' code decides itself when it evaluates", f"{options.where}.{name}", remedy)
+    if experiment == "inference" and recipe.values:
+        raise InputError("inference is timed on the models at full size", recipe.where, "leave the recipe out")
+    if experiment != "macs":
+        return
+    if recipe.values and "native" not in engines:
+        raise InputError("the authors' code is counted at full size", recipe.where, "add the native engine")
+    if unread := sorted(set(recipe.values) - set(COUNTED)):
+        remedy = f"leave it out; what a count depends on: {', '.join(COUNTED)}"
+        raise InputError(f"{unread[0]} changes no multiply-accumulate", recipe.where, remedy)
 
 
 def check_size(runs: Sequence[int], where: str) -> None:

@@ -285,3 +285,46 @@ def test_the_authors_code_takes_every_recipe_of_a_shipped_study(name: str) -> No
     assert {run.model for run in trainings.values()} == set(MODELS)
     for run in trainings.values():
         resolved(run.model, run.recipe)
+
+
+TRAINING = '[[experiments]]\nexperiment = "baseline"\nmodels = ["tadtr"]\n'
+COUNT = '[[experiments]]\nexperiment = "macs"\nmodels = ["tridet"]\nfeature_lengths = [100]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TRAINING + 'engines = ["upstream"]\noptions = { evaluate_every = 3 }\n', "options.evaluate_every.*decides"),
+        (TRAINING + "options = { interval_s = 1.0 }\n", "interval_s"),
+        (TRAINING + "options = { effort = { min_samples = 3 } }\n", "effort"),
+        (COUNT + "options = { evaluate_every = 3 }\n", "evaluate_every"),
+        (COUNT + "recipe = { epochs = 3 }\n", "epochs changes no multiply-accumulate"),
+        (COUNT + 'engines = ["upstream"]\nrecipe = { max_seq_len = 576 }\n', "counted at full size"),
+        (COUNT.replace("macs", "inference") + "recipe = { embed_dim = 64 }\n", "timed on the models at full size"),
+        (TRAINING + "recipe = { loader_workers = 7 }\n", "loader_workers = 7: the native engine has no loader"),
+        (TRAINING + "recipe = { slice_length = 4, train_overlap = 0.9 }\n", "train_overlap 0.9 leaves no step"),
+        (TRAINING.replace("tadtr", "tridet") + "recipe = { attention_heads = 8 }\n", "attention_heads = 8: TriDet has"),
+    ],
+)
+def test_what_no_engine_of_an_experiment_reads_is_refused(write, text: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=f"(?s){message}") as caught:
+        load_study(write(HEAD + text))
+    assert caught.value.remedy
+
+
+def test_an_option_that_is_read_is_part_of_the_run_and_one_that_is_not_stays_out(write) -> None:  # type: ignore[no-untyped-def]
+    plain, every = (
+        load_study(write(HEAD + TRAINING + 'engines = ["native", "upstream"]\n' + options)).runs()
+        for options in ("", "options = { evaluate_every = 3 }\n")
+    )
+    assert plain[0].run_id != every[0].run_id and every[0].options == {"evaluate_every": 3}
+    assert plain[1].run_id == every[1].run_id, "the authors' code would not read it"
+
+
+def test_a_count_is_the_same_under_every_precision_and_number_of_threads(write) -> None:  # type: ignore[no-untyped-def]
+    path = write(HEAD + COUNT)
+    ids = {
+        load_study(path, settings).runs()[0].run_id
+        for settings in ({}, {"precision": "bf16"}, {"threads": "2"}, {"device": "cuda"})
+    }
+    assert len(ids) == 1

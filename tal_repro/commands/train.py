@@ -149,7 +149,11 @@ def plan(
     except InputError as error:
         raise InputError(error.what, "--set", error.remedy) from None
     unit: Any = entry.unit
-    units = read_drawn(share, dataset, model) if isinstance(share, Path) else SubsetSpec(unit, "uniform", share, seed)
+    units = (
+        read_drawn(share, dataset, model, recipe)
+        if isinstance(share, Path)
+        else SubsetSpec(unit, "uniform", share, seed)
+    )
     return RunSpec(
         experiment="training",  # of nobody's study
         model=model,
@@ -166,16 +170,18 @@ def plan(
     )
 
 
-def read_drawn(path: Path, dataset: DataSet, model: str) -> SubsetSpec:
+def read_drawn(path: Path, dataset: DataSet, model: str, recipe: dict[str, Any]) -> SubsetSpec:
     """Return how the units of a subset file are drawn; InputError unless this data set draws them again.
 
     A run is identified, and can be repeated, by how its units are drawn; a list made by hand cannot.
     """
     from tal_repro.data import draw_subset, read_subset
+    from tal_repro.data.windows import Slicing
     from tal_repro.spec import SubsetSpec
 
     wanted = read_subset(path)
-    drawn = draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=model)
+    slicing = Slicing.of(recipe)
+    drawn = draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=model, slicing=slicing)
     if drawn.ids != wanted.ids:
         foreign = sorted(set(wanted.ids) ^ set(drawn.ids))
         raise InputError(

@@ -71,6 +71,15 @@ class DataSet:
         """Return the test videos that hold at least one action, by id."""
         return self._subset("test")
 
+    @property
+    def detected(self) -> list[Video]:
+        """Return the test videos that models run on, by id: all but those that hold nothing but Ambiguous segments.
+
+        A detection in a video without any annotation is a false positive, so it must be looked for.
+        """
+        test = (video for video in self.videos.values() if video.subset == "test")
+        return sorted((v for v in test if len(v.labels) or not len(v.ambiguous_s)), key=lambda video: video.id)
+
     def _subset(self, subset: SubsetName) -> list[Video]:
         chosen = (video for video in self.videos.values() if video.subset == subset and len(video.labels))
         return sorted(chosen, key=lambda video: video.id)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tal_repro.data.dataset import DataSet
 from tal_repro.data.published_subsets import PUBLISHED_CSV, PUBLISHED_MODELS, published_ids
 from tal_repro.data.subset_file import Subset
-from tal_repro.data.windows import training_windows
+from tal_repro.data.windows import DEFAULT, Slicing, training_windows
 from tal_repro.errors import InputError
 from tal_repro.spec import Policy, Unit, check_percent
 
@@ -23,16 +23,16 @@ _POLICY_STREAM = {"uniform": 1, "all-classes": 2, "stratified": 3, "nested": 4}
 Membership = npt.NDArray[np.bool_]  # [units, classes]
 
 
-def training_units(dataset: DataSet, unit: Unit) -> dict[str, list[int]]:
+def training_units(dataset: DataSet, unit: Unit, slicing: Slicing = DEFAULT) -> dict[str, list[int]]:
     """Return unit id -> the class index of each action in it, sorted by id; units without action are left out."""
     if unit == "video":
         return {video.id: video.labels.tolist() for video in dataset.train}
-    return _slices(dataset)
+    return _slices(dataset, slicing)
 
 
 @lru_cache(maxsize=2)  # a sweep draws many subsets of one data set; a DataSet is never changed
-def _slices(dataset: DataSet) -> dict[str, list[int]]:
-    return {window.slice_id: window.labels.tolist() for window in training_windows(dataset)}
+def _slices(dataset: DataSet, slicing: Slicing) -> dict[str, list[int]]:
+    return {window.slice_id: window.labels.tolist() for window in training_windows(dataset, slicing)}
 
 
 def units_at(percent: float, total: int) -> int:
@@ -48,6 +48,7 @@ def draw_subset(
     seed: int,
     *,
     model: str | None = None,
+    slicing: Slicing = DEFAULT,
     published_csv: str | Path = PUBLISHED_CSV,
 ) -> Subset:
     """Draw the training units of a run; the same arguments and annotations give the same ids.
@@ -60,7 +61,7 @@ def draw_subset(
     check_percent(percent, "percent")
     if seed < 0:
         raise InputError(f"seed = {seed}", None, "use a whole number from 0")
-    units = training_units(dataset, unit)
+    units = training_units(dataset, unit, slicing)
     if not units:
         raise InputError(f"no training {unit} holds an action", dataset.root, "check it: tal-repro data verify DIR")
     if policy == "published":

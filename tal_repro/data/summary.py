@@ -13,7 +13,7 @@ import numpy as np
 
 from tal_repro.data.annotations import load_dataset
 from tal_repro.data.dataset import DataSet, SubsetName, Video
-from tal_repro.data.windows import WINDOW_STEPS, tadtr_steps, training_windows
+from tal_repro.data.windows import DEFAULT, tadtr_steps, training_windows
 
 # statistic -> what it is, THUMOS14's value in train and test (None: known only of both together, or not at all)
 THUMOS14: dict[str, tuple[str, float | None, float | None]] = {
@@ -101,7 +101,7 @@ def statistics(dataset: DataSet, subset: SubsetName) -> dict[str, float]:
         "one_class_share": float((held == 1).mean()),
         "two_class_share": float((held == 2).mean()),
         "longer_than_2304_share": float((steps > LONG_STEPS).mean()),
-        "shorter_than_slice_share": float(np.mean([tadtr_steps(video)[0] < WINDOW_STEPS for video in videos])),
+        "shorter_than_slice_share": float(np.mean([tadtr_steps(video)[0] < DEFAULT.slice_length for video in videos])),
         "ambiguous": sum(len(video.ambiguous_s) for video in dataset.videos.values() if video.subset == subset),
     }
 

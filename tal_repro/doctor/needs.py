@@ -84,4 +84,4 @@ def _layout(spec: RunSpec) -> LayoutName:
     """Return the layout that the authors' code of a model reads."""
     from tal_repro.models.registry import model_entry
 
-    return "tadtr" if model_entry(spec.model).feature_stride_frames == 8 else "actionformer"
+    return model_entry(spec.model).layout

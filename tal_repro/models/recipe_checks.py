@@ -130,4 +130,8 @@ def _tadtr_problem(values: Mapping[str, Any]) -> tuple[str, str] | None:
                      (f"TadTR's {TADTR_GROUPS} groups", TADTR_GROUPS)):  # fmt: skip
         if values["hidden_dim"] % by:
             return f"hidden_dim {values['hidden_dim']} is not a multiple of {what}", f"use a multiple of {by}"
+    for name in ("train_overlap", "test_overlap"):
+        if int(values["slice_length"] * (1 - values[name])) < 1:
+            what = f"{name} {values[name]} leaves no step between slices of {values['slice_length']} steps"
+            return what, "use a smaller overlap, or a larger slice_length"
     return None

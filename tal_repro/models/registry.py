@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from tal_repro.errors import InputError
 from tal_repro.models import recipes
+from tal_repro.models.recipe_checks import check_recipe
+
+TADTR_STRIDE_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Which of a training's mAPs its authors report, and what the training time of Table 2 is of."""
+
+    selection: str = "last"  # or "best-on-test"
+    weights: str = "ema"  # or "raw"
+    protocol: str = "af-212"
+    timed_phases: tuple[str, ...] = ("train", "checkpoint", "reported_eval")  # of a run's seconds
+    timed: str = "training, a checkpoint and an evaluation every epoch"
+
+
+TRAINING_ALONE = Reported(timed_phases=("train", "checkpoint"), timed="training and checkpoints, no evaluation")
 
 
 @dataclass(frozen=True)
@@ -23,7 +42,15 @@ class ModelEntry:
     submodule: str  # folder under third_party/
     licence: str
     paper: str
+    reported: Reported = Reported()
+    crops_reach_out: bool = True  # a training crop also counts what lies half a clip beyond its ends
+    unread: tuple[str, ...] = ()  # fields of its recipe's class that are of its siblings: setting them is refused
     adapter: str = ""  # module of a model beyond the four: its recipe, and how its authors' code is run
+
+    @property
+    def layout(self) -> Literal["actionformer", "tadtr"]:
+        """Return whose arrangement of the data its features lie in."""
+        return "tadtr" if self.feature_stride_frames == TADTR_STRIDE_FRAMES else "actionformer"
 
 
 def added(name: str, title: str, repository: str, commit: str, licence: str, unit: str = "video") -> ModelEntry:
@@ -38,29 +65,43 @@ def added(name: str, title: str, repository: str, commit: str, licence: str, uni
             f"{module.replace('.', '/')}.py",
             "import torch, the authors' packages and the kit's within train and build; see docs/adding-a-model.md",
         ) from None
-    stride_frames = 8 if description.LAYOUT == "tadtr" else 4
+    stride_frames = TADTR_STRIDE_FRAMES if description.LAYOUT == "tadtr" else 4
     folder = repository.rpartition("/")[2].removesuffix(".git")
+    reported = Reported(protocol=getattr(description, "PROTOCOL", "af-212"))
     return ModelEntry(
-        name, title, description.RECIPE, stride_frames, unit, repository, commit, folder, licence, "", module
-    )
+        name, title, description.RECIPE, stride_frames, unit, repository, commit, folder, licence, "", reported,
+        adapter=module,
+    )  # fmt: skip
 
 
 ENTRIES = (
     ModelEntry(
         "tadtr", "TadTR", recipes.TADTR, 8, "slice", "xlliu7/TadTR",
         "983ae14bcec8d764c5fc916700f1a5dade403b92", "TadTR", "Apache-2.0", "Liu et al., TIP 2022",
+        Reported("best-on-test", "raw", "tadtr-210"),
     ),
     ModelEntry(
         "actionformer", "ActionFormer", recipes.ACTIONFORMER, 4, "video", "happyharrycn/actionformer_release",
         "b91ef518e70330b94f5d116f07fe51bcd4c59844", "ActionFormer", "MIT", "Zhang et al., ECCV 2022",
+        TRAINING_ALONE, unread=("trident_bins", "iou_weight_power", "cost_class", "cost_iou"),
     ),
     ModelEntry(
         "tridet", "TriDet", recipes.TRIDET, 4, "video", "dingfengshi/TriDet",
         "cbbee1c5e9a9a7cf8248d6c2536d847f5281b1f1", "TriDet", "none at this commit", "Shi et al., CVPR 2023",
+        TRAINING_ALONE, crops_reach_out=False,
+        unread=("attention_heads", "attention_window", "cost_class", "cost_iou"),
     ),
     ModelEntry(
         "temporalmaxer", "TemporalMaxer", recipes.TEMPORALMAXER, 4, "video", "TuanTNG/TemporalMaxer",
         "4030cdfc8b5f3670b7ebf9f89436c2a0997581bd", "TemporalMaxer", "none", "Tang et al., 2023",
+        Reported(
+            "best-on-test",
+            timed="training, a checkpoint every epoch, EMA evaluations from the middle until the early stop",
+        ),
+        unread=(
+            "stem_blocks", "attention_heads", "attention_window", "mlp_dim", "drop_path", "trident_bins",
+            "iou_weight_power",
+        ),
     ),
     # Models beyond the four, a line each: tal-repro models new NAME --repository URL --commit SHA writes it.
 )  # fmt: skip
@@ -72,3 +113,16 @@ def model_entry(name: str) -> ModelEntry:
     if name not in MODELS:
         raise InputError(f"unknown model {name!r}", remedy=f"use one of: {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def resolved(name: str, overrides: Mapping[str, Any]) -> recipes.Recipe:
+    """Return a model's recipe with fields replaced; raise InputError for what its network or training cannot use."""
+    entry = model_entry(name)
+    recipe = recipes.with_overrides(entry.recipe, dict(overrides))
+    check_recipe(name, recipe)
+    for field in entry.unread:
+        value, default = getattr(recipe, field), getattr(entry.recipe, field)
+        if value != default:
+            what = f"{field} = {value!r}: {entry.title} has no such part, nothing would read it"
+            raise InputError(what, f"recipe of {name}", f"leave it out (its default is {default!r})")
+    return recipe

@@ -42,7 +42,7 @@ class StopFlag:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.exit_status = 128 + number
-        if number == signal.SIGTERM or self.wish == "epoch":
+        if number == signal.SIGTERM or self.wish:
             self.wish = "now"
         else:
             self.wish = "epoch"

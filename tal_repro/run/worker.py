@@ -196,6 +196,7 @@ def _execute(writer: RunWriter, job: Job, stop: StopFlag, perform: Perform | Non
         data_dir=job.data,
         device=job.device,
         subset_ids=_draw_subset(writer, job.data),
+        data_digest=spec.data_digest,
         should_stop=stop,
         heartbeat=writer.beat,
     )
@@ -250,12 +251,16 @@ def _draw_subset(writer: RunWriter, data_dir: Path | None) -> tuple[str, ...]:
     if data_dir is None:
         raise InputError("this run needs a data set", remedy="give its folder: --data DIR")
     from tal_repro.data import draw_subset
+    from tal_repro.data.windows import Slicing
     from tal_repro.run.datasets import open_dataset
 
     dataset = open_dataset(data_dir, spec)  # whole trainings, too, are checked against what they declare
     if (wanted := spec.subset) is None:
         return ()
-    subset = draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=spec.model)
+    slicing = Slicing.of(spec.recipe)
+    subset = draw_subset(
+        dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=spec.model, slicing=slicing
+    )
     writer.write_json("subset", subset.to_json())
     return subset.ids
 

@@ -9,17 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from tal_repro.models.registry import MODELS
 from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_json
 
 TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
-# What each model's authors report: TadTR and TemporalMaxer choose the checkpoint on the test set, TadTR has no EMA.
+# model -> the (selection, weights, protocol) that its authors report
 REPORTED = {
-    "tadtr": ("best-on-test", "raw", "tadtr-210"),
-    "actionformer": ("last", "ema", "af-212"),
-    "tridet": ("last", "ema", "af-212"),
-    "temporalmaxer": ("best-on-test", "ema", "af-212"),
+    name: (entry.reported.selection, entry.reported.weights, entry.reported.protocol) for name, entry in MODELS.items()
 }
 DEFAULT_REPORTED = ("last", "ema", "af-212")
 

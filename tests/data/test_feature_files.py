@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tal_repro.data.feature_files import map_npy, map_tensor
@@ -148,23 +148,31 @@ def mutated(content: bytes, changes, end: int) -> bytes:
 
 @settings(max_examples=300, deadline=None)
 @given(change=mutations(npy_bytes(ROWS)))
+@example(change=([], len(npy_bytes(ROWS))))
 def test_mutated_npy_bytes_are_mapped_or_refused(change):
     with tempfile.TemporaryDirectory() as folder:
+        content = mutated(npy_bytes(ROWS), *change)
         try:
-            rows = map_npy(write(Path(folder), mutated(npy_bytes(ROWS), *change)), Path(folder))
+            rows = map_npy(write(Path(folder), content), Path(folder))
         except InputError:
+            assert content != npy_bytes(ROWS)
             return
-        assert rows.ndim == 2 and rows.dtype == np.float32 and rows.sum() is not None
+        as_numpy = np.load(io.BytesIO(content), allow_pickle=False)
+        assert (rows.dtype, rows.shape, rows.tobytes()) == (np.float32, as_numpy.shape, as_numpy.tobytes())
+        assert rows.ndim == 2 and 0 < rows.nbytes <= len(content)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @settings(max_examples=300, deadline=None)
 @given(change=mutations(tensor_bytes(torch.from_numpy(ROWS))))
+@example(change=([], len(tensor_bytes(torch.from_numpy(ROWS)))))
 def test_mutated_tensor_bytes_are_mapped_or_refused(change):
     with tempfile.TemporaryDirectory() as folder:
         content = mutated(tensor_bytes(torch.from_numpy(ROWS)), *change)
         try:
             rows = map_tensor(write(Path(folder), content), Path(folder))
         except InputError:
+            assert content != tensor_bytes(torch.from_numpy(ROWS))
             return
-        assert rows.ndim == 2 and rows.dtype == np.float32 and rows.sum() is not None
+        assert rows.ndim == 2 and rows.dtype == np.float32 and 0 < rows.nbytes <= len(content)
+        assert rows.tobytes() in content, "rows should be read from the file, and from nowhere else"

@@ -43,7 +43,8 @@ def test_file_systems_are_judged_apart():
     small = {"results": Disk(1, GIB // 2, 9 * GIB, -1)}
     found = look({"results": Path("results")}, disk=lambda path: small.get(path.name, Disk(2, 90 * GIB, 99 * GIB, -1)))
     assert (found["disk of results"].status, found["disk of data"].status) == ("fail", "ok")
-    assert "free 512 MiB there" in found["disk of results"].what or "free" in found["disk of results"].remedy
+    assert found["disk of results"].what == "results 1.0 GiB needed, 0.5 GiB of 9.0 GiB free"
+    assert found["disk of results"].remedy.startswith("free 0.5 GiB there, or use another disk")
 
 
 def test_files_can_run_out_before_bytes():

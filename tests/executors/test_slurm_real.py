@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -144,7 +145,9 @@ def test_a_runner_that_comes_back_finds_its_jobs(study: Study, store: RunStore, 
     first.communicate()
     output = start(study, store).communicate(timeout=300)[1]
     assert "are on the cluster already" in output
-    assert f"{RUNS} done" in output or f"{RUNS} finished" in output or " done" in output
+    reused = re.findall(r"^(\d+) finished runs? reused", output, re.MULTILINE)
+    done = re.findall(r"^study mini.*: (\d+) done$", output, re.MULTILINE)
+    assert len(done) == 1 and sum(map(int, reused + done)) == RUNS, output
     assert len(list((store.root / ".slurm").glob("*.jobs.json"))) == 1, "nothing was submitted a second time"
     assert len(list(store.records())) == RUNS
 

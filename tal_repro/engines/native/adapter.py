@@ -15,7 +15,6 @@ import torch._dynamo  # 2 s that every first optimizer would otherwise pay
 from tal_repro import hooks
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native import native_version
-from tal_repro.engines.native.checkpoint import load_checkpoint
 from tal_repro.engines.native.clock import Clock, table2_seconds
 from tal_repro.engines.native.session import open_training
 from tal_repro.engines.native.trainer import Trainer
@@ -75,8 +74,7 @@ def adapter(model: str) -> NativeAdapter:
 
 
 def _open(run: RunContext) -> Trainer:
-    saved = load_checkpoint(run.record.paths.checkpoint, run.spec.run_id) or {}
-    clock = Clock(run.device, saved.get("seconds"))
+    clock = Clock(run.device)
     model, units, steps_per_epoch, evaluator = open_training(run)
     trainer = Trainer(run, model, units, steps_per_epoch, evaluator, clock)
     clock.set_up()

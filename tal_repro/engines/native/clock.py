@@ -10,17 +10,24 @@ from typing import Any
 import torch
 
 from tal_repro import hooks
+from tal_repro.models.registry import model_entry
 
 
 class Clock:
-    """Wall seconds of each phase, carried over from the processes before (`earlier`) when a run is resumed."""
+    """Wall seconds of each phase, those of the processes before among them when a run is resumed."""
 
-    def __init__(self, device: str, earlier: Mapping[str, float] | None = None) -> None:
+    def __init__(self, device: str) -> None:
         self._device = torch.device(device)
-        self._earlier_total = dict(earlier or {}).get("total", 0.0)
+        self._earlier_total = 0.0
         self._started = time.perf_counter()
         names = ("setup", "train", "eval", "checkpoint", "data_wait", "reported_eval")
-        self.seconds = {name: float(dict(earlier or {}).get(name, 0.0)) for name in names}
+        self.seconds = dict.fromkeys(names, 0.0)
+
+    def carry_over(self, earlier: Mapping[str, float]) -> None:
+        """Add what the processes before took, as `read` gave it."""
+        self._earlier_total += float(earlier["total"])
+        for name in self.seconds:
+            self.seconds[name] += float(earlier[name])
 
     @contextmanager
     def phase(self, name: str, index: int, also: str | None = None, **values: Any) -> Iterator[None]:
@@ -56,10 +63,5 @@ def table2_seconds(model: str, seconds: Mapping[str, float]) -> tuple[float, str
 
     The four published times are not of the same thing: upstream's loops differ in what they do between epochs.
     """
-    if model in ("actionformer", "tridet"):
-        return seconds["train"] + seconds["checkpoint"], "training and checkpoints, no evaluation"
-    if model == "temporalmaxer":
-        parts = "training, a checkpoint every epoch, EMA evaluations from the middle until the early stop"
-    else:
-        parts = "training, a checkpoint and an evaluation every epoch"
-    return seconds["train"] + seconds["checkpoint"] + seconds["reported_eval"], parts
+    reported = model_entry(model).reported
+    return sum(seconds[phase] for phase in reported.timed_phases), reported.timed

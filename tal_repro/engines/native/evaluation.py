@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tal_repro.data import DataSet, Video, ground_truth
-from tal_repro.data.windows import Window, tadtr_steps, test_windows
+from tal_repro.data.windows import Slicing, Window, cut_windows, tadtr_steps
 from tal_repro.detection.postprocess import (
     SliceCandidates,
     Suppression,
@@ -29,12 +29,12 @@ from tal_repro.engines.native.samples import Sample, VideoFeatures, window_featu
 from tal_repro.engines.native.schedule import Score
 from tal_repro.models.interface import Candidates, Localizer
 from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe
+from tal_repro.models.registry import model_entry
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BATCH_STEPS = 4608  # feature steps that go through a model at once
-MODEL_PROTOCOL = {"tadtr": "tadtr-210"}  # of each upstream; the others use ActionFormer's
 
 
 class Evaluator:
@@ -43,8 +43,8 @@ class Evaluator:
     def __init__(self, dataset: DataSet, features: VideoFeatures, model: Localizer, precision: str) -> None:
         self.features, self.precision = features, precision
         self.classes = dataset.classes
-        self.videos = dataset.test
-        self.protocol = MODEL_PROTOCOL.get(model.name, "af-212")
+        self.videos = dataset.detected
+        self.protocol = model_entry(model.name).reported.protocol
         self._truth = _ground_truth(dataset)
         check_test_set(len(counted_instances(self._truth, PROTOCOLS[self.protocol])["video_id"]), self.protocol)
 
@@ -102,7 +102,8 @@ class Evaluator:
     def _slice_detections(self, model: Localizer, poll: Callable[[], None]) -> Iterator[tuple[str, VideoDetections]]:
         recipe = model.recipe
         assert isinstance(recipe, TadtrRecipe)
-        windows = [window for video in self.videos for window in test_windows(video)]
+        slicing = Slicing.of(vars(recipe))
+        windows = [window for video in self.videos for window in cut_windows(video, "test", slicing)]
         found: dict[str, list[SliceCandidates]] = {video.id: [] for video in self.videos}
         at_once = max(BATCH_STEPS // recipe.slice_length, 1)
         for first in range(0, len(windows), at_once):

@@ -25,6 +25,7 @@ from tal_repro.data.store import RESIDENT_SHARE, available_memory_bytes
 from tal_repro.data.windows import TADTR_STRIDE_FRAMES, Window
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import PyramidRecipe
+from tal_repro.models.registry import model_entry
 
 CROP_TRIALS = 200
 Float32Array = npt.NDArray[np.float32]
@@ -177,7 +178,7 @@ def window_features(features: VideoFeatures, window: Window, steps: int) -> Tens
 
 def crop_margin(model: str, videos: Sequence[Video]) -> float:
     """Return by how many steps a crop's window test reaches over its ends: half a clip, in TriDet's code nothing."""
-    return 0.0 if model == "tridet" or not videos else clip_offset(videos[0])
+    return clip_offset(videos[0]) if model_entry(model).crops_reach_out and videos else 0.0
 
 
 def clip_offset(video: Video) -> float:

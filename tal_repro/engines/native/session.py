@@ -11,7 +11,7 @@ import torch
 
 from tal_repro.data import DataSet, FeatureStore, load_dataset, open_features
 from tal_repro.data.layouts import find_layouts
-from tal_repro.data.windows import Window, training_windows
+from tal_repro.data.windows import Slicing, Window, training_windows
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native.evaluation import Evaluator
 from tal_repro.engines.native.limits import check_features, check_labels, check_units, check_values
@@ -28,7 +28,8 @@ from tal_repro.errors import InputError
 from tal_repro.models import build, model_entry
 from tal_repro.models.interface import Localizer
 from tal_repro.models.pyramid import PyramidDetector
-from tal_repro.models.recipes import PyramidRecipe, Recipe, TadtrRecipe, with_overrides
+from tal_repro.models.recipes import PyramidRecipe, Recipe, TadtrRecipe
+from tal_repro.models.registry import resolved
 from tal_repro.spec import RunSpec
 
 # Up to this width a CPU spends more on starting kernels than on padding, so videos of a batch go through together.
@@ -47,7 +48,7 @@ class Data:
 
 def recipe_of(spec: RunSpec) -> Recipe:
     """Return the recipe of a specification; its fields replace the model's own."""
-    return with_overrides(model_entry(spec.model).recipe, dict(spec.recipe))
+    return resolved(spec.model, spec.recipe)
 
 
 def open_data(run: RunContext) -> Data:
@@ -56,12 +57,11 @@ def open_data(run: RunContext) -> Data:
         raise InputError("training needs a data set", None, "name one with --data DIR")
     entry, recipe = model_entry(run.spec.model), recipe_of(run.spec)
     layouts = [layout.name for layout in find_layouts(run.data_dir)]
-    wanted = "tadtr" if isinstance(recipe, TadtrRecipe) else "actionformer"
-    layout: Any = wanted if wanted in layouts else "auto"
+    layout: Any = entry.layout if entry.layout in layouts else "auto"
     dataset = load_dataset(run.data_dir, layout)
     _check_declared(dataset, run.spec)
     check_labels(dataset, recipe.num_classes)
-    check_features([*dataset.train, *dataset.test])
+    check_features([*dataset.train, *dataset.detected])
     store = open_features(run.data_dir, layout)
     _check_width(store, recipe)
     return Data(dataset, VideoFeatures(store, entry.feature_stride_frames, run.device), recipe, run.spec.model)
@@ -97,7 +97,7 @@ def open_units(data: Data, unit: str, subset_ids: Sequence[str]) -> tuple[Units,
         videos = {video.id: video for video in dataset.train}
         clips = [whole_video(video, features) for video in _choose(videos, subset_ids, dataset, unit)]
         return ClipUnits(clips, features, recipe, crop_margin(data.model, dataset.train)), len(videos)
-    windows = {window.slice_id: window for window in training_windows(dataset)}
+    windows = {window.slice_id: window for window in training_windows(dataset, Slicing.of(vars(recipe)))}
     chosen: list[Window] = _choose(windows, subset_ids, dataset, unit)
     if isinstance(recipe, TadtrRecipe):
         return SliceUnits(chosen, features, recipe.slice_length), len(windows)
@@ -135,7 +135,7 @@ def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:
     own_unit = model_entry(data.model).unit
     unit = run.spec.subset.unit if run.spec.subset is not None else own_unit
     units, total = open_units(data, unit, run.subset_ids)
-    check_values(data.features.store, [*units.video_ids, *(video.id for video in data.dataset.test)])
+    check_values(data.features.store, [*units.video_ids, *(video.id for video in data.dataset.detected)])
     recipe = data.recipe
     check_units(len(units.ids), recipe.batch_size, own_unit if own_unit == "slice" else unit)
     steps = (total if recipe.budget == "steps" else len(units.ids)) // recipe.batch_size

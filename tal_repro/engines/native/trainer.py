@@ -22,7 +22,15 @@ from torch import Tensor
 from tal_repro import hooks
 from tal_repro.engines.adapter import RunContext, StopRequested
 from tal_repro.engines.native.batches import Batch, epoch_batches, epoch_plan
-from tal_repro.engines.native.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from tal_repro.engines.native.checkpoint import (
+    REMEDY,
+    check_state,
+    kept_when_refused,
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
 from tal_repro.engines.native.clock import Clock
 from tal_repro.engines.native.evaluation import Evaluator
 from tal_repro.engines.native.optimization import WeightAverage, build_optimizer, set_learning_rates
@@ -199,6 +207,7 @@ class Trainer:
             self.checkpoint_path,
             {
                 "run_id": self.context.spec.run_id,
+                "data_digest": self.context.data_digest,
                 "epochs_done": self.epochs_done,
                 "optimizer_steps": self.optimizer_steps,
                 "model": self.model.state_dict(),  # type: ignore[attr-defined]
@@ -212,10 +221,14 @@ class Trainer:
         )
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.checkpoint_path, self.context.spec.run_id)
-        if state is None:
-            return
+        with kept_when_refused(self.checkpoint_path):
+            state = load_checkpoint(self.checkpoint_path, self.context.spec.run_id, self.context.data_digest)
+            if state is not None:
+                self._take_up(state)
+
+    def _take_up(self, state: dict[str, Any]) -> None:
         try:
+            check_state(state, self.recipe.epochs, self.steps_per_epoch)
             self.model.load_state_dict(state["model"])  # type: ignore[attr-defined]
             if self.average is not None:
                 self.average.load(state["ema"])
@@ -223,12 +236,11 @@ class Trainer:
             self.selections = Selections.from_json(state["selections"])
             self.epochs_done, self.optimizer_steps = state["epochs_done"], state["optimizer_steps"]
             self.epoch_rows = state["epoch_rows"]
+            self.clock.carry_over(state["seconds"])
             restore_random_state(state["random"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"does not fit this run ({reason})", self.checkpoint_path, "delete it; the run starts again"
-            ) from None
+            raise InputError(f"does not fit this run ({reason})", self.checkpoint_path, REMEDY) from None
 
     @torch.no_grad()
     def _check_weights(self) -> None:

@@ -22,6 +22,7 @@ from tal_repro.engines.upstream import four, models, scores, settings, shims, un
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.engines.upstream.job import Job, fresh_work_folder
 from tal_repro.errors import InputError
+from tal_repro.models.registry import model_entry
 
 
 class UpstreamAdapter:
@@ -31,8 +32,9 @@ class UpstreamAdapter:
 
     def __init__(self, model: str) -> None:
         self.model = model
-        self.layout: LayoutName = "tadtr" if model == "tadtr" else "actionformer"
-        self.protocol = "tadtr-210" if model == "tadtr" else "af-212"
+        entry = model_entry(model)
+        self.layout: LayoutName = entry.layout
+        self.protocol = entry.reported.protocol
 
     def version(self) -> str:
         """Return the pinned commit and the hash of the patches."""

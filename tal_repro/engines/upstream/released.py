@@ -70,4 +70,4 @@ def _check_videos(data_dir: Path, layout: Layout) -> None:
     from tal_repro.data import load_dataset
     from tal_repro.engines.native.limits import check_features
 
-    check_features(load_dataset(data_dir, layout.name).test)
+    check_features(load_dataset(data_dir, layout.name).detected)

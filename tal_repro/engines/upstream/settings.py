@@ -103,7 +103,7 @@ def resolved(model: str, recipe: Mapping[str, Any]) -> PyramidRecipe | TadtrReci
     entry = model_entry(model)
     wanted = with_overrides(entry.recipe, dict(recipe))
     settable = {"epochs", *(_TADTR if model == "tadtr" else {**_PYRAMID, **_OWN[model]})}
-    settable |= {"sampling_points", "lr_decay_epoch", "loader_workers", "max_detections"} if model == "tadtr" else set()
+    settable |= {"sampling_points", "lr_decay_epoch", "loader_workers"} if model == "tadtr" else set()
     if isinstance(wanted, PyramidRecipe) and model == "actionformer":
         settable.add("mlp_dim")  # by its embedding: a recipe must say the size that is built
         if wanted.mlp_dim != (size := MLP_EXPANSION * wanted.embed_dim):

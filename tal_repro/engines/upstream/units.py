@@ -26,15 +26,17 @@ def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[s
     """
     from tal_repro.data import load_dataset
     from tal_repro.data.subsets import training_units
+    from tal_repro.data.windows import Slicing
 
     if run.data_dir is None:
         return ()
     dataset = load_dataset(run.data_dir, layout)
     if not run.subset_ids:
-        _read_all(run.data_dir, layout, [*dataset.train, *dataset.test])
+        _read_all(run.data_dir, layout, [*dataset.train, *dataset.detected])
         return ()
     unit = run.spec.subset.unit if run.spec.subset else "video"
-    known = training_units(dataset, unit)
+    slicing = Slicing.of(run.spec.recipe)
+    known = training_units(dataset, unit, slicing)
     absent = [unit_id for unit_id in run.subset_ids if unit_id not in known]
     if absent:
         raise InputError(
@@ -46,10 +48,10 @@ def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[s
     used = [video for video in dataset.train if video.id in videos]
     check_features(used)
     if layout == "actionformer":
-        check_features(dataset.test)  # upstream would leave such videos out without a word
-    _read_all(run.data_dir, layout, [*used, *dataset.test])
+        check_features(dataset.detected)  # upstream would leave such videos out without a word
+    _read_all(run.data_dir, layout, [*used, *dataset.detected])
     if layout == "tadtr" and unit == "video":
-        return _with_slices(run.subset_ids, training_units(dataset, "slice"), batch_size)
+        return _with_slices(run.subset_ids, training_units(dataset, "slice", slicing), batch_size)
     check_units(len(run.subset_ids), batch_size, unit)
     return run.subset_ids
 

@@ -21,13 +21,34 @@ class Payload:
         return (print, ("code ran",))
 
 
-def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.pt"
+def test_a_checkpoint_comes_back(weird_path: Path) -> None:
+    path = weird_path / "checkpoint.pt"
     assert load_checkpoint(path, RUN) is None
-    save_checkpoint(path, {"run_id": RUN, "weights": torch.arange(3)})
+    kept = {"run_id": RUN, "weights": torch.arange(3), "nested": {0: [torch.tensor(2.5), "text", None, 1e300]}}
+    save_checkpoint(path, kept)
     state = load_checkpoint(path, RUN)
-    assert state is not None and state["weights"].tolist() == [0, 1, 2]
-    assert [one.name for one in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert state is not None and str(state) == str(kept)
+    assert [file.name for file in weird_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"run_id": RUN, "data_digest": "11112222"})
+    assert load_checkpoint(path, RUN, "11112222") is not None
+    with pytest.raises(InputError, match=r"was trained on other data \(11112222, not 33334444\)"):
+        load_checkpoint(path, RUN, "33334444")
+
+
+@pytest.mark.parametrize("place", ["model", "optimizer", "rows"])
+def test_a_checkpoint_that_was_changed_is_refused(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "checkpoint.pt"
+    content = {"model": {"w": torch.ones(3)}, "optimizer": {0: torch.tensor(1.0)}, "rows": [{"loss": 0.5}]}
+    save_checkpoint(path, {"run_id": RUN, **content})
+    state = torch.load(path, weights_only=True)
+    changes = {"model": {"w": torch.zeros(3)}, "optimizer": {0: torch.tensor(2.0)}, "rows": [{"loss": 0.25}]}
+    torch.save({**state, place: changes[place]}, path)
+    with pytest.raises(InputError, match="was changed after it was written"):
+        load_checkpoint(path, RUN)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")

@@ -18,7 +18,6 @@ from torch import nn
 from tal_repro.data import DataSet, FeatureStore, load_dataset, open_features
 from tal_repro.data.windows import training_windows
 from tal_repro.engines.native.batches import BATCHES_AHEAD, Batch, collate, epoch_batches, epoch_plan
-from tal_repro.engines.native.checkpoint import load_checkpoint, save_checkpoint
 from tal_repro.engines.native.clock import table2_seconds
 from tal_repro.engines.native.evaluation import Evaluator
 from tal_repro.engines.native.limits import check_units, invalid_flags
@@ -353,19 +352,3 @@ def test_a_test_set_without_instances_is_refused(data_dir: Path) -> None:
     model = build("tridet", feature_dim=16, embed_dim=16, head_dim=16, mlp_dim=16)
     with pytest.raises(InputError, match="no test instance counts under protocol af-212"):
         Evaluator(dataclasses.replace(dataset, videos=videos), features, model, "fp32")
-
-
-def test_checkpoints_are_checked_at_the_door(weird_path: Path) -> None:
-    path = weird_path / "checkpoint.pt"
-    assert load_checkpoint(path, "a") is None
-    save_checkpoint(path, {"run_id": "a", "weights": torch.ones(2)})
-    loaded = load_checkpoint(path, "a")
-    assert loaded is not None and loaded["weights"].tolist() == [1, 1]
-    with pytest.raises(InputError, match="belongs to run a, not b"):
-        load_checkpoint(path, "b")
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(InputError, match="not a checkpoint"):
-        load_checkpoint(path, "a")
-    path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    with pytest.raises(InputError, match="not a checkpoint"):
-        load_checkpoint(path, "a")

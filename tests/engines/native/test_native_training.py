@@ -111,6 +111,35 @@ def in_child(work: Callable[[], Any]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: {"epochs_done": 1000}, "epochs_done = 1000 of 3"),
+        (lambda state: {"epochs_done": 2}, "optimizer_steps = 6 after 2 epochs of 6"),
+        (lambda state: {"epoch_rows": []}, "0 epoch_rows of 1 epochs"),
+        (lambda state: {"selections": {"last": {}, "best": {}, "without_better": 0}}, "selections without the raw"),
+        (lambda state: {"model": {name: 0 * value for name, value in state["model"].items()}}, "every weight of 'mod"),
+        (lambda state: {"ema": {name: 0 * value for name, value in state["ema"].items()}}, "every weight of 'ema'"),
+        (lambda state: {"ema": {name: value / 0 for name, value in state["ema"].items()}}, "weights of 'ema' are not"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_no_training_left_is_refused_and_kept(
+    context: Make, change: Callable[[dict[str, Any]], dict[str, Any]], message: str
+) -> None:
+    """Also where its digest was made anew; the next start trains from the first epoch."""
+    run = replace(context("temporalmaxer", options={"evaluate_every": 1}), should_stop=lambda: "epoch")
+    with pytest.raises(StopRequested):
+        train(run)
+    path = run.record.paths.checkpoint
+    state = checkpoint_module.load_checkpoint(path, run.spec.run_id)
+    assert state is not None and state["epochs_done"] == 1
+    checkpoint_module.save_checkpoint(path, {**state, **change(state)})
+    changed = path.read_bytes()
+    with pytest.raises(InputError, match=f"does not fit this run .{message}(.|\n)*start the run again"):
+        train(context("temporalmaxer", options={"evaluate_every": 1}))
+    assert path.with_name(checkpoint_module.REFUSED).read_bytes() == changed and not path.exists()
+
+
 def test_stop_after_the_epoch_keeps_that_epoch(context: Make) -> None:
     run = replace(context("temporalmaxer"), should_stop=lambda: "epoch")
     with pytest.raises(StopRequested):
@@ -300,6 +329,8 @@ def test_a_run_writes_both_selections_of_both_weight_sets(
     assert found == wanted
     assert all(0 <= row["ap"] <= 1 for row in metrics["rows"])
     assert metrics["optimizer_steps"] == 3 * metrics["steps_per_epoch"] > 0
+    protocol = "tadtr-210" if model == "tadtr" else "af-212"
+    assert metrics["reported"] == {"weights": "ema", "protocol": protocol}, "with an average, it is what is reported"
     seconds = metrics["seconds"]
     phases = sum(seconds[name] for name in ("setup", "train", "eval", "checkpoint"))
     assert 0.9 * seconds["total"] < phases <= seconds["total"]

@@ -129,3 +129,13 @@ def test_shipped_patches_have_one_purpose_each_and_call_the_hooks_only(model):
         line.split("event('")[1].split("'")[0] for line in inserted_lines if "event('" in line
     }
     assert sum("tal_hooks.detections" in line for line in inserted_lines) == 1
+
+
+def test_a_patch_whose_result_is_not_what_it_states_is_refused_and_nothing_is_written(repository, patch_files):
+    """An added line that was changed: it applies, and gives other code than the patch was made to give."""
+    text = patch_files[0].read_text()
+    patch_files[0].write_text(text.replace("kept[:1]", "kept[:2]"))
+    before = (repository / "libs/data.py").read_bytes()
+    with pytest.raises(InputError, match=r"gives libs/data\.py blob [0-9a-f]{40}, not [0-9a-f]{40}"):
+        apply_patches(repository, [read_patch(path) for path in patch_files])
+    assert (repository / "libs/data.py").read_bytes() == before

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
-from tal_repro.engines.upstream import settings
+from tal_repro.engines.upstream import four, settings
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import TADTR, TRIDET, with_overrides
+from tal_repro.models.registry import MODELS
 
 AUTHORS = {
     "dataset": {"input_dim": 2048, "max_seq_len": 2304, "json_file": "x", "feat_folder": "y"},
@@ -100,3 +103,56 @@ def test_actionformers_mlp_is_what_its_code_builds() -> None:
         settings.resolved("actionformer", {"embed_dim": 64})
     with pytest.raises(InputError, match="mlp_dim = 300"):
         settings.resolved("actionformer", {"mlp_dim": 300})
+
+
+FIELDS = [(model, field.name) for model, entry in MODELS.items() for field in dataclasses.fields(entry.recipe)]
+SPECIAL: dict[str, object] = {
+    "attention_window": 9,
+    "levels": 3,
+    "crop_ratio": (0.5, 0.6),
+    "regression_ranges": ((0, 8), (8, 16), (16, 32), (32, 64), (64, 128), (128, 10000)),
+    "budget": "steps",
+}
+
+
+def handed_over(model: str, recipe: Any, work: Path) -> str:
+    """Return all that the authors' scripts of a training are given: their command lines and configuration."""
+    work.mkdir()
+    tree = work / "tree"
+    (tree / "configs").mkdir(parents=True)
+    (tree / settings.CONFIG_FILE[model]).write_text(yaml.safe_dump({**AUTHORS, "train_cfg": {}}))
+    (tree / "datasets").mkdir()
+    (tree / "datasets" / "path.yml").write_text("")
+    given = []
+
+    def script(name: str, arguments: list[str], *_: object) -> None:
+        given.append([name, *arguments])
+        (work / "checkpoints" / "config_run").mkdir(parents=True, exist_ok=True)
+        (work / "checkpoints" / "config_run" / "epoch_001.pth.tar").write_text("")
+
+    spec = SimpleNamespace(model=model, seed=1)
+    run = SimpleNamespace(spec=spec, device="cpu")
+    layout = SimpleNamespace(folder=work)
+    job = SimpleNamespace(run=run, recipe=recipe, tree=tree, work=work, layout=layout, chosen={}, train=script)
+    job.evaluate = script
+    (four.train_tadtr if model == "tadtr" else four.train_pyramid)(job)  # type: ignore[arg-type]
+    config = work / "config.yaml"
+    text = str(given) + (config.read_text() if config.exists() else "")
+    return text.replace(str(work), "WORK")
+
+
+@pytest.mark.parametrize(("model", "field"), FIELDS)
+def test_a_field_reaches_the_authors_scripts_or_is_refused(model: str, field: str, tmp_path: Path) -> None:
+    default: Any = MODELS[model].recipe
+    value = getattr(default, field)
+    other: Any = not value if isinstance(value, bool) else value * 2 or 1 if isinstance(value, int) else value
+    other = SPECIAL.get(field, value / 2 or 0.3 if isinstance(value, float) else other)
+    change = {field: other, **({"mlp_dim": 4096} if (model, field) == ("actionformer", "embed_dim") else {})}
+    assert other != value
+    try:
+        recipe = settings.resolved(model, change)
+    except InputError as error:
+        assert field in str(error) and error.remedy
+        return
+    before = handed_over(model, default, tmp_path / "before")
+    assert handed_over(model, recipe, tmp_path / "after") != before, f"{model}: {change} reaches nothing"

@@ -1,0 +1,148 @@
+"""How many wrong edits the tests see: python -m benchmarks.mutations [--room ROOM ...] [--out JSON].
+
+Each mutant of mutations.toml is put into a copy of the tree, never into the tree itself, and the tests of its room run
+until the first failure. A mutant that no test sees has survived; the goal is a share killed of 95 %. Room by room: the
+tests must pass without a mutant first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+LIST = Path(__file__).with_suffix(".toml")
+GOAL = 0.95
+LIMIT_S = 900.0  # of one room's tests; a mutant that makes them hang counts as killed
+LEFT_OUT = (".git", ".venv", ".cache", "runs", "bench", "__pycache__", ".*_cache")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A wrong edit: `before` stands once in `file` (under tal_repro/), `after` takes its place."""
+
+    room: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant: killed, survived, or stale (its line is no longer there)."""
+
+    mutant: Mutant
+    line: int
+    outcome: str
+    seen_by: str
+    seconds: float
+
+
+def read_mutants(path: Path = LIST) -> list[Mutant]:
+    """Return the list, each with the tests of its room (a file or folder beside the package's, "." is all of it)."""
+    raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    return [
+        Mutant(room, file, before, after, _tests_of(file, raw["tests"]))
+        for room, rows in raw["mutants"].items()
+        for file, before, after in rows
+    ]
+
+
+def _tests_of(file: str, tests: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    prefix = max((name for name in tests if file.startswith(name)), key=len)
+    folder = Path("tests", prefix if not prefix.endswith(".py") else Path(prefix).parent)
+    return tuple(name if name.startswith("tests/") else str(folder / name) for name in tests[prefix])
+
+
+@contextmanager
+def copied(root: Path = ROOT) -> Iterator[Path]:
+    """Copy the tree to a temporary folder, without what it can do without."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        yield Path(shutil.copytree(root, Path(folder) / "tree", ignore=shutil.ignore_patterns(*LEFT_OUT)))
+
+
+def try_mutant(tree: Path, mutant: Mutant) -> Outcome:
+    """Put a mutant into the copy, run its tests, and take it out again."""
+    path, started = tree / "tal_repro" / mutant.file, time.monotonic()
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if text.count(mutant.before) != 1:
+        return Outcome(mutant, 0, "stale", f"{text.count(mutant.before)} places", 0.0)
+    line = text[: text.index(mutant.before)].count("\n") + 1
+    path.write_text(text.replace(mutant.before, mutant.after), encoding="utf-8")
+    try:
+        seen_by = first_failure(tree, mutant.tests)
+    finally:
+        path.write_text(text, encoding="utf-8")
+    return Outcome(mutant, line, "killed" if seen_by else "survived", seen_by, round(time.monotonic() - started, 1))
+
+
+def first_failure(tree: Path, tests: Sequence[str]) -> str:
+    """Run tests in the copy up to the first failure; return its name ("" where all pass)."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+    variables = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            command, cwd=tree, env={**os.environ, **variables}, capture_output=True, text=True, timeout=LIMIT_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end within {LIMIT_S:.0f} s"
+    if done.returncode == 0:
+        return ""
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].split(" - ")[0] if failed else (done.stdout + done.stderr)[-200:]
+
+
+def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return the share killed, by room and of all; stale mutants count for nothing."""
+
+    def share(rows: Sequence[Outcome]) -> dict[str, Any]:
+        tried = [row for row in rows if row.outcome != "stale"]
+        killed = sum(row.outcome == "killed" for row in tried)
+        return {"tried": len(tried), "killed": killed, "share": round(killed / len(tried), 4) if tried else None}
+
+    rooms = sorted({row.mutant.room for row in outcomes})
+    by_room = {room: share([row for row in outcomes if row.mutant.room == room]) for room in rooms}
+    return {**share(outcomes), "goal": GOAL, "rooms": by_room, "mutants": [asdict(row) for row in outcomes]}
+
+
+def main() -> int:
+    """Try the mutants of some rooms; exit 1 below the goal, or where a mutant is stale."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--room", action="append", help="engines, detection, data, paper, run (default: all)")
+    parser.add_argument("--only", default="", help="of files whose path holds this text")
+    parser.add_argument("--out", type=Path, default=Path("results/bench/mutations.json"))
+    options = parser.parse_args()
+    mutants = [m for m in read_mutants() if m.room in (options.room or [m.room]) and options.only in m.file]
+    outcomes: list[Outcome] = []
+    with copied() as tree:
+        for tests in dict.fromkeys(mutant.tests for mutant in mutants):
+            if failure := first_failure(tree, tests):
+                print(f"without a mutant: {failure}: nothing can be told of {', '.join(tests)}", file=sys.stderr)
+                return 2
+            for mutant in (m for m in mutants if m.tests == tests):
+                outcomes.append(try_mutant(tree, mutant))
+                row = outcomes[-1]
+                print(f"{row.outcome:8} {mutant.file}:{row.line} {mutant.after[:50]!r} {row.seen_by}", flush=True)
+                options.out.parent.mkdir(parents=True, exist_ok=True)
+                options.out.write_text(json.dumps(summary(outcomes), indent=1) + "\n", encoding="utf-8")
+    told = summary(outcomes)
+    stale = sum(row.outcome == "stale" for row in outcomes)
+    print(f"{told['killed']} of {told['tried']} killed; {stale} stale")
+    return int(stale > 0 or not told["tried"] or told["share"] < GOAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
