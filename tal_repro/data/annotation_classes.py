@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from tal_repro.data.annotation_entries import EntryReader, short
+from tal_repro.data.annotation_entries import EntryReader
 from tal_repro.data.dataset import AMBIGUOUS
 from tal_repro.errors import InputError
+from tal_repro.untrusted import short
 
 Places = dict[str, dict[int, list[str]]]  # label -> class number -> the annotations that say so
 

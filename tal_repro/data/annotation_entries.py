@@ -12,6 +12,7 @@ import numpy as np
 
 from tal_repro.data.dataset import AMBIGUOUS, FloatArray, IntArray, Problem
 from tal_repro.data.layouts import Layout
+from tal_repro.untrusted import is_number, short
 
 MAX_SECONDS, MAX_FPS = 1e6, 1000.0  # 11 days; no video has more
 MIN_FPS, MIN_FEATURE_FPS = 0.1, 0.01  # nor less: 5e-324 divided by the stride is 0
@@ -40,10 +41,10 @@ class EntryReader:
         self, value: Any, where: str, *, above: float | None = None, most: float = math.inf, path: Path | None = None
     ) -> float | None:
         """Return a finite float within bounds, or None after noting why it is none."""
-        number = _finite(value)
-        if number is None:
+        if not is_number(value):
             self.error(where, f"{short(value)} is not a finite number", path=path)
             return None
+        number = float(value)
         if above is not None and not number > above:
             self.error(where, f"{number:g} is not above {above:g}", path=path)
             return None
@@ -124,19 +125,3 @@ def _segment(
             )
         return start, end
     return None
-
-
-def _finite(value: Any) -> float | None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def short(value: Any) -> str:
-    """Return a value's representation, cut to 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

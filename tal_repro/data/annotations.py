@@ -15,7 +15,6 @@ from tal_repro.data.annotation_entries import (
     MIN_FPS,
     EntryReader,
     read_segments,
-    short,
 )
 from tal_repro.data.dataset import (
     AMBIGUOUS,
@@ -27,10 +26,10 @@ from tal_repro.data.dataset import (
     hash_annotations,
 )
 from tal_repro.data.feature_files import read_npy_header
-from tal_repro.data.json_files import read_json
-from tal_repro.data.layouts import CLIP_FRAMES, Layout, find_layout, is_safe_id
+from tal_repro.data.layouts import CLIP_FRAMES, Layout, find_layout, is_safe_id, read_inside
 from tal_repro.errors import InputError
 from tal_repro.spec import DERIVED_MARK
+from tal_repro.untrusted import short
 
 SUBSETS: Mapping[str, SubsetName] = {"validation": "train", "val": "train", "train": "train", "test": "test"}
 _LISTED = 10  # problems an error message spells out; `data verify` lists all
@@ -54,7 +53,7 @@ def load_dataset(root: str | Path, layout: LayoutName | Literal["auto"] = "auto"
 def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
     """Read one layout; return what could be read and every problem of its annotations."""
     reader = EntryReader(layout)
-    raw = read_json(layout.annotation_file, layout.root)
+    raw = read_inside(layout.annotation_file, layout.root)
     database = raw.get("database")
     if not isinstance(database, dict):
         raise InputError("no object 'database'", layout.annotation_file, "use the annotations of the archive")
@@ -118,7 +117,7 @@ def _feature_info(layout: Layout, reader: EntryReader) -> dict[str, Any]:
     """Return TadTR's feature lengths by video id ({} in ActionFormer's layout, whose .npy headers state them)."""
     if layout.feature_info_file is None:
         return {}
-    raw = read_json(layout.feature_info_file, layout.root)
+    raw = read_inside(layout.feature_info_file, layout.root)
     return {video_id: info for video_id, info in raw.items() if isinstance(info, dict)}
 
 

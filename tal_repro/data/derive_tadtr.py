@@ -19,10 +19,10 @@ from typing import Any
 from tal_repro.data.annotations import load_dataset
 from tal_repro.data.dataset import DataSet, Video
 from tal_repro.data.feature_files import map_features
-from tal_repro.data.json_files import write_bytes, write_json
 from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout, find_layout, find_layouts
 from tal_repro.data.workplace import SPARE_BYTES, fsync_folder, staging_in, workplace
 from tal_repro.errors import InputError
+from tal_repro.files import write_bytes, write_json
 
 FOLDER = "thumos14"
 DERIVED_FROM = "actionformer"

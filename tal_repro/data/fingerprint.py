@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tal_repro.data.dataset import DataSet
-from tal_repro.data.json_files import read_json, write_json
-from tal_repro.data.layouts import Layout, check_inside
+from tal_repro.data.layouts import Layout, check_inside, read_inside
 from tal_repro.data.store import feature_stamps
 from tal_repro.errors import InputError
+from tal_repro.files import write_json
 
 SCHEMA = "tal-repro/fingerprint/1"
 FILE_NAME = "fingerprint.json"
@@ -94,7 +94,7 @@ def recorded_fingerprint(root: Path, layout: str) -> str | None:
     path = root / FILE_NAME
     if not path.is_file():
         return None
-    raw = read_json(path, root)
+    raw = read_inside(path, root)
     if raw.get("schema") != SCHEMA or not isinstance(raw.get("layouts"), list):
         raise InputError(f"not a fingerprint of version {SCHEMA}", path, "write it again: tal-repro data verify DIR")
     for entry in raw["layouts"]:

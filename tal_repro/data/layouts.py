@@ -6,10 +6,11 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.errors import InputError
+from tal_repro.untrusted import read_json_object
 
 CLIP_FRAMES = 16  # an I3D feature sees 16 frames
 STRIDE_FRAMES: dict[LayoutName, int] = {"actionformer": 4, "tadtr": 8}
@@ -108,6 +109,12 @@ def check_inside(path: Path, root: Path) -> None:
         raise InputError("a link that leads out of the data folder", path, "replace it by a copy of the file")
     if not regular:
         raise InputError("not a regular file", path, "replace it by the file of the archive")
+
+
+def read_inside(path: Path, root: Path) -> dict[str, Any]:
+    """Read a JSON object from a file that must lie in the data folder."""
+    check_inside(path, root)
+    return read_json_object(path)
 
 
 def _reason(error: Exception) -> str:

@@ -16,10 +16,10 @@ import numpy as np
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.feature_files import map_features
-from tal_repro.data.json_files import write_json
 from tal_repro.data.layouts import Layout, find_layout
 from tal_repro.data.store import PACK_SCHEMA, FileStamp, feature_stamps, pack_path
 from tal_repro.errors import InputError
+from tal_repro.files import write_json
 
 ROWS_AT_ONCE = 4096
 SPARE_BYTES = 16 * 2**20

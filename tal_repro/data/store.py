@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.feature_files import map_features
-from tal_repro.data.json_files import read_json
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
 from tal_repro.errors import InputError
 from tal_repro.measure.memory import MIB, available_mib
+from tal_repro.untrusted import read_json_object
 
 PACK_SCHEMA = "tal-repro/feature-store/1"
 PACK_FOLDER = "packed"
@@ -172,7 +172,7 @@ def packed_sha256(index: Path) -> tuple[str, str]:
 
 def read_index(path: Path) -> dict[str, Any]:
     """Read and check a packed store's index: rows tile the `.bin` file exactly."""
-    index = read_json(path)
+    index = read_json_object(path)
     if index.get("schema") != PACK_SCHEMA:
         raise InputError(f"not a feature store of version {PACK_SCHEMA}", path, _REPACK)
     try:

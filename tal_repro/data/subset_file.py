@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from tal_repro.data.json_files import read_json, write_json
 from tal_repro.errors import InputError
+from tal_repro.files import write_json
 from tal_repro.spec import Policy, Unit, check_percent
+from tal_repro.untrusted import read_json_object
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Subset:
 def read_subset(path: str | Path) -> Subset:
     """Read a subset file; raise InputError naming the field that does not fit."""
     where = Path(path)
-    raw = read_json(where)
+    raw = read_json_object(where)
     missing = [key for key in ("unit", "policy", "percent", "seed", "ids") if key not in raw]
     if missing:
         raise InputError(f"no field {missing[0]!r}", where, "write it with: tal-repro subset --json")

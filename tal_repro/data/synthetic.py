@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tal_repro.data.dataset import LayoutName
-from tal_repro.data.json_files import write_json
 from tal_repro.data.synthetic_annotations import invent_videos
 from tal_repro.data.synthetic_config import SyntheticConfig, read_class_facts
 from tal_repro.data.synthetic_features import World, feature_chunks, feature_steps, make_world
 from tal_repro.data.synthetic_layouts import synthetic_layout, write_annotations, write_features
 from tal_repro.data.synthetic_video import SyntheticVideo
 from tal_repro.errors import InputError
+from tal_repro.files import write_json
 
 GENERATOR_VERSION = 1  # raised whenever the same configuration gives other data
 SPARE_BYTES = 64 * 2**20

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tal_repro.data.dataset import AMBIGUOUS, LayoutName
-from tal_repro.data.json_files import write_bytes, write_json
 from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout
 from tal_repro.data.synthetic_features import feature_steps
 from tal_repro.data.synthetic_video import SyntheticVideo
 from tal_repro.errors import InputError
+from tal_repro.files import write_bytes, write_json
 
 FOLDERS: dict[LayoutName, str] = {"actionformer": "data/thumos", "tadtr": "data/thumos14"}
 _PATH_YML = """thumos14:

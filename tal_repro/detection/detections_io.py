@@ -6,8 +6,6 @@ JSON, ActionFormer's and TadTR's THUMOS14 files among them. All bad rows are cou
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,24 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tal_repro.detection.protocols import AMBIGUOUS, GroundTruth
-from tal_repro.detection.untrusted import (
-    MAX_SECONDS,
-    is_integer,
-    is_number,
-    is_pair,
-    member,
-    read_bytes,
-    read_json,
-    refuse_all,
-    seconds_or_nan,
-)
 from tal_repro.errors import InputError
+from tal_repro.untrusted import check_columns, csv_records, is_number, read_bytes, read_json_object, refuse_all
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("video_id", "start_s", "end_s", "label", "score")
 Row = tuple[str, float, float, str]
+MAX_SECONDS = 1e6  # 11 days: no video is longer
 
 
 def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
@@ -43,7 +32,7 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
     [start, end]}]}}, "classes"?}`, times in seconds. Raises InputError for anything else, for negative, swapped or
     NaN segments, for a label that `classes` does not name, and when the subset holds no video.
     """
-    document = read_json(path)
+    document = read_json_object(path, remedy="see docs/data.md for both forms")
     database = member(document, "database", dict, path, "the top level")
     names = _classes(document, database, path)
     problems: list[str] = []
@@ -93,7 +82,7 @@ def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:
 
 
 def _rows_of_json(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
-    document = read_json(path)
+    document = read_json_object(path, remedy="see docs/data.md for both forms")
     key = "database" if "database" in document and "results" not in document else "results"
     results = member(document, key, dict, path, "the top level")
     rows: list[tuple[str, Any, Any, Any, Any]] = []
@@ -128,15 +117,10 @@ def _detection(video: str, item: Any) -> tuple[str, Any, Any, Any, Any] | None:
 def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     import pandas as pd
 
-    wanted = f"columns: {','.join(COLUMNS)}"
-    try:
-        header, rows, lines = _records(read_bytes(path).decode("utf-8-sig"))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"not a CSV file ({error})", path, wanted) from None
-    for name in COLUMNS:
-        if header.count(name) != 1:
-            what = "repeated" if name in header else "missing"
-            raise InputError(f"{what} column {name!r}", f"{path}, line 1", wanted)
+    remedy = f"columns: {','.join(COLUMNS)}"
+    (_, header), *records = csv_records(read_bytes(path), path, remedy)
+    check_columns(header, COLUMNS, path, remedy)
+    lines, rows = [line for line, _ in records], [row for _, row in records]
     refuse_all(
         (
             f"line {line}: {len(row)} fields, the header names {len(header)}"
@@ -151,19 +135,6 @@ def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     for name in ("start_s", "end_s", "score"):
         table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
     return table, lambda row: f"line {lines[row]}"
-
-
-def _records(text: str) -> tuple[list[str], list[list[str]], list[int]]:
-    """Return a CSV's header, its rows and the line on which each row ends; blank lines count as lines alone."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows, lines = [], []
-    for row in reader:
-        if row:
-            rows.append(row)
-            lines.append(reader.line_num)
-    if not rows:
-        raise csv.Error("no header")
-    return rows[0], rows[1:], lines[1:]
 
 
 def _labels(labels: pd.Series, ground_truth: GroundTruth, path: Path, place: Callable[[int], str]) -> list[str]:
@@ -246,3 +217,30 @@ def _table(rows: list[Any], names: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(
         {name: np.array(column, kind) for name, column, kind in zip(names, columns, types, strict=False)}
     )
+
+
+def member(document: Mapping[str, Any], name: str, kind: type, path: Path, place: str) -> Any:
+    """Return a member of a document; InputError if it is absent or of another kind."""
+    if not isinstance(document.get(name), kind):
+        raise InputError(f"{place} has no object {name!r}", path, "give an ActivityNet-like JSON file")
+    return document[name]
+
+
+def seconds_or_nan(value: Any, place: str, problems: list[str]) -> float:
+    """Return a duration, NaN for none; note a problem for anything that is not a number of seconds."""
+    if isinstance(value, float) and math.isnan(value):  # absent: JSON itself cannot hold a NaN here
+        return value
+    if not is_number(value) or not 0 <= value <= MAX_SECONDS:
+        problems.append(f"{place} is not a number of seconds from 0 to {MAX_SECONDS:g}")
+        return math.nan
+    return float(value)
+
+
+def is_pair(value: Any) -> bool:
+    """Tell whether a JSON value is a list of two finite numbers."""
+    return isinstance(value, list) and len(value) == 2 and all(is_number(v) for v in value)
+
+
+def is_integer(value: Any) -> bool:
+    """Tell whether a JSON value is an integer (true is none)."""
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 
 import numpy as np
 import pytest
@@ -76,7 +75,6 @@ def test_the_hash_depends_on_the_actions_and_on_nothing_else(copy):
 BAD = {
     "swapped segment": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": [5, 2]}]}, "before it starts"),
     "negative start": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": [-1, 2]}]}, "before the video"),
-    "nan": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": [math.nan, 2]}]}, "not a finite number"),
     "text": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": ["1", 2]}]}, "not a finite number"),
     "huge": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": [10**400, 2]}]}, "not a finite number"),
     "three bounds": ({"annotations": [{"label": "Diving", "label_id": 1, "segment": [1, 2, 3]}]}, "not \\[start, end"),
@@ -199,7 +197,7 @@ def test_a_file_that_is_no_annotation_is_refused(tmp_path, text, message):
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     path = handmade(tmp_path) / "annotations/thumos14.json"
     path.write_bytes(b"\xff\xfe\x00{")
-    with pytest.raises(InputError, match="not JSON"):
+    with pytest.raises(InputError, match="not UTF-8"):
         load_dataset(tmp_path)
 
 

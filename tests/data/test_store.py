@@ -16,10 +16,10 @@ from click.testing import CliRunner
 
 from tal_repro.cli import main
 from tal_repro.data import FeatureStore, load_dataset, open_features
-from tal_repro.data.json_files import write_bytes
 from tal_repro.data.pack import pack_features
 from tal_repro.data.store import available_memory_bytes, pack_path
 from tal_repro.errors import InputError
+from tal_repro.files import write_bytes
 from tal_repro.record import write_whole
 
 from .conftest import NPY

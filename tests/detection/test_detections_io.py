@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tal_repro.detection import untrusted
 from tal_repro.detection.detections_io import read_detections, read_ground_truth
 from tal_repro.detection.protocols import GroundTruth
 from tal_repro.errors import InputError
@@ -55,12 +54,12 @@ def test_tadtrs_layout_is_read(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ("", "not readable as JSON"),
-        ("[" * 100_000, "not readable as JSON"),
-        ('{"database": {"v": {}, "v": {}}}', "a key occurs twice"),
-        (json.dumps(document(annotation())).replace("2.5", "NaN"), "NaN is not a number"),
-        (json.dumps(document(annotation())).replace("2.5", "1e999"), "segment is not"),
-        ("[]", "not an object"),
+        ("", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"database": {"v": {}, "v": {}}}', "key 'v' appears twice"),
+        (json.dumps(document(annotation())).replace("2.5", "NaN"), "segment.1. is not a finite number"),
+        (json.dumps(document(annotation())).replace("2.5", "1e999"), "segment.1. is not a finite number"),
+        ("[]", "not a JSON object"),
         ({"results": {}}, "no object 'database'"),
         (document(annotation(segment=(3, 2))), "video 'v', annotation 0: .* negative or swapped"),
         (document(annotation(segment=(-1, 2))), "negative or swapped"),
@@ -172,29 +171,11 @@ def test_many_bad_detections_are_refused_in_one_pass(tmp_path) -> None:
         read_detections(written(tmp_path, {"results": {"v": [DETECTION, bad], "w": [bad] * 100_000}}), TRUTH)
 
 
-def test_a_file_that_cannot_be_read_is_named_once_with_a_way_out(tmp_path) -> None:
-    (tmp_path / "false.json.gz").write_text("{}")
-    for name, way_out in (("nope.json", "check the path"), ("", "file in it"), ("false.json.gz", "without .gz")):
-        with pytest.raises(InputError) as refused:
-            read_ground_truth(tmp_path / name)
-        assert str(refused.value).count(str(tmp_path)) == 1
-        assert refused.value.what.startswith("cannot be read") and way_out in str(refused.value.remedy)
-
-
-def test_unreadable_files_are_named(tmp_path, monkeypatch) -> None:
+def test_unreadable_files_are_named(tmp_path) -> None:
     with pytest.raises(InputError, match="unknown kind of file"):
         read_detections(written(tmp_path, "", "d.pkl"), TRUTH)
     with pytest.raises(InputError, match="No such file"):
         read_ground_truth(tmp_path / "absent.json")
-    with pytest.raises(InputError, match="directory"):
-        read_ground_truth(tmp_path)
-    half = tmp_path / "half.json.gz"
-    half.write_bytes(gzip.compress(b"{}" * 1000)[:20])
-    with pytest.raises(InputError, match="cannot be read"):
-        read_ground_truth(half)
-    monkeypatch.setattr(untrusted, "MAX_BYTES", 10)
-    with pytest.raises(InputError, match="larger than"):
-        read_ground_truth(written(tmp_path, document(annotation())))
 
 
 JSON_VALUES = st.recursive(

@@ -10,8 +10,9 @@ from typing import Any
 
 from tal_repro.data.fetch.download import Progress
 from tal_repro.data.fetch.sources import Archive
-from tal_repro.data.json_files import read_json, write_json
+from tal_repro.data.layouts import read_inside
 from tal_repro.errors import InputError
+from tal_repro.files import write_json
 
 SCHEMA = "tal-repro/archives/1"
 FILE_NAME = "archives.json"  # in the data folder
@@ -68,7 +69,7 @@ def recorded(root: Path) -> dict[str, dict[str, Any]]:
     path = root / FILE_NAME
     if not path.is_file():
         return {}
-    raw = read_json(path, root)
+    raw = read_inside(path, root)
     entries = raw.get("archives")
     good = raw.get("schema") == SCHEMA and isinstance(entries, dict)
     if not good or not all(_is_entry(entry) for entry in entries.values()):  # type: ignore[union-attr]

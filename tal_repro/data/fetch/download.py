@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -10,14 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from tal_repro.data.fetch import hosts, web
 from tal_repro.data.fetch.sources import Archive, Mirror
 from tal_repro.data.fetch.web import MirrorFailed, Reply, TryAgain
-from tal_repro.data.json_files import write_json
 from tal_repro.data.workplace import SPARE_BYTES, on_disk
 from tal_repro.errors import InputError
+from tal_repro.files import write_json
+from tal_repro.untrusted import read_json_object
 
 BLOCK_BYTES = 2**18
 PAGES = 3  # web pages followed in a row
@@ -235,9 +235,8 @@ def _unsatisfied_total(reply: Reply) -> int | None:
 def _read_note(target: Path) -> _Part | None:
     """Return the note on a part; None where it is missing or cannot be trusted (then nothing is kept)."""
     try:
-        raw: Any = json.loads(note_path(target).read_text())
-        note = _Part(**raw)
-    except (OSError, ValueError, TypeError, RecursionError):
+        note = _Part(**read_json_object(note_path(target)))
+    except (InputError, TypeError):
         return None
     texts = (note.link, note.etag, note.last_modified, note.md5 or "")
     if not all(isinstance(text, str) and text.isprintable() for text in texts):

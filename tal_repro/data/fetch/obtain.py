@@ -15,9 +15,9 @@ from tal_repro.data.fetch.download import Patience, Progress, Say
 from tal_repro.data.fetch.sources import Archive, Mirror
 from tal_repro.data.fetch.unpack import Limits
 from tal_repro.data.fetch.web import MirrorFailed, check_url, shown
-from tal_repro.data.json_files import read_json
 from tal_repro.data.workplace import on_disk
 from tal_repro.errors import InputError
+from tal_repro.untrusted import read_json_object
 
 DOWNLOADS = "downloads"
 
@@ -138,7 +138,7 @@ def _checked(archive: Archive, path: Path, source: str, way: Way, *, ours: bool)
         remedy = f"download it again; where the new one is meant: delete its entry in {way.root / checksums.FILE_NAME}"
         raise InputError(wrong, path, "download it again" if archive.md5s else remedy)
     if is_json(archive):
-        read_json(path)  # an object, or refused by name
+        read_json_object(path)  # an object, or refused by name
     return Found(archive, path, sums, source, ours)
 
 

@@ -1,0 +1,50 @@
+"""Write a file whole or not at all: every result, note and report goes through here."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from tal_repro.errors import InputError
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace `path` by `content` or leave it as it was: written beside, fsynced if `durable`, renamed. Raises OSError.
+
+    A device or pipe is written to instead: a file renamed onto /dev/null would be its end.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    beside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with beside.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # of a disk that failed: the first error is the one to tell
+            beside.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole; InputError, with what to do, where that fails."""
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        remedies = {errno.ENOENT: "make its folder first", errno.EISDIR: "name a file in it"}
+        remedy = remedies.get(error.errno or 0, "free space or choose another folder")
+        raise InputError(f"cannot be written ({error.strerror})", path, remedy) from None
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+    """Write JSON whole: a reader sees the old file or the new one."""
+    write_bytes(path, (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode())
