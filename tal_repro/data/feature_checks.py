@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tal_repro.annotations import Problem
 from tal_repro.data.annotations import estimate_feature_length
-from tal_repro.data.dataset import DataSet, Problem
+from tal_repro.data.dataset import DataSet
 from tal_repro.data.feature_files import map_features
 from tal_repro.data.fingerprint import hash_file
 from tal_repro.data.layouts import Layout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,8 @@ ANNOTATION_FILE: dict[LayoutName, str] = {
 }
 FEATURE_FOLDER: dict[LayoutName, str] = {"actionformer": "i3d_features", "tadtr": "I3D_2stream_Pth"}
 FEATURE_INFO_FILE = "th14_i3d2s_ft_info.json"
-_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", re.ASCII)
+SLICE_MARK = "_window_"  # a slice is <video>_window_<start>_<stop>: no video may be called so
+MAX_ID_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,18 @@ class Layout:
 
 
 def is_safe_id(video_id: str) -> bool:
-    """Tell whether a video id can name a file: letters, digits, `_`, `-`, `.`, not starting with a dot."""
-    return bool(_SAFE_ID.fullmatch(video_id))
+    """Tell whether a video id can name a file that lies in its folder.
+
+    Letters and digits of any script, spaces between them, punctuation; no slash or backslash, nothing that is not
+    printed, no dot in front, no space at either end, at most 200 bytes, and not the mark of a slice.
+    """
+    return (
+        0 < len(video_id.encode(errors="replace")) <= MAX_ID_BYTES
+        and video_id.isprintable()
+        and video_id.strip() == video_id
+        and not video_id.startswith(".")
+        and not any(mark in video_id for mark in ("/", "\\", SLICE_MARK))
+    )
 
 
 def find_layouts(root: Path) -> list[Layout]:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tal_repro.annotations import Problem
 from tal_repro.data.annotations import read_dataset
-from tal_repro.data.dataset import DataSet, LayoutName, Problem, Video
+from tal_repro.data.dataset import DataSet, LayoutName, Video
 from tal_repro.data.feature_checks import as_problem, check_file, width_problems
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
 from tal_repro.data.layouts import Layout, find_layout, find_layouts, is_safe_id
