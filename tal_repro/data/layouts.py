@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class Layout:
     name: LayoutName
     root: Path
     folder: Path
+    archives: bool = False  # ActionFormer's layout with one .npz a video instead of one .npy
 
     @property
     def annotation_file(self) -> Path:
@@ -59,7 +61,7 @@ class Layout:
     @property
     def suffix(self) -> str:
         """Return the ending of feature files (TadTR's have none)."""
-        return ".npy" if self.name == "actionformer" else ""
+        return "" if self.name == "tadtr" else ".npz" if self.archives else ".npy"
 
     def feature_file(self, video_id: str) -> Path:
         """Return the path of a video's features; raise InputError for an id that is not a plain file name."""
@@ -86,11 +88,25 @@ def is_safe_id(video_id: str) -> bool:
 def find_layouts(root: Path) -> list[Layout]:
     """Return the layouts whose annotation file exists under `root`, ActionFormer's first."""
     return [
-        Layout(name, root, root / parent)
+        _layout(name, root, root / parent)
         for name, parents in _PARENTS.items()
         for parent in parents
         if (root / parent / ANNOTATION_FILE[name]).is_file()
     ]
+
+
+def _layout(name: LayoutName, root: Path, folder: Path) -> Layout:
+    return Layout(name, root, folder, name == "actionformer" and _only_archives(folder / FEATURE_FOLDER[name]))
+
+
+def _only_archives(folder: Path) -> bool:
+    """Tell whether a folder of features holds .npz files and no .npy."""
+    try:
+        with os.scandir(folder) as entries:
+            kinds = {entry.name[-4:] for entry in entries}
+    except OSError:
+        return False  # told where the features are opened
+    return ".npz" in kinds and ".npy" not in kinds
 
 
 def find_layout(root: Path, name: LayoutName | Literal["auto"] = "auto") -> Layout:

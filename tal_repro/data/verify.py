@@ -80,8 +80,11 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
             progress(len(checked), len(names))
     seen = {(problem.file, problem.what) for problem in problems}  # headers were read with the annotations already
     problems += [problem for file in checked for problem in file.problems if (problem.file, problem.what) not in seen]
-    problems += width_problems(layout, checked)
-    problems += _geometry(layout, dataset, checked) if dataset else []
+    geometry = _geometry(layout, dataset, [file for file in checked if not file.problems]) if dataset else []
+    named = {
+        problem.where for problem in geometry if problem.severity == "error"
+    }  # a transposed file has another width, too
+    problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
     problems += _pack_problems(layout)
     problems += known_quirks(layout, dataset, len(names)) if dataset else []
     problems += _empty_sides(layout, dataset) if dataset else []
@@ -99,7 +102,7 @@ def _geometry(layout: Layout, dataset: DataSet, checked: list[CheckedFile]) -> l
         dataset,
         {video_id: shape[0] for video_id, shape in shapes.items()},
         widths={video_id: shape[1] for video_id, shape in shapes.items()},
-        digests={file.video_id: file.sha256 for file in checked if not file.problems},
+        digests={file.video_id: file.sha256 for file in checked},
         layout=layout,
     )
 
@@ -132,7 +135,11 @@ def _feature_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
     for entry in found:
         stem = entry[: len(entry) - len(layout.suffix)]
         if not entry.endswith(layout.suffix) or not is_safe_id(stem) or (folder / entry).is_dir():
-            add(entry, "surplus: not a feature file", "keep it in another folder")
+            add(
+                entry,
+                "surplus: not a feature file",
+                "convert it" if entry.endswith(".npz") else "keep it in another folder",
+            )
         else:
             names.append(stem)
             if dataset and stem not in annotated and stem not in known_without_annotation(layout.name):

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tal_repro.cli import main
-from tal_repro.data import load_dataset
+from tal_repro.data import load_dataset, open_features
 from tal_repro.data.verify import verify
 from tal_repro.errors import InputError
 
@@ -120,3 +120,24 @@ def test_12_tadtrs_file_without_classes_or_fps_is_read_as_its_own_code_does(tmp_
     dataset = load_dataset(tmp_path)
     assert dataset.classes == ("a", "b")
     assert [(video.fps, video.feature_length) for video in dataset.videos.values()] == [(30.0, 75)] * 2
+
+
+def test_13_features_in_npz_are_read_as_they_lie(tmp_path) -> None:
+    (report,) = verify(data_set(tmp_path, suffix=".npz"))
+    assert report.errors == 0 and report.feature_files == 2
+    store = open_features(tmp_path)
+    assert store.video_ids == ("a", "b") and store.length("a") == 57
+    assert (store.read("b") == np.load(tmp_path / "i3d_features/b.npz")["feats"]).all()
+
+
+def test_13_an_npz_that_cannot_be_mapped_is_refused_without_harm(tmp_path) -> None:
+    folder, rows = data_set(tmp_path, suffix=".npz") / "i3d_features", np.ones((57, 4), np.float32)
+    np.savez_compressed(folder / "a.npz", feats=rows)
+    np.savez(folder / "b.npz", rgb=rows, flow=rows)
+    told = {problem.where: problem for problem in verify(tmp_path)[0].problems if problem.severity == "error"}
+    assert "compressed" in told["a"].what and "2 arrays ('rgb', 'flow'), none of them feats" in told["b"].what
+    (folder / "b.npz").write_bytes((folder / "b.npz").read_bytes()[:300])
+    (folder / "a.npz").rename(folder / "a.npy")
+    problems = verify(tmp_path)[0].problems
+    assert not [problem for problem in problems if "remove" in problem.remedy or "delete" in problem.remedy]
+    assert [problem.where for problem in problems if "convert" in problem.remedy] == ["b.npz"]
