@@ -81,9 +81,7 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     seen = {(problem.file, problem.what) for problem in problems}  # headers were read with the annotations already
     problems += [problem for file in checked for problem in file.problems if (problem.file, problem.what) not in seen]
     geometry = _geometry(layout, dataset, [file for file in checked if not file.problems]) if dataset else []
-    named = {
-        problem.where for problem in geometry if problem.severity == "error"
-    }  # a transposed file has another width, too
+    named = {problem.where for problem in geometry if problem.severity == "error"}  # transposed: another width
     problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
     problems += _pack_problems(layout)
     problems += known_quirks(layout, dataset, len(names)) if dataset else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 
@@ -153,7 +154,7 @@ def mutated_annotations_are_read_or_refused(root, chance: random.Random) -> None
         if chance.random() < 0.1 and isinstance(spot, dict):
             spot[chance.choice(["x", "../x", "annotations", ""])] = spot.pop(key)
         else:
-            spot[key] = chance.choice(odd)
+            spot[key] = copy.deepcopy(chance.choice(odd))
         if not isinstance(content, dict):
             break
     path = written(root, json.dumps(content))
