@@ -61,13 +61,18 @@ def check_geometry(
 
 
 def require_geometry(dataset: DataSet, store: FeatureStore, units: Iterable[str] = ()) -> None:
-    """Raise InputError listing the geometry's errors before a training on these units (none named: all)."""
+    """Raise InputError listing the geometry's errors before a training on these units (none named: all).
+
+    Only the files of those units and of the test videos are opened; of the others the stated lengths are compared.
+    """
     units = tuple(units)
     chosen = {_video_of(unit) for unit in units} or {video.id for video in dataset.train}
-    used = chosen | {video.id for video in dataset.test}
-    zeros = [video_id for video_id in store.video_ids if video_id in used and _all_zero(store, video_id)]
-    digests = _contents_of_suspects(dataset, store)
-    found = check_geometry(dataset, store, digests=digests, zeros=zeros, units=units)
+    used = sorted((chosen | {video.id for video in dataset.test}) & set(store.video_ids) & set(dataset.videos))
+    lengths = {video.id: video.feature_length for video in dataset.videos.values() if video.has_features}
+    lengths |= {video_id: store.length(video_id) for video_id in used}
+    zeros = [video_id for video_id in used if _all_zero(store, video_id)]
+    digests = _contents_of_suspects(store, (video_id for video_id in used if video_id not in zeros))
+    found = check_geometry(dataset, lengths, digests=digests, zeros=zeros, units=units)
     errors = [problem for problem in found if problem.severity == "error"]
     if errors:
         lines = [f"{problem.where}: {problem.what}" for problem in errors[:_LISTED]]
@@ -234,12 +239,12 @@ def _all_zero(store: FeatureStore, video_id: str) -> bool:
     return not any(store.read(video_id, start, start + 4096).any() for start in range(0, length, 4096))
 
 
-def _contents_of_suspects(dataset: DataSet, store: FeatureStore) -> dict[str, str]:
-    """Return the contents, hashed, of the files that could be twins: those with equal length and first step."""
+def _contents_of_suspects(store: FeatureStore, video_ids: Iterable[str]) -> dict[str, str]:
+    """Return digests that are equal where contents are; only files of equal length and first step are read for them."""
     groups: dict[tuple[int, bytes], list[str]] = defaultdict(list)
-    for video_id in store.video_ids:
-        if video_id in dataset.videos:
-            groups[store.length(video_id), store.read(video_id, 0, 1).tobytes()].append(video_id)
-    suspects = [video_id for group in groups.values() if len(group) > 1 for video_id in group]
-    contents = {video_id: hashlib.sha256(store.read(video_id).data).hexdigest() for video_id in suspects}
-    return {video_id: contents.get(video_id, f"unlike any other: {video_id}") for video_id in dataset.videos}
+    for video_id in video_ids:
+        groups[store.length(video_id), store.read(video_id, 0, 1).tobytes()].append(video_id)
+    digests = {group[0]: f"unlike any other: {group[0]}" for group in groups.values() if len(group) == 1}
+    for video_id in (video_id for group in groups.values() if len(group) > 1 for video_id in group):
+        digests[video_id] = hashlib.sha256(store.read(video_id).data).hexdigest()
+    return digests
