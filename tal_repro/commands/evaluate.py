@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ import click
 
 from tal_repro.console import echo
 from tal_repro.errors import InputError
+from tal_repro.untrusted import short
 
 if TYPE_CHECKING:
     from tal_repro.detection.matching import Table
     from tal_repro.detection.protocols import Evaluation, GroundTruth
 
 SCHEMA = "tal-repro/evaluate/1"
+FRAMES_FACTOR = 2.0  # of the times to the lengths of their videos: no model is that far off
 PROTOCOL_NAMES = ["af-212", "opentad-211", "tadtr-210"]
 
 
@@ -52,19 +55,24 @@ def evaluate(
     from tal_repro.detection.protocols import evaluate as score
 
     truth = read_ground_truth(annotations, subset)
-    found = read_detections(detections, truth)
+    found = read_detections(detections, truth, other_classes=True)
     evaluation = score(found, truth, protocol)
     if not evaluation.result.instances:
         raise InputError(f"no instance counts under protocol {protocol}", annotations, "choose another protocol")
     _check_any_scored(found, evaluation, truth, detections)
     report = _report(evaluation, per_class, bootstrap, errors) | {"synthetic": truth.synthetic}
     echo(json.dumps(report, indent=2, allow_nan=False) if as_json else "\n".join(_lines(report)))
-    if report["missing_classes"]:
-        echo(f"warning: not scored, no ground truth: {', '.join(report['missing_classes'])}", err=True)
-    if without := _without_detections(evaluation, truth):
-        echo(f"warning: {without}", err=True)
-    if late := _beyond_end(evaluation, truth):
-        echo(f"warning: {late}", err=True)
+    missing = ", ".join(name for name in report["missing_classes"] if name in set(truth.classes))
+    warnings = [
+        *truth.notes,
+        f"not scored, no ground truth: {missing}" if missing else "",
+        _other_classes(found, truth),
+        _without_detections(evaluation, truth),
+        _beyond_end(evaluation, truth),
+        _detected_beyond_end(evaluation, truth),
+    ]
+    for warning in filter(None, warnings):
+        echo(f"warning: {warning}", err=True)
 
 
 def _check_any_scored(found: Table, evaluation: Evaluation, truth: GroundTruth, path: Path) -> None:
@@ -116,6 +124,42 @@ def _beyond_end(evaluation: Evaluation, truth: GroundTruth) -> str:
         f"counted instances that end beyond their video's end: {len(late)}, the farthest at {end:g} s in {video!r} "
         f"of {truth.durations_s[video]:g} s (THUMOS14 has some; opentad-211 leaves them out)"
     )
+
+
+def _other_classes(found: Table, truth: GroundTruth) -> str:
+    """Say how many detections are of classes that the annotations do not have, and of which ("" for none)."""
+    known = set(truth.classes)
+    counts = Counter(label for label in found["label"] if label not in known)
+    if not counts:
+        return ""
+    listed = ", ".join(f"{short(label)} ({rows})" for label, rows in counts.most_common(5))
+    more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
+    return (
+        f"{counts.total()} of {len(found['label'])} detections are of {len(counts)} classes that the annotations do "
+        f"not have; no AP depends on them: {listed}{more}"
+    )
+
+
+def _detected_beyond_end(evaluation: Evaluation, truth: GroundTruth) -> str:
+    """Say how many detections start beyond their video's end, and by what factor all times are too large ("": none)."""
+    import numpy as np
+
+    from tal_repro.detection.protocols import OUT_OF_RANGE_TOLERANCE_S
+
+    table = evaluation.detections
+    seconds = np.array([truth.durations_s.get(video, np.nan) for video in table["video_id"]], float)
+    starts, ends = (np.asarray(table[name], float) for name in ("start_s", "end_s"))
+    late = starts > seconds + OUT_OF_RANGE_TOLERANCE_S
+    if not late.any():
+        return ""
+    last: dict[str, float] = {}
+    for video, share in zip(table["video_id"], ends / seconds, strict=True):
+        last[video] = max(share, last.get(video, 0.0))
+    factor = float(np.nanmedian(list(last.values())))
+    text = f"{int(late.sum())} of {len(late)} detections start beyond their video's end"
+    if factor < FRAMES_FACTOR:
+        return text
+    return f"{text}: times reach to about {factor:.3g} times the videos' lengths; are they frames, or milliseconds?"
 
 
 def _report(evaluation: Evaluation, per_class: bool, bootstrap: int | None, errors: bool) -> dict[str, Any]:

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from tal_repro import thumos14
-from tal_repro.data.annotation_classes import classes_by_id
-from tal_repro.data.annotation_entries import (
-    MAX_FPS,
-    MAX_SECONDS,
-    MIN_FEATURE_FPS,
-    MIN_FPS,
-    EntryReader,
-    read_segments,
-)
-from tal_repro.data.dataset import (
+from tal_repro.annotations import (
     AMBIGUOUS,
-    DataSet,
-    LayoutName,
+    Action,
+    Classes,
+    Document,
+    EntryReader,
     Problem,
-    SubsetName,
-    Video,
-    hash_annotations,
+    read_actions,
+    read_classes,
+    read_document,
+    read_duration,
 )
+from tal_repro.data.dataset import DataSet, FloatArray, LayoutName, SubsetName, Video, hash_annotations
 from tal_repro.data.feature_files import read_npy_header
-from tal_repro.data.layouts import CLIP_FRAMES, Layout, find_layout, is_safe_id, read_inside
+from tal_repro.data.layouts import CLIP_FRAMES, Layout, check_inside, find_layout, is_safe_id, read_inside
 from tal_repro.errors import InputError
 from tal_repro.spec import DERIVED_MARK
 from tal_repro.untrusted import short
 
 SUBSETS: Mapping[str, SubsetName] = {"validation": "train", "val": "train", "train": "train", "test": "test"}
+ACTIVITYNET_ONLY = {"training", "testing"}
+MAX_FPS = 1000.0
+MIN_FPS, MIN_FEATURE_FPS = 0.1, 0.01  # no video has less: 5e-324 divided by the stride is 0
 _LISTED = 10  # problems an error message spells out; `data verify` lists all
 
 
@@ -53,48 +53,74 @@ def load_dataset(root: str | Path, layout: LayoutName | Literal["auto"] = "auto"
 
 def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
     """Read one layout; return what could be read and every problem of its annotations."""
-    reader = EntryReader(layout)
-    raw = read_inside(layout.annotation_file, layout.root)
-    database = raw.get("database")
-    if not isinstance(database, dict):
-        raise InputError("no object 'database'", layout.annotation_file, "use the annotations of the archive")
-    entries: dict[str, dict[str, Any]] = {}
-    for video_id, entry in database.items():
-        if not is_safe_id(video_id):
-            reader.error(f"database[{short(video_id)}]", "the video id is not a plain file name")
-        elif not isinstance(entry, dict):
-            reader.error(video_id, "the entry is not an object")
-        else:
-            entries[video_id] = entry
-    classes = _classes(raw, entries, reader)
-    info = _feature_info(layout, reader)
+    reader = EntryReader(layout.annotation_file)
+    check_inside(layout.annotation_file, layout.root)
+    document = read_document(layout.annotation_file)
+    _check_subsets(document)
+    entries = _entries(document, reader)
+    classes = _classes(document, layout, reader)
+    info = _feature_info(layout)
     videos = {}
     for video_id, entry in entries.items():
-        video = _video(video_id, entry, classes, info, reader)
+        video = _video(video_id, entry, classes.names, info, layout, reader)
         if video is not None:
             videos[video_id] = video
-    synthetic, digest = raw.get("synthetic") is True, hash_annotations(videos.values(), classes)
-    version = raw.get("version")
+    if reader.texts:
+        reader.note("segment", f"{reader.texts} numbers are written as text", "read as the numbers they spell")
+    version, digest = document.content.get("version"), hash_annotations(videos.values(), classes.names)
     dataset = DataSet(
-        name=("synthetic-thumos14" if synthetic else thumos14.name_of(digest)) + _derived(raw, reader),
+        name=_name(document.synthetic, digest) + _derived(document.content, layout, reader),
         version=version if isinstance(version, str) else "",
-        synthetic=synthetic,
+        synthetic=document.synthetic,
         annotation_hash=digest,
-        classes=classes,
+        classes=classes.names,
         videos=videos,
         layout=layout.name,
         root=layout.root,
-        refused=tuple(video_id for video_id in database if is_safe_id(video_id) and video_id not in videos),
+        refused=tuple(video_id for video_id in document.entries if is_safe_id(video_id) and video_id not in videos),
     )
     return dataset, reader.problems
 
 
-def _derived(raw: Mapping[str, Any], reader: EntryReader) -> str:
+def _name(synthetic: bool, annotation_hash: str) -> str:
+    """Name a data set: `thumos14` where its annotations hash to the real ones."""
+    return f"synthetic-{thumos14.NAME}" if synthetic else thumos14.name_of(annotation_hash)
+
+
+def _check_subsets(document: Document) -> None:
+    """Refuse ActivityNet's subset names: its `validation` is tested on, THUMOS14's trained on, and both would be."""
+    if ACTIVITYNET_ONLY & {name.lower() for name in document.subset_names}:
+        raise InputError(
+            f"subsets {', '.join(map(short, document.subset_names[:5]))} are named as ActivityNet's, but `validation` "
+            "means training here, as in THUMOS14",
+            document.path,
+            "in a copy, write `train` for what to train on (ActivityNet's training) and `test` for what to score "
+            "(its validation); leave out the rest",
+        )
+
+
+def _entries(document: Document, reader: EntryReader) -> dict[str, dict[str, Any]]:
+    """Return the entries whose video id can name a file; note the others."""
+    entries: dict[str, dict[str, Any]] = {}
+    for video_id, entry in document.entries.items():
+        if not is_safe_id(video_id):
+            reader.error(f"database[{short(video_id)}]", "the video id is not a plain file name", "see docs/data.md")
+        elif not isinstance(entry, dict):
+            reader.error(video_id, "the entry is not an object")
+        else:
+            entries[video_id] = entry
+    if document.entries and not any(map(is_safe_id, document.entries)):
+        first = short(next(iter(document.entries)))
+        raise InputError(f"no video id is a plain file name, the first: {first}", document.path, "see docs/data.md")
+    return entries
+
+
+def _derived(raw: Mapping[str, Any], layout: Layout, reader: EntryReader) -> str:
     """Return what the name of a data set with derived features ends in, and note it ("" for the authors' own)."""
     if "derived_from" not in raw:
         return ""
     source = raw["derived_from"]
-    if source not in get_args(LayoutName) or source == reader.layout.name:
+    if source not in get_args(LayoutName) or source == layout.name:
         reader.error("derived_from", f"{short(source)} is not another layout")
         return ""
     what = f"DEVIATION: features derived from the {source} layout's, not the authors' own"
@@ -102,19 +128,24 @@ def _derived(raw: Mapping[str, Any], reader: EntryReader) -> str:
     return f"{DERIVED_MARK}{source}"
 
 
-def _classes(raw: Mapping[str, Any], entries: Mapping[str, Any], reader: EntryReader) -> tuple[str, ...]:
-    """Return class names in label order: TadTR's list, or ActionFormer's label ids."""
-    if reader.layout.name == "tadtr":
-        names = raw.get("classes")
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-            raise InputError("no list 'classes' of names", reader.layout.annotation_file)
-        if len(set(names)) != len(names) or AMBIGUOUS in names:
-            raise InputError("'classes' repeats a name or holds Ambiguous", reader.layout.annotation_file)
-        return tuple(names)
-    return classes_by_id(entries, reader)
+def _classes(document: Document, layout: Layout, reader: EntryReader) -> Classes:
+    """Return the classes in label order; note numbers that a model cannot be trained on."""
+    before = len(reader.errors)
+    classes = read_classes(document, reader)
+    if not classes.names:
+        raise InputError("no annotation with a label", layout.annotation_file, "label the annotations")
+    for where in classes.unnumbered:
+        reader.error(where, "missing, and no other annotation numbers this label", "number it as the others are")
+    numbers = sorted(classes.ids)
+    if classes.labelled and len(reader.errors) == before and numbers != list(range(len(numbers))):
+        listed = ", ".join(f"{classes.ids[number]}={number}" for number in numbers)
+        reader.error("label_id", f"class indices are not 0..{len(numbers) - 1}, each once: {listed}")
+    if not classes.ids:
+        reader.note("classes", "neither label_id nor a list of classes", "numbered in the order of their names")
+    return classes
 
 
-def _feature_info(layout: Layout, reader: EntryReader) -> dict[str, Any]:
+def _feature_info(layout: Layout) -> dict[str, Any]:
     """Return TadTR's feature lengths by video id ({} in ActionFormer's layout, whose .npy headers state them)."""
     if layout.feature_info_file is None:
         return {}
@@ -127,32 +158,67 @@ def _video(
     entry: Mapping[str, Any],
     classes: tuple[str, ...],
     info: Mapping[str, Any],
+    layout: Layout,
     reader: EntryReader,
 ) -> Video | None:
     subset = SUBSETS.get(str(entry.get("subset")).lower())
     if subset is None:
-        reader.error(f"{video_id}.subset", f"{short(entry.get('subset'))} is none of {', '.join(SUBSETS)}")
-    duration_s = reader.number(entry.get("duration"), f"{video_id}.duration", above=0, most=MAX_SECONDS)
-    fps = reader.number(entry.get("fps"), f"{video_id}.fps", above=MIN_FPS, most=MAX_FPS)
-    segments, labels, ambiguous = read_segments(video_id, entry, classes, duration_s or math.inf, reader)
+        remedy = "write validation for a video to train on, test for one to score"
+        reader.error(f"{video_id}.subset", f"{short(entry.get('subset'))} is none of {', '.join(SUBSETS)}", remedy)
+    duration_s = read_duration(video_id, entry, reader)
+    length, feature_fps = _stated_length(video_id, info, layout, reader) if layout.feature_info_file else (None, None)
+    fps = _fps(video_id, entry, feature_fps, layout, reader)
+    actions = read_actions(video_id, entry, classes, duration_s or math.inf, reader)
     if subset is None or duration_s is None or fps is None:
         return None
-    stride = reader.layout.stride_frames
-    feature_fps: float | None = fps / stride
-    path = reader.layout.feature_file(video_id)
-    length: int | None = estimate_feature_length(duration_s, fps, stride)
-    if reader.layout.name == "tadtr":
-        length, feature_fps = _stated_length(video_id, info, fps, reader)
-    elif path.exists() or path.is_symlink():
-        try:
-            length = read_npy_header(path, reader.layout.root).shape[0]
-        except InputError as error:
-            reader.error(video_id, error.what, error.remedy or "", path)
+    stride, path = layout.stride_frames, layout.feature_file(video_id)
+    if layout.feature_info_file is None:
+        feature_fps = fps / stride
+        length = _length_in_file(video_id, path, layout, reader) or estimate_feature_length(duration_s, fps, stride)
     if length is None or feature_fps is None:
         return None
+    known = {name: index for index, name in enumerate(classes)}
+    labelled = [action for action in actions if action.label != AMBIGUOUS]
     return Video(
-        video_id, subset, duration_s, fps, stride, feature_fps, length, path.is_file(), segments, labels, ambiguous
+        video_id,
+        subset,
+        duration_s,
+        fps,
+        stride,
+        feature_fps,
+        length,
+        path.is_file(),
+        _segments(labelled),
+        np.array([known[action.label] for action in labelled], dtype=np.int64),
+        _segments([action for action in actions if action.label == AMBIGUOUS]),
     )
+
+
+def _segments(actions: Sequence[Action]) -> FloatArray:
+    return np.array([action[:2] for action in actions], dtype=np.float64).reshape(-1, 2)
+
+
+def _fps(
+    video_id: str, entry: Mapping[str, Any], feature_fps: float | None, layout: Layout, reader: EntryReader
+) -> float | None:
+    """Return a video's frames a second; TadTR's file of feature lengths says it where the annotations do not."""
+    if feature_fps is not None and "fps" not in entry:
+        return feature_fps * layout.stride_frames
+    fps = reader.number(entry.get("fps"), f"{video_id}.fps", above=MIN_FPS, most=MAX_FPS)
+    if fps and feature_fps is not None and abs(feature_fps * layout.stride_frames / fps - 1) > 0.01:
+        reader.note(f"{video_id}.fps", f"{fps:g} frames/s but {feature_fps:g} steps/s: stride is not 8")
+    return fps
+
+
+def _length_in_file(video_id: str, path: Path, layout: Layout, reader: EntryReader) -> int | None:
+    """Return the steps that a .npy header states (None: there is no such file, or no sound one)."""
+    if not (path.exists() or path.is_symlink()):
+        return None
+    try:
+        return read_npy_header(path, layout.root).shape[0]
+    except InputError as error:
+        reader.error(video_id, error.what, error.remedy or "", path)
+        return None
 
 
 def estimate_feature_length(duration_s: float, fps: float, stride_frames: int) -> int:
@@ -162,9 +228,9 @@ def estimate_feature_length(duration_s: float, fps: float, stride_frames: int) -
 
 
 def _stated_length(
-    video_id: str, info: Mapping[str, Any], fps: float, reader: EntryReader
+    video_id: str, info: Mapping[str, Any], layout: Layout, reader: EntryReader
 ) -> tuple[int | None, float | None]:
-    path = reader.layout.feature_info_file
+    path = layout.feature_info_file
     entry = info.get(video_id)
     if entry is None:
         reader.error(video_id, "annotated, but no feature length is stated", "add its entry", path)
@@ -174,7 +240,5 @@ def _stated_length(
     feature_fps = reader.number(entry.get("feature_fps"), where, above=MIN_FEATURE_FPS, most=MAX_FPS, path=path)
     if length is not None and not (length.is_integer() and length < 2**31):
         reader.error(f"{video_id}.feature_length", f"{length:g} is not a number of steps", path=path)
-        return None, None
-    if feature_fps is not None and abs(feature_fps * reader.layout.stride_frames / fps - 1) > 0.01:
-        reader.note(f"{video_id}.fps", f"{fps:g} frames/s but {feature_fps:g} steps/s: stride is not 8")
+        return None, feature_fps
     return None if length is None else int(length), feature_fps

@@ -1,4 +1,4 @@
-"""The words of a data set: DataSet, Video, Problem. Readers fill them; subsets, windows and trainers read them."""
+"""The words of a data set: DataSet, Video. Readers fill them; subsets, windows and trainers read them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ SubsetName = Literal["train", "test"]
 LayoutName = Literal["actionformer", "tadtr"]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-AMBIGUOUS = "Ambiguous"  # THUMOS14's label for segments that are neither an action nor safely background
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +81,6 @@ class DataSet:
     def _subset(self, subset: SubsetName) -> list[Video]:
         chosen = (video for video in self.videos.values() if video.subset == subset and len(video.labels))
         return sorted(chosen, key=lambda video: video.id)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One finding about a data set: an error makes it unusable as it stands, a note is worth knowing."""
-
-    severity: Literal["error", "note"]
-    file: str
-    where: str
-    what: str
-    remedy: str
 
 
 def ground_truth(dataset: DataSet, subset: SubsetName) -> pd.DataFrame:

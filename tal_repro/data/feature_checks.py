@@ -8,17 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tal_repro.data.annotations import estimate_feature_length
-from tal_repro.data.dataset import DataSet, Problem
+from tal_repro.annotations import Problem
+from tal_repro.data.dataset import DataSet
 from tal_repro.data.feature_files import map_features
 from tal_repro.data.fingerprint import hash_file
 from tal_repro.data.layouts import Layout
 from tal_repro.errors import InputError
 
 ROWS_AT_ONCE = 4096
-# A file's length may differ from what duration and fps make of it by this much before it is worth a note.
-LENGTH_SLACK_STEPS, LENGTH_SLACK_SHARE = 8, 0.02
-TRUNCATED_SHARE = 0.5  # of the steps to be expected: no rounding of durations explains less
 
 
 @dataclass(frozen=True)
@@ -72,12 +69,6 @@ def _length_problems(
     if len(rows) != video.feature_length:
         what = f"{len(rows)} steps, its feature info states {video.feature_length}"
         return [Problem("error", path, video_id, what, "restore both from the same archive")]
-    expected = estimate_feature_length(video.duration_s, video.fps, video.feature_stride_frames)
-    if abs(len(rows) - expected) > max(LENGTH_SLACK_STEPS, LENGTH_SLACK_SHARE * expected):
-        what = f"{len(rows)} steps, {video.duration_s:g} s at {video.fps:g} frames/s make about {expected}"
-        if len(rows) < TRUNCATED_SHARE * expected:
-            return [Problem("error", path, video_id, f"truncated: {what}", "restore the file from the archive")]
-        return [Problem("note", path, video_id, what, "check duration and fps of this video")]
     return []
 
 

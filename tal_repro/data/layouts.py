@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,8 @@ ANNOTATION_FILE: dict[LayoutName, str] = {
 }
 FEATURE_FOLDER: dict[LayoutName, str] = {"actionformer": "i3d_features", "tadtr": "I3D_2stream_Pth"}
 FEATURE_INFO_FILE = "th14_i3d2s_ft_info.json"
-_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", re.ASCII)
+SLICE_MARK = "_window_"  # a slice is <video>_window_<start>_<stop>: no video may be called so
+MAX_ID_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Layout:
     name: LayoutName
     root: Path
     folder: Path
+    archives: bool = False  # ActionFormer's layout with one .npz a video instead of one .npy
 
     @property
     def annotation_file(self) -> Path:
@@ -59,7 +61,7 @@ class Layout:
     @property
     def suffix(self) -> str:
         """Return the ending of feature files (TadTR's have none)."""
-        return ".npy" if self.name == "actionformer" else ""
+        return "" if self.name == "tadtr" else ".npz" if self.archives else ".npy"
 
     def feature_file(self, video_id: str) -> Path:
         """Return the path of a video's features; raise InputError for an id that is not a plain file name."""
@@ -69,18 +71,42 @@ class Layout:
 
 
 def is_safe_id(video_id: str) -> bool:
-    """Tell whether a video id can name a file: letters, digits, `_`, `-`, `.`, not starting with a dot."""
-    return bool(_SAFE_ID.fullmatch(video_id))
+    """Tell whether a video id can name a file that lies in its folder.
+
+    Letters and digits of any script, spaces between them, punctuation; no slash or backslash, nothing that is not
+    printed, no dot in front, no space at either end, at most 200 bytes, and not the mark of a slice.
+    """
+    return (
+        0 < len(video_id.encode(errors="replace")) <= MAX_ID_BYTES
+        and video_id.isprintable()
+        and video_id.strip() == video_id
+        and not video_id.startswith(".")
+        and not any(mark in video_id for mark in ("/", "\\", SLICE_MARK))
+    )
 
 
 def find_layouts(root: Path) -> list[Layout]:
     """Return the layouts whose annotation file exists under `root`, ActionFormer's first."""
     return [
-        Layout(name, root, root / parent)
+        _layout(name, root, root / parent)
         for name, parents in _PARENTS.items()
         for parent in parents
         if (root / parent / ANNOTATION_FILE[name]).is_file()
     ]
+
+
+def _layout(name: LayoutName, root: Path, folder: Path) -> Layout:
+    return Layout(name, root, folder, name == "actionformer" and _only_archives(folder / FEATURE_FOLDER[name]))
+
+
+def _only_archives(folder: Path) -> bool:
+    """Tell whether a folder of features holds .npz files and no .npy."""
+    try:
+        with os.scandir(folder) as entries:
+            kinds = {entry.name[-4:] for entry in entries}
+    except OSError:
+        return False  # told where the features are opened
+    return ".npz" in kinds and ".npy" not in kinds
 
 
 def find_layout(root: Path, name: LayoutName | Literal["auto"] = "auto") -> Layout:

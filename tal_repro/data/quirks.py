@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tal_repro.data.dataset import DataSet, FloatArray, LayoutName, Problem, Video
+from tal_repro.annotations import Problem
+from tal_repro.data.dataset import DataSet, FloatArray, LayoutName, Video
 from tal_repro.data.layouts import Layout
 
 ONLY_AMBIGUOUS = "video_test_0001292"

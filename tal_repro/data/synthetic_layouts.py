@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tal_repro.data.dataset import AMBIGUOUS, LayoutName
+from tal_repro.annotations import AMBIGUOUS
+from tal_repro.data.dataset import LayoutName
 from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout
 from tal_repro.data.synthetic_features import feature_steps
 from tal_repro.data.synthetic_video import SyntheticVideo

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tal_repro.annotations import Problem
 from tal_repro.data.annotations import read_dataset
-from tal_repro.data.dataset import DataSet, LayoutName, Problem, Video
-from tal_repro.data.feature_checks import as_problem, check_file, width_problems
+from tal_repro.data.dataset import DataSet, LayoutName, Video
+from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, width_problems
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
+from tal_repro.data.geometry import check_geometry
 from tal_repro.data.layouts import Layout, find_layout, find_layouts, is_safe_id
 from tal_repro.data.quirks import known_quirks, known_without_annotation
 from tal_repro.data.store import pack_is_current, pack_path, packed_sha256
@@ -78,7 +80,9 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
             progress(len(checked), len(names))
     seen = {(problem.file, problem.what) for problem in problems}  # headers were read with the annotations already
     problems += [problem for file in checked for problem in file.problems if (problem.file, problem.what) not in seen]
-    problems += width_problems(layout, checked)
+    geometry = _geometry(layout, dataset, [file for file in checked if not file.problems]) if dataset else []
+    named = {problem.where for problem in geometry if problem.severity == "error"}  # transposed: another width
+    problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
     problems += _pack_problems(layout)
     problems += known_quirks(layout, dataset, len(names)) if dataset else []
     problems += _empty_sides(layout, dataset) if dataset else []
@@ -87,6 +91,18 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     size = sum(layout.feature_file(name).stat().st_size for name in names if layout.feature_file(name).is_file())
     fingerprint = None if errors or dataset is None else _fingerprint(layout, dataset, hashes)
     return LayoutReport(layout, problems, dataset, fingerprint, len(names), size)
+
+
+def _geometry(layout: Layout, dataset: DataSet, checked: list[CheckedFile]) -> list[Problem]:
+    """Check features against annotations, as every training does; of sound files, contents too."""
+    shapes = {file.video_id: file.shape for file in checked if file.shape}
+    return check_geometry(
+        dataset,
+        {video_id: shape[0] for video_id, shape in shapes.items()},
+        widths={video_id: shape[1] for video_id, shape in shapes.items()},
+        digests={file.video_id: file.sha256 for file in checked},
+        layout=layout,
+    )
 
 
 def _empty_sides(layout: Layout, dataset: DataSet) -> list[Problem]:
@@ -117,11 +133,15 @@ def _feature_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
     for entry in found:
         stem = entry[: len(entry) - len(layout.suffix)]
         if not entry.endswith(layout.suffix) or not is_safe_id(stem) or (folder / entry).is_dir():
-            add(entry, "surplus: not a feature file", "remove it")
+            add(
+                entry,
+                "surplus: not a feature file",
+                "convert it" if entry.endswith(".npz") else "keep it in another folder",
+            )
         else:
             names.append(stem)
             if dataset and stem not in annotated and stem not in known_without_annotation(layout.name):
-                add(entry, "surplus: no annotation names this video", "remove it, or correct its name")
+                add(entry, "surplus: no annotation names this video", "keep it in another folder, or correct its name")
     for video_id in sorted(annotated - set(names)):
         add(f"{video_id}{layout.suffix}", "missing: annotated, but there is no feature file", "restore it")
     return names, problems
@@ -138,9 +158,7 @@ def _pack_problems(layout: Layout) -> list[Problem]:
             stated, found = packed_sha256(index)
             if stated != found:
                 what = "its rows are not those that were packed: altered since, or damaged"
-                problems.append(
-                    Problem("error", str(index), index.name, what, "delete packed/, or tal-repro data pack DIR again")
-                )
+                problems.append(Problem("error", str(index), index.name, what, "tal-repro data pack DIR again"))
             elif not pack_is_current(index, layout):
                 what = "packed from other feature files than these, or by an older kit; or copied without their times"
                 problems.append(

@@ -1,69 +1,81 @@
 """Files of detections and annotations to checked tables: the door of `evaluate`. Errors name file, video and field.
 
-Detections: CSV (`video_id,start_s,end_s,label,score`) or ActivityNet's JSON, also as .gz. Annotations: ActivityNet-like
-JSON, ActionFormer's and TadTR's THUMOS14 files among them. All bad rows are counted, the first few are named.
+Detections: CSV (`video_id,start_s,end_s,label,score`, or ActionFormer's names) or ActivityNet's JSON, also as .gz.
+Annotations: see `tal_repro.annotations`. All bad rows are counted, the first few are named.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tal_repro.detection.protocols import AMBIGUOUS, GroundTruth
+from tal_repro.annotations import EntryReader, read_actions, read_classes, read_document, read_duration
+from tal_repro.annotations.problems import MAX_SECONDS, as_number
+from tal_repro.detection.protocols import GroundTruth
 from tal_repro.errors import InputError
-from tal_repro.untrusted import check_columns, csv_records, is_number, read_bytes, read_json_object, refuse_all
+from tal_repro.untrusted import check_columns, csv_records, read_bytes, read_json_object, refuse_all, short
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("video_id", "start_s", "end_s", "label", "score")
-Row = tuple[str, float, float, str]
-MAX_SECONDS = 1e6  # 11 days: no video is longer
+_FORM = "give ActivityNet's form, {results: {video: [{label, score, segment}]}}, or a CSV file of: " + ",".join(COLUMNS)
+_LISTED = 10
+_ALIASES = {"video-id": "video_id", "t-start": "start_s", "t-end": "end_s"}  # ActionFormer's, TriDet's, TemporalMaxer's
+_PICKLE = (
+    'where you trust it (a pickle runs code): python -c "import pandas; '
+    "pandas.DataFrame(pandas.read_pickle('IN.pkl')).to_csv('OUT.csv', index=False)\""
+)
 
 
 def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
-    """Read the annotations of one subset ("test" matches "Test").
+    """Read the annotations of one subset ("test" matches "Test"); of a bare file without subsets, every video.
 
-    The file is `{"database": {video: {"subset", "duration"?, "annotations": [{"label", "label_id"?, "segment":
-    [start, end]}]}}, "classes"?}`, times in seconds. Raises InputError for anything else, for negative, swapped or
-    NaN segments, for a label that `classes` does not name, and when the subset holds no video.
+    What is read, left out and refused: `tal_repro.annotations`. InputError names all that is wrong with the subset.
     """
-    document = read_json_object(path, remedy="see docs/data.md for both forms")
-    database = member(document, "database", dict, path, "the top level")
-    names = _classes(document, database, path)
-    problems: list[str] = []
+    document = read_document(path)
+    reader = EntryReader(path)
+    classes = read_classes(document, reader)
+    whole = document.bare and not document.subset_names
     durations: dict[str, float] = {}
-    rows: list[Row] = []
-    for video, entry in database.items():
-        if not isinstance(entry, dict) or not isinstance(entry.get("subset"), str):
-            problems.append(f"video {video!r}: no subset")
-        elif entry["subset"].lower() == subset.lower():
-            durations[video] = seconds_or_nan(entry.get("duration", math.nan), f"video {video!r}: duration", problems)
-            rows += _instances(video, entry, names, problems)
-    refuse_all(problems, path, "correct or remove these annotations")
+    rows: list[tuple[str, float, float, str]] = []
+    for video, entry in document.entries.items():
+        if not isinstance(entry, dict) or not (whole or isinstance(entry.get("subset"), str)):
+            reader.error(video, "no subset", "give every video its subset")
+        elif whole or entry["subset"].lower() == subset.lower():
+            stated = "duration" in entry or "duration_second" in entry
+            seconds = read_duration(video, entry, reader) if stated else None
+            durations[video] = math.nan if seconds is None else seconds
+            rows += (
+                (video, *action) for action in read_actions(video, entry, classes.names, seconds or math.inf, reader)
+            )
+    if errors := reader.errors:
+        refuse_all((f"{error.where}: {error.what}" for error in errors), path, errors[0].remedy)
     if not durations:
-        found = sorted({e["subset"] for e in database.values()})
-        raise InputError(f"no video of subset {subset!r}", path, f"subsets in the file: {', '.join(found) or 'none'}")
-    ids = _class_ids(database, names if document.get("classes") is not None else (), path)
-    return GroundTruth(durations, _table(rows, COLUMNS[:4]), names, ids, document.get("synthetic") is True)
+        listed = ", ".join(map(short, document.subset_names[:_LISTED])) or "none"
+        raise InputError(f"no video of subset {subset!r}", path, f"name another with --subset; in the file: {listed}")
+    notes = (f"the annotations name no subset: all {len(durations)} videos are scored",) if whole else ()
+    table = _table(rows, COLUMNS[:4])
+    return GroundTruth(durations, table, classes.names, classes.ids, document.synthetic, reader.left_out, notes)
 
 
-def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:
+def read_detections(path: Path, ground_truth: GroundTruth, *, other_classes: bool = False) -> pd.DataFrame:
     """Read detections as a table of `COLUMNS`; `label` holds class names, numbers in the file being looked up.
 
-    Raises InputError for an unknown label, a segment that ends before it starts, a number that is not finite, and a
-    time beyond `MAX_SECONDS`.
+    Raises InputError for an unknown label (with `other_classes`: where most rows have one; else they keep theirs), a
+    segment that ends before it starts, a number that is not finite, and a time beyond `MAX_SECONDS`.
     """
     endings = {".json": _rows_of_json, ".csv": _rows_of_csv}
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if not path.exists():
         raise InputError("no such file", path, "give the detections to evaluate")
     if ending not in endings:
-        raise InputError(f"unknown kind of file {path.suffix!r}", path, "give .json, .csv, .json.gz or .csv.gz")
+        remedy = _PICKLE if ending in (".pkl", ".pickle") else "give .json, .csv, .json.gz or .csv.gz"
+        raise InputError(f"unknown kind of file {path.suffix!r}", path, remedy)
     table, place = endings[ending](path)
     segments = table[["start_s", "end_s"]].to_numpy(float)
     finite = np.isfinite(table[["start_s", "end_s", "score"]].to_numpy(float)).all(1)
@@ -75,17 +87,17 @@ def read_detections(path: Path, ground_truth: GroundTruth) -> pd.DataFrame:
     refuse_all(
         (f"{place(int(row))}: {what}" for what, rows in wrong.items() for row in np.flatnonzero(rows)),
         path,
-        "remove or correct these detections",
+        "see to the program that wrote them",
     )
-    table["label"] = _labels(table["label"], ground_truth, path, place)
+    table["label"] = _labels(table["label"], ground_truth, path, place, other_classes)
     return table
 
 
 def _rows_of_json(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
-    document = read_json_object(path, remedy="see docs/data.md for both forms")
+    document = read_json_object(path, remedy=_FORM)
     key = "database" if "database" in document and "results" not in document else "results"
-    results = member(document, key, dict, path, "the top level")
-    rows: list[tuple[str, Any, Any, Any, Any]] = []
+    results = _member(document, key, path)
+    rows: list[tuple[str, float, float, str, float]] = []
     numbers: list[int] = []  # of each row in its video
     problems: list[str] = []
     for video, found in results.items():
@@ -99,19 +111,19 @@ def _rows_of_json(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
             else:
                 rows.append(row)
                 numbers.append(number)
-    refuse_all(problems, path, "see ActivityNet's format: {results: {video: [{label, score, segment}]}}")
+    refuse_all(problems, path, _FORM)
     return _table(rows, COLUMNS), lambda row: f"video {rows[row][0]!r}, detection {numbers[row]}"
 
 
-def _detection(video: str, item: Any) -> tuple[str, Any, Any, Any, Any] | None:
+def _detection(video: str, item: Any) -> tuple[str, float, float, str, float] | None:
     if not isinstance(item, dict):
         return None
     label = item.get("label", item.get("label_id"))
-    score: Any = item.get("score", item.get("scores"))
-    segment: Any = item.get("segment")
-    if not (isinstance(label, str) or is_integer(label)) or not is_number(score) or not is_pair(segment):
+    score, segment = as_number(item.get("score", item.get("scores"))), item.get("segment")
+    start, end = map(as_number, segment) if isinstance(segment, list) and len(segment) == 2 else (None, None)
+    if not isinstance(label, str | int) or isinstance(label, bool) or score is None or start is None or end is None:
         return None
-    return (video, float(segment[0]), float(segment[1]), str(label), float(score))
+    return video, start, end, str(label), score
 
 
 def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
@@ -119,6 +131,7 @@ def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
 
     remedy = f"columns: {','.join(COLUMNS)}"
     (_, header), *records = csv_records(read_bytes(path), path, remedy)
+    header = [name if _ALIASES.get(name, name) in header else _ALIASES.get(name, name) for name in header]
     check_columns(header, COLUMNS, path, remedy)
     lines, rows = [line for line, _ in records], [row for _, row in records]
     refuse_all(
@@ -137,76 +150,20 @@ def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     return table, lambda row: f"line {lines[row]}"
 
 
-def _labels(labels: pd.Series, ground_truth: GroundTruth, path: Path, place: Callable[[int], str]) -> list[str]:
-    names = {name: name for name in ground_truth.classes}
-    names = {str(number): name for number, name in ground_truth.class_ids.items()} | names
-    refuse_all(
-        (
-            f"{place(row)}: label {label!r} is not a class of the annotations"
-            for row, label in enumerate(labels)
-            if label not in names
-        ),
-        path,
-        f"use one of: {', '.join(ground_truth.classes)}"
-        + ("" if ground_truth.class_ids else " (the annotations do not number them)"),
-    )
-    return [names[label] for label in labels]
-
-
-def _instances(video: str, entry: Mapping[str, Any], classes: tuple[str, ...], problems: list[str]) -> list[Row]:
-    annotations = entry.get("annotations", [])
-    if not isinstance(annotations, list):
-        problems.append(f"video {video!r}: annotations is not a list")
-        return []
-    rows = []
-    known = {*classes, AMBIGUOUS}
-    for number, item in enumerate(annotations):
-        place = f"video {video!r}, annotation {number}"
-        if not isinstance(item, dict) or not isinstance(item.get("label"), str):
-            problems.append(f"{place}: no label")
-        elif item["label"] not in known:
-            problems.append(f"{place}: label {item['label']!r} is not in the file's own classes")
-        elif not is_pair(item.get("segment")):
-            problems.append(f"{place}: segment is not [start, end] in seconds")
-        elif not 0 <= item["segment"][0] <= item["segment"][1]:
-            problems.append(f"{place}: segment {item['segment']} is negative or swapped")
-        elif item["segment"][1] > MAX_SECONDS:
-            problems.append(f"{place}: segment {item['segment']} ends beyond {MAX_SECONDS:g} s")
-        else:
-            rows.append((video, float(item["segment"][0]), float(item["segment"][1]), item["label"]))
-    return rows
-
-
-def _classes(document: Mapping[str, Any], database: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """Return the class names: the file's list in its order, else all labels of all subsets, sorted."""
-    listed = document.get("classes")
-    if listed is not None:
-        if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-            raise InputError("classes is not a list of names", path, "list the names, or leave classes out")
-        if not set(listed) - {AMBIGUOUS}:
-            raise InputError("classes is empty", path, "name the classes of the labels, or leave classes out")
-        return tuple(dict.fromkeys(name for name in listed if name != AMBIGUOUS))
-    return tuple(sorted({item["label"] for item in _annotations(database)} - {AMBIGUOUS}))
-
-
-def _class_ids(database: Mapping[str, Any], listed: tuple[str, ...], path: Path) -> dict[int, str]:
-    """Return names by number: `label_id` where annotations carry it, else the position in the file's own list.
-
-    None at all where the file has neither: numbers would be guessed, and a wrong guess is a wrong mAP.
-    """
-    stated = {(item["label_id"], item["label"]) for item in _annotations(database) if is_integer(item.get("label_id"))}
-    ids = {number: name for number, name in sorted(stated) if name != AMBIGUOUS}
-    if len(ids) < sum(name != AMBIGUOUS for _, name in stated):
-        raise InputError("one label_id stands for two labels", path, "correct the annotations")
-    return ids or dict(enumerate(listed))
-
-
-def _annotations(database: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    for entry in database.values():
-        found = entry.get("annotations") if isinstance(entry, dict) else None
-        for item in found if isinstance(found, list) else ():
-            if isinstance(item, dict) and isinstance(item.get("label"), str):
-                yield item
+def _labels(
+    labels: pd.Series, ground_truth: GroundTruth, path: Path, place: Callable[[int], str], other_classes: bool
+) -> list[str]:
+    names = {str(number): name for number, name in ground_truth.class_ids.items()}
+    names |= {name: name for name in ground_truth.classes}
+    unknown = [row for row, label in enumerate(labels) if label not in names]
+    if unknown and not (other_classes and len(unknown) * 2 <= len(labels)):
+        problems = (
+            f"{place(row)}: label {short(labels.iloc[row])} is not a class of the annotations" for row in unknown
+        )
+        known = ", ".join(map(short, ground_truth.classes[:_LISTED]))
+        remedy = f"use one of: {known}{', ...' if len(ground_truth.classes) > _LISTED else ''}"
+        refuse_all(problems, path, remedy + ("" if ground_truth.class_ids else " (the annotations do not number them)"))
+    return [names.get(label, label) for label in labels]
 
 
 def _table(rows: list[Any], names: tuple[str, ...]) -> pd.DataFrame:
@@ -219,28 +176,8 @@ def _table(rows: list[Any], names: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
-def member(document: Mapping[str, Any], name: str, kind: type, path: Path, place: str) -> Any:
-    """Return a member of a document; InputError if it is absent or of another kind."""
-    if not isinstance(document.get(name), kind):
-        raise InputError(f"{place} has no object {name!r}", path, "give an ActivityNet-like JSON file")
-    return document[name]
-
-
-def seconds_or_nan(value: Any, place: str, problems: list[str]) -> float:
-    """Return a duration, NaN for none; note a problem for anything that is not a number of seconds."""
-    if isinstance(value, float) and math.isnan(value):  # absent: JSON itself cannot hold a NaN here
-        return value
-    if not is_number(value) or not 0 <= value <= MAX_SECONDS:
-        problems.append(f"{place} is not a number of seconds from 0 to {MAX_SECONDS:g}")
-        return math.nan
-    return float(value)
-
-
-def is_pair(value: Any) -> bool:
-    """Tell whether a JSON value is a list of two finite numbers."""
-    return isinstance(value, list) and len(value) == 2 and all(is_number(v) for v in value)
-
-
-def is_integer(value: Any) -> bool:
-    """Tell whether a JSON value is an integer (true is none)."""
-    return isinstance(value, int) and not isinstance(value, bool)
+def _member(document: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    if not isinstance(document.get(name), dict):
+        raise InputError(f"no object {name!r}", path, _FORM)
+    member: dict[str, Any] = document[name]
+    return member

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tal_repro.annotations import AMBIGUOUS
 from tal_repro.detection.matching import BoolArray, Matched, Table, match
 from tal_repro.detection.mean_ap import THUMOS14_TIOUS, MapResult, summarize
 from tal_repro.detection.tiou import FloatArray
 from tal_repro.errors import InputError
 
-AMBIGUOUS = "Ambiguous"  # neither an action nor safely background: never counts
 DUPLICATE_TOLERANCE_S = 1e-3
 OUT_OF_RANGE_TOLERANCE_S = 0.1  # annotations are rounded to 0.1 s
 
@@ -39,6 +39,8 @@ class GroundTruth:
     classes: tuple[str, ...] = ()  # those expected; without `Ambiguous`
     class_ids: Mapping[int, str] = field(default_factory=dict)  # how files that number classes number them
     synthetic: bool = False  # as the file says; every output of it must say so too
+    left_out: Mapping[str, int] = field(default_factory=dict)  # actions that the reader's rules left out, by reason
+    notes: tuple[str, ...] = ()  # what its reader took for granted
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def evaluate(
     matched = match(kept, counted, tious)
     result = summarize(matched, kept, ground_truth.classes)
     ignored = {f"instances: {reason}": int((reasons == reason).sum()) for reason in np.unique(reasons) if reason}
+    ignored |= {f"instances: {reason}": count for reason, count in ground_truth.left_out.items()}
     in_file = _isin(video_ids, ground_truth.durations_s.keys())
     ignored |= {
         "detections: video not counted": int((in_file & ~known).sum()),

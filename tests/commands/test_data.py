@@ -74,7 +74,7 @@ def test_a_sound_set_on_a_read_only_disk_passes(copy, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("tal_repro.files.write_whole", refuse)
     answer = call("data", "verify", copy)
     assert answer.exit_code == 0, answer.output
     assert "fingerprint.json: cannot be written (Read-only file system); the check itself is done" in answer.stderr

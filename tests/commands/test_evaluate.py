@@ -83,7 +83,7 @@ def test_synthetic_annotations_are_said_to_be_so(files) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda d: d["results"]["a"][0].update(label="Skating"), "label 'Skating' is not a class"),
+        (lambda d: [d["results"][v][0].update(label="Skating") for v in "ab"], "label 'Skating' is not a class"),
         (lambda d: d["results"]["a"][0].update(segment=[9, 1]), "ends before it starts"),
         (lambda d: d.pop("results"), "no object"),
     ],
@@ -143,10 +143,38 @@ def test_videos_without_any_detection_are_said(files) -> None:
 def test_a_subset_without_a_counted_instance_is_refused(files) -> None:
     result = run(*files, "--subset", "train")
     assert result.exit_code == 2
-    assert "subsets in the file: test, validation" in result.stderr
+    assert "name another with --subset; in the file: 'test', 'validation'" in result.stderr
 
 
 def test_unknown_protocol_lists_the_known(files) -> None:
     result = run(*files, "--protocol", "mine")
     assert result.exit_code == 2
     assert "opentad-211" in result.output
+
+
+def test_rows_of_a_larger_vocabulary_change_no_ap_and_are_told(files) -> None:
+    path = Path(files[0])
+    content = json.loads(path.read_text())
+    before = json.loads(run(*files, "--json").stdout)
+    content["results"]["a"] += [{"label": "Swim", "score": 1, "segment": [0, 10]}] * 2
+    content["results"]["b"] += [{"label": "17", "score": 1, "segment": [0, 10]}]
+    path.write_text(json.dumps(content))
+    result = run(*files, "--json", "--errors")
+    assert (result.exit_code, json.loads(result.stdout)["map"]) == (0, before["map"])
+    assert "3 of 6 detections are of 2 classes that the annotations do not have" in result.stderr
+    assert "'Swim' (2), '17' (1)" in result.stderr and "no ground truth: Swim" not in result.stderr
+    content["results"]["a"] += [{"label": "Swim", "score": 1, "segment": [0, 10]}]
+    path.write_text(json.dumps(content))
+    assert run(*files).exit_code == 2  # most rows
+
+
+def test_frames_for_seconds_are_told_with_their_factor(files) -> None:
+    path = Path(files[0])
+    assert "beyond" not in run(*files).stderr
+    rows = [{"label": "GolfSwing", "score": 0.5, "segment": [30.0 * at, 30.0 * at + 90]} for at in range(57)]
+    path.write_text(json.dumps({"results": dict.fromkeys("abc", rows)}))
+    result = run(*files)
+    assert result.exit_code == 0
+    assert "162 of 171 detections start beyond their video's end: times reach to about 29.5 times" in result.stderr
+    path.write_text(json.dumps({"results": {video: [*rows[:1], rows[0] | {"segment": [61, 62]}] for video in "abc"}}))
+    assert "3 of 6 detections start beyond their video's end\n" in run(*files).stderr

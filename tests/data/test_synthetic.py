@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tal_repro.annotations import AMBIGUOUS
 from tal_repro.data import load_dataset, open_features
-from tal_repro.data.dataset import AMBIGUOUS
 from tal_repro.data.summary import statistics
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import invent_videos

@@ -58,7 +58,7 @@ def test_every_damaged_npy_is_listed(copy):
     np.save(folder / "video_test_0000004.npy", rows.ravel())
     np.save(folder / "video_test_0000005.npy", np.where(np.arange(16) == 3, np.nan, rows.astype(np.float64)))
     np.save(folder / "video_test_0000006.npy", np.where(np.arange(16) == 3, np.nan, rows).astype(np.float32))
-    np.save(folder / "video_test_0000007.npy", rows[:, :15])
+    np.save(folder / "video_test_0000007.npy", np.load(folder / "video_test_0000007.npy")[:, :15])
     np.save(folder / "video_test_0000008.npy", np.zeros_like(rows))
     os.truncate(folder / "video_test_0000009.npy", 200)
     (folder / "video_test_0000010.npy").write_bytes(b"\x93NUMPY rubbish")

@@ -73,7 +73,7 @@ def recorded(root: Path) -> dict[str, dict[str, Any]]:
     entries = raw.get("archives")
     good = raw.get("schema") == SCHEMA and isinstance(entries, dict)
     if not good or not all(_is_entry(entry) for entry in entries.values()):  # type: ignore[union-attr]
-        raise InputError(f"not a record of version {SCHEMA}", path, "restore it, or delete it to record anew")
+        raise InputError(f"not a record of version {SCHEMA}", path, "restore it, or move it away to record anew")
     return dict(entries)  # type: ignore[arg-type]
 
 

@@ -135,7 +135,9 @@ def _checked(archive: Archive, path: Path, source: str, way: Way, *, ours: bool)
     sums = checksums.sums_of(path, way.bytes_checked)
     wrong = checksums.complaint(way.root, archive, sums)
     if wrong:
-        remedy = f"download it again; where the new one is meant: delete its entry in {way.root / checksums.FILE_NAME}"
+        remedy = (
+            f"download it again; where the new one is meant: take its entry out of {way.root / checksums.FILE_NAME}"
+        )
         raise InputError(wrong, path, "download it again" if archive.md5s else remedy)
     if is_json(archive):
         read_json_object(path)  # an object, or refused by name

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tal_repro.annotations import AMBIGUOUS
 from tal_repro.data import DataSet, Video, ground_truth
 from tal_repro.data.windows import Slicing, Window, cut_windows, tadtr_steps
 from tal_repro.detection.postprocess import (
@@ -21,7 +22,7 @@ from tal_repro.detection.postprocess import (
     merge_slices,
     pyramid_detections,
 )
-from tal_repro.detection.protocols import AMBIGUOUS, PROTOCOLS, Evaluation, GroundTruth, counted_instances, evaluate
+from tal_repro.detection.protocols import PROTOCOLS, Evaluation, GroundTruth, counted_instances, evaluate
 from tal_repro.detection.soft_nms import SoftNms
 from tal_repro.engines.native.batches import collate
 from tal_repro.engines.native.limits import check_test_set, invalid_flags

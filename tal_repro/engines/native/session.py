@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tal_repro.data import DataSet, FeatureStore, load_dataset, open_features
+from tal_repro.data.geometry import require_geometry
 from tal_repro.data.layouts import find_layouts
 from tal_repro.data.windows import Slicing, Window, training_windows
 from tal_repro.engines.adapter import RunContext
@@ -64,6 +65,7 @@ def open_data(run: RunContext) -> Data:
     check_features([*dataset.train, *dataset.detected])
     store = open_features(run.data_dir, layout)
     _check_width(store, recipe)
+    require_geometry(dataset, store, run.subset_ids)
     return Data(dataset, VideoFeatures(store, entry.feature_stride_frames, run.device), recipe, run.spec.model)
 
 

@@ -24,13 +24,19 @@ def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[s
 
     Of videos that TadTR cuts into slices, those without a single slice to train on are left out (and said).
     """
-    from tal_repro.data import load_dataset
+    from tal_repro.data import load_dataset, open_features
+    from tal_repro.data.geometry import require_geometry
+    from tal_repro.data.layouts import find_layout
     from tal_repro.data.subsets import training_units
     from tal_repro.data.windows import Slicing
 
     if run.data_dir is None:
         return ()
     dataset = load_dataset(run.data_dir, layout)
+    if (kind := find_layout(run.data_dir, layout)).archives:
+        remedy = "convert them: numpy.save('ID.npy', numpy.load('ID.npz')['feats'])"
+        raise InputError("features are .npz, the authors' code reads .npy", kind.feature_folder, remedy)
+    require_geometry(dataset, open_features(run.data_dir, layout), run.subset_ids)
     if not run.subset_ids:
         _read_all(run.data_dir, layout, [*dataset.train, *dataset.detected])
         return ()

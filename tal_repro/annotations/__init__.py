@@ -1,0 +1,28 @@
+"""Annotation files of anybody in, checked entries out: the one reader that `data` trains from and `evaluate` scores by.
+
+Rules, the same for both:
+* Times are seconds; a number written as text is that number.
+* An action of no length is left out, and so is one whose end was clamped to the video's end, before its start. Counted.
+* An action that reaches beyond its video's end, or repeats another, is kept: protocols decide about it.
+* Any other action that ends before it starts, starts before 0, or has no label among the classes is an error.
+* Classes are numbered by `label_id`, else by the file's list `classes`, else by the order of their names.
+Order of reading: problems (what is collected), document (the file), classes, entries.
+"""
+
+from tal_repro.annotations.classes import Classes, read_classes
+from tal_repro.annotations.document import Document, read_document
+from tal_repro.annotations.entries import Action, read_actions, read_duration
+from tal_repro.annotations.problems import AMBIGUOUS, EntryReader, Problem
+
+__all__ = [
+    "AMBIGUOUS",
+    "Action",
+    "Classes",
+    "Document",
+    "EntryReader",
+    "Problem",
+    "read_actions",
+    "read_classes",
+    "read_document",
+    "read_duration",
+]

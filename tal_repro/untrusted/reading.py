@@ -1,0 +1,100 @@
+"""Bytes of a file from others: bounded, unpacked where packed, decoded; or why they cannot be had."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import stat
+import zlib
+from collections.abc import Iterable
+from os import PathLike
+from typing import Any
+
+from tal_repro.errors import InputError
+
+MAX_BYTES = 1 << 30  # unpacked
+RESTORE = "restore the file, or write it again"
+_SHOWN_PROBLEMS = 5
+_ACCESS_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.ENAMETOOLONG: "check the path",
+    errno.EISDIR: "name a file in it",
+    errno.ELOOP: "replace the links, which lead in a circle, by the file",
+    errno.EIO: "the disk or its network failed: try again, or copy the file elsewhere",
+}
+
+
+def read_bytes(
+    path: str | PathLike[str], *, most_bytes: int | None = None, remedy: str | None = None, what: str = "file"
+) -> bytes:
+    """Read a whole regular file, unpacked if its name ends in .gz; InputError beyond `most_bytes` (unpacked)."""
+    most_bytes = MAX_BYTES if most_bytes is None else most_bytes
+    try:
+        with open(path, "rb", buffering=0, opener=_open_regular) as raw:
+            if os.fspath(path).endswith(".gz"):
+                content: bytes = gzip.GzipFile(fileobj=raw).read(most_bytes + 1)
+            else:
+                content = _read_up_to(raw, most_bytes + 1)
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a null character in the path
+        raise InputError(named(what, f"cannot be read ({_reason(error)})"), path, _way_out(error, remedy)) from None
+    if len(content) > most_bytes:
+        size = f"{most_bytes >> 20} MiB" if most_bytes >= 1 << 20 else f"{most_bytes} bytes"
+        raise InputError(named(what, f"larger than {size}"), path, remedy or "split it into several files")
+    return content
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open without waiting for the writer of a pipe; only what lies in /dev may be something else than a file."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or path.startswith("/dev/"):
+        os.set_blocking(descriptor, True)
+        return descriptor
+    os.close(descriptor)
+    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file")
+
+
+def _read_up_to(raw: Any, most: int) -> bytes:
+    """Read a file to its end or to `most` bytes; one read for a small file."""
+    parts: list[bytes] = []
+    while most > 0 and (part := raw.read(min(most, 1 << 20))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)[:120]
+
+
+def _way_out(error: Exception, remedy: str | None) -> str:
+    if isinstance(error, gzip.BadGzipFile | EOFError | zlib.error):
+        return "compress it again, or give it unpacked, without .gz in its name"
+    number = error.errno if isinstance(error, OSError) else errno.ENOENT
+    if number == errno.ENOENT and remedy:
+        return remedy
+    return _ACCESS_REMEDIES.get(number or 0, "see to its permissions")
+
+
+def named(what: str, problem: str) -> str:
+    return problem if what == "file" else f"{what}: {problem}"
+
+
+def decode(content: bytes, where: str | PathLike[str], remedy: str) -> str:
+    """Decode UTF-8, with or without a byte-order mark; InputError names the line of the first bad byte."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"not UTF-8 text, first in line {line} (byte {error.start})", where, remedy) from None
+
+
+def refuse_all(problems: Iterable[str], where: str | PathLike[str], remedy: str) -> None:
+    """Raise InputError that counts all problems and names the first few; do nothing where there is none."""
+    listed = list(problems)
+    if listed:
+        more = f"\n  and {len(listed) - _SHOWN_PROBLEMS} more" if len(listed) > _SHOWN_PROBLEMS else ""
+        raise InputError("; ".join(listed[:_SHOWN_PROBLEMS]) + more, where, remedy)
