@@ -17,7 +17,8 @@ from tal_repro.paper.published import Published
 from tal_repro.paper.runs import Run, Runs
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.table_text import TextTable as TextTable
-from tal_repro.paper.verdicts import compare, derive
+from tal_repro.paper.claims.judging import compare
+from tal_repro.paper.verdicts import derive
 
 Format = Literal["csv", "markdown", "latex"]
 NOT_RUN = "not run"

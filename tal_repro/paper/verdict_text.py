@@ -18,7 +18,7 @@ from tal_repro.paper.statistics import Sample
 from tal_repro.paper.table import Table, spans
 from tal_repro.paper.verdicts import Verdict
 
-SCHEMA = "tal-repro/verify/1"
+SCHEMA = "tal-repro/verify/2"
 WIDTH = 100
 COLOURS = {
     "consistent": "green", "reproduced": "green", "consistent with correction": "yellow", "inconclusive": "yellow",
@@ -40,6 +40,7 @@ def as_json(verdicts: Sequence[Verdict], runs: Runs) -> dict[str, Any]:
             "published": dict(Counter(v.published for v in verdicts)),
             "measured": dict(Counter(v.measured.verdict for v in verdicts)),
         },
+        "headline": headline_counts(verdicts),
         "claims": [_claim_json(verdict) for verdict in verdicts],
         "released": [comparison._asdict() for comparison in released_runs.comparisons(runs)],
     }
@@ -51,13 +52,16 @@ def _claim_json(verdict: Verdict) -> dict[str, Any]:
         "id": claim.id,
         "section": claim.section,
         "statement": claim.statement,
+        "importance": claim.importance,
         "reference": _scalar(claim.numbers) if claim.reference else claim.criterion,
         "recomputed": None if reading is None else _scalar(_pair(reading, claim)),
         "recomputed_of": None if reading is None else reading.label,
         "unit": claim.unit,
+        "readings": [reading.to_json() for reading in verdict.readings],
         "verdict_published": verdict.published,
         "verdict_measured": measured.verdict,
         "reason": verdict.reason,
+        "follows": follows_text(verdict),
         "expected": claim.expected,
         "measured": measured.value,
         "measured_n": measured.sample.n if measured.sample else None,
@@ -65,6 +69,52 @@ def _claim_json(verdict: Verdict) -> dict[str, Any]:
         "further_runs": measured.further_runs,
         "runs": [run.run_id for run in measured.runs],
     }
+
+
+def _why(verdict: Verdict) -> str:
+    """Return the reason, led by how the number follows where that is not as worded."""
+    follows = follows_text(verdict)
+    return verdict.reason if verdict.recomputed is None or follows == "as worded" else f"{follows}. {verdict.reason}"
+
+
+def headline_counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """Return how many headline claims there are, follow from the published data, were reproduced, and are undecided."""
+    chosen = [v for v in verdicts if v.claim.importance == "headline"]
+    return {
+        "claims": len(chosen),
+        "consistent": sum(v.published.startswith("consistent") for v in chosen),
+        "inconsistent": sum(v.published == "inconsistent" for v in chosen),
+        "not_derivable": sum(v.published == "not derivable" for v in chosen),
+        "reproduced": sum(v.measured.verdict == "reproduced" for v in chosen),
+        "not_reproduced": sum(v.measured.verdict == "not reproduced" for v in chosen),
+        "undecided": sum(v.measured.verdict in ("inconclusive", "not run") for v in chosen),
+    }
+
+
+def headline_text(verdicts: Iterable[Verdict]) -> str:
+    """Lead a summary: what became of the claims that the paper stands on."""
+    count = headline_counts(verdicts)
+    return (
+        f"{count['reproduced']} of {count['claims']} headline claims reproduced here, {count['not_reproduced']} not, "
+        f"{count['undecided']} undecided. From the published data {count['consistent']} of them follow, "
+        f"{count['inconsistent']} do not, {count['not_derivable']} cannot be derived."
+    )
+
+
+def follows_text(verdict: Verdict) -> str:
+    """Say under which reading the printed number follows, and no more than was tried."""
+    tried = len([reading for reading in verdict.readings if not reading.undetermined])
+    if verdict.nearest is not None:
+        text = f"under none of the {tried} readings tried" if tried > 1 else "not under the one reading tried"
+        return f"{text}; nearest: {verdict.nearest.label}, {_value_text(verdict.nearest, verdict.claim)}"
+    if verdict.recomputed is None:
+        return "the published data leave it open"
+    changed = verdict.recomputed.changed
+    return f"with another label ({changed}): {verdict.recomputed.label}" if changed else "as worded"
+
+
+def _value_text(reading: Reading, claim: Claim) -> str:
+    return f"{_numbers_text(reading, claim)} {claim.unit}".rstrip()
 
 
 def _pair(reading: Reading, claim: Claim) -> tuple[float, ...]:
@@ -103,21 +153,28 @@ def _claim_lines(verdict: Verdict) -> Iterator[list[Styled]]:
     for index in range(1, max(len(statement), len(criterion))):
         left = statement[index] if index < len(statement) else ""
         yield [(f"{'':5} {left:30} {criterion[index] if index < len(criterion) else '':>14}", None)]
-    for text in textwrap.wrap(verdict.reason, WIDTH - 6):
+    for text in textwrap.wrap(_why(verdict), WIDTH - 6):
         yield [(f"{'':6}{text}", "dim")]
     if verdict.measured.verdict != "not run":
-        for text in textwrap.wrap(f"measured {measured_text(verdict)}: {verdict.measured.reason}", WIDTH - 6):
+        for text in textwrap.wrap(f"measured {measured_text(verdict)} {verdict.claim.unit}: {verdict.measured.reason}", WIDTH - 6):
             yield [(f"{'':6}{text}", "dim")]
 
 
 def recomputed_text(verdict: Verdict) -> str:
     """Return the recomputed number with a digit more than the paper prints."""
-    if verdict.recomputed is None:
-        return "-"
-    values = _pair(verdict.recomputed, verdict.claim)
-    digits = [_decimals(text) + 1 for text in verdict.claim.reference] or [2]
-    texts = [f"{value:.{n}f}" for value, n in zip(values, [*digits, digits[-1]], strict=False)]
-    return f" {verdict.claim.joint} ".join(_trim(text) for text in texts)
+    return "-" if verdict.recomputed is None else _numbers_text(verdict.recomputed, verdict.claim)
+
+
+def recomputed_with_unit(verdict: Verdict) -> str:
+    """Return the recomputed number with its unit, for tables without a column of units."""
+    return "-" if verdict.recomputed is None else _value_text(verdict.recomputed, verdict.claim)
+
+
+def _numbers_text(reading: Reading, claim: Claim) -> str:
+    digits = [_decimals(text) + 1 for text in claim.reference] or [2]
+    values = _pair(reading, claim)
+    texts = [_trim(f"{value:.{n}f}") for value, n in zip(values, [*digits, digits[-1]], strict=False)]
+    return f" {claim.joint} ".join(texts)
 
 
 def measured_text(verdict: Verdict) -> str:
@@ -140,7 +197,9 @@ def _trim(text: str) -> str:
 
 def _summary_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled]]:
     published, measured = (Counter(v) for v in zip(*((v.published, v.measured.verdict) for v in verdicts), strict=True))
-    yield [(f"{len(verdicts)} claims. Published data: {_counts(published)}", None)]
+    for text in textwrap.wrap(headline_text(verdicts), WIDTH):
+        yield [(text, "bold")]
+    yield [(f"All {len(verdicts)} claims. Published data: {_counts(published)}", None)]
     if runs.root is None:
         yield [("Measured here: no runs (make demo, or tal-repro run, then verify --results DIR).", None)]
     else:
@@ -171,10 +230,12 @@ def story_lines(verdict: Verdict) -> Iterator[list[Styled]]:
     claim = verdict.claim
     yield [(f"{claim.id}  {claim.statement}", "bold")]
     yield [(f"section   {claim.section}", None)]
-    said = f"{claim.printed} {claim.unit}" if claim.reference else f"in words; held to: {claim.criterion}"
-    yield [(f"paper     {said}".rstrip(), None)]
+    said = claim.printed_with_unit if claim.reference else f"in words; held to: {claim.criterion}"
+    yield [(f"paper     {said}", None)]
+    yield [(f"importance {claim.importance}", None)]
     yield [(f"rule      {_rule(claim)}", None)]
     yield [("published ", None), (verdict.published, COLOURS.get(verdict.published)), (_expected(verdict), "dim")]
+    yield from _wrapped("follows   ", follows_text(verdict))
     yield from _wrapped("reason    ", verdict.reason)
     yield from _reading_lines(verdict)
     yield [("measured  ", None), (verdict.measured.verdict, COLOURS.get(verdict.measured.verdict))]
@@ -195,12 +256,20 @@ def _wrapped(label: str, text: str) -> Iterator[list[Styled]]:
 
 
 def _reading_lines(verdict: Verdict) -> Iterator[list[Styled]]:
-    for index, reading in enumerate(verdict.derivation.readings if verdict.derivation else ()):
-        spread = "" if reading.spread is None else f" {verdict.claim.joint} {reading.spread:.6g}"
-        bounds = "" if reading.low is None else f" ({reading.low:.6g} to {reading.high:.6g})"
+    """Yield every reading tried with its value; "*" marks the one that decides."""
+    for reading in verdict.readings:
         chosen = "*" if reading is verdict.recomputed else " "
-        what = "as worded" if index == 0 else "else"
-        yield [(f"{'':8}{chosen} {what:9} {reading.value:.8g}{spread}{bounds}  {reading.label}", None)]
+        what = "as worded" if not reading.changed else f"{reading.changed} changed"
+        yield [(f"{'':8}{chosen} {what:18} {_tried_text(reading, verdict.claim)}  {reading.label}", None)]
+
+
+def _tried_text(reading: Reading, claim: Claim) -> str:
+    if reading.value != reading.value:
+        return "unpublished"
+    spread = "" if reading.spread is None else f" {claim.joint} {reading.spread:.6g}"
+    bounds = "" if reading.low is None else f" ({reading.low:.6g} to {reading.high:.6g})"
+    open_ended = ", undetermined" if reading.undetermined else ""
+    return f"{reading.value:.8g}{spread}{bounds} {claim.unit}{open_ended}"
 
 
 def _measured_lines(measured: Measured, value: str) -> Iterator[list[Styled]]:
@@ -223,7 +292,9 @@ def _rule(claim: Claim) -> str:
         "at-most": f"at most {claim.limit:g} {claim.unit}",
         "at-least": f"at least {claim.limit:g} {claim.unit}",
     }
-    text = rules[claim.rule] if claim.half_digit is None else f'within ± {claim.half_digit:g} (the text says "around")'
+    text = rules[claim.rule]
+    if claim.about:
+        text = f'within ± {claim.half_digits[0]:g} {claim.unit} (the text says "about")'
     runs = "" if claim.nothing_to_run or claim.rule.startswith("at-") else f"; runs: {low:.6g} to {high:.6g}"
     return text + runs
 
@@ -254,22 +325,16 @@ def _cell(value: Any) -> str:
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
     """Return the verdicts as a Markdown table for documents."""
-    lines = ["| id | statement | paper | recomputed | published data | measured here | reason |", "|" + "---|" * 7]
+    header = ("id", "importance", "statement", "paper", "recomputed", "published data", "measured here", "why")
+    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     for verdict in verdicts:
-        claim = verdict.claim
-        paper = f"{claim.printed} {claim.unit}".rstrip() if claim.reference else claim.criterion
-        measured = verdict.measured.verdict
+        claim, measured = verdict.claim, verdict.measured.verdict
         if verdict.measured.value is not None:
-            measured += f": {measured_text(verdict)}"
+            measured += f": {measured_text(verdict)} {claim.unit}".rstrip()
         cells = (
-            claim.id,
-            claim.statement,
-            paper,
-            recomputed_text(verdict),
-            verdict.published,
-            measured,
-            verdict.reason,
-        )
+            claim.id, claim.importance, claim.statement, claim.printed_with_unit, recomputed_with_unit(verdict),
+            verdict.published, measured, _why(verdict),
+        )  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,17 @@ def completed(learning_curves: Table, table2: Table, model: str) -> tuple[Table,
 def partial_fit(table: Table, family: str) -> Fit:
     """Fit `family` to the points up to 10 %, as the paper does for TadTR."""
     part = table.where(lambda row: row["train_percent"] <= FIT_UP_TO_PERCENT)
-    return fit(family, part["train_percent"], part["map_mean"])
+    return fitted(family, part["train_percent"], part["map_mean"])
+
+
+def fitted(family: str, percent: Array, value: Array) -> Fit:
+    """Fit `family` to points; claims that fit the same points share the fit."""
+    return _fitted(family, tuple(map(float, percent)), tuple(map(float, value)))
+
+
+@lru_cache(maxsize=256)
+def _fitted(family: str, percent: tuple[float, ...], value: tuple[float, ...]) -> Fit:
+    return fit(family, percent, value)
 
 
 def exponential(percent: Array | float, parameters: dict[str, float]) -> Any:

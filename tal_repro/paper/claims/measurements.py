@@ -19,6 +19,7 @@ from tal_repro.paper.trace import Phase, read_phases, read_trace
 from tal_repro.record import RunPaths
 
 LONG_LENGTH = 30000  # feature steps, the paper's longest input
+FULL_PERCENT = 99.0  # a thread that counts as at 100 %
 PEAK_PERCENTILE = 99  # a single spike of a 0.5 s sampler is not a peak
 _ANY = Key("", "", "", 0)
 
@@ -207,6 +208,32 @@ def idle_use(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     return Found(max(found.value for found in known.values()), known["CPU"].runs, note=told)
 
 
+def sampler_cost(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """What the sampler itself takes of one core, in percent: the most of all runs."""
+    costs = {run: finite(part(read_details(run), "sampler").get("own_cpu_percent_of_one_core")) for run in chosen}
+    known = {run: cost for run, cost in costs.items() if cost is not None}
+    return Found(max(known.values()), tuple(known)) if known else None
+
+
+def busy_while_evaluating(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """Share of the samples, taken while the model is evaluated, with a thread at 100 %, in percent."""
+    for run in chosen:
+        trace, phases = _traced(run)
+        used = _within(trace.get("thread_busiest_percent"), trace, [phase for phase in phases if phase.kind == "eval"])
+        if used is not None:
+            return Found(100 * float((used >= FULL_PERCENT).mean()), (run,), note=f"{len(used)} samples")
+    return None
+
+
+def collection_share(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """Garbage collection's share of collection plus inference at length 30000, in percent."""
+    collection, inference = quantity(runs, chosen, "collection_ms"), latency_at_30000(runs, chosen, "")
+    if collection is None or inference is None:
+        return None
+    share = 100 * collection.value / (collection.value + inference.value)
+    return Found(share, tuple(dict.fromkeys((*collection.runs, *inference.runs))))
+
+
 def gpu_kernels(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Share of a training step in which a GPU kernel runs, in percent: profiled, else as NVML saw the training.
 
@@ -244,13 +271,21 @@ def _traced(run: Run) -> tuple[dict[str, Any], list[Phase]]:
 
 def _while_training(values: Any, trace: dict[str, Any], phases: Sequence[Phase]) -> Any:
     """Return a column's finite values within training phases (all, where no phase was told); None where none is."""
+    if phases or values is None:
+        return _within(values, trace, [phase for phase in phases if phase.kind == "train"])
+    kept = values[np.isfinite(values)]
+    return kept if len(kept) else None
+
+
+def _within(values: Any, trace: dict[str, Any], phases: Sequence[Phase]) -> Any:
+    """Return a column's finite values within the phases; None where none is."""
     if values is None:
         return None
     time_s = trace["time_s"]
     inside = np.zeros(len(time_s), dtype=bool)
     for phase in phases:
-        inside |= (phase.kind == "train") & (time_s >= phase.start_s) & (time_s < phase.end_s)
-    kept = values[(inside if phases else ~inside) & np.isfinite(values)]
+        inside |= (time_s >= phase.start_s) & (time_s < phase.end_s)
+    kept = values[inside & np.isfinite(values)]
     return kept if len(kept) else None
 
 
@@ -323,6 +358,9 @@ READERS: dict[str, Read] = {
     "build_seconds": build_seconds,
     "quantity": quantity,
     "idle_use": idle_use,
+    "sampler_cost": sampler_cost,
+    "busy_while_evaluating": busy_while_evaluating,
+    "collection_share": collection_share,
     "gpu_kernels": gpu_kernels,
     "faster_core": faster_core,
     "acceleration": acceleration,
