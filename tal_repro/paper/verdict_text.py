@@ -105,8 +105,9 @@ def follows_text(verdict: Verdict) -> str:
     """Say under which reading the printed number follows, and no more than was tried."""
     tried = len([reading for reading in verdict.readings if not reading.undetermined])
     if verdict.nearest is not None:
-        text = f"under none of the {tried} readings tried" if tried > 1 else "not under the one reading tried"
-        return f"{text}; nearest: {verdict.nearest.label}, {_value_text(verdict.nearest, verdict.claim)}"
+        if tried == 1:
+            return "not under the one reading tried"
+        return f"under none of the {tried} readings tried; nearest: {verdict.nearest.label}, {_value_text(verdict.nearest, verdict.claim)}"
     if verdict.recomputed is None:
         return "the published data leave it open"
     changed = verdict.recomputed.changed
@@ -140,7 +141,8 @@ def table_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled
 
 def _claim_lines(verdict: Verdict) -> Iterator[list[Styled]]:
     claim = verdict.claim
-    statement = textwrap.wrap(claim.statement, 30)
+    unit = f" ({claim.unit})" if claim.reference or verdict.recomputed else ""
+    statement = textwrap.wrap(claim.statement + unit, 30)
     criterion = textwrap.wrap(claim.printed, 14)
     first = f"{claim.id:5} {statement[0]:30} {criterion[0]:>14} {recomputed_text(verdict):>16}  "
     flag = "" if verdict.as_expected else "  << expected " + SHORT.get(claim.expected, claim.expected)
@@ -171,10 +173,13 @@ def recomputed_with_unit(verdict: Verdict) -> str:
 
 
 def _numbers_text(reading: Reading, claim: Claim) -> str:
+    """Write a reading with a digit more than the paper prints; its bounds, where rounding leaves it that wide."""
     digits = [_decimals(text) + 1 for text in claim.reference] or [2]
-    values = _pair(reading, claim)
+    values, joint = _pair(reading, claim), f" {claim.joint} "
+    if reading.low is not None and reading.high is not None and len(values) == 1:
+        values, digits, joint = (reading.low, reading.high), [digits[0]], " to "
     texts = [_trim(f"{value:.{n}f}") for value, n in zip(values, [*digits, digits[-1]], strict=False)]
-    return f" {claim.joint} ".join(texts)
+    return joint.join(dict.fromkeys(texts) if joint == " to " else texts)
 
 
 def measured_text(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tal_repro.paper.claims.curves import titled
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
 from tal_repro.paper.claims.readings import (
     clipped,
@@ -97,8 +98,9 @@ def best_run_possible(table2: Table) -> Derivation:
     for kind, factor in (("population", math.sqrt(RUNS_PER_POINT - 1)),
                          ("sample", (RUNS_PER_POINT - 1) / math.sqrt(RUNS_PER_POINT))):  # fmt: skip
         (bound,) = over_rounding(lambda m, s, f=factor: m + f * s, *numbers)
-        readings.append(Reading(f"largest of {RUNS_PER_POINT} runs, {kind} std", bound.value, low=mean, high=bound.high))
-    highest = ", ".join(f"{r.high:.2f} mAP for a {r.label.split(', ')[1]}" for r in readings)
+        label = f"largest that {RUNS_PER_POINT} runs can hold, {kind} std"
+        readings.append(Reading(label, float(bound.high or bound.value), low=mean, high=bound.high))
+    highest = ", ".join(f"{r.high:.2f} mAP for a {r.label.rpartition(', ')[2]}" for r in readings)
     reason = (
         f"{RUNS_PER_POINT} runs with {mean:g} ± {std:g} mAP hold none above {highest} (rounding included): the best run "
         "is one of more than five, or not one of these"
@@ -145,7 +147,7 @@ def tadtr_behind_actionformer(upstream_map: Table) -> Derivation:
 @derives("A7", tables=["table2"])
 def models_compared(table2: Table) -> Derivation:
     """How many other models the tables and figures compare TadTR with."""
-    others = [str(model) for model in table2["model"] if model != "tadtr"]
+    others = [titled(str(model)) for model in table2["model"] if model != "tadtr"]
     reason = f"Table 2 and Figure 2 compare it with {len(others)}: {', '.join(others)}"
     return Derivation((Reading("other models", float(len(others))),), (table2,), reason)
 
@@ -241,7 +243,7 @@ def trainings_per_model(training_runs: Table, statements: Table) -> Derivation:
     evaluations = statements.where(lambda row: row["quantity"].startswith("temporalmaxer_evaluations"))
     fewest, most = sorted(evaluations["value"].tolist())
     reason = (
-        f"{' and '.join(f'{n} logs of {m}' for m, n in counts.items())} exist ({repeats} TemporalMaxer mAPs repeat "
+        f"{' and '.join(f'{n} logs of {titled(m)}' for m, n in counts.items())} exist ({repeats} TemporalMaxer mAPs repeat "
         "another). Beside the count: the times hold no evaluation in ActionFormer and TriDet, one an epoch in TadTR, "
         f"{fewest:g} to {most:g} before an early stop in TemporalMaxer's 25 logs"
     )
@@ -254,5 +256,5 @@ def others_replicated(table2: Table, upstream_map: Table) -> Derivation:
     """How far the other three models stay below what their authors report, at most."""
     gaps = {str(m): float(readme(upstream_map, m)["map_mean"][0]) - float(v)
             for m, v in zip(table2["model"], table2["map_mean"], strict=True) if m != "tadtr"}  # fmt: skip
-    reason = "below their READMEs: " + ", ".join(f"{model} {gap:.2f} mAP" for model, gap in gaps.items())
+    reason = "below their READMEs: " + ", ".join(f"{titled(model)} {gap:.2f} mAP" for model, gap in gaps.items())
     return Derivation(number(max(gaps.values()), "the largest of three"), (table2, upstream_map), reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tal_repro.paper.claims.baselines import statement
+from tal_repro.paper.claims.curves import titled
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
 from tal_repro.paper.claims.readings import number, over_rounding, printed, unpublished, vary
 from tal_repro.paper.statistics import line, r_squared
@@ -23,7 +24,7 @@ def macs_linear(gmacs: Table) -> Derivation:
     fits = {name: {m: _linearity(gmacs.where(model=m), m if padded else "") for m in models}
             for name, padded in (("length as fed", False), ("length as padded", True))}  # fmt: skip
     readings = vary(lambda length: number(min(length.values()), "lowest R2"), length=fits)
-    reason = "R2 of MACs on length: " + ", ".join(f"{m} {r2:.3f}" for m, r2 in fits["length as fed"].items())
+    reason = "R2 of MACs on length: " + ", ".join(f"{titled(m)} {r2:.3f}" for m, r2 in fits["length as fed"].items())
     reason += " (ActionFormer pads to multiples of 576, and is linear in those)" if "actionformer" in models else ""
     return Derivation(readings, (gmacs,), reason)
 
@@ -69,7 +70,7 @@ def epochs_in_figure_6(statements: Table, table2: Table) -> Derivation:
 def trainings_a_day(table2: Table) -> Derivation:
     """TadTR trainings that fit in a day; then those of the slowest model."""
     per_day = {m: SECONDS_PER_DAY / s for m, s in zip(table2["model"], table2["train_seconds_mean"], strict=True)}
-    reason = "a day of 86400 s holds " + ", ".join(f"{n:.0f} of {m}" for m, n in per_day.items())
+    reason = "a day of 86400 s holds " + ", ".join(f"{n:.0f} of {titled(m)}" for m, n in per_day.items())
     choices = {"TadTR trainings a day": per_day["tadtr"], "of the slowest model": min(per_day.values())}
     return Derivation(vary(lambda models: number(models), models=choices), (table2,), reason)
 

@@ -6,6 +6,7 @@ from math import comb
 
 import numpy as np
 
+from tal_repro.paper.claims.curves import titled
 from tal_repro.paper.claims.derivation import Derivation, derives
 from tal_repro.paper.claims.readings import number, unpublished, vary
 from tal_repro.paper.table import Table
@@ -46,7 +47,7 @@ def videos_per_class(thumos14_classes: Table) -> Derivation:
 def classes_ignored(sweep_subsets: Table, units_per_class: Table) -> Derivation:
     """Whether subsets were drawn without looking at the classes: TadTR's are unpublished."""
     expected = _seen(units_per_class, "video", 10.0)
-    models = " and ".join(dict.fromkeys(sweep_subsets["model"].tolist()))
+    models = " and ".join(map(titled, dict.fromkeys(sweep_subsets["model"].tolist())))
     reason = (
         f"TadTR's subsets are unpublished; every published one of {models} holds all 20 classes, where 10 % of the "
         f"videos, drawn without looking, show {expected:.1f} on average"

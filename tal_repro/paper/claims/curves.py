@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 
 from tal_repro.curves import Fit, fit
 from tal_repro.errors import InputError
+from tal_repro.models.registry import MODELS
 from tal_repro.paper.table import Table
 
 FIT_UP_TO_PERCENT = 10.0  # the paper's partial fits use TadTR's points at 1, 2, 3, 4, 5 and 10 %
 
 Array = NDArray[np.float64]
+
+
+def titled(model: str) -> str:
+    """Return how a model is called in sentences."""
+    return MODELS[model].title if model in MODELS else model
 
 
 def curve(learning_curves: Table, model: str) -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tal_repro.paper.claims.baselines import RUNS_PER_POINT, statement
-from tal_repro.paper.claims.curves import at, completed, curve
+from tal_repro.paper.claims.curves import at, completed, curve, titled
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
 from tal_repro.paper.claims.readings import number, std_choices, vary
 from tal_repro.paper.statistics import Sample, line, trend_p, welch
@@ -81,7 +81,7 @@ def least_stable_point(learning_curves: Table) -> Derivation:
     relative = {str(m): float(100 * (r["map_std"] / r["map_mean"]).max()) for m, r in
                 ((m, learning_curves.where(model=m)) for m in dict.fromkeys(learning_curves["model"]))}  # fmt: skip
     choices = {"all models": max(relative.values()), "TadTR alone": relative["tadtr"]}
-    reason = "largest std of a point: " + ", ".join(f"{m} {share:.1f} % of its mAP" for m, share in relative.items())
+    reason = "largest std of a point: " + ", ".join(f"{titled(m)} {share:.1f} % of its mAP" for m, share in relative.items())
     return Derivation(vary(lambda models: number(models), models=choices), (learning_curves,), reason)
 
 
@@ -120,7 +120,7 @@ def scales_like_actionformer(learning_curves: Table, table2: Table) -> Derivatio
     far = _distance(_normalised(curve(learning_curves, "tadtr"), table2), base)
     near = {m: _distance(_normalised(curve(learning_curves, m), table2), base) for m in LIKE_ACTIONFORMER}
     ratio = max(near.values()) / far
-    distances = ", ".join(f"{m} {d:.2f}" for m, d in {**near, "tadtr": far}.items())
+    distances = ", ".join(f"{titled(m)} {d:.2f}" for m, d in {**near, "tadtr": far}.items())
     reason = f"mean distance of mAP / full-data mAP to ActionFormer's: {distances} (at 10 % they differ by far more)"
     rows = concatenate([curve(learning_curves, m) for m in ("actionformer", "tadtr", *LIKE_ACTIONFORMER)])
     return Derivation((Reading("largest distance, TadTR's = 1", ratio),), (rows,), reason)
@@ -177,6 +177,19 @@ def _steepest(percent: Any, mean: Any) -> Reading:
     return Reading("middle of the steepest stretch", float(percent[place] + percent[place + 1]) / 2)
 
 
+@derives("G3", tables=["learning_curves", "table2"])
+def scales_differently(learning_curves: Table, table2: Table) -> Derivation:
+    """How far the models' shares of their full-data mAP at 20 % of the data lie apart, in points."""
+    shares, rows = {}, []
+    for model in ("tadtr", "actionformer", *LIKE_ACTIONFORMER):
+        table, percent, value = completed(learning_curves, table2, model)
+        shares[model] = 100 * float(value[percent == 20][0] / value[percent == 100][0])
+        rows.append(table)
+    reason = "20 % of the data gives " + ", ".join(f"{titled(m)} {share:.0f} %" for m, share in shares.items())
+    apart = max(shares.values()) - min(shares.values())
+    return Derivation(number(apart, "most less least"), tuple(rows), f"{reason} of its full-data mAP")
+
+
 @derives("F13", tables=["learning_curves", "table2"])
 def last_gain(learning_curves: Table, table2: Table) -> Derivation:
     """The least gain, over the three other models, from 80 to 100 % of the data."""
@@ -185,7 +198,7 @@ def last_gain(learning_curves: Table, table2: Table) -> Derivation:
         table, percent, value = completed(learning_curves, table2, model)
         gains[model] = float(value[percent == 100][0] - value[percent == 80][0])
         rows.append(table)
-    reason = "from 80 to 100 % of the data: " + ", ".join(f"{m} {gain:+.2f} mAP" for m, gain in gains.items())
+    reason = "from 80 to 100 % of the data: " + ", ".join(f"{titled(m)} {gain:+.2f} mAP" for m, gain in gains.items())
     return Derivation(number(min(gains.values()), "least of three models"), (concatenate(rows), table2), reason)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import fdtrc
 
-from tal_repro.curves import Fit
+from tal_repro.curves import Fit, fit
 from tal_repro.paper.claims.baselines import RUNS_PER_POINT
 from tal_repro.paper.claims.curves import (
     FIT_UP_TO_PERCENT,
@@ -19,6 +20,7 @@ from tal_repro.paper.claims.curves import (
     logistic5,
     partial_fit,
     printed,
+    titled,
 )
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
 from tal_repro.paper.claims.identified import CURVES, tied_range
@@ -88,7 +90,7 @@ def _mean_errors(
     kept = {f"the {int(unseen.sum())} unseen points": unseen, f"all {len(mean)} points": percent > 0}
     readings = vary(lambda fit, points: mean_and_std(np.abs(mean - fit)[points]), points=kept, fit=predicted)
     own = mean_and_std(np.abs(every.residuals))
-    readings += vary(lambda fit: fit, fit={"": (), f"a {family} fitted to all {every.n} points, on them": own})
+    readings += vary(lambda fit: fit, fit={"": (), f"fitted to all {every.n} points, on them": own})
     misses = {r.label.rsplit(", n = ", 1)[0]: r for r in readings if r.sample and r.sample.kind == "population"}
     reason = "mean miss: " + "; ".join(f"{label} {r.value:.2f} ± {r.spread:.2f} mAP" for label, r in misses.items())
     return Derivation(readings, (table,), f"{reason} (population std)")
@@ -169,10 +171,37 @@ def nearer_to_an_exponential(learning_curves: Table, table2: Table) -> Derivatio
         misses[model] = float(np.abs(fitted("exponential", percent, value).residuals).mean())
         rows.append(table)
     reason = "an exponential fitted to all points misses " + " and ".join(
-        f"{model}'s by {miss:.2f} mAP" for model, miss in misses.items()
+        f"{titled(model)}'s by {miss:.2f} mAP" for model, miss in misses.items()
     )
     ratio = misses["tadtr"] / misses["actionformer"]
     return Derivation(number(ratio, "TadTR's mean miss over ActionFormer's"), tuple(rows), reason)
+
+
+@derives("E16", tables=["learning_curves"])
+def not_purely_exponential(learning_curves: Table) -> Derivation:
+    """The p-value of an exponential through ActionFormer's points, against the scatter of their runs (F test)."""
+    table = curve(learning_curves, "actionformer")
+    percent, mean, std = table["train_percent"], table["map_mean"], table["map_std"]
+    found = fit("exponential", percent, mean, sigma=std, n=RUNS_PER_POINT, weights="se2")
+    ratio = float((found.residuals**2 / (std**2 / RUNS_PER_POINT)).sum()) / found.dof
+    p = float(fdtrc(found.dof, (RUNS_PER_POINT - 1) * found.n, ratio))
+    reason = (
+        f"an exponential fitted to its {found.n} points misses them by {np.abs(found.residuals).mean():.2f} mAP on "
+        f"average, {ratio:.1f} times the variance of their means (F test, p = {p:.2g})"
+    )
+    return Derivation(number(p, "lack of fit, p"), (table,), reason)
+
+
+@derives("D11", tables=["learning_curves", "table2"])
+def one_shape_fits_all(learning_curves: Table, table2: Table) -> Derivation:
+    """The lowest R2 of a 5PL fitted to all points of a model, over the four."""
+    rows, found = [], {}
+    for model in ("tadtr", "actionformer", "tridet", "temporalmaxer"):
+        table, percent, value = completed(learning_curves, table2, model)
+        found[model] = fitted("5pl", percent, value).r2
+        rows.append(table)
+    reason = "R2 of a 5PL on all points: " + ", ".join(f"{titled(m)} {r2:.4f}" for m, r2 in found.items())
+    return Derivation(number(min(found.values()), "lowest R2"), tuple(rows), reason)
 
 
 def _shares(table: Table) -> dict[str, float]:
