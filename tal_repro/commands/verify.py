@@ -32,13 +32,14 @@ def verify(
     """
     from tal_repro.paper import verdict_text
     from tal_repro.paper.published import load_published
+    from tal_repro.paper.verdict_json import as_json as to_json
     from tal_repro.paper.verdicts import judge_all
 
     numbers = load_published(Path(published) if published else None)
     runs = load_results(results)
     verdicts = judge_all(numbers, runs, claims or None)
     if as_json:
-        click.echo(json.dumps(verdict_text.as_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
+        click.echo(json.dumps(to_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
     elif as_markdown:
         click.echo(verdict_text.markdown(verdicts), nl=False)
     elif claims:

@@ -69,8 +69,8 @@ PER_TIOU = {f"map_{tiou}": MAP for tiou in (30, 40, 50, 60, 70)}
 
 THUMOS14_CLASSES = (
     "BaseballPitch", "BasketballDunk", "Billiards", "CleanAndJerk", "CliffDiving", "CricketBowling", "CricketShot",
-    "Diving", "FrisbeeCatch", "GolfSwing", "HammerThrow", "HighJump", "JavelinThrow", "LongJump", "PoleVault", "Shotput",
-    "SoccerPenalty", "TennisSwing", "ThrowDiscus", "VolleyballSpiking",
+    "Diving", "FrisbeeCatch", "GolfSwing", "HammerThrow", "HighJump", "JavelinThrow", "LongJump", "PoleVault",
+    "Shotput", "SoccerPenalty", "TennisSwing", "ThrowDiscus", "VolleyballSpiking",
 )  # fmt: skip
 UNIT = Column(str, choices=("video", "slice"))
 

@@ -1,4 +1,4 @@
-"""Verdicts as people and programs read them: the terminal table, the story of one claim, and the JSON."""
+"""Verdicts as people read them: the terminal table, the story of one claim, and the Markdown table."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from typing import Any
 
 from tal_repro.paper import released_runs
 from tal_repro.paper.beyond import beyond_paper
+from tal_repro.paper.changes import changes, count_text
 from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.measured import Measured
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS, Claim
 from tal_repro.paper.runs import Runs
 from tal_repro.paper.statistics import Sample
 from tal_repro.paper.table import Table, spans
+from tal_repro.paper.verdict_words import (
+    follows_text,
+    headline_published_text,
+    headline_text,
+    measured_text,
+    measured_with_unit,
+    recomputed_text,
+    recomputed_with_unit,
+    why,
+)
 from tal_repro.paper.verdicts import Verdict
 
-SCHEMA = "tal-repro/verify/2"
 WIDTH = 100
 COLOURS = {
     "consistent": "green", "reproduced": "green", "consistent with correction": "yellow", "inconclusive": "yellow",
@@ -27,104 +37,6 @@ COLOURS = {
 SHORT = {"consistent with correction": "with correction"}
 ROWS_SHOWN = 12
 Styled = tuple[str, str | None]  # text and its colour
-
-
-def as_json(verdicts: Sequence[Verdict], runs: Runs) -> dict[str, Any]:
-    """Return the object that `verify --json` prints (schemas/verify.json)."""
-    return {
-        "schema": SCHEMA,
-        "results": None if runs.root is None else str(runs.root),
-        "synthetic_runs": sum(run.synthetic for run in runs.runs),
-        "as_expected": all(v.as_expected for v in verdicts),
-        "summary": {
-            "published": dict(Counter(v.published for v in verdicts)),
-            "measured": dict(Counter(v.measured.verdict for v in verdicts)),
-        },
-        "headline": headline_counts(verdicts),
-        "claims": [_claim_json(verdict) for verdict in verdicts],
-        "released": [comparison._asdict() for comparison in released_runs.comparisons(runs)],
-    }
-
-
-def _claim_json(verdict: Verdict) -> dict[str, Any]:
-    claim, measured, reading = verdict.claim, verdict.measured, verdict.recomputed
-    return {
-        "id": claim.id,
-        "section": claim.section,
-        "statement": claim.statement,
-        "importance": claim.importance,
-        "reference": _scalar(claim.numbers) if claim.reference else claim.criterion,
-        "recomputed": None if reading is None else _scalar(_pair(reading, claim)),
-        "recomputed_of": None if reading is None else reading.label,
-        "unit": claim.unit,
-        "readings": [reading.to_json() for reading in verdict.readings],
-        "verdict_published": verdict.published,
-        "verdict_measured": measured.verdict,
-        "reason": verdict.reason,
-        "follows": follows_text(verdict),
-        "expected": claim.expected,
-        "measured": measured.value,
-        "measured_n": measured.sample.n if measured.sample else None,
-        "measured_reason": measured.reason,
-        "further_runs": measured.further_runs,
-        "runs": [run.run_id for run in measured.runs],
-    }
-
-
-def _why(verdict: Verdict) -> str:
-    """Return the reason, led by how the number follows where that is not as worded."""
-    follows = follows_text(verdict)
-    return verdict.reason if verdict.recomputed is None or follows == "as worded" else f"{follows}. {verdict.reason}"
-
-
-def headline_counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    """Return how many headline claims there are, follow from the published data, were reproduced, and are undecided."""
-    chosen = [v for v in verdicts if v.claim.importance == "headline"]
-    return {
-        "claims": len(chosen),
-        "consistent": sum(v.published.startswith("consistent") for v in chosen),
-        "inconsistent": sum(v.published == "inconsistent" for v in chosen),
-        "not_derivable": sum(v.published == "not derivable" for v in chosen),
-        "reproduced": sum(v.measured.verdict == "reproduced" for v in chosen),
-        "not_reproduced": sum(v.measured.verdict == "not reproduced" for v in chosen),
-        "undecided": sum(v.measured.verdict in ("inconclusive", "not run") for v in chosen),
-    }
-
-
-def headline_text(verdicts: Iterable[Verdict]) -> str:
-    """Lead a summary: what became of the claims that the paper stands on."""
-    count = headline_counts(verdicts)
-    return (
-        f"{count['reproduced']} of {count['claims']} headline claims reproduced here, {count['not_reproduced']} not, "
-        f"{count['undecided']} undecided. From the published data {count['consistent']} of them follow, "
-        f"{count['inconsistent']} do not, {count['not_derivable']} cannot be derived."
-    )
-
-
-def follows_text(verdict: Verdict) -> str:
-    """Say under which reading the printed number follows, and no more than was tried."""
-    tried = len([reading for reading in verdict.readings if not reading.undetermined])
-    if verdict.nearest is not None:
-        if tried == 1:
-            return "not under the one reading tried"
-        return f"under none of the {tried} readings tried; nearest: {verdict.nearest.label}, {_value_text(verdict.nearest, verdict.claim)}"
-    if verdict.recomputed is None:
-        return "the published data leave it open"
-    changed = verdict.recomputed.changed
-    return f"with another label ({changed}): {verdict.recomputed.label}" if changed else "as worded"
-
-
-def _value_text(reading: Reading, claim: Claim) -> str:
-    return f"{_numbers_text(reading, claim)} {claim.unit}".rstrip()
-
-
-def _pair(reading: Reading, claim: Claim) -> tuple[float, ...]:
-    second = reading.spread if reading.spread is not None and len(claim.reference) > 1 else None
-    return (float(reading.value),) if second is None else (float(reading.value), float(second))
-
-
-def _scalar(values: Sequence[float]) -> float | list[float]:
-    return values[0] if len(values) == 1 else list(values)
 
 
 def table_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled]]:
@@ -155,54 +67,18 @@ def _claim_lines(verdict: Verdict) -> Iterator[list[Styled]]:
     for index in range(1, max(len(statement), len(criterion))):
         left = statement[index] if index < len(statement) else ""
         yield [(f"{'':5} {left:30} {criterion[index] if index < len(criterion) else '':>14}", None)]
-    for text in textwrap.wrap(_why(verdict), WIDTH - 6):
+    for text in textwrap.wrap(why(verdict), WIDTH - 6):
         yield [(f"{'':6}{text}", "dim")]
     if verdict.measured.verdict != "not run":
-        for text in textwrap.wrap(f"measured {measured_text(verdict)} {verdict.claim.unit}: {verdict.measured.reason}", WIDTH - 6):
+        for text in textwrap.wrap(
+            f"measured {measured_text(verdict)} {verdict.claim.unit}: {verdict.measured.reason}", WIDTH - 6
+        ):
             yield [(f"{'':6}{text}", "dim")]
-
-
-def recomputed_text(verdict: Verdict) -> str:
-    """Return the recomputed number with a digit more than the paper prints."""
-    return "-" if verdict.recomputed is None else _numbers_text(verdict.recomputed, verdict.claim)
-
-
-def recomputed_with_unit(verdict: Verdict) -> str:
-    """Return the recomputed number with its unit, for tables without a column of units."""
-    return "-" if verdict.recomputed is None else _value_text(verdict.recomputed, verdict.claim)
-
-
-def _numbers_text(reading: Reading, claim: Claim) -> str:
-    """Write a reading with a digit more than the paper prints; its bounds, where rounding leaves it that wide."""
-    digits = [_decimals(text) + 1 for text in claim.reference] or [2]
-    values, joint = _pair(reading, claim), f" {claim.joint} "
-    if reading.low is not None and reading.high is not None and len(values) == 1:
-        values, digits, joint = (reading.low, reading.high), [digits[0]], " to "
-    texts = [_trim(f"{value:.{n}f}") for value, n in zip(values, [*digits, digits[-1]], strict=False)]
-    return joint.join(dict.fromkeys(texts) if joint == " to " else texts)
-
-
-def measured_text(verdict: Verdict) -> str:
-    """Return the measured number, with its spread and n where runs repeat it."""
-    measured = verdict.measured
-    if measured.value is None:
-        return "-"
-    if measured.sample is not None and measured.sample.n > 1:
-        return f"{measured.value:.4g} ± {measured.sample.std:.2g} (n = {measured.sample.n})"
-    return f"{measured.value:.4g}"
-
-
-def _decimals(text: str) -> int:
-    return len(text.partition(".")[2])
-
-
-def _trim(text: str) -> str:
-    return text.removesuffix(".0")
 
 
 def _summary_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled]]:
     published, measured = (Counter(v) for v in zip(*((v.published, v.measured.verdict) for v in verdicts), strict=True))
-    for text in textwrap.wrap(headline_text(verdicts), WIDTH):
+    for text in textwrap.wrap(f"{headline_text(verdicts)} {headline_published_text(verdicts)}", WIDTH):
         yield [(text, "bold")]
     yield [(f"All {len(verdicts)} claims. Published data: {_counts(published)}", None)]
     if runs.root is None:
@@ -217,6 +93,10 @@ def _summary_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Sty
         yield [(f"Measured in {runs.root}: {_counts(measured)}.{told}", None)]
         for line in (*released_runs.lines(runs), *beyond_paper(runs)):
             yield [(line, None)]
+    found = changes()
+    weighty = ", ".join(change.name for change in found if change.severity in ("high", "medium"))
+    for text in textwrap.wrap(f"{count_text(found)} ({weighty}); docs/artifact.md lists them.", WIDTH):
+        yield [(text, None)]
     yield [("The story of one claim: tal-repro verify --claim ID", None)]
     flipped = [v.claim.id for v in verdicts if not v.as_expected]
     if flipped:
@@ -335,10 +215,10 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
     for verdict in verdicts:
         claim, measured = verdict.claim, verdict.measured.verdict
         if verdict.measured.value is not None:
-            measured += f": {measured_text(verdict)} {claim.unit}".rstrip()
+            measured += f": {measured_with_unit(verdict)}"
         cells = (
             claim.id, claim.importance, claim.statement, claim.printed_with_unit, recomputed_with_unit(verdict),
-            verdict.published, measured, _why(verdict),
+            verdict.published, measured, why(verdict),
         )  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"

@@ -14,6 +14,7 @@ from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.published import Published
 from tal_repro.paper.runs import Runs
 
+
 @dataclass(frozen=True)
 class Verdict:
     """Both verdicts on one claim, with what they rest on."""

@@ -102,8 +102,8 @@ def best_run_possible(table2: Table) -> Derivation:
         readings.append(Reading(label, float(bound.high or bound.value), low=mean, high=bound.high))
     highest = ", ".join(f"{r.high:.2f} mAP for a {r.label.rpartition(', ')[2]}" for r in readings)
     reason = (
-        f"{RUNS_PER_POINT} runs with {mean:g} ± {std:g} mAP hold none above {highest} (rounding included): the best run "
-        "is one of more than five, or not one of these"
+        f"{RUNS_PER_POINT} runs with {mean:g} ± {std:g} mAP hold none above {highest} (rounding included): the best "
+        "run is one of more than five, or not one of these"
     )
     return Derivation(tuple(readings), (row,), reason)
 
@@ -154,7 +154,7 @@ def models_compared(table2: Table) -> Derivation:
 
 @derives("A8", tables=["paper_statements", "tadtr_independent_runs"])
 def within_expected_range(statements: Table, independent: Table) -> Derivation:
-    """How many standard deviations of independent trainings the average lies from theirs; the reported best beside it."""
+    """How many standard deviations of independent trainings the average lies from theirs; the reported beside."""
     average, reported = (statement(statements, name) for name in ("tadtr_average_map", "tadtr_reported_map"))
     users = describe(independent["map_mean"])
     away = {name: (float(row["value"][0]) - users.mean) / users.std for name, row in
@@ -197,7 +197,7 @@ def tadtr_seconds(statements: Table) -> Derivation:
     """TadTR's training time as its authors state it, a range."""
     rows = statements.where(lambda row: row["quantity"].startswith("tadtr_readme_minutes"))
     low, high = sorted(60 * float(value) for value in rows["value"])
-    reason = f"TadTR's README gives {low / 60:g} to {high / 60:g} minutes, {low:g} to {high:g} s; no single time is published"
+    reason = f"TadTR's README gives {low / 60:g} to {high / 60:g} minutes; no single time was published"
     return Derivation((Reading("the authors' range", (low + high) / 2, low=low, high=high),), (rows,), reason)
 
 
@@ -242,10 +242,11 @@ def trainings_per_model(training_runs: Table, statements: Table) -> Derivation:
     repeats = len(maxer) - len(set(maxer))
     evaluations = statements.where(lambda row: row["quantity"].startswith("temporalmaxer_evaluations"))
     fewest, most = sorted(evaluations["value"].tolist())
+    logs = " and ".join(f"{count} logs of {titled(model)}" for model, count in counts.items())
     reason = (
-        f"{' and '.join(f'{n} logs of {titled(m)}' for m, n in counts.items())} exist ({repeats} TemporalMaxer mAPs repeat "
-        "another). Beside the count: the times hold no evaluation in ActionFormer and TriDet, one an epoch in TadTR, "
-        f"{fewest:g} to {most:g} before an early stop in TemporalMaxer's 25 logs"
+        f"{logs} exist ({repeats} TemporalMaxer mAPs "
+        "repeat another). Beside the count: the times hold no evaluation in ActionFormer and TriDet, one an "
+        f"epoch in TadTR, {fewest:g} to {most:g} before an early stop in TemporalMaxer's 25 logs"
     )
     value = Reading("trainings of a model", float(max(counts.values())))
     return Derivation((value,), (training_runs, evaluations), reason)

@@ -42,7 +42,9 @@ def tadtr_needs_fewest(gmacs: Table) -> Derivation:
     if not len(others):
         return Derivation((unpublished("TadTR's MACs", LOWEST_UNKNOWN),), (gmacs,), LOWEST_UNKNOWN)
     ratio = max(tadtr[r["feature_length"]] / r["gmacs"] for r in others.rows())
-    reason = f"at {len(set(others['feature_length'].tolist()))} shared lengths TadTR needs at most {ratio:.2f} times as many"
+    reason = (
+        f"at {len(set(others['feature_length'].tolist()))} shared lengths TadTR needs at most {ratio:.2f} times as many"
+    )
     return Derivation(number(ratio, "largest ratio to another model"), (gmacs,), reason)
 
 
@@ -62,7 +64,9 @@ def epochs_in_figure_6(statements: Table, table2: Table) -> Derivation:
     row = table2.where(model="tadtr")
     seconds = float(row["train_seconds_mean"][0]) / float(epochs["value"][0])
     count = float(span["value"][0]) / seconds
-    reason = f"an epoch with its evaluation takes {seconds:.1f} s on average, so {span['value'][0]:g} s hold {count:.1f}"
+    reason = (
+        f"an epoch with its evaluation takes {seconds:.1f} s on average, so {span['value'][0]:g} s hold {count:.1f}"
+    )
     return Derivation(number(count, "epochs in Figure 6"), (span, epochs, row), reason)
 
 

@@ -81,7 +81,9 @@ def least_stable_point(learning_curves: Table) -> Derivation:
     relative = {str(m): float(100 * (r["map_std"] / r["map_mean"]).max()) for m, r in
                 ((m, learning_curves.where(model=m)) for m in dict.fromkeys(learning_curves["model"]))}  # fmt: skip
     choices = {"all models": max(relative.values()), "TadTR alone": relative["tadtr"]}
-    reason = "largest std of a point: " + ", ".join(f"{titled(m)} {share:.1f} % of its mAP" for m, share in relative.items())
+    reason = "largest std of a point: " + ", ".join(
+        f"{titled(m)} {share:.1f} % of its mAP" for m, share in relative.items()
+    )
     return Derivation(vary(lambda models: number(models), models=choices), (learning_curves,), reason)
 
 

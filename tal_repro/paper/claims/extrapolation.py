@@ -86,7 +86,10 @@ def _mean_errors(
     unseen = percent > FIT_UP_TO_PERCENT
     every = fitted(family, percent, mean)
     full = partial_fit(table, family)
-    predicted = {"the equation as printed": evaluate(percent, equation), "its fit in full precision": full.predict(percent)}
+    predicted = {
+        "the equation as printed": evaluate(percent, equation),
+        "its fit in full precision": full.predict(percent),
+    }
     kept = {f"the {int(unseen.sum())} unseen points": unseen, f"all {len(mean)} points": percent > 0}
     readings = vary(lambda fit, points: mean_and_std(np.abs(mean - fit)[points]), points=kept, fit=predicted)
     own = mean_and_std(np.abs(every.residuals))
@@ -225,8 +228,8 @@ def cost_of_the_subsets(learning_curves: Table) -> Derivation:
     table = curve(learning_curves, "tadtr")
     total = _shares(table)["sum of the subsets"]
     reason = (
-        f"its subsets sum to {total:g} % of the data: with {RUNS_PER_POINT} runs a point {RUNS_PER_POINT * total:g} % of "
-        f"one training on all data, {total:g} % of {RUNS_PER_POINT}"
+        f"its subsets sum to {total:g} % of the data: with {RUNS_PER_POINT} runs a point {RUNS_PER_POINT * total:g} % "
+        f"of one training on all data, {total:g} % of {RUNS_PER_POINT}"
     )
     choices = {f"against {RUNS_PER_POINT} trainings": total, "against one training": RUNS_PER_POINT * total}
     return Derivation(vary(lambda base: number(base), base=choices), (_part(table),), reason)

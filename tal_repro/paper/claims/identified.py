@@ -14,6 +14,8 @@ from tal_repro.paper.claims.curves import Array, exponential, logistic5
 
 FIRST_STEP, GROWTH, STEPS, BISECTIONS = 2e-3, 2.5, 8, 5  # of the logarithm: 2e-3 * 2.5^7 is a factor of 3.4
 
+HOPELESS = 1e3  # the miss where a curve overflows
+
 Theta = tuple[float, ...]
 
 
@@ -38,6 +40,8 @@ def tied_range(family: str, name: str, percent: Theta, value: Theta, start: Thet
     `start` is the optimum (parameters in the family's order), `half` half the last digit of the values.
     """
     names, curve, in_log2 = CURVES[family]
+    if not all(0 < parameter < np.inf for parameter in start):  # not a curve that rises to a ceiling
+        return start[names.index(name)], start[names.index(name)]
     place, x, y = names.index(name), np.array(percent), np.array(value)
     target, rounding = (np.log2(y), half / (y * np.log(2))) if in_log2 else (y, np.full(len(y), half))
 
@@ -87,7 +91,9 @@ def _refit(misses: Callable[[Array], Array], held: Array, place: int, value: flo
         whole[place], whole[free] = value, np.exp(logs)
         return whole
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        start = np.log(held[free])
-        found = least_squares(lambda logs: np.nan_to_num(misses(theta(logs)), nan=1e3), start, method="lm", max_nfev=300)
+    def finite(logs: Array) -> Array:
+        return np.nan_to_num(misses(theta(logs)), nan=HOPELESS)
+
+    with np.errstate(all="ignore"):
+        found = least_squares(finite, np.log(held[free]), method="lm", max_nfev=300)
     return theta(found.x)

@@ -1,4 +1,4 @@
-"""Where a reference meets the readings: for the published column and, through the same function, for measured tables."""
+"""Where a reference meets the readings, by one function for the published column and for measured tables."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.statistics import Sample, describe
 
 LABELS = {
-    "runs": "which runs: the five of the first job, the same seed in each job, all that were published, all without "
-    "the most distant job, all without those beyond two standard deviations (repeatedly)",
+    "runs": "which runs: the five of the first job, one seed in each job, all that were published, all without the "
+    "most distant job, all without those beyond two standard deviations (repeatedly)",
     "series": "which published series: the timed trainings, the sweep at 100 %, the plotted curve, other people's runs",
-    "std": "the kind of a standard deviation that a table states without saying which: rescaled by the root of "
-    "n / (n - 1), up or down",
-    "points": "which points of a curve: all, those from 10 % on, those above 10 %, with or without the origin (no data, "
-    "0 mAP), and which of them were fitted",
+    "std": "the kind of a standard deviation that a table states without saying which: rescaled by the root "
+    "of n / (n - 1), up or down",
+    "points": "which points of a curve: all, those from 10 % on, those above 10 %, with or without the origin (no "
+    "data, 0 mAP), and which of them were fitted",
     "percentage": "at which percentage a curve is read: 100 % or the point before it, 95 %",
     "base": "what a share is relative to: the number itself, the full-data mAP, a model's own paper",
     "models": "which models a sentence without a name is about",

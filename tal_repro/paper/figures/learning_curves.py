@@ -15,6 +15,7 @@ from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.runs import Run, measured_tables, sweeps
 from tal_repro.paper.table import Table
+from tal_repro.paper.table_text import upper_first
 
 FAMILY = "5pl"
 HOW = "run: tal-repro run --only experiment=data_sweep, then give --results DIR"
@@ -145,11 +146,6 @@ def spread_text(part: Panel) -> str:
     counts = sorted(set(part.counts.values()))
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{part.title[0].lower()}{part.title[1:]}: band = sample standard deviation, n = {n} runs a point"
-
-
-def upper_first(text: str) -> str:
-    """Begin a sentence, leaving its names alone."""
-    return text[:1].upper() + text[1:]
 
 
 def _caption(shown: list[Panel]) -> str:

@@ -12,7 +12,7 @@ from tal_repro.doctor.needs import ARCHIVE_BESIDE, GIB, LAYOUT_BYTES
 from tal_repro.models.registry import model_entry
 from tal_repro.paper.claims.measured import printed_ratio
 from tal_repro.paper.claims.statements import Claim, load_claims
-from tal_repro.paper.report.artifact import PAPER_SCOPES, STUDIES, bounds_text, printed, works
+from tal_repro.paper.report.artifact import PAPER_SCOPES, STUDIES, bounds_text, works
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.run import costs
 from tal_repro.study import SCOPES, load_study
@@ -116,7 +116,8 @@ def classes_text() -> str:
     claims = [claim for claim in load_claims() if claim.gpu and claim.measure]
     classes = (*PAPER_GPUS, ELSEWHERE)
     rows = tuple(
-        (claim.id, claim.statement, printed(claim), *(band(claim, name) for name in classes)) for claim in claims
+        (claim.id, claim.statement, claim.printed_with_unit, *(band(claim, name) for name in classes))
+        for claim in claims
     )
     header = ("Claim", "Statement", "Paper", *classes)
     caption = "Accepted by class of GPU, where a claim is about one (-: inconclusive there)"
