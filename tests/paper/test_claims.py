@@ -127,8 +127,9 @@ def test_a_derivation_gets_its_named_tables_and_nothing_else(claim_id: str) -> N
 
 def test_no_derivation_can_import_the_references() -> None:
     folder = Path(inspect.getfile(claims_package)).parent
-    names = ("baselines", "compute", "coverage", "curves", "data_efficiency", "derivation", "extrapolation",
-             "identified", "readings", "measurements", "acceleration", "found")  # fmt: skip
+    judging = {"__init__", "judging", "measured", "registered", "sentences", "statements"}
+    names = sorted({path.stem for path in folder.glob("*.py")} - judging)
+    assert len(names) > 10
     for name in names:
         source = (folder / f"{name}.py").read_text(encoding="utf-8")
         imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}

@@ -47,9 +47,19 @@ def completed(learning_curves: Table, table2: Table, model: str) -> tuple[Table,
     return table, np.append(percent, 100.0), np.append(value, full)
 
 
+def partial_points(table: Table) -> Table:
+    """Return the points that the paper's partial fits use: up to 10 %."""
+    return table.where(lambda row: row["train_percent"] <= FIT_UP_TO_PERCENT)
+
+
+def sources(rows: Table, table2: Table, model: str) -> tuple[Table, ...]:
+    """Return the rows behind a completed curve: Table 2's too, where the sweep lacks 100 %."""
+    return (rows,) if 100.0 in rows["train_percent"] else (rows, table2.where(model=model))
+
+
 def partial_fit(table: Table, family: str) -> Fit:
     """Fit `family` to the points up to 10 %, as the paper does for TadTR."""
-    part = table.where(lambda row: row["train_percent"] <= FIT_UP_TO_PERCENT)
+    part = partial_points(table)
     return fitted(family, part["train_percent"], part["map_mean"])
 
 
