@@ -124,12 +124,13 @@ def _scope(claim: Claim) -> str:
 
 def artifact_text() -> str:
     """Return the table of claims: what the paper says, what is accepted, which experiment decides, where it counts."""
-    header = ("Claim", "Statement", "Paper", "Accepted here", "Decided by", "Judged on", "Section")
+    header = ("Claim", "Importance", "Statement", "Paper", "Accepted here", "Decided by", "Judged on", "Section")
     rows = tuple(
         (
             claim.id,
+            claim.importance,
             claim.statement,
-            printed(claim),
+            claim.printed_with_unit,
             bounds_text(claim) if claim.measure else "-",
             _decided_by(claim),
             machine(claim),
@@ -143,11 +144,6 @@ def artifact_text() -> str:
     )
     table = render(TextTable(f"The {len(rows)} claims", header, rows), "markdown").rstrip()
     return f"{lead}\n\n{table}"
-
-
-def printed(claim: Claim) -> str:
-    """Return what the paper prints, with its unit, or the words a claim is held to."""
-    return f"{claim.printed} {claim.unit}".rstrip() if claim.reference else claim.criterion
 
 
 def bounds_text(claim: Claim) -> str:

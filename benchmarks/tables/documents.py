@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks.tables.artifact import artifact_text, bounds_text, experiments_text, machine, printed
+from benchmarks.tables.artifact import artifact_text, bounds_text, experiments_text, machine
 from benchmarks.tables.equality import equality_text, same_map_text
 from benchmarks.tables.precision import precision_text
 from benchmarks.tables.speed import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
@@ -17,13 +17,14 @@ from tal_repro.errors import InputError
 from tal_repro.files import write_whole
 from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
+from tal_repro.paper.report.claims_document import changes_text, claims_text, labels_text, sentences_text
 from tal_repro.paper.tables import TextTable, render
-from tal_repro.paper.verdict_text import recomputed_text
+from tal_repro.paper.verdict_words import headline_published_text, recomputed_with_unit, why
 from tal_repro.paper.verdicts import Verdict, judge_all
 from tal_repro.published.load import load_published
 from tal_repro.runs.load import NO_RUNS
 
-DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/measuring.md")
+DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/claims.md", "docs/measuring.md")
 REMEDY = "write them again: make docs"
 
 
@@ -31,18 +32,21 @@ def verdicts_text() -> str:
     """Return the counts of verdicts on the published data, and the claims that do not follow from it."""
     verdicts = judge_all(load_published(), NO_RUNS)
     counts = Counter(verdict.published for verdict in verdicts)
-    told = ", ".join(f"{counts[name]} {name}" for name in PUBLISHED_VERDICTS)
-    lead = f"Of {len(verdicts)} quantitative statements, judged on the paper's own published measurements: **{told}**."
+    summary = ", ".join(f"{counts[name]} {name}" for name in PUBLISHED_VERDICTS)
+    lead = (
+        f"Of {len(verdicts)} statements, judged on the paper's own published measurements: **{summary}**. "
+        f"{headline_published_text(verdicts)}"
+    )
     header = ("Claim", "Statement", "Paper", "Recomputed", "Why")
-    wrong = TextTable("Inconsistent: the number follows under no reading", header, _rows(verdicts, "inconsistent"))
+    wrong = TextTable("Inconsistent under the readings tried", header, _rows(verdicts, "inconsistent"))
     ids = ", ".join(verdict.claim.id for verdict in verdicts if verdict.published == "consistent with correction")
-    tail = f"Consistent under another label (n, kind of deviation, percentage) than the stated: {ids}."
+    tail = f"Consistent with one label changed (which runs, points, percentage, base, kind of std): {ids}."
     return "\n".join([lead, "", render(wrong, "markdown"), tail])
 
 
 def _rows(verdicts: Iterable[Verdict], name: str) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        (v.claim.id, v.claim.statement, printed(v.claim), recomputed_text(v), v.reason)
+        (v.claim.id, v.claim.statement, v.claim.printed_with_unit, recomputed_with_unit(v), why(v))
         for v in verdicts
         if v.published == name
     )
@@ -51,7 +55,7 @@ def _rows(verdicts: Iterable[Verdict], name: str) -> tuple[tuple[str, ...], ...]
 def expected_text() -> str:
     """Return what runs are held to: the band of each claim about mAP or time that a run measures directly."""
     chosen = [c for c in load_claims() if c.measure and c.kind in ("map", "seconds") and c.experiment == "baseline"]
-    rows = tuple((c.id, c.statement, printed(c), bounds_text(c), machine(c)) for c in chosen)
+    rows = tuple((c.id, c.statement, c.printed_with_unit, bounds_text(c), machine(c)) for c in chosen)
     header = ("Claim", "Statement", "Paper", "Accepted here", "Judged on")
     caption = f"Where the mean of {RUNS_WANTED} or more full runs on the real features must lie"
     return render(TextTable(caption, header, rows), "markdown").rstrip()
@@ -73,6 +77,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "steps_waited": steps_waited_text,
     "experiments": experiments_text,
     "artifact": artifact_text,
+    "changes": changes_text,
+    "claims": claims_text,
+    "labels": labels_text,
+    "sentences": sentences_text,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.tables.artifact import PAPER_SCOPES, STUDIES, bounds_text, printed, works
+from benchmarks.tables.artifact import PAPER_SCOPES, STUDIES, bounds_text, works
 from tal_repro.doctor.needs import ARCHIVE_BESIDE, LAYOUT_BYTES
 from tal_repro.machine.host import GIB
 from tal_repro.models.registry import model_entry
@@ -117,7 +117,8 @@ def classes_text() -> str:
     claims = [claim for claim in load_claims() if claim.gpu and claim.measure]
     classes = (*PAPER_GPUS, ELSEWHERE)
     rows = tuple(
-        (claim.id, claim.statement, printed(claim), *(band(claim, name) for name in classes)) for claim in claims
+        (claim.id, claim.statement, claim.printed_with_unit, *(band(claim, name) for name in classes))
+        for claim in claims
     )
     header = ("Claim", "Statement", "Paper", *classes)
     caption = "Accepted by class of GPU, where a claim is about one (-: inconclusive there)"

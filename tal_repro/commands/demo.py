@@ -76,6 +76,7 @@ def _verify(folder: Path, results: str) -> None:
     from tal_repro.commands.verify import load_results
     from tal_repro.files import write_whole
     from tal_repro.paper import verdict_text
+    from tal_repro.paper.verdict_json import as_json
     from tal_repro.paper.verdicts import judge_all
     from tal_repro.published.load import load_published
 
@@ -83,5 +84,5 @@ def _verify(folder: Path, results: str) -> None:
     verdicts = judge_all(load_published(None), runs, None)
     lines = ["".join(text for text, _ in line).rstrip() for line in verdict_text.table_lines(verdicts, runs)]
     write_whole(folder / "verdicts.txt", "\n".join([TITLE, "", *lines, ""]).encode())
-    content = json.dumps(verdict_text.as_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False)
+    content = json.dumps(as_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False)
     write_whole(folder / "verdicts.json", content.encode())

@@ -37,6 +37,7 @@ def verify(
     left out, 2 on an error.
     """
     from tal_repro.paper import verdict_text
+    from tal_repro.paper.verdict_json import as_json as to_json
     from tal_repro.paper.verdicts import judge_all
     from tal_repro.published.load import load_published
 
@@ -45,7 +46,7 @@ def verify(
         load_results(results, study, data_digests), lambda runs: judge_all(numbers, runs, claims or None)
     )
     if as_json:
-        echo(json.dumps(verdict_text.as_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
+        echo(json.dumps(to_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
     elif as_markdown:
         echo(verdict_text.markdown(verdicts), nl=False)
     elif claims:

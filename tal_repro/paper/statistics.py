@@ -48,15 +48,6 @@ def welch(first: Sample, second: Sample) -> float:
     return float(2 * stdtr(freedom, -difference / error))
 
 
-def tost(first: Sample, second: Sample, margin: float) -> float:
-    """Return the p-value of "the means differ by `margin` or more": small means equivalent (two one-sided tests)."""
-    error, freedom = _error_and_freedom(first, second)
-    difference = abs(first.mean - second.mean)
-    if error == 0:
-        return 0.0 if difference < margin else 1.0
-    return float(stdtr(freedom, (difference - margin) / error))
-
-
 def mean_interval(sample: Sample, level: float = 0.9) -> tuple[float, float]:
     """Return the t interval of the mean (unbounded for one value)."""
     half = half_width(sample.standard_error, sample.n, level)
@@ -90,6 +81,17 @@ def line(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     """Return slope and intercept of the least-squares line of y on x."""
     slope, intercept = np.polyfit(np.asarray(x, dtype=float), np.asarray(y, dtype=float), 1)
     return float(slope), float(intercept)
+
+
+def trend_p(x: NDArray[Any], y: NDArray[Any]) -> float:
+    """Return the two-sided p-value of "the least-squares line of y on x is flat" (1 for fewer than three points)."""
+    n = len(x)
+    if n < 3:
+        return 1.0
+    r2 = r_squared(x, y)
+    if r2 >= 1 or not np.isfinite(r2):
+        return 0.0 if r2 >= 1 else 1.0
+    return float(2 * stdtr(n - 2, -math.sqrt(r2 * (n - 2) / (1 - r2))))
 
 
 def _error_and_freedom(first: Sample, second: Sample) -> tuple[float, float]:

@@ -13,3 +13,8 @@ class TextTable:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+
+
+def upper_first(text: str) -> str:
+    """Begin a sentence, leaving its names alone."""
+    return text[:1].upper() + text[1:]

@@ -10,12 +10,13 @@ from typing import Literal
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.claims.derivation import Reading
+from tal_repro.paper.claims.judging import compare
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.energy import Assumed, assumed, summarise
 from tal_repro.paper.energy_table import energy_table, significant
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.table_text import TextTable as TextTable
-from tal_repro.paper.verdicts import compare, derive
+from tal_repro.paper.verdicts import derive
 from tal_repro.published.load import Published
 from tal_repro.runs.apart import WORDS, apart
 from tal_repro.runs.load import Runs
@@ -30,7 +31,7 @@ PUBLISHED_SECONDS_OF = {
     "tadtr": "training and an evaluation an epoch",
     "tridet": "training without evaluation",
     "actionformer": "training without evaluation",
-    "temporalmaxer": "training, 3 to 35 evaluations, early stop",
+    "temporalmaxer": "training, 7 to 15 evaluations, early stop",
 }
 PUBLISHED_SELECTION = {
     "tadtr": "best-on-test raw", "tridet": "last ema", "actionformer": "last ema", "temporalmaxer": "best-on-test ema",

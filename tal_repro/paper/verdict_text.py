@@ -1,4 +1,4 @@
-"""Verdicts as people and programs read them: the terminal table, the story of one claim, and the JSON."""
+"""Verdicts as people read them: the terminal table, the story of one claim, and the Markdown table."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from typing import Any
 
 from tal_repro.paper import released_runs
 from tal_repro.paper.beyond import beyond_paper
+from tal_repro.paper.changes import changes, count_text
 from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.measured import Measured
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS, Claim
 from tal_repro.paper.statistics import Sample
+from tal_repro.paper.verdict_words import (
+    follows_text,
+    headline_published_text,
+    headline_text,
+    measured_text,
+    measured_with_unit,
+    recomputed_text,
+    recomputed_with_unit,
+    why,
+)
 from tal_repro.paper.verdicts import Verdict
 from tal_repro.published.table import Table, spans
 from tal_repro.runs.load import Runs
 
-SCHEMA = "tal-repro/verify/1"
 WIDTH = 100
 COLOURS = {
     "consistent": "green", "reproduced": "green", "consistent with correction": "yellow", "inconclusive": "yellow",
@@ -27,53 +37,6 @@ COLOURS = {
 SHORT = {"consistent with correction": "with correction"}
 ROWS_SHOWN = 12
 Styled = tuple[str, str | None]  # text and its colour
-
-
-def as_json(verdicts: Sequence[Verdict], runs: Runs) -> dict[str, Any]:
-    """Return the object that `verify --json` prints (schemas/verify.json)."""
-    return {
-        "schema": SCHEMA,
-        "results": None if runs.root is None else str(runs.root),
-        "synthetic_runs": sum(run.synthetic for run in runs.runs),
-        "as_expected": all(v.as_expected for v in verdicts),
-        "summary": {
-            "published": dict(Counter(v.published for v in verdicts)),
-            "measured": dict(Counter(v.measured.verdict for v in verdicts)),
-        },
-        "claims": [_claim_json(verdict) for verdict in verdicts],
-        "released": [comparison._asdict() for comparison in released_runs.comparisons(runs)],
-    }
-
-
-def _claim_json(verdict: Verdict) -> dict[str, Any]:
-    claim, measured, reading = verdict.claim, verdict.measured, verdict.recomputed
-    return {
-        "id": claim.id,
-        "section": claim.section,
-        "statement": claim.statement,
-        "reference": _scalar(claim.numbers) if claim.reference else claim.criterion,
-        "recomputed": None if reading is None else _scalar(_pair(reading, claim)),
-        "recomputed_of": None if reading is None else reading.label,
-        "unit": claim.unit,
-        "verdict_published": verdict.published,
-        "verdict_measured": measured.verdict,
-        "reason": verdict.reason,
-        "expected": claim.expected,
-        "measured": measured.value,
-        "measured_n": measured.sample.n if measured.sample else None,
-        "measured_reason": measured.reason,
-        "further_runs": measured.further_runs,
-        "runs": [run.run_id for run in measured.runs],
-    }
-
-
-def _pair(reading: Reading, claim: Claim) -> tuple[float, ...]:
-    second = reading.spread if reading.spread is not None and len(claim.reference) > 1 else None
-    return (float(reading.value),) if second is None else (float(reading.value), float(second))
-
-
-def _scalar(values: Sequence[float]) -> float | list[float]:
-    return values[0] if len(values) == 1 else list(values)
 
 
 def table_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled]]:
@@ -90,7 +53,8 @@ def table_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled
 
 def _claim_lines(verdict: Verdict) -> Iterator[list[Styled]]:
     claim = verdict.claim
-    statement = textwrap.wrap(claim.statement, 30)
+    unit = f" ({claim.unit})" if claim.reference or verdict.recomputed else ""
+    statement = textwrap.wrap(claim.statement + unit, 30)
     criterion = textwrap.wrap(claim.printed, 14)
     first = f"{claim.id:5} {statement[0]:30} {criterion[0]:>14} {recomputed_text(verdict):>16}  "
     flag = "" if verdict.as_expected else "  << expected " + SHORT.get(claim.expected, claim.expected)
@@ -103,44 +67,20 @@ def _claim_lines(verdict: Verdict) -> Iterator[list[Styled]]:
     for index in range(1, max(len(statement), len(criterion))):
         left = statement[index] if index < len(statement) else ""
         yield [(f"{'':5} {left:30} {criterion[index] if index < len(criterion) else '':>14}", None)]
-    for text in textwrap.wrap(verdict.reason, WIDTH - 6):
+    for text in textwrap.wrap(why(verdict), WIDTH - 6):
         yield [(f"{'':6}{text}", "dim")]
     if verdict.measured.verdict != "not run":
-        for text in textwrap.wrap(f"measured {measured_text(verdict)}: {verdict.measured.reason}", WIDTH - 6):
+        for text in textwrap.wrap(
+            f"measured {measured_text(verdict)} {verdict.claim.unit}: {verdict.measured.reason}", WIDTH - 6
+        ):
             yield [(f"{'':6}{text}", "dim")]
-
-
-def recomputed_text(verdict: Verdict) -> str:
-    """Return the recomputed number with a digit more than the paper prints."""
-    if verdict.recomputed is None:
-        return "-"
-    values = _pair(verdict.recomputed, verdict.claim)
-    digits = [_decimals(text) + 1 for text in verdict.claim.reference] or [2]
-    texts = [f"{value:.{n}f}" for value, n in zip(values, [*digits, digits[-1]], strict=False)]
-    return f" {verdict.claim.joint} ".join(_trim(text) for text in texts)
-
-
-def measured_text(verdict: Verdict) -> str:
-    """Return the measured number, with its spread and n where runs repeat it."""
-    measured = verdict.measured
-    if measured.value is None:
-        return "-"
-    if measured.sample is not None and measured.sample.n > 1:
-        return f"{measured.value:.4g} ± {measured.sample.std:.2g} (n = {measured.sample.n})"
-    return f"{measured.value:.4g}"
-
-
-def _decimals(text: str) -> int:
-    return len(text.partition(".")[2])
-
-
-def _trim(text: str) -> str:
-    return text.removesuffix(".0")
 
 
 def _summary_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled]]:
     published, measured = (Counter(v) for v in zip(*((v.published, v.measured.verdict) for v in verdicts), strict=True))
-    yield [(f"{len(verdicts)} claims. Published data: {_counts(published)}", None)]
+    for text in textwrap.wrap(f"{headline_text(verdicts)} {headline_published_text(verdicts)}", WIDTH):
+        yield [(text, "bold")]
+    yield [(f"All {len(verdicts)} claims. Published data: {_counts(published)}", None)]
     if runs.root is None:
         yield [("Measured here: no runs (make demo, or tal-repro run, then verify --results DIR).", None)]
     else:
@@ -153,6 +93,10 @@ def _summary_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Sty
         yield [(f"Measured in {runs.root}: {_counts(measured)}.{told}", None)]
         for line in (*released_runs.lines(runs), *beyond_paper(runs)):
             yield [(line, None)]
+    found = changes()
+    weighty = ", ".join(change.name for change in found if change.severity in ("high", "medium"))
+    for text in textwrap.wrap(f"{count_text(found)} ({weighty}); docs/artifact.md lists them.", WIDTH):
+        yield [(text, None)]
     yield [("The story of one claim: tal-repro verify --claim ID", None)]
     flipped = [v.claim.id for v in verdicts if not v.as_expected]
     if flipped:
@@ -171,10 +115,12 @@ def story_lines(verdict: Verdict) -> Iterator[list[Styled]]:
     claim = verdict.claim
     yield [(f"{claim.id}  {claim.statement}", "bold")]
     yield [(f"section   {claim.section}", None)]
-    said = f"{claim.printed} {claim.unit}" if claim.reference else f"in words; held to: {claim.criterion}"
-    yield [(f"paper     {said}".rstrip(), None)]
+    said = claim.printed_with_unit if claim.reference else f"in words; held to: {claim.criterion}"
+    yield [(f"paper     {said}", None)]
+    yield [(f"importance {claim.importance}", None)]
     yield [(f"rule      {_rule(claim)}", None)]
     yield [("published ", None), (verdict.published, COLOURS.get(verdict.published)), (_expected(verdict), "dim")]
+    yield from _wrapped("follows   ", follows_text(verdict))
     yield from _wrapped("reason    ", verdict.reason)
     yield from _reading_lines(verdict)
     yield [("measured  ", None), (verdict.measured.verdict, COLOURS.get(verdict.measured.verdict))]
@@ -195,12 +141,20 @@ def _wrapped(label: str, text: str) -> Iterator[list[Styled]]:
 
 
 def _reading_lines(verdict: Verdict) -> Iterator[list[Styled]]:
-    for index, reading in enumerate(verdict.derivation.readings if verdict.derivation else ()):
-        spread = "" if reading.spread is None else f" {verdict.claim.joint} {reading.spread:.6g}"
-        bounds = "" if reading.low is None else f" ({reading.low:.6g} to {reading.high:.6g})"
+    """Yield every reading tried with its value; "*" marks the one that decides."""
+    for reading in verdict.readings:
         chosen = "*" if reading is verdict.recomputed else " "
-        what = "as worded" if index == 0 else "else"
-        yield [(f"{'':8}{chosen} {what:9} {reading.value:.8g}{spread}{bounds}  {reading.label}", None)]
+        what = "as worded" if not reading.changed else f"{reading.changed} changed"
+        yield [(f"{'':8}{chosen} {what:18} {_tried_text(reading, verdict.claim)}  {reading.label}", None)]
+
+
+def _tried_text(reading: Reading, claim: Claim) -> str:
+    if reading.value != reading.value:
+        return "unpublished"
+    spread = "" if reading.spread is None else f" {claim.joint} {reading.spread:.6g}"
+    bounds = "" if reading.low is None else f" ({reading.low:.6g} to {reading.high:.6g})"
+    open_ended = ", undetermined" if reading.undetermined else ""
+    return f"{reading.value:.8g}{spread}{bounds} {claim.unit}{open_ended}"
 
 
 def _measured_lines(measured: Measured, value: str) -> Iterator[list[Styled]]:
@@ -223,7 +177,9 @@ def _rule(claim: Claim) -> str:
         "at-most": f"at most {claim.limit:g} {claim.unit}",
         "at-least": f"at least {claim.limit:g} {claim.unit}",
     }
-    text = rules[claim.rule] if claim.half_digit is None else f'within ± {claim.half_digit:g} (the text says "around")'
+    text = rules[claim.rule]
+    if claim.about:
+        text = f'within ± {claim.half_digits[0]:g} {claim.unit} (the text says "about")'
     runs = "" if claim.nothing_to_run or claim.rule.startswith("at-") else f"; runs: {low:.6g} to {high:.6g}"
     return text + runs
 
@@ -254,22 +210,16 @@ def _cell(value: Any) -> str:
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
     """Return the verdicts as a Markdown table for documents."""
-    lines = ["| id | statement | paper | recomputed | published data | measured here | reason |", "|" + "---|" * 7]
+    header = ("id", "importance", "statement", "paper", "recomputed", "published data", "measured here", "why")
+    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     for verdict in verdicts:
-        claim = verdict.claim
-        paper = f"{claim.printed} {claim.unit}".rstrip() if claim.reference else claim.criterion
-        measured = verdict.measured.verdict
+        claim, measured = verdict.claim, verdict.measured.verdict
         if verdict.measured.value is not None:
-            measured += f": {measured_text(verdict)}"
+            measured += f": {measured_with_unit(verdict)}"
         cells = (
-            claim.id,
-            claim.statement,
-            paper,
-            recomputed_text(verdict),
-            verdict.published,
-            measured,
-            verdict.reason,
-        )
+            claim.id, claim.importance, claim.statement, claim.printed_with_unit, recomputed_with_unit(verdict),
+            verdict.published, measured, why(verdict),
+        )  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

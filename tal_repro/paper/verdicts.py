@@ -1,4 +1,4 @@
-"""Judge claims: the only place where a reference meets what was derived or measured."""
+"""Judge all claims: derive each number, compare it with what is printed, and read off the runs what they say."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from tal_repro.errors import InputError
 from tal_repro.paper.claims.derivation import Derivation, Reading
+from tal_repro.paper.claims.judging import compare, nearest
 from tal_repro.paper.claims.measured import Measured, measure
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
-from tal_repro.paper.statistics import Sample, welch
 from tal_repro.published.load import Published
 from tal_repro.runs.load import Runs
-
-SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,17 @@ class Verdict:
     @property
     def as_expected(self) -> bool:
         return self.published == self.claim.expected
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """Return every reading tried."""
+        return self.derivation.readings if self.derivation else ()
+
+    @property
+    def nearest(self) -> Reading | None:
+        """Return the reading that comes nearest to what is printed, where none gives it."""
+        inconsistent = self.published == "inconsistent" and self.derivation is not None
+        return nearest(self.claim, self.derivation) if inconsistent and self.derivation else None
 
 
 def judge_all(published: Published, runs: Runs, ids: Iterable[str] | None = None) -> list[Verdict]:
@@ -69,39 +78,3 @@ def derive(claim_id: str, published: Published) -> Derivation | None:
             raise
         files = ", ".join(f"{name}.csv" for name in registered.tables)
         raise InputError(f"a row that claim {claim_id} needs is missing", files, "restore the rows") from error
-
-
-def compare(claim: Claim, derivation: Derivation | None) -> tuple[str, Reading | None]:
-    """Return the verdict on the published data and the reading that decided it."""
-    if derivation is None or not derivation.readings:
-        return "not derivable", None
-    worded, *others = derivation.readings
-    if matches(claim, worded):
-        return "consistent", worded
-    for reading in others:
-        if matches(claim, reading):
-            return "consistent with correction", reading
-    return "inconsistent", worded
-
-
-def matches(claim: Claim, reading: Reading) -> bool:
-    """Say whether a reading agrees with the claim under the claim's rule."""
-    if claim.rule == "at-most":
-        return reading.value <= claim.limit
-    if claim.rule == "at-least":
-        return reading.value >= claim.limit
-    if claim.rule == "welch":
-        assert reading.sample is not None, claim.id
-        said = Sample(claim.numbers[0], claim.numbers[1], claim.reference_n)
-        return welch(said, reading.sample) >= SIGNIFICANCE
-    values = [(reading.low, reading.high) if reading.low is not None else (reading.value, reading.value)]
-    if reading.spread is not None:
-        values.append((reading.spread, reading.spread))
-    rounds = zip(claim.numbers, claim.half_digits, values, strict=False)
-    return all(_rounds_to(number, half, low, high) for number, half, (low, high) in rounds)
-
-
-def _rounds_to(number: float, half: float, low: float | None, high: float | None) -> bool:
-    assert low is not None and high is not None
-    slack = half * (1 + 1e-9)
-    return low - slack <= number <= high + slack

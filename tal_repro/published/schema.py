@@ -67,6 +67,13 @@ SECONDS = Column(float, 1e-3, 1e7)
 LENGTH = Column(int, 1, 10**6)  # feature steps
 PER_TIOU = {f"map_{tiou}": MAP for tiou in (30, 40, 50, 60, 70)}
 
+THUMOS14_CLASSES = (
+    "BaseballPitch", "BasketballDunk", "Billiards", "CleanAndJerk", "CliffDiving", "CricketBowling", "CricketShot",
+    "Diving", "FrisbeeCatch", "GolfSwing", "HammerThrow", "HighJump", "JavelinThrow", "LongJump", "PoleVault",
+    "Shotput", "SoccerPenalty", "TennisSwing", "ThrowDiscus", "VolleyballSpiking",
+)  # fmt: skip
+UNIT = Column(str, choices=("video", "slice"))
+
 SCHEMAS: dict[str, Schema] = {
     "learning_curves": Schema(
         {"model": MODEL, "train_percent": PERCENT, "map_mean": MAP, "map_std": STD, "source": TEXT},
@@ -121,6 +128,11 @@ SCHEMAS: dict[str, Schema] = {
             },
         },
         ("id",),
+    ),
+    "units_per_class": Schema({"unit": UNIT, "total": COUNT, **dict.fromkeys(THUMOS14_CLASSES, COUNT)}, ("unit",)),
+    "class_coverage": Schema(
+        {"unit": UNIT, "percent": PERCENT, "units": COUNT, "expected_classes": Column(float, 0, 20)},
+        ("unit", "percent"),
     ),
     "upstream_defaults": Schema(
         {"model": MODEL, "hyperparameter": TEXT, "value": Column(float, 0, 1e9), "source": TEXT},

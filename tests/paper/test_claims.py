@@ -12,18 +12,20 @@ import pytest
 
 from tal_repro.paper import claims as claims_package
 from tal_repro.paper.claims.derivation import Derivation
+from tal_repro.paper.claims.judging import compare
 from tal_repro.paper.claims.measurements import READERS
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
-from tal_repro.paper.verdicts import compare, derive, judge_all
+from tal_repro.paper.verdicts import derive, judge_all
 from tal_repro.published.load import load_published
 from tal_repro.published.table import Table
 from tal_repro.runs.load import NO_RUNS
 
 IDS = {
-    *(f"T1.{i}" for i in range(1, 7)), *(f"A{i}" for i in range(1, 6)), *(f"T2.{i}" for i in range(1, 10)),
-    *(f"D{i}" for i in range(1, 8)), *(f"E{i}" for i in range(1, 11)), *(f"F{i}" for i in range(1, 13)),
-    *(f"C{i}" for i in range(1, 8)), *(f"H{i}" for i in range(1, 6)), *(f"M{i}" for i in range(1, 4)), "G1", "G2",
+    *(f"T1.{i}" for i in range(1, 7)), *(f"A{i}" for i in range(1, 9)), *(f"T2.{i}" for i in range(1, 10)), "B1", "B2",
+    *(f"D{i}" for i in range(1, 12)), *(f"E{i}" for i in range(1, 17)), *(f"F{i}" for i in range(1, 15)),
+    *(f"C{i}" for i in range(1, 11)), *(f"H{i}" for i in range(1, 9)), *(f"M{i}" for i in range(1, 4)),
+    *(f"G{i}" for i in range(1, 4)),
 }  # fmt: skip
 PUBLISHED = load_published()
 CLAIMS = {claim.id: claim for claim in load_claims()}
@@ -32,9 +34,9 @@ PRINTED = [c for c in CLAIMS.values() if c.reference and compare(c, DERIVED[c.id
 
 
 def _mutated(claim: Claim) -> Claim:
-    """Change what the paper prints: by a quarter of the number, away from every rounding."""
+    """Change what the paper prints: by nine tenths of it, away from every rounding and range."""
     reference = tuple(
-        f"{number * 1.25 + 3 * half:.8f}" for number, half in zip(claim.numbers, claim.half_digits, strict=True)
+        f"{number * 1.9 + 3 * half:.8f}" for number, half in zip(claim.numbers, claim.half_digits, strict=True)
     )
     return dataclasses.replace(claim, reference=reference)
 
@@ -62,20 +64,26 @@ def test_another_printed_number_flips_the_verdict(claim: Claim) -> None:
         values = (reading.value, reading.spread)[: len(claim.reference)]
         right = dataclasses.replace(claim, reference=tuple(f"{value:.6f}" for value in values))
         assert compare(right, DERIVED[claim.id])[0] == "consistent"
-    else:
-        assert after == "inconsistent"
+    else:  # a reading that the published data leave open allows another number too
+        assert after == ("not derivable" if claim.id.startswith("T1.") else "inconsistent")
 
 
-@pytest.mark.parametrize("claim_id", [i for i, d in DERIVED.items() if d and d.readings])
+@pytest.mark.parametrize(
+    "claim_id", [i for i, d in DERIVED.items() if d and not all(r.undetermined for r in d.readings)]
+)
 def test_other_published_numbers_give_another_value(claim_id: str) -> None:
     derivation = DERIVED[claim_id]
     assert derivation is not None
     changed = [_changed(claim_id, table) for table in DERIVATIONS[claim_id].tables]
-    assert any(other != [r.value for r in derivation.readings] for other in changed)
+    known = [r.value for r in derivation.readings if not r.undetermined]
+    assert any(other != known for other in changed)
 
 
 COUNTING = {
     "D1": ("sweep_runs", "run", 1), "T2.9": ("training_runs", "job", 1), "F7": ("learning_curves", "train_percent", 10),
+    "F14": ("learning_curves", "train_percent", 10), "D8": ("learning_curves", "train_percent", 1),
+    "C9": ("inference_runs", "feature_length", 200), "A7": ("table2", "model", "tridet"),
+    "E10": ("learning_curves", "train_percent", 20),
 }  # fmt: skip
 
 
@@ -87,11 +95,12 @@ def _changed(claim_id: str, name: str) -> list[float]:
         bent = table.where(lambda row: row[column] != value) if name == where else table
     else:
         for shift, (column, values) in enumerate(table.columns.items()):
-            if values.dtype == np.float64 and column != "train_percent":
-                bent = bent.replace(column, values * (1 + 0.2 * np.cos(np.arange(len(values)) + shift)))
+            if values.dtype != object and column not in ("train_percent", "total", "run", "job"):
+                factor = (1 + 0.2 * np.cos(np.arange(len(values)) + shift)) * (2 if values.dtype == np.int64 else 1)
+                bent = bent.replace(column, (values * factor).astype(values.dtype))
     other = derive(claim_id, {**PUBLISHED, name: bent})
     assert other is not None
-    return [reading.value for reading in other.readings]
+    return [reading.value for reading in other.readings if not reading.undetermined]
 
 
 def test_a_claim_in_words_flips_with_the_data() -> None:
@@ -118,8 +127,9 @@ def test_a_derivation_gets_its_named_tables_and_nothing_else(claim_id: str) -> N
 
 def test_no_derivation_can_import_the_references() -> None:
     folder = Path(inspect.getfile(claims_package)).parent
-    names = ("baselines", "compute", "curves", "data_efficiency", "derivation", "extrapolation", "measurements",
-             "acceleration", "found")  # fmt: skip
+    judging = {"__init__", "judging", "measured", "registered", "sentences", "statements"}
+    names = sorted({path.stem for path in folder.glob("*.py")} - judging)
+    assert len(names) > 10
     for name in names:
         source = (folder / f"{name}.py").read_text(encoding="utf-8")
         imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
@@ -146,9 +156,9 @@ def test_table_2_and_the_claims_print_the_same_numbers() -> None:
 
 
 KNOWN = {
-    "E1": 5.67086, "E2": 3.54621, "E3": 1.21411, "E4": 6.41, "E7": 13.2, "E8": 9.45, "D2": 0.442, "D3": 1.05,
-    "D4": 75, "D5": 55.97, "F1": 76.87, "F3": 1.2845, "F6": 2.71, "F8": 0.99993, "F10": 0.99987, "G2": 203,
-    "H3": 30.8, "T2.4": 2956, "T2.8": 66.962, "A5": 1.4, "C7": 0.967,
+    "E1": 5.67086, "E2": 3.54621, "E3": 1.21411, "E4": 6.41, "E7": 13.2, "E8": 10.566, "D2": 0.505, "D3": 1.05,
+    "D4": 0.5413, "D5": 55.97, "F9": 0.99911, "F3": 1.2845, "F6": 2.71, "F8": 0.99993, "F10": 0.99987, "G2": 203,
+    "H3": 30.8, "T2.4": 2956, "T2.8": 66.962, "A5": 1.4, "C7": 0.990, "A3": 56.65, "C3": 0.731,
 }  # fmt: skip
 
 
@@ -160,9 +170,15 @@ def test_recomputed_values(claim_id: str, value: float) -> None:
 
 
 def test_the_logistic_is_reported_as_not_identified() -> None:
-    for claim_id in ("F4", "F5"):
+    printed = {"F1": 76.75, "F2": 72.38, "F4": 49.405, "F5": 0.005437}
+    for claim_id, value in printed.items():
         derivation = DERIVED[claim_id]
-        assert derivation is not None and "0.2681" in derivation.reason and not derivation.readings
+        assert derivation is not None
+        tied = next(reading for reading in derivation.readings if reading.undetermined)
+        assert tied.low is not None and tied.high is not None and tied.low < value < tied.high
+        assert compare(CLAIMS[claim_id], derivation) == ("not derivable", None)
+    far = dataclasses.replace(CLAIMS["F1"], reference=("90.00",))
+    assert compare(far, DERIVED["F1"])[0] == "inconsistent"  # what no fit as good gives is still refuted
 
 
 def test_tables_are_not_changed_by_deriving() -> None:

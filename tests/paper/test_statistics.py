@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tal_repro.paper.statistics import Sample, describe, mean_interval, runs_needed, tost, welch
+from tal_repro.paper.statistics import Sample, describe, mean_interval, runs_needed, trend_p, welch
 
 ONE, OTHER = [55.2, 55.9, 54.8, 56.1], [54.1, 55.0, 53.9, 54.6, 54.4]
 
@@ -31,10 +31,11 @@ def test_the_interval_equals_scipy() -> None:
     assert (low, high) == pytest.approx(stats.t.interval(0.9, 3, np.mean(ONE), stats.sem(ONE)))
 
 
-def test_equivalence_needs_closeness() -> None:
-    close, far = Sample(55.0, 0.2, 10), Sample(57.0, 0.2, 10)
-    assert tost(close, Sample(55.1, 0.2, 10), 0.5) < 0.05
-    assert tost(close, far, 0.5) > 0.95
+def test_a_trend_is_tested_as_scipy_does() -> None:
+    percent, value = np.array([70.0, 75, 80, 85, 90, 95, 100]), np.array([54.4, 56.0, 55.5, 54.8, 55.7, 55.2, 55.5])
+    assert trend_p(percent, value) == pytest.approx(stats.linregress(percent, value).pvalue)
+    assert trend_p(percent, 2 * percent) < 1e-12
+    assert trend_p(percent[:2], value[:2]) == 1  # two points always make a line
 
 
 def test_edges() -> None:

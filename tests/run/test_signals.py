@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from tal_repro.record import RunStore
 
 from tal_repro.run.signals import StopFlag
 from tal_repro.run.worker import Job, run_job
+from tal_repro.runs.store import RunStore
 from tal_repro.study import Study
 
 

@@ -23,12 +23,16 @@ WEIGHTS_VARIABLE = "TAL_REPRO_WEIGHTS"  # "raw": evaluate the raw weights where 
 
 @dataclass(frozen=True)
 class Shim:
-    """One replacement, the models whose code needs it, and the reason."""
+    """One replacement, the models whose code needs it, the reason, and what it could do to a number.
+
+    `severity` is one of `paper.changes.SEVERITIES`.
+    """
 
     name: str
     models: tuple[str, ...]
     reason: str
     install: Callable[[], None]
+    severity: str = "low"
 
 
 def compiled_nms() -> None:
@@ -108,9 +112,17 @@ def tensorboard_stub() -> None:
 
 
 SHIMS: tuple[Shim, ...] = (
-    Shim("compiled_nms", PYRAMID, "the C++ extension nms_1d_cpu is replaced by the kit's own NMS", compiled_nms),
-    Shim("compiled_roi_align", TADTR, "its CUDA source needs THC headers that torch no longer has", compiled_roi_align),
-    Shim("joblib_workers", PYRAMID, "fresh worker processes would lack these shims", joblib_workers),
+    Shim(
+        "compiled_nms", PYRAMID, "the C++ extension nms_1d_cpu is replaced by the kit's own NMS", compiled_nms, "medium"
+    ),
+    Shim(
+        "compiled_roi_align",
+        TADTR,
+        "its CUDA source needs THC headers that torch no longer has",
+        compiled_roi_align,
+        "medium",
+    ),
+    Shim("joblib_workers", PYRAMID, "fresh worker processes would lack these shims", joblib_workers, "timing"),
     Shim("numpy_float", ("actionformer", "temporalmaxer", "tadtr"), "np.float left numpy in 1.24", numpy_float),
     Shim("pandas_drop_axis", TADTR, "DataFrame.drop takes its axis by name since pandas 2", pandas_drop_axis),
     Shim("cuda_synchronize", PYRAMID, "called every few iterations, also where there is no CUDA", cuda_synchronize),

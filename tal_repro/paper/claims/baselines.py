@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
-from tal_repro.paper.claims.derivation import Derivation, Reading, derives, reading
+from tal_repro.paper.claims.curves import titled
+from tal_repro.paper.claims.derivation import Derivation, Reading, derives
+from tal_repro.paper.claims.readings import (
+    half_digit,
+    number,
+    over_rounding,
+    printed,
+    tested,
+    unpublished,
+    vary,
+)
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.published.table import Table
 
@@ -19,14 +30,15 @@ SETTINGS = {
     "T1.6": ("train_overlap", 100.0),
 }
 RUNS_PER_POINT = 5  # of the published sweeps (section 3.2; sweep_runs.csv has as many rows a point)
+OWN_SETTING = unpublished("the study's own default", "no configuration of the study's runs was published")
 
 
 def _setting(name: str, scale: float) -> Callable[[Table], Derivation]:
     def derive(upstream_defaults: Table) -> Derivation:
         row = upstream_defaults.where(model="tadtr", hyperparameter=name)
         value = float(row["value"][0]) * scale
-        told = f"the authors' default is {value:g} ({row['source'][0]})"
-        return Derivation((Reading("the authors' default", value),), (row,), told)
+        reason = f"the authors' default is {value:g} ({row['source'][0]})"
+        return Derivation((Reading("the authors' default", value), OWN_SETTING), (row,), reason)
 
     return derive
 
@@ -35,14 +47,24 @@ for _claim, (_name, _scale) in SETTINGS.items():
     derives(_claim, tables=["upstream_defaults"])(_setting(_name, _scale))
 
 
+def readme(upstream_map: Table, model: str) -> Table:
+    """Return the row of what a model's own README reports."""
+    return upstream_map.where(lambda row: row["model"] == model and row["source"].startswith("README"))
+
+
+def statement(statements: Table, quantity: str) -> Table:
+    """Return the row of one statement."""
+    return statements.where(quantity=quantity)
+
+
 @derives("A1", tables=["upstream_map"])
 def reported_by_tadtr(upstream_map: Table) -> Derivation:
     """TadTR's own mAP, from its README."""
-    row = upstream_map.where(lambda r: r["model"] == "tadtr" and r["source"].startswith("README"))
+    row = readme(upstream_map, "tadtr")
     columns = [name for name in row.columns if name.startswith("map_") and name != "map_mean"]
     over_tiou = float(np.mean([row[name][0] for name in columns]))
-    told = f"README of the pinned commit; its five tIoU columns average {over_tiou:.2f}"
-    return Derivation((Reading("README", float(row["map_mean"][0])),), (row,), told)
+    reason = f"README of the pinned commit; its five tIoU columns average {over_tiou:.2f} mAP"
+    return Derivation((Reading("README", float(row["map_mean"][0])),), (row,), reason)
 
 
 @derives("A2", "T2.5", tables=["learning_curves", "tadtr_independent_runs"])
@@ -51,105 +73,101 @@ def replicated_tadtr(learning_curves: Table, independent: Table) -> Derivation:
     full = learning_curves.where(model="tadtr", train_percent=100.0)
     sweep = Sample(float(full["map_mean"][0]), float(full["map_std"][0]), RUNS_PER_POINT)
     users = describe(independent["map_mean"])
-    told = (
-        f"the five runs are unpublished; the sweep at 100 % has {sweep.mean:.2f} ± {sweep.std:.2f}, "
-        f"ten user runs {users.mean:.2f} ± {users.std:.2f} (max {independent['map_mean'].max():.2f})"
+    readings = vary(tested_series, series={"the sweep's 100 % point": sweep, "ten user runs": users})
+    reason = (
+        f"the five runs are unpublished; the sweep at 100 % has {sweep.mean:.2f} ± {sweep.std:.2f} mAP, "
+        f"ten user runs {users.mean:.2f} ± {users.std:.2f} mAP (max {independent['map_mean'].max():.2f})"
     )
-    return Derivation((reading("the sweep's 100 % point, n = 5", sweep),), (full, independent), told)
+    return Derivation(readings, (full, independent), reason)
 
 
-@derives("A3", tables=["paper_statements"])
-def best_run_said_second(statements: Table) -> Derivation:
-    """What the same paragraph says of the best run in its other sentence."""
-    return _other_sentence(statements, "best_run_second_sentence")
+def tested_series(series: Sample) -> tuple[Reading, ...]:
+    """Return the reading of one published series that a test compares."""
+    return tested(series)
+
+
+@derives("A3", tables=["table2"])
+def best_run_possible(table2: Table) -> Derivation:
+    """The largest value that five runs with the printed mean and std can hold, for either kind of std."""
+    row = table2.where(model="tadtr")
+    mean, std = float(row["map_mean"][0]), float(row["map_std"][0])
+    numbers = ((mean, half_digit(table2["map_mean"])), (std, half_digit(table2["map_std"])))
+    readings = []
+    for kind, factor in (("population", math.sqrt(RUNS_PER_POINT - 1)),
+                         ("sample", (RUNS_PER_POINT - 1) / math.sqrt(RUNS_PER_POINT))):  # fmt: skip
+        (bound,) = over_rounding(lambda m, s, f=factor: m + f * s, *numbers)
+        label = f"largest that {RUNS_PER_POINT} runs can hold, {kind} std"
+        readings.append(Reading(label, float(bound.high or bound.value), low=mean, high=bound.high))
+    highest = ", ".join(f"{r.high:.2f} mAP for a {r.label.rpartition(', ')[2]}" for r in readings)
+    reason = (
+        f"{RUNS_PER_POINT} runs with {mean:g} ± {std:g} mAP hold none above {highest} (rounding included): the best "
+        "run is one of more than five, or not one of these"
+    )
+    return Derivation(tuple(readings), (row,), reason)
 
 
 @derives("A4", tables=["paper_statements"])
 def best_run_said_first(statements: Table) -> Derivation:
     """What the same paragraph says of the best run in its other sentence."""
-    return _other_sentence(statements, "best_run_first_sentence")
-
-
-def _other_sentence(statements: Table, quantity: str) -> Derivation:
-    row = statements.where(quantity=quantity)
+    row = statement(statements, "best_run_first_sentence")
     value = float(row["value"][0])
-    return Derivation((Reading("the other sentence", value),), (row,), f"the same paragraph also says {value:g}")
+    return Derivation((Reading("the other sentence", value),), (row,), f"the sentence before says {value:g} mAP")
 
 
 @derives("A5", tables=["upstream_map", "paper_statements"])
 def shortfall(upstream_map: Table, statements: Table) -> Derivation:
-    """Reported mAP minus the replicated average, in points."""
-    reported = upstream_map.where(lambda r: r["model"] == "tadtr" and r["source"].startswith("README"))
-    average = statements.where(quantity="tadtr_average_map")
+    """Reported mAP minus the replicated average, in points, over the rounding of both."""
+    reported, average = readme(upstream_map, "tadtr"), statement(statements, "tadtr_average_map")
     high, low = float(reported["map_mean"][0]), float(average["value"][0])
-    told = f"{high:g} - {low:g} = {high - low:.1f} points ({100 * (high - low) / high:.1f} % of {high:g})"
-    return Derivation((Reading("difference in mAP", high - low),), (reported, average), told)
-
-
-@derives("T2.3", tables=["training_runs"])
-def actionformer_seconds(training_runs: Table) -> Derivation:
-    """ActionFormer's training seconds: all runs, and without the slowest job where there are several."""
-    runs = training_runs.where(model="actionformer")
-    every = describe(runs["train_seconds"], "population")
-    readings = [reading(f"all {every.n} runs", every)]
-    jobs = sorted(set(runs["job"].tolist()))
-    if len(jobs) > 1:
-        slow = max(jobs, key=lambda job: float(runs.where(job=job)["train_seconds"].mean()))
-        rest = describe(runs.where(lambda r: r["job"] != slow)["train_seconds"], "population")
-        readings.append(reading(f"without the slow job {slow}, n = {rest.n}", rest))
-    told = "; ".join(f"{r.label}: {r.value:.1f} ± {r.spread:.1f}" for r in readings) + " (population std)"
-    return Derivation(tuple(readings), (runs,), told)
-
-
-@derives("T2.4", tables=["training_runs"])
-def temporalmaxer_seconds(training_runs: Table) -> Derivation:
-    """TemporalMaxer's training seconds: five runs as worded (the first job), then all of them."""
-    runs = training_runs.where(model="temporalmaxer")
-    every = describe(runs["train_seconds"], "population")
-    median = float(np.median(runs["train_seconds"]))
-    told = (
-        f"mean and population std of {every.n} runs, not 5: {every.mean:.1f} ± {every.std:.1f}; median {median:.0f} s"
+    readings = vary(
+        lambda base: over_rounding(lambda a, b: (a - b) * (100 / a if base else 1), printed(high), printed(low)),
+        base={"difference in mAP": False, "difference in percent of the reported mAP": True},
     )
-    return Derivation(_five_then_all(runs, "train_seconds"), (runs,), told)
+    reason = f"{high:g} - {low:g} mAP lies between {readings[0].low:.2f} and {readings[0].high:.2f} by rounding alone"
+    return Derivation(readings, (reported, average), reason)
 
 
-@derives("T2.7", tables=["training_runs", "sweep_runs"])
-def actionformer_map(training_runs: Table, sweep_runs: Table) -> Derivation:
-    """ActionFormer's mAP: of the timed runs, and of its sweep at 100 %."""
-    timed = training_runs.where(model="actionformer")
-    full = sweep_runs.where(model="actionformer", train_percent=100.0)
-    samples = [describe(timed["map_mean"], "population"), describe(full["map_mean"], "population")]
-    labels = (f"the timed runs, n = {samples[0].n}", f"the sweep at 100 %, n = {samples[1].n}")
-    readings = tuple(reading(label, sample) for label, sample in zip(labels, samples, strict=True))
-    told = "; ".join(f"{r.label}: {r.value:.2f} ± {r.spread:.2f}" for r in readings)
-    distinct = len(set(timed["map_mean"].tolist()))
-    return Derivation(readings, (timed, full), f"{told}; the timed runs hold {distinct} distinct mAPs")
+@derives("A6", tables=["upstream_map"])
+def tadtr_behind_actionformer(upstream_map: Table) -> Derivation:
+    """ActionFormer's reported mAP minus TadTR's: as their READMEs print them, then under one protocol (OpenTAD)."""
+    behind = {
+        name: float(rows.where(model="actionformer")["map_mean"][0]) - float(rows.where(model="tadtr")["map_mean"][0])
+        for name, rows in {
+            "READMEs": upstream_map.where(lambda row: row["source"].startswith("README")),
+            "OpenTAD": upstream_map.where(lambda row: row["source"].startswith("OpenTAD")),
+        }.items()
+    }
+    reason = ", ".join(f"{gap:.2f} mAP behind by {name}" for name, gap in behind.items())
+    rows = upstream_map.where(lambda row: row["model"] in ("tadtr", "actionformer"))
+    return Derivation(vary(lambda series: number(series), series=behind), (rows,), reason)
 
 
-@derives("T2.8", tables=["training_runs"])
-def temporalmaxer_map(training_runs: Table) -> Derivation:
-    """TemporalMaxer's mAP: five runs as worded (the first job), then all of them."""
-    runs = training_runs.where(model="temporalmaxer")
-    every = describe(runs["map_mean"], "population")
-    told = f"mean and population std of {every.n} runs, not 5: {every.mean:.3f} ± {every.std:.3f}"
-    return Derivation(_five_then_all(runs, "map_mean"), (runs,), told)
+@derives("A7", tables=["table2"])
+def models_compared(table2: Table) -> Derivation:
+    """How many other models the tables and figures compare TadTR with."""
+    others = [titled(str(model)) for model in table2["model"] if model != "tadtr"]
+    reason = f"Table 2 and Figure 2 compare it with {len(others)}: {', '.join(others)}"
+    return Derivation((Reading("other models", float(len(others))),), (table2,), reason)
 
 
-def _five_then_all(runs: Table, column: str) -> tuple[Reading, ...]:
-    first = describe(runs.where(job=int(runs["job"].min()))[column], "population")
-    every = describe(runs[column], "population")
-    return reading(f"one job, n = {first.n}", first), reading(f"n = {every.n}", every)
-
-
-@derives("T2.9", tables=["training_runs"])
-def trainings_per_model(training_runs: Table) -> Derivation:
-    """How many timed trainings a model has, and how many evaluations repeat another."""
-    counts = {str(m): int((training_runs["model"] == m).sum()) for m in dict.fromkeys(training_runs["model"])}
-    maxer = training_runs.where(model="temporalmaxer")["map_mean"].tolist()
-    repeats = len(maxer) - len(set(maxer))
-    told = (
-        f"{' and '.join(f'{n} logs of {m}' for m, n in counts.items())} exist ({repeats} TemporalMaxer mAPs repeat "
-        "another); the times are not of one thing: no evaluation in ActionFormer and TriDet, 16 in TadTR, 3 to 35 "
-        "and early stopping in TemporalMaxer"
+@derives("A8", tables=["paper_statements", "tadtr_independent_runs"])
+def within_expected_range(statements: Table, independent: Table) -> Derivation:
+    """How many standard deviations of independent trainings the average lies from theirs; the reported beside."""
+    average, reported = (statement(statements, name) for name in ("tadtr_average_map", "tadtr_reported_map"))
+    users = describe(independent["map_mean"])
+    away = {name: (float(row["value"][0]) - users.mean) / users.std for name, row in
+            (("the average", average), ("the reported best", reported))}  # fmt: skip
+    reason = (
+        f"ten user runs have {users.mean:.2f} ± {users.std:.2f} mAP: the average lies {away['the average']:+.1f} std "
+        f"from them, the reported {reported['value'][0]:g} mAP {away['the reported best']:+.1f} std"
     )
-    return Derivation((Reading("trainings of a model", float(max(counts.values()))),), (training_runs,), told)
+    return Derivation(number(abs(away["the average"]), "the average"), (average, reported, independent), reason)
+
+
+@derives("D10", tables=["table2", "upstream_map"])
+def others_replicated(table2: Table, upstream_map: Table) -> Derivation:
+    """How far the other three models stay below what their authors report, at most."""
+    gaps = {str(m): float(readme(upstream_map, m)["map_mean"][0]) - float(v)
+            for m, v in zip(table2["model"], table2["map_mean"], strict=True) if m != "tadtr"}  # fmt: skip
+    reason = "below their READMEs: " + ", ".join(f"{titled(model)} {gap:.2f} mAP" for model, gap in gaps.items())
+    return Derivation(number(max(gaps.values()), "the largest of three"), (table2, upstream_map), reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,17 @@ from numpy.typing import NDArray
 
 from tal_repro.curves import Fit, fit
 from tal_repro.errors import InputError
+from tal_repro.models.registry import MODELS
 from tal_repro.published.table import Table
 
 FIT_UP_TO_PERCENT = 10.0  # the paper's partial fits use TadTR's points at 1, 2, 3, 4, 5 and 10 %
 
 Array = NDArray[np.float64]
+
+
+def titled(model: str) -> str:
+    """Return how a model is called in sentences."""
+    return MODELS[model].title if model in MODELS else model
 
 
 def curve(learning_curves: Table, model: str) -> Table:
@@ -40,10 +47,30 @@ def completed(learning_curves: Table, table2: Table, model: str) -> tuple[Table,
     return table, np.append(percent, 100.0), np.append(value, full)
 
 
+def partial_points(table: Table) -> Table:
+    """Return the points that the paper's partial fits use: up to 10 %."""
+    return table.where(lambda row: row["train_percent"] <= FIT_UP_TO_PERCENT)
+
+
+def sources(rows: Table, table2: Table, model: str) -> tuple[Table, ...]:
+    """Return the rows behind a completed curve: Table 2's too, where the sweep lacks 100 %."""
+    return (rows,) if 100.0 in rows["train_percent"] else (rows, table2.where(model=model))
+
+
 def partial_fit(table: Table, family: str) -> Fit:
     """Fit `family` to the points up to 10 %, as the paper does for TadTR."""
-    part = table.where(lambda row: row["train_percent"] <= FIT_UP_TO_PERCENT)
-    return fit(family, part["train_percent"], part["map_mean"])
+    part = partial_points(table)
+    return fitted(family, part["train_percent"], part["map_mean"])
+
+
+def fitted(family: str, percent: Array, value: Array) -> Fit:
+    """Fit `family` to points; claims that fit the same points share the fit."""
+    return _fitted(family, tuple(map(float, percent)), tuple(map(float, value)))
+
+
+@lru_cache(maxsize=256)
+def _fitted(family: str, percent: tuple[float, ...], value: tuple[float, ...]) -> Fit:
+    return fit(family, percent, value)
 
 
 def exponential(percent: Array | float, parameters: dict[str, float]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tal_repro.paper.statistics import Sample
 from tal_repro.published.table import Table
@@ -11,10 +12,11 @@ from tal_repro.published.table import Table
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to compute a claim's number. The first reading of a derivation is the way the paper words it.
+    """One way to compute a claim's number; `readings` makes them, by one rule for all claims.
 
-    `label` says what the number is of. A later reading changes one label only (n, kind of std, percentage, base),
-    so that no printed number is rescued by a search. `low` and `high` bound it where its inputs are rounded.
+    `label` says what the number is of. `low` and `high` bound it where its inputs are rounded. `changed` names the
+    label in which it departs from the paper's wording ("": as worded). `undetermined` says why the published data
+    leave it open; then `low` and `high` bound what fits them as well, and a reading without bounds may be anything.
     """
 
     label: str
@@ -23,6 +25,16 @@ class Reading:
     sample: Sample | None = None  # where the claim is judged by a test
     low: float | None = None
     high: float | None = None
+    changed: str = ""
+    undetermined: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the reading as `verify --json` lists it; a value that nobody knows is null."""
+        unknown = self.value != self.value
+        return {
+            "label": self.label, "value": None if unknown else self.value, "spread": self.spread, "low": self.low,
+            "high": self.high, "changed": self.changed, "undetermined": self.undetermined,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,8 +74,3 @@ def derives(*ids: str, tables: Sequence[str]) -> Callable[[Derive], Derive]:
         return function
 
     return register
-
-
-def reading(label: str, sample: Sample) -> Reading:
-    """Return a reading of a mean ± std."""
-    return Reading(label, sample.mean, sample.std, sample)

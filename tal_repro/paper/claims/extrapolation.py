@@ -3,99 +3,114 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import numpy as np
 
-from tal_repro.curves import fit
+from tal_repro.curves import Fit
+from tal_repro.paper.claims.baselines import RUNS_PER_POINT
 from tal_repro.paper.claims.curves import (
     FIT_UP_TO_PERCENT,
     Array,
     completed,
     curve,
     exponential,
+    fitted,
     logistic5,
     partial_fit,
+    partial_points,
     printed,
+    sources,
 )
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
+from tal_repro.paper.claims.readings import Number, half_digit, mean_and_std, number, over_rounding, vary
+from tal_repro.paper.claims.readings import printed as as_printed
 from tal_repro.published.table import Table
 
 HORIZON_PERCENT = 300.0
-TABLE2_HALF_DIGIT = 0.05  # Table 2 prints mAP with one decimal
-
-
-def _exponential_parameter(name: str) -> Callable[[Table], Derivation]:
-    def derive(learning_curves: Table) -> Derivation:
-        table = curve(learning_curves, "tadtr")
-        found = partial_fit(table, "exponential")
-        value = found.params[name]
-        told = f"least squares on log2 mAP, {found.n} points up to {FIT_UP_TO_PERCENT:g} %: {name} = {value:.6f}"
-        return Derivation((Reading("log-log fit", value),), (_part(table),), told)
-
-    return derive
-
-
-for _claim, _name in {"E1": "a", "E2": "b", "E3": "c"}.items():
-    derives(_claim, tables=["learning_curves"])(_exponential_parameter(_name))
+PERCENTAGES = {"at 100 %": 100.0, "at 95 %": 95.0}
 
 
 @derives("E4", tables=["learning_curves", "paper_equations"])
 def exponential_mean_error(learning_curves: Table, equations: Table) -> Derivation:
-    """Mean ± std of the printed exponential's absolute error on the unseen points, then on all."""
-    table = curve(learning_curves, "tadtr")
-    return _mean_errors(table, exponential(table["train_percent"], printed(equations, "exponential")), "")
+    """Mean ± std of the exponential's absolute error on the unseen points, then on all."""
+    return _mean_errors(learning_curves, printed(equations, "exponential"), "exponential", exponential)
 
 
 @derives("F6", tables=["learning_curves", "paper_equations"])
 def logistic_mean_error(learning_curves: Table, equations: Table) -> Derivation:
-    """Mean ± std of the printed 5PL's absolute error on the unseen points, then on all."""
+    """Mean ± std of the 5PL's absolute error on the unseen points, then on all."""
+    return _mean_errors(learning_curves, printed(equations, "5pl"), "5pl", logistic5)
+
+
+def _mean_errors(
+    learning_curves: Table, equation: dict[str, float], family: str, evaluate: Callable[..., Any]
+) -> Derivation:
     table = curve(learning_curves, "tadtr")
-    every = fit("5pl", table["train_percent"], table["map_mean"])
-    best = np.abs(every.residuals).mean()
-    told = f"; a 5PL fitted to all {every.n} points reaches {best:.2f}"
-    return _mean_errors(table, logistic5(table["train_percent"], printed(equations, "5pl")), told)
+    percent, mean = table["train_percent"], table["map_mean"]
+    unseen = percent > FIT_UP_TO_PERCENT
+    every = fitted(family, percent, mean)
+    full = partial_fit(table, family)
+    predicted = {
+        "the equation as printed": [evaluate(percent, p) for p in _as_printed(equation, full)],
+        "its fit in full precision": [full.predict(percent)],
+    }
+    kept = {f"the {int(unseen.sum())} unseen points": unseen, f"all {len(mean)} points": percent > 0}
+    readings = vary(lambda fit, points: _missed(mean, fit, points), points=kept, fit=predicted)
+    own = mean_and_std(np.abs(every.residuals))
+    readings += vary(lambda fit: fit, fit={"": (), f"fitted to all {every.n} points, on them": own})
+    misses = {r.label.rsplit(", n = ", 1)[0]: r for r in readings if r.sample and r.sample.kind == "population"}
+    reason = "mean miss: " + "; ".join(f"{label} {r.value:.2f} ± {r.spread:.2f} mAP" for label, r in misses.items())
+    return Derivation(readings, (table,), f"{reason} (population std)")
 
 
-def _mean_errors(table: Table, predicted: Array, told: str) -> Derivation:
-    error = np.abs(table["map_mean"] - predicted)
-    unseen = table["train_percent"] > FIT_UP_TO_PERCENT
-    readings = tuple(
-        Reading(label, float(error[keep].mean()), float(error[keep].std()))
-        for label, keep in (
-            (f"the {int(unseen.sum())} unseen points", unseen),
-            (f"all {len(error)} points", error >= 0),
-        )
-    )
-    numbers = ", ".join(f"by {r.value:.2f} ± {r.spread:.2f} on {r.label}" for r in readings)
-    return Derivation(readings, (table,), f"the printed equation misses {numbers} (population std){told}")
+def _as_printed(equation: dict[str, float], full: Fit) -> list[dict[str, float]]:
+    """Return the equation, and with it the corners of what rounds to its digits where the fit does not give them."""
+    found = {**full.params, "span": full.params.get("A", 0.0) - full.params.get("low", 0.0)}
+    halves = {name: half_digit([value]) for name, value in equation.items()}
+    if all(abs(found[name] - value) <= halves[name] for name, value in equation.items()):
+        return [equation]
+    sides = product(*((value - halves[name], value + halves[name]) for name, value in equation.items()))
+    return [equation, *(dict(zip(equation, side, strict=True)) for side in sides)]
+
+
+def _missed(mean: Array, predictions: list[Array], points: Array) -> list[Reading]:
+    """Return the mean ± std of the first prediction's misses, bounded by those of the others."""
+    misses = [np.abs(mean - predicted)[points] for predicted in predictions]
+    means = [float(miss.mean()) for miss in misses]
+    low, high = (min(means), max(means)) if len(means) > 1 else (None, None)
+    return [replace(reading, low=low, high=high) for reading in mean_and_std(misses[0])]
 
 
 @derives("E5", tables=["learning_curves", "paper_equations"])
 def exponential_at_full_data(learning_curves: Table, equations: Table) -> Derivation:
     """The exponential at 100 %, then at 95 %: from the printed parameters to the full-precision fit."""
     table, predict = _exponentials(learning_curves, equations)
-    readings = tuple(_between(f"at {p:g} %", predict(p)) for p in (100.0, 95.0))
-    told = f"that is its value at 95 % ({_span(readings[1])}); at 100 % it gives {_span(readings[0])}"
-    return Derivation(readings, (_part(table),), told + ", printed digits to full precision")
+    readings = vary(lambda percentage: (_between(predict(percentage)),), percentage=PERCENTAGES)
+    reason = f"at 100 % it gives {_span(readings[0])} mAP, at 95 % {_span(readings[1])} mAP"
+    return Derivation(readings, (partial_points(table),), f"{reason} (printed digits to full precision)")
 
 
 @derives("E6", tables=["learning_curves", "paper_equations"])
 def exponential_error(learning_curves: Table, equations: Table) -> Derivation:
     """Published mAP minus the exponential at 100 %, then at 95 %."""
     table, predict = _exponentials(learning_curves, equations)
-    readings = tuple(_between(f"at {p:g} %", _value(table, p) - predict(p)) for p in (100.0, 95.0))
-    told = f"that is the error at 95 % ({_span(readings[1])}); at 100 % it is {_span(readings[0])}"
-    return Derivation(readings, (_part(table), table.where(lambda r: r["train_percent"] >= 95)), told)
+    readings = vary(lambda percentage: (_between(_value(table, percentage) - predict(percentage)),),
+                    percentage=PERCENTAGES)  # fmt: skip
+    reason = f"at 100 % it misses by {_span(readings[0])} mAP, at 95 % by {_span(readings[1])} mAP"
+    return Derivation(readings, (partial_points(table), _last_points(table)), reason)
 
 
 @derives("E7", tables=["learning_curves", "paper_equations"])
 def exponential_relative_error(learning_curves: Table, equations: Table) -> Derivation:
     """The same error in percent of the published mAP."""
     table, predict = _exponentials(learning_curves, equations)
-    errors = {p: 100 * (_value(table, p) - predict(p)) / _value(table, p) for p in (100.0, 95.0)}
-    readings = tuple(Reading(f"at {p:g} %", float(e.mean())) for p, e in errors.items())
-    told = "; ".join(f"{r.label}: {r.value:.1f} %" for r in readings)
-    return Derivation(readings, (_part(table), table.where(lambda r: r["train_percent"] >= 95)), told)
+    readings = vary(lambda percentage: (_between(100 * (1 - predict(percentage) / _value(table, percentage))),),
+                    percentage=PERCENTAGES)  # fmt: skip
+    reason = "; ".join(f"{r.label}: {r.value:.1f} %" for r in readings)
+    return Derivation(readings, (partial_points(table), _last_points(table)), reason)
 
 
 def _exponentials(learning_curves: Table, equations: Table) -> tuple[Table, Callable[[float], Array]]:
@@ -105,8 +120,8 @@ def _exponentials(learning_curves: Table, equations: Table) -> tuple[Table, Call
     return table, lambda percent: np.array([float(exponential(percent, p)) for p in (digits, found.params)])
 
 
-def _between(label: str, values: Array) -> Reading:
-    return Reading(label, float(values.mean()), low=float(values.min()), high=float(values.max()))
+def _between(values: Array) -> Reading:
+    return Reading("", float(values.mean()), low=float(values.min()), high=float(values.max()))
 
 
 def _span(reading: Reading) -> str:
@@ -117,94 +132,72 @@ def _value(table: Table, percent: float) -> float:
     return float(table.where(train_percent=percent)["map_mean"][0])
 
 
-def _part(table: Table) -> Table:
-    return table.where(lambda row: row["train_percent"] <= FIT_UP_TO_PERCENT)
+def _last_points(table: Table) -> Table:
+    return table.where(lambda row: row["train_percent"] >= min(PERCENTAGES.values()))
 
 
-def _logistic_parameter(name: str) -> Callable[[Table], Derivation]:
-    def derive(learning_curves: Table) -> Derivation:
-        table = curve(learning_curves, "tadtr")
-        found = partial_fit(table, "5pl")
-        parameters = {**found.params, "span": found.params["A"] - found.params["low"]}
-        product = parameters["b"] * parameters["g"]
-        if name in ("b", "g"):
-            told = (
-                f"not identified: six points fix only the product b g = {product:.4f} "
-                f"({'; '.join(found.unidentified) or 'identified here'})"
-            )
-            readings = () if found.unidentified else (Reading("5PL fit", parameters[name]),)
-            return Derivation(readings, (_part(table),), told)
-        told = (
-            f"the least-squares optimum on {found.n} points has {name} = {parameters[name]:.5g} "
-            f"({found.k} parameters, {found.dof} degree of freedom)"
-        )
-        return Derivation((Reading("5PL fit", parameters[name]),), (_part(table),), told)
-
-    return derive
-
-
-for _claim, _name in {"F1": "A", "F2": "span", "F3": "c", "F4": "b", "F5": "g"}.items():
-    derives(_claim, tables=["learning_curves"])(_logistic_parameter(_name))
+def _shares(table: Table) -> dict[str, float]:
+    percent = partial_points(table)["train_percent"]
+    return {"largest subset": float(percent.max()), "sum of the subsets": float(percent.sum())}
 
 
 @derives("F7", tables=["learning_curves"])
 def share_of_data_used(learning_curves: Table) -> Derivation:
     """The largest subset of the fit, then the sum of its subsets, in percent of the data."""
-    part = _part(curve(learning_curves, "tadtr"))
-    largest, total = float(part["train_percent"].max()), float(part["train_percent"].sum())
-    told = f"the fit uses points up to {largest:g} %; its {len(part)} subsets sum to {total:g} %"
-    return Derivation((Reading("largest subset", largest), Reading("sum of the subsets", total)), (part,), told)
+    table = curve(learning_curves, "tadtr")
+    shares = _shares(table)
+    largest, total = shares.values()
+    reason = f"the fit uses points up to {largest:g} %; its {len(partial_points(table))} subsets sum to {total:g} %"
+    return Derivation(vary(lambda count: number(count), count=shares), (partial_points(table),), reason)
 
 
-def _goodness(model: str) -> Callable[[Table, Table], Derivation]:
-    def derive(learning_curves: Table, table2: Table) -> Derivation:
-        rows, percent, value = completed(learning_curves, table2, model)
-        found = fit("5pl", percent, value)
-        told = f"R2 = {found.r2:.5f}: {found.k} parameters on {found.n} points, held-out error {found.held_out.text}"
-        return Derivation((Reading("5PL on all points", found.r2),), _sources(rows, table2, model), told)
-
-    return derive
-
-
-for _claim, _model in {"F8": "tridet", "F9": "actionformer", "F10": "temporalmaxer"}.items():
-    derives(_claim, tables=["learning_curves", "table2"])(_goodness(_model))
+@derives("F14", tables=["learning_curves"])
+def cost_of_the_subsets(learning_curves: Table) -> Derivation:
+    """What the subsets of the fit cost, in percent of as many trainings on all data; epochs being equal."""
+    table = curve(learning_curves, "tadtr")
+    total = _shares(table)["sum of the subsets"]
+    reason = (
+        f"its subsets sum to {total:g} % of the data: with {RUNS_PER_POINT} runs a point {RUNS_PER_POINT * total:g} % "
+        f"of one training on all data, {total:g} % of {RUNS_PER_POINT}"
+    )
+    choices = {f"against {RUNS_PER_POINT} trainings": total, "against one training": RUNS_PER_POINT * total}
+    return Derivation(vary(lambda base: number(base), base=choices), (partial_points(table),), reason)
 
 
 @derives("F11", tables=["learning_curves", "table2"])
 def tridet_with_three_times_the_data(learning_curves: Table, table2: Table) -> Derivation:
-    """TriDet's 5PL at 300 %: with Table 2's 100 % point as printed, then over what rounds to it."""
-    rows, readings = _tridet_at_horizon(learning_curves, table2)
-    told = f"{readings[0].value:.2f} with Table 2's mAP as printed; {_span(readings[1])} over what rounds to it"
-    return Derivation(readings, _sources(rows, table2, "tridet"), told)
+    """TriDet's 5PL at 300 %, over what rounds to Table 2's mAP at 100 %."""
+    rows, predict, full = _tridet_at_horizon(learning_curves, table2)
+    readings = over_rounding(predict, full, label="5PL at 300 %")
+    reason = f"{readings[0].value:.2f} mAP with Table 2's mAP as printed; {_span(readings[0])} over what rounds to it"
+    return Derivation(readings, sources(rows, table2, "tridet"), reason)
 
 
 @derives("F12", tables=["learning_curves", "table2", "paper_statements"])
 def tridet_gain(learning_curves: Table, table2: Table, statements: Table) -> Derivation:
     """The gain of that prediction over TriDet's mAP here, then over its own paper's, in percent."""
-    rows, (_, wide) = _tridet_at_horizon(learning_curves, table2)
+    rows, predict, full = _tridet_at_horizon(learning_curves, table2)
     own = statements.where(quantity="tridet_own_paper_map")
-    here, theirs = completed(learning_curves, table2, "tridet")[2][-1], float(own["value"][0])
-    assert wide.low is not None and wide.high is not None
-    readings = []
-    for label, base in ((f"relative to {here:g}", here), (f"relative to TriDet's own paper ({theirs:g})", theirs)):
-        gain, low, high = (100 * (value / base - 1) for value in (wide.value, wide.low, wide.high))
-        readings.append(Reading(label, gain, low=low, high=high))
-    told = "; ".join(f"{r.label}: {_span(r)} %" for r in readings)
-    return Derivation(tuple(readings), (*_sources(rows, table2, "tridet"), own), told)
+    theirs = as_printed(own["value"][0])
+    gains = {
+        f"relative to {full[0]:g}": over_rounding(lambda here: 100 * (predict(here) / here - 1), full),
+        f"relative to TriDet's own paper ({theirs[0]:g})": over_rounding(
+            lambda here, there: 100 * (predict(here) / there - 1), full, theirs
+        ),
+    }
+    readings = vary(lambda base: base, base=gains)
+    reason = "; ".join(f"{r.label}: {_span(r)} %" for r in readings)
+    return Derivation(readings, (*sources(rows, table2, "tridet"), own), reason)
 
 
-def _tridet_at_horizon(learning_curves: Table, table2: Table) -> tuple[Table, tuple[Reading, Reading]]:
+def _tridet_at_horizon(learning_curves: Table, table2: Table) -> tuple[Table, Callable[[float], float], Number]:
+    """Return the source rows, the 5PL at 300 % as a function of the 100 % point, and that point as printed."""
     rows, percent, value = completed(learning_curves, table2, "tridet")
-    shifts = (0.0, -TABLE2_HALF_DIGIT, TABLE2_HALF_DIGIT)
-    predicted = [
-        float(fit("5pl", percent, np.append(value[:-1], value[-1] + s)).predict(HORIZON_PERCENT)[0]) for s in shifts
-    ]
-    wide = Reading("100 % point within its rounding", predicted[0], low=min(predicted), high=max(predicted))
-    return rows, (Reading(f"100 % point {value[-1]:g}", predicted[0]), wide)
 
+    def predict(full: float) -> float:
+        return float(fitted("5pl", percent, np.append(value[:-1], full)).predict(HORIZON_PERCENT)[0])
 
-def _sources(rows: Table, table2: Table, model: str) -> tuple[Table, ...]:
-    return (rows,) if 100.0 in rows["train_percent"] else (rows, table2.where(model=model))
+    return rows, predict, (float(value[-1]), half_digit(table2["map_mean"]))
 
 
 @derives("D7", tables=["learning_curves", "paper_equations"])
@@ -214,12 +207,9 @@ def partial_data_predicts(learning_curves: Table, equations: Table) -> Derivatio
     full, unseen = _value(table, 100.0), table.where(lambda r: r["train_percent"] > FIT_UP_TO_PERCENT)
     errors = {f: abs(full - float(partial_fit(table, f).predict(100.0)[0])) for f in ("exponential", "5pl")}
     logistic = logistic5(unseen["train_percent"], printed(equations, "5pl"))
-    told = (
-        f"at 100 % the exponential misses by {errors['exponential']:.1f} mAP, the 5PL by {errors['5pl']:.1f} "
-        f"({np.abs(unseen['map_mean'] - logistic).mean():.1f} over the unseen points)"
+    reason = (
+        f"at 100 % the exponential misses by {errors['exponential']:.1f} mAP, the 5PL by {errors['5pl']:.1f} mAP "
+        f"({np.abs(unseen['map_mean'] - logistic).mean():.1f} mAP over the unseen points)"
     )
-    readings = (
-        Reading("the worse of the two families", 100 * max(errors.values()) / full),
-        Reading("the 5PL alone", 100 * errors["5pl"] / full),
-    )
-    return Derivation(readings, (table,), told)
+    choices = {"the worse of the two families": max(errors.values()), "the 5PL alone": errors["5pl"]}
+    return Derivation(vary(lambda fit: number(100 * fit / full), fit=choices), (table,), reason)

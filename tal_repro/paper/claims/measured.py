@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from tal_repro import thumos14
 from tal_repro.paper.claims.derivation import Derivation
 from tal_repro.paper.claims.found import Found
+from tal_repro.paper.claims.judging import judge_measured
 from tal_repro.paper.claims.measurements import READERS, train_seconds
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
@@ -165,14 +166,13 @@ def _by_derivation(claim: Claim, chosen: list[Run], published: Mapping[str, Tabl
     tables = {**published, **measured_tables(chosen)}
     if claim.experiment == "macs" and (absent := sorted(set(claim.models) - set(tables["gmacs"]["model"].tolist()))):
         return Measured("inconclusive", f"no MACs of {', '.join(absent)}", runs=tuple(chosen), further_runs=len(absent))
-    derivation = DERIVATIONS[claim.id](tables)
-    if not derivation.readings:
-        return Measured("inconclusive", derivation.reason, runs=tuple(chosen), derivation=derivation)
-    low, high = claim.bounds
-    value = derivation.readings[0].value
-    verdict = "reproduced" if low <= value <= high else "not reproduced"
-    told = f"{derivation.reason}; accepted {_band(low, high)}"
-    return Measured(verdict, told, value, None, tuple(chosen), derivation=derivation)
+    judged = judge_measured(claim, DERIVATIONS[claim.id](tables), DERIVATIONS[claim.id](published))
+    if judged.reading is None:
+        return Measured(judged.verdict, judged.derivation.reason, runs=tuple(chosen), derivation=judged.derivation)
+    told = f"{judged.derivation.reason}; judged by: {judged.reading.label}; accepted {_band(*claim.bounds)}"
+    return Measured(
+        judged.verdict, told, judged.reading.value, None, tuple(chosen), derivation=judged.derivation
+    )  # fmt: skip
 
 
 def _missing_sweep_runs(models: Iterable[str], chosen: list[Run]) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -12,14 +10,23 @@ from tal_repro.measure.compare import MIN_SAMPLES, Key, compare
 from tal_repro.measure.linearity import linearity
 from tal_repro.paper.claims.acceleration import acceleration
 from tal_repro.paper.claims.found import Found
+from tal_repro.paper.claims.quantities import quantity
+from tal_repro.paper.claims.traces import (
+    busy_while_evaluating,
+    faster_core,
+    gpu_kernels,
+    idle_use,
+    sampler_cost,
+    trace_low,
+    trace_mean,
+    trace_peak,
+)
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.runs.details import finite, part
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, measurements
-from tal_repro.runs.trace import Phase, Trace, trace_of
 
 LONG_LENGTH = 30000  # feature steps, the paper's longest input
-PEAK_PERCENTILE = 99  # a single spike of a 0.5 s sampler is not a peak
 _ANY = Key("", "", "", 0)
 
 
@@ -185,117 +192,13 @@ def build_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     return None if found is None else Found(found.value / 1000, found.runs, note=found.note)
 
 
-def quantity(runs: Runs, chosen: list[Run], name: str) -> Found | None:
-    """Mean of a quantity of measurements.csv."""
-    rows = list(measurements(chosen, name))
-    if not rows:
+def collection_share(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """Garbage collection's share of collection plus inference at length 30000, in percent."""
+    collection, inference = quantity(runs, chosen, "collection_ms"), latency_at_30000(runs, chosen, "")
+    if collection is None or inference is None:
         return None
-    sample = describe([row.value for row in rows])
-    return Found(sample.mean, tuple({row.run.run_id: row.run for row in rows}.values()), sample)
-
-
-def idle_use(runs: Runs, chosen: list[Run], _: str) -> Found | None:
-    """The larger of CPU and GPU use before a trace, in percent; the sampler's own cost beside it."""
-    idle = {name: quantity(runs, chosen, f"idle_{name.lower()}_percent") for name in ("CPU", "GPU")}
-    known = {name: found for name, found in idle.items() if found is not None}
-    if "CPU" not in known:
-        return None
-    costs = [part(run.details, "sampler").get("own_cpu_percent_of_one_core") for run in known["CPU"].runs]
-    told = ", ".join(f"{name} {found.value:.2f} %" for name, found in known.items())
-    if measured := [cost for cost in map(finite, costs) if cost is not None]:
-        told += f"; sampling cost {max(measured):.3f} % of one core"
-    return Found(max(found.value for found in known.values()), known["CPU"].runs, note=told)
-
-
-def gpu_kernels(runs: Runs, chosen: list[Run], _: str) -> Found | None:
-    """Share of a training step in which a GPU kernel runs, in percent: profiled, else as NVML saw the training.
-
-    NVML's utilisation is the share of a sampling period in which at least one kernel ran.
-    """
-    profiled = quantity(runs, chosen, "gpu_kernel_percent")
-    if profiled is not None:
-        return replace(profiled, note=f"profiled{_bandwidth(profiled.runs)}")
-    for run in chosen:
-        trace, phases = _traced(run)
-        used = _while_training(trace.get("gpu_percent"), trace, phases)
-        if used is not None:
-            note = f"NVML's utilisation, mean of {len(used)} samples while training{_bandwidth((run,))}"
-            return Found(float(used.mean()), (run,), note=note)
-    return None
-
-
-def _bandwidth(runs: Sequence[Run]) -> str:
-    """Say how busy the GPU's memory was, where a trace tells it."""
-    for run in runs:
-        trace, phases = _traced(run)
-        used = _while_training(trace.get("gpu_memory_bandwidth_percent"), trace, phases)
-        if used is not None:
-            return f"; its memory was being read or written {used.mean():.0f} % of the time"
-    return ""
-
-
-def _traced(run: Run) -> Trace:
-    return trace_of(run) or Trace({}, [])
-
-
-def _while_training(values: Any, trace: dict[str, Any], phases: Sequence[Phase]) -> Any:
-    """Return a column's finite values within training phases (all, where no phase was told); None where none is."""
-    if values is None:
-        return None
-    time_s = trace["time_s"]
-    inside = np.zeros(len(time_s), dtype=bool)
-    for phase in phases:
-        inside |= (phase.kind == "train") & (time_s >= phase.start_s) & (time_s < phase.end_s)
-    kept = values[(inside if phases else ~inside) & np.isfinite(values)]
-    return kept if len(kept) else None
-
-
-def faster_core(runs: Runs, chosen: list[Run], _: str) -> Found | None:
-    """Percent of a training step that a core 1.5 times as fast would save: Amdahl's law on measured shares."""
-    for run in chosen:
-        steps = part(run.details, "attribution")
-        share = finite(part(steps, "what_if").get("core_1.5x"))
-        waited = finite(part(steps, "host").get("synchronisation"))
-        idle = finite(part(steps, "device_account").get("idle"))
-        if share is not None and waited is not None:
-            busy = 0.0 if idle is None else 1 - idle
-            needed = " to ".join(_core_for(saved, waited, busy) for saved in (0.3, 0.4))
-            note = f"an estimate from this machine's shares, no measurement; 30 to 40 % less would need {needed}"
-            return Found(100 * (1 - share), (run,), note=note, decided=False)
-    return None
-
-
-def _core_for(saved: float, waited: float, busy: float) -> str:
-    """Return how much faster a core must be to save that share of a step.
-
-    `waited` of the step is not the core's, and in `busy` of it the device works, which no core shortens.
-    """
-    left = 1 - saved - waited
-    possible = left > 0 and 1 - saved >= busy
-    return f"a core {(1 - waited) / left:.2f} times as fast" if possible else "more than any core can give"
-
-
-def trace_peak(runs: Runs, chosen: list[Run], column: str) -> Found | None:
-    """99th percentile of a trace column."""
-    return _of_trace(chosen, column, lambda values: float(np.percentile(values, PEAK_PERCENTILE)))
-
-
-def trace_mean(runs: Runs, chosen: list[Run], column: str) -> Found | None:
-    """Mean of a trace column."""
-    return _of_trace(chosen, column, lambda values: float(values.mean()))
-
-
-def trace_low(runs: Runs, chosen: list[Run], column: str) -> Found | None:
-    """Lowest value of a trace column."""
-    return _of_trace(chosen, column, lambda values: float(values.min()))
-
-
-def _of_trace(chosen: list[Run], column: str, reduce: Callable[[Any], float]) -> Found | None:
-    for run in chosen:
-        values = _traced(run).columns.get(column)
-        if values is not None and np.isfinite(values).any():
-            return Found(reduce(values[np.isfinite(values)]), (run,), note=f"{len(values)} samples of {column}")
-    return None
+    share = 100 * collection.value / (collection.value + inference.value)
+    return Found(share, tuple(dict.fromkeys((*collection.runs, *inference.runs))))
 
 
 def _sampled(runs: list[Run], values: Sequence[float | None], note: str = "") -> Found | None:
@@ -318,6 +221,9 @@ READERS: dict[str, Read] = {
     "build_seconds": build_seconds,
     "quantity": quantity,
     "idle_use": idle_use,
+    "sampler_cost": sampler_cost,
+    "busy_while_evaluating": busy_while_evaluating,
+    "collection_share": collection_share,
     "gpu_kernels": gpu_kernels,
     "faster_core": faster_core,
     "acceleration": acceleration,

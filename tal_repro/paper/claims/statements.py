@@ -16,6 +16,7 @@ CLAIMS_FILE = Path(__file__).resolve().parent.parent / "claims.toml"
 PUBLISHED_VERDICTS = ("consistent", "consistent with correction", "inconsistent", "not derivable")
 MEASURED_VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not run")
 RULES = ("digits", "welch", "at-most", "at-least")
+IMPORTANCE = ("headline", "supporting", "setting")
 KINDS = ("setting", "map", "seconds", "latency", "macs", "hardware", "text")
 
 
@@ -31,9 +32,10 @@ class Claim:
     kind: str
     rule: str
     expected: str
+    importance: str
     joint: str = "±"
     reference_n: int = 0
-    half_digit: float | None = None
+    about: bool = False
     limit: float = 0.0
     criterion: str = ""
     not_derivable: str = ""
@@ -57,11 +59,15 @@ class Claim:
         return f" {self.joint} ".join(self.reference) or self.criterion
 
     @property
+    def printed_with_unit(self) -> str:
+        """Return what the paper prints with its unit, or the words a claim is held to."""
+        return f"{self.printed} {self.unit}".rstrip() if self.reference else self.criterion
+
+    @property
     def half_digits(self) -> tuple[float, ...]:
-        """Return how far a value may lie from each printed number and still round to it."""
-        if self.half_digit is not None:
-            return tuple(self.half_digit for _ in self.reference)
-        return tuple(0.5 * 10.0 ** int(Decimal(text).as_tuple().exponent) for text in self.reference)
+        """Return how far a value may lie from each printed number: half its last digit, all of it after "about"."""
+        share = 1.0 if self.about else 0.5
+        return tuple(share * 10.0 ** int(Decimal(text).as_tuple().exponent) for text in self.reference)
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -106,6 +112,7 @@ def _claim(entry: dict[str, Any], path: Path) -> Claim:
         ("rule", claim.rule, RULES),
         ("expected", claim.expected, PUBLISHED_VERDICTS),
         ("kind", claim.kind, KINDS),
+        ("importance", claim.importance, IMPORTANCE),
     ):
         if value not in allowed:
             raise InputError(f"{name} = {value!r}", where, f"use one of: {', '.join(allowed)}")

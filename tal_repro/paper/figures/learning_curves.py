@@ -14,6 +14,7 @@ from tal_repro.paper.claims.curves import completed, curve
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.measured_tables import measured_tables, sweeps
+from tal_repro.paper.table_text import upper_first
 from tal_repro.published.table import Table
 from tal_repro.runs.apart import pooled
 from tal_repro.runs.run import Run
@@ -147,11 +148,6 @@ def spread_text(part: Panel) -> str:
     counts = sorted(set(part.counts.values()))
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{part.title[0].lower()}{part.title[1:]}: band = sample standard deviation, n = {n} runs a point"
-
-
-def upper_first(text: str) -> str:
-    """Begin a sentence, leaving its names alone."""
-    return text[:1].upper() + text[1:]
 
 
 def _caption(shown: list[Panel]) -> str:

@@ -13,7 +13,7 @@ from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.run_rows import groups, run_rows
 from tal_repro.paper.statistics import describe
 from tal_repro.paper.table_text import TextTable
-from tal_repro.paper.verdict_text import measured_text, recomputed_text
+from tal_repro.paper.verdict_words import measured_with_unit, recomputed_with_unit, why
 from tal_repro.paper.verdicts import Verdict, judge_all
 from tal_repro.published.load import Published
 from tal_repro.runs.load import Runs
@@ -47,10 +47,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> TextTable:
 
 def _claim(verdict: Verdict) -> tuple[str, ...]:
     claim = verdict.claim
-    paper = f"{claim.printed} {claim.unit}".rstrip() if claim.reference else claim.criterion
     return (
-        claim.id, claim.statement, paper, recomputed_text(verdict), verdict.published, measured_text(verdict),
-        verdict.measured.verdict, verdict.reason,
+        claim.id, claim.statement, claim.printed_with_unit, recomputed_with_unit(verdict), verdict.published,
+        measured_with_unit(verdict), verdict.measured.verdict, why(verdict),
     )  # fmt: skip
 
 

@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Iterator
 
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS
+from tal_repro.paper.claims.statements import IMPORTANCE, MEASURED_VERDICTS, PUBLISHED_VERDICTS
 from tal_repro.paper.report.markup import Html, command, join, region, shortened, tag
-from tal_repro.paper.verdict_text import WIDTH, measured_text, recomputed_text, story_lines
+from tal_repro.paper.verdict_text import WIDTH, story_lines
+from tal_repro.paper.verdict_words import follows_text, measured_with_unit, recomputed_with_unit
 from tal_repro.paper.verdicts import Verdict
 from tal_repro.published.table import spans
 
@@ -40,12 +41,19 @@ def claims(verdicts: list[Verdict], results: str | None) -> Html:
 def _filters(verdicts: list[Verdict]) -> Html:
     models = [model for model in MODELS if any(model in models_of(verdict) for verdict in verdicts)]
     options = {
+        "importance": list(IMPORTANCE),
         "section": list(dict.fromkeys(verdict.claim.section for verdict in verdicts)),
         "published": list(PUBLISHED_VERDICTS),
         "measured": list(MEASURED_VERDICTS),
         "model": models,
     }
-    titles = {"section": "Section", "published": "Published data", "measured": "Measured here", "model": "Model"}
+    titles = {
+        "importance": "Importance",
+        "section": "Section",
+        "published": "Published data",
+        "measured": "Measured here",
+        "model": "Model",
+    }
     selects = [_select(name, titles[name], values) for name, values in options.items()]
     search = tag("label", "Words ", tag("input", type="search", data_filter="words", aria_controls="claims-table"))
     count = tag("span", role="status", class_="count", id="claims-count")
@@ -60,10 +68,9 @@ def _select(name: str, title: str, values: list[str]) -> Html:
 
 def _claim(verdict: Verdict, results: str | None) -> Html:
     claim, measured = verdict.claim, verdict.measured
-    paper = f"{claim.printed} {claim.unit}".rstrip() if claim.reference else claim.criterion
     cells = (
-        claim.statement, paper, recomputed_text(verdict), badge(verdict.published),
-        measured_text(verdict), badge(measured.verdict),
+        claim.statement, claim.printed_with_unit, recomputed_with_unit(verdict), badge(verdict.published),
+        measured_with_unit(verdict), badge(measured.verdict),
     )  # fmt: skip
     line = tag(
         "tr",
@@ -79,6 +86,7 @@ def _claim(verdict: Verdict, results: str | None) -> Html:
     more = tag("tr", tag("td", story, colspan=len(HEADER), role="cell"), role="row", class_="more")
     return tag(
         "tbody", line, more, role="rowgroup", id=f"claim-{claim.id}", data_section=claim.section,
+        data_importance=claim.importance,
         data_published=verdict.published, data_measured=measured.verdict, data_model=" ".join(models_of(verdict)),
     )  # fmt: skip
 
@@ -92,12 +100,14 @@ def models_of(verdict: Verdict) -> list[str]:
 def _story(verdict: Verdict, results: str | None) -> Iterator[Html]:
     """Yield what `tal-repro verify --claim` tells, with the run ids cut to what a page can hold."""
     lines = ["".join(text for text, _ in line) for line in story_lines(verdict)]
-    yield tag("p", verdict.reason)
+    yield tag("p", f"How the printed number follows: {follows_text(verdict)}. {verdict.reason}")
     yield tag("p", f"Measured here: {verdict.measured.reason}.")
     shown = lines[1:]
     first_table = next((i for i, line in enumerate(shown) if not line), len(shown))
     ids = " ".join(run.run_id for run in verdict.measured.runs)
-    kept = _without(_without(shown[:first_table], "reason ", verdict.reason), "runs ", ids)
+    kept = shown[:first_table]
+    for label, text in (("follows ", follows_text(verdict)), ("reason ", verdict.reason), ("runs ", ids)):
+        kept = _without(kept, label, text)
     yield tag("pre", "\n".join([*kept, *shown[first_table:]]), tabindex="0", role="region",
               aria_label=f"Derivation of {verdict.claim.id}")  # fmt: skip
     if verdict.derivation and verdict.derivation.rows:

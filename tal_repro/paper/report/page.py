@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from tal_repro.paper import released_runs
 from tal_repro.paper import tables as paper_tables
+from tal_repro.paper.changes import changes, count_text, models_text
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS
 from tal_repro.paper.figures.style import look
 from tal_repro.paper.report import curve_chart
@@ -20,6 +21,7 @@ from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.runs_section import runs_table
 from tal_repro.paper.report.step_section import steps
 from tal_repro.paper.report.tracing import COLUMNS as TRACE_COLUMNS
+from tal_repro.paper.verdict_words import headline_published_text, headline_text
 from tal_repro.paper.verdicts import Verdict
 
 TITLE = "tal-repro report"
@@ -116,6 +118,7 @@ def _problems(content: Content) -> Iterator[Html]:
 def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Html]:
     published = Counter(verdict.published for verdict in verdicts)
     measured = Counter(verdict.measured.verdict for verdict in verdicts)
+    yield tag("p", tag("strong", headline_text(verdicts)), f" {headline_published_text(verdicts)}")
     yield tag("p", f"{len(verdicts)} claims of the paper, each judged twice.")
     yield _counts("In the published data", published, PUBLISHED_VERDICTS)
     yield _counts("Measured here", measured, MEASURED_VERDICTS)
@@ -214,6 +217,8 @@ def _deviations(content: Content) -> Html:
                  for v in corrected]  # fmt: skip
         parts.append(table("Numbers of the paper that follow under another label than the stated one",
                            ("Claim", "Statement", "It is", "Reason"), lines))  # fmt: skip
+    changed = [[c.severity, c.kind, c.name, models_text(c), c.what] for c in changes()]
+    parts.append(table(count_text(changes()), ("Severity", "Kind", "Name", "Models", "What and why"), changed))
     return join(parts)
 
 

@@ -15,7 +15,6 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from tal_repro.record import RunStore
 
 from tal_repro.data import load_dataset
 from tal_repro.data.subsets import training_units
@@ -25,6 +24,7 @@ from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native.clock import Clock
 from tal_repro.engines.native.session import open_training
 from tal_repro.engines.native.trainer import LossWatch, Trainer
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec, SubsetSpec
 from tal_repro.study import resolve_recipe
 

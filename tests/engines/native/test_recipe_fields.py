@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from tal_repro.record import RunStore
 
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
@@ -30,6 +29,7 @@ from tal_repro.engines.native.trainer import LossWatch, Trainer
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import PyramidRecipe, Recipe
 from tal_repro.models.registry import MODELS
+from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec, SubsetSpec
 from tal_repro.study import resolve_recipe
 

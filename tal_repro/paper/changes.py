@@ -1,0 +1,96 @@
+"""Everything that had to be changed to run the authors' code, rated by what it could do to a number: the one list.
+
+Patches and shims are read from where they act (`patches/*/`, `engines/upstream/shims.py`); deviations of the study from
+the authors' own settings stand here. `verify`, docs/artifact.md and the report print it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tal_repro.models.registry import MODELS
+
+SEVERITIES = {
+    "high": "changes what is computed",
+    "medium": "may move a number within its scatter, or a time beyond it",
+    "timing": "may move times, no mAP",
+    "low": "no number depends on it",
+}
+PATCH_SEVERITY = {
+    "01-subset": ("low", "keeps every unit at 100 %; below, it is the experiment itself"),
+    "02-timing": ("timing", "two short lines an iteration"),
+    "03-metrics": ("timing", "one reading of the losses an epoch, and a file of detections an evaluation"),
+}
+_ALL = tuple(MODELS)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change: how severe, of which kind (patch, shim or deviation), of which models' code, and what it does."""
+
+    severity: str
+    kind: str
+    name: str
+    models: tuple[str, ...]
+    what: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"severity": self.severity, "kind": self.kind, "name": self.name, "models": list(self.models),
+                "what": self.what}  # fmt: skip
+
+
+DEVIATIONS = (
+    Change("high", "deviation", "epochs", ("tadtr",),
+           "15 epochs as in the paper's Table 1, where the authors' default is 16"),
+    Change("medium", "deviation", "software", _ALL,
+           "today's torch, numpy and pandas instead of those of 2023: other kernels, other random draws"),
+    Change("medium", "deviation", "hardware", _ALL,
+           "one machine for all models, where the paper used an A10 for TadTR and a V100S for the others"),
+    Change("medium", "deviation", "seeds", _ALL,
+           "a seed of its own for each run, where the authors' settings name one for all"),
+    Change("low", "deviation", "resume", _ALL,
+           "a stopped run starts over: the authors' checkpoints lack random state and loss normaliser"),
+)  # fmt: skip
+
+
+def changes() -> list[Change]:
+    """Return all changes, the most severe first; an installed package without `patches/` lists shims and deviations."""
+    found = [*DEVIATIONS, *_shims(), *_patches()]
+    return sorted(found, key=lambda change: list(SEVERITIES).index(change.severity))
+
+
+def _shims() -> Iterator[Change]:
+    from tal_repro.engines.upstream.shims import SHIMS
+
+    for shim in SHIMS:
+        yield Change(shim.severity, "shim", shim.name, shim.models, shim.reason)
+
+
+def _patches() -> Iterator[Change]:
+    from tal_repro import kit
+    from tal_repro.engines.upstream.patches import Patch, model_patches
+
+    models: dict[str, list[str]] = {}
+    titles: dict[str, Patch] = {}
+    for model in MODELS:
+        for patch in model_patches(kit.patches(model)):
+            models.setdefault(patch.source.stem, []).append(model)
+            titles[patch.source.stem] = patch
+    for name, of in models.items():
+        severity, effect = PATCH_SEVERITY.get(name, ("high", "not rated yet"))
+        yield Change(severity, "patch", name, tuple(of), f"{titles[name].title.rstrip('.')}: {effect}")
+
+
+def count_text(found: Sequence[Change]) -> str:
+    """Say in a line how many changes there are, by severity."""
+    counts = Counter(change.severity for change in found)
+    told = ", ".join(f"{counts[name]} {name}" for name in SEVERITIES if counts[name])
+    return f"To run the authors' code {len(found)} things were changed: {told}"
+
+
+def models_text(change: Change) -> str:
+    """Name the models that a change is about."""
+    every = set(change.models) >= set(MODELS)
+    return "all" if every else ", ".join(MODELS[name].title for name in change.models if name in MODELS)

@@ -1,0 +1,122 @@
+"""Sections 4.2.1 and 4.2.2: what fits to the published points determine, and how well they fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import fdtrc
+
+from tal_repro.curves import Fit, fit
+from tal_repro.paper.claims.baselines import RUNS_PER_POINT
+from tal_repro.paper.claims.curves import completed, curve, fitted, partial_points, sources, titled
+from tal_repro.paper.claims.derivation import Derivation, Reading, derives
+from tal_repro.paper.claims.identified import CURVES, tied_range
+from tal_repro.paper.claims.readings import half_digit, number, vary
+from tal_repro.published.table import Table
+
+ORIGIN_PERCENT = 1e-9  # no data, 0 mAP; the families take no 0
+PARAMETERS = {"E1": ("exponential", "a"), "E2": ("exponential", "b"), "E3": ("exponential", "c"),
+              "F1": ("5pl", "A"), "F2": ("5pl", "span"), "F3": ("5pl", "c"), "F4": ("5pl", "b"),
+              "F5": ("5pl", "g")}  # fmt: skip
+
+
+def _parameter(family: str, name: str) -> Callable[[Table], Derivation]:
+    def derive(learning_curves: Table) -> Derivation:
+        part = partial_points(curve(learning_curves, "tadtr"))
+        found = fitted(family, part["train_percent"], part["map_mean"])
+        value, low, high = _determined(found, family, name, half_digit(part["map_mean"]))
+        reason = (
+            f"the least-squares optimum on {found.n} points has {name} = {value:.6g} ({found.k} parameters), but any "
+            f"from {low:.4g} to {high:.4g} fits them as well, as far as their own rounding can tell"
+        )
+        optimum = number(value, f"least-squares optimum on {found.n} points")
+        tied = Reading("any value that fits as well", value, low=low, high=high, undetermined=reason)
+        return Derivation((*optimum, tied), (part,), reason)
+
+    return derive
+
+
+def _determined(found: Fit, family: str, name: str, half: float) -> tuple[float, float, float]:
+    """Return a parameter's optimum, and between which values the points do not tell it apart from the optimum."""
+    parameters = dict(found.params)
+    if family == "5pl":
+        parameters["span"] = parameters["A"] - parameters["low"]
+    start = tuple(float(parameters[key]) for key in CURVES[family][0])
+    low, high = tied_range(family, name, tuple(found.x.tolist()), tuple(found.y.tolist()), start, half)
+    return float(parameters[name]), low, high
+
+
+for _claim, _which in PARAMETERS.items():
+    derives(_claim, tables=["learning_curves"])(_parameter(*_which))
+
+
+@derives("E12", tables=["learning_curves"])
+def exponential_on_all_points(learning_curves: Table) -> Derivation:
+    """Mean miss of an exponential fitted to all of TadTR's points, on them."""
+    table = curve(learning_curves, "tadtr")
+    found = fitted("exponential", table["train_percent"], table["map_mean"])
+    miss = float(np.abs(found.residuals).mean())
+    reason = f"fitted to all {found.n} points it misses them by {miss:.2f} mAP on average (R2 = {found.r2:.4f})"
+    return Derivation(number(miss, f"mean miss on the {found.n} points"), (table,), reason)
+
+
+@derives("E15", tables=["learning_curves", "table2"])
+def nearer_to_an_exponential(learning_curves: Table, table2: Table) -> Derivation:
+    """The exponential's mean miss on TadTR's points over that on ActionFormer's, each fitted to all of its own."""
+    rows, misses = [], {}
+    for model in ("tadtr", "actionformer"):
+        table, percent, value = completed(learning_curves, table2, model)
+        misses[model] = float(np.abs(fitted("exponential", percent, value).residuals).mean())
+        rows.append(table)
+    reason = "an exponential fitted to all points misses " + " and ".join(
+        f"{titled(model)}'s by {miss:.2f} mAP" for model, miss in misses.items()
+    )
+    ratio = misses["tadtr"] / misses["actionformer"]
+    return Derivation(number(ratio, "TadTR's mean miss over ActionFormer's"), tuple(rows), reason)
+
+
+@derives("E16", tables=["learning_curves"])
+def not_purely_exponential(learning_curves: Table) -> Derivation:
+    """The p-value of an exponential through ActionFormer's points, against the scatter of their runs (F test)."""
+    table = curve(learning_curves, "actionformer")
+    percent, mean, std = table["train_percent"], table["map_mean"], table["map_std"]
+    found = fit("exponential", percent, mean, sigma=std, n=RUNS_PER_POINT, weights="se2")
+    ratio = float((found.residuals**2 / (std**2 / RUNS_PER_POINT)).sum()) / found.dof
+    p = float(fdtrc(found.dof, (RUNS_PER_POINT - 1) * found.n, ratio))
+    reason = (
+        f"an exponential fitted to its {found.n} points misses them by {np.abs(found.residuals).mean():.2f} mAP on "
+        f"average, {ratio:.1f} times the variance of their means (F test, p = {p:.2g})"
+    )
+    return Derivation(number(p, "lack of fit, p"), (table,), reason)
+
+
+@derives("D11", tables=["learning_curves", "table2"])
+def one_shape_fits_all(learning_curves: Table, table2: Table) -> Derivation:
+    """The lowest R2 of a 5PL fitted to all points of a model, over the four."""
+    rows, found = [], {}
+    for model in ("tadtr", "actionformer", "tridet", "temporalmaxer"):
+        table, percent, value = completed(learning_curves, table2, model)
+        found[model] = fitted("5pl", percent, value).r2
+        rows.append(table)
+    reason = "R2 of a 5PL on all points: " + ", ".join(f"{titled(m)} {r2:.4f}" for m, r2 in found.items())
+    return Derivation(number(min(found.values()), "lowest R2"), tuple(rows), reason)
+
+
+def _goodness(model: str) -> Callable[[Table, Table], Derivation]:
+    def derive(learning_curves: Table, table2: Table) -> Derivation:
+        rows, percent, value = completed(learning_curves, table2, model)
+        found = fitted("5pl", percent, value)
+        origin = fitted("5pl", np.append(percent, ORIGIN_PERCENT), np.append(value, 0.0))
+        choices = {"all points": found.r2, "all points and the origin": origin.r2}
+        reason = (
+            f"R2 = {found.r2:.5f}, with the origin {origin.r2:.5f}: {found.k} parameters on {found.n} points, held-out "
+            f"error {found.held_out.text}"
+        )
+        return Derivation(vary(lambda points: number(points), points=choices), sources(rows, table2, model), reason)
+
+    return derive
+
+
+for _claim, _model in {"F8": "tridet", "F9": "actionformer", "F10": "temporalmaxer"}.items():
+    derives(_claim, tables=["learning_curves", "table2"])(_goodness(_model))

@@ -1,0 +1,148 @@
+"""How a claim about the hardware is read off traces, profiles and what a run noted of the idle machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tal_repro.paper.claims.found import Found
+from tal_repro.paper.claims.quantities import quantity
+from tal_repro.runs.details import finite, part
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run
+from tal_repro.runs.trace import Phase, Trace, trace_of
+
+FULL_PERCENT = 99.0  # a thread that counts as at 100 %
+PEAK_PERCENTILE = 99  # a single spike of a 0.5 s sampler is not a peak
+
+
+def idle_use(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """The larger of CPU and GPU use before a trace, in percent; the sampler's own cost beside it."""
+    idle = {name: quantity(runs, chosen, f"idle_{name.lower()}_percent") for name in ("CPU", "GPU")}
+    known = {name: found for name, found in idle.items() if found is not None}
+    if "CPU" not in known:
+        return None
+    costs = [part(run.details, "sampler").get("own_cpu_percent_of_one_core") for run in known["CPU"].runs]
+    told = ", ".join(f"{name} {found.value:.2f} %" for name, found in known.items())
+    if measured := [cost for cost in map(finite, costs) if cost is not None]:
+        told += f"; sampling cost {max(measured):.3f} % of one core"
+    return Found(max(found.value for found in known.values()), known["CPU"].runs, note=told)
+
+
+def sampler_cost(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """What the sampler itself takes of one core, in percent: the most of all runs."""
+    costs = {run: finite(part(run.details, "sampler").get("own_cpu_percent_of_one_core")) for run in chosen}
+    known = {run: cost for run, cost in costs.items() if cost is not None}
+    return Found(max(known.values()), tuple(known)) if known else None
+
+
+def busy_while_evaluating(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """Share of the samples, taken while the model is evaluated, with a thread at 100 %, in percent."""
+    for run in chosen:
+        trace, phases = _traced(run)
+        used = _within(trace.get("thread_busiest_percent"), trace, [phase for phase in phases if phase.kind == "eval"])
+        if used is not None:
+            return Found(100 * float((used >= FULL_PERCENT).mean()), (run,), note=f"{len(used)} samples")
+    return None
+
+
+def gpu_kernels(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """Share of a training step in which a GPU kernel runs, in percent: profiled, else as NVML saw the training.
+
+    NVML's utilisation is the share of a sampling period in which at least one kernel ran.
+    """
+    profiled = quantity(runs, chosen, "gpu_kernel_percent")
+    if profiled is not None:
+        return replace(profiled, note=f"profiled{_bandwidth(profiled.runs)}")
+    for run in chosen:
+        trace, phases = _traced(run)
+        used = _while_training(trace.get("gpu_percent"), trace, phases)
+        if used is not None:
+            note = f"NVML's utilisation, mean of {len(used)} samples while training{_bandwidth((run,))}"
+            return Found(float(used.mean()), (run,), note=note)
+    return None
+
+
+def _bandwidth(runs: Sequence[Run]) -> str:
+    """Say how busy the GPU's memory was, where a trace tells it."""
+    for run in runs:
+        trace, phases = _traced(run)
+        used = _while_training(trace.get("gpu_memory_bandwidth_percent"), trace, phases)
+        if used is not None:
+            return f"; its memory was being read or written {used.mean():.0f} % of the time"
+    return ""
+
+
+def _traced(run: Run) -> Trace:
+    return trace_of(run) or Trace({}, [])
+
+
+def _while_training(values: Any, trace: dict[str, Any], phases: Sequence[Phase]) -> Any:
+    """Return a column's finite values within training phases (all, where no phase was told); None where none is."""
+    if phases or values is None:
+        return _within(values, trace, [phase for phase in phases if phase.kind == "train"])
+    kept = values[np.isfinite(values)]
+    return kept if len(kept) else None
+
+
+def _within(values: Any, trace: dict[str, Any], phases: Sequence[Phase]) -> Any:
+    """Return a column's finite values within the phases; None where none is."""
+    if values is None:
+        return None
+    time_s = trace["time_s"]
+    inside = np.zeros(len(time_s), dtype=bool)
+    for phase in phases:
+        inside |= (time_s >= phase.start_s) & (time_s < phase.end_s)
+    kept = values[inside & np.isfinite(values)]
+    return kept if len(kept) else None
+
+
+def faster_core(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+    """Percent of a training step that a core 1.5 times as fast would save: Amdahl's law on measured shares."""
+    for run in chosen:
+        steps = part(run.details, "attribution")
+        share = finite(part(steps, "what_if").get("core_1.5x"))
+        waited = finite(part(steps, "host").get("synchronisation"))
+        idle = finite(part(steps, "device_account").get("idle"))
+        if share is not None and waited is not None:
+            busy = 0.0 if idle is None else 1 - idle
+            needed = " to ".join(_core_for(saved, waited, busy) for saved in (0.3, 0.4))
+            note = f"an estimate from this machine's shares, no measurement; 30 to 40 % less would need {needed}"
+            return Found(100 * (1 - share), (run,), note=note, decided=False)
+    return None
+
+
+def _core_for(saved: float, waited: float, busy: float) -> str:
+    """Return how much faster a core must be to save that share of a step.
+
+    `waited` of the step is not the core's, and in `busy` of it the device works, which no core shortens.
+    """
+    left = 1 - saved - waited
+    possible = left > 0 and 1 - saved >= busy
+    return f"a core {(1 - waited) / left:.2f} times as fast" if possible else "more than any core can give"
+
+
+def trace_peak(runs: Runs, chosen: list[Run], column: str) -> Found | None:
+    """99th percentile of a trace column."""
+    return _of_trace(chosen, column, lambda values: float(np.percentile(values, PEAK_PERCENTILE)))
+
+
+def trace_mean(runs: Runs, chosen: list[Run], column: str) -> Found | None:
+    """Mean of a trace column."""
+    return _of_trace(chosen, column, lambda values: float(values.mean()))
+
+
+def trace_low(runs: Runs, chosen: list[Run], column: str) -> Found | None:
+    """Lowest value of a trace column."""
+    return _of_trace(chosen, column, lambda values: float(values.min()))
+
+
+def _of_trace(chosen: list[Run], column: str, reduce: Callable[[Any], float]) -> Found | None:
+    for run in chosen:
+        values = _traced(run).columns.get(column)
+        if values is not None and np.isfinite(values).any():
+            return Found(reduce(values[np.isfinite(values)]), (run,), note=f"{len(values)} samples of {column}")
+    return None

@@ -1,0 +1,116 @@
+"""The words and numbers of a verdict that every table of verdicts shares: values with units, how a number follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tal_repro.paper.claims.derivation import Reading
+from tal_repro.paper.claims.statements import Claim
+from tal_repro.paper.table_text import upper_first
+from tal_repro.paper.verdicts import Verdict
+
+
+def headline_counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """Return how many headline claims there are, follow from the published data, were reproduced, and are undecided."""
+    chosen = [v for v in verdicts if v.claim.importance == "headline"]
+    return {
+        "claims": len(chosen),
+        "consistent": sum(v.published.startswith("consistent") for v in chosen),
+        "inconsistent": sum(v.published == "inconsistent" for v in chosen),
+        "not_derivable": sum(v.published == "not derivable" for v in chosen),
+        "reproduced": sum(v.measured.verdict == "reproduced" for v in chosen),
+        "not_reproduced": sum(v.measured.verdict == "not reproduced" for v in chosen),
+        "undecided": sum(v.measured.verdict in ("inconclusive", "not run") for v in chosen),
+    }
+
+
+def headline_text(verdicts: Iterable[Verdict]) -> str:
+    """Lead a summary: what became of the claims that the paper stands on."""
+    count = headline_counts(verdicts)
+    return (
+        f"{count['reproduced']} of {count['claims']} headline claims reproduced here, {count['not_reproduced']} not, "
+        f"{count['undecided']} undecided."
+    )
+
+
+def headline_published_text(verdicts: Iterable[Verdict]) -> str:
+    """Say what the published data make of the claims that the paper stands on."""
+    count = headline_counts(verdicts)
+    return (
+        f"Of {count['claims']} headline claims {count['consistent']} follow from the published data, "
+        f"{count['inconsistent']} do not under the readings tried, {count['not_derivable']} cannot be derived."
+    )
+
+
+def follows_text(verdict: Verdict) -> str:
+    """Say under which reading the printed number follows, and no more than was tried."""
+    tried = len([reading for reading in verdict.readings if not reading.undetermined])
+    if verdict.nearest is not None:
+        if tried == 1:
+            return "not under the one reading tried"
+        value = value_text(verdict.nearest, verdict.claim)
+        return f"under none of the {tried} readings tried; nearest: {verdict.nearest.label}, {value}"
+    if verdict.recomputed is None:
+        return "the published data leave it open"
+    changed = verdict.recomputed.changed
+    return f"with another label ({changed}): {verdict.recomputed.label}" if changed else "as worded"
+
+
+def why(verdict: Verdict) -> str:
+    """Return the reason, led by how the number follows where that is not as worded."""
+    follows = follows_text(verdict)
+    if verdict.recomputed is None or follows == "as worded":
+        return verdict.reason
+    return f"{upper_first(follows)}. {upper_first(verdict.reason)}"
+
+
+def recomputed_text(verdict: Verdict) -> str:
+    """Return the recomputed number with a digit more than the paper prints."""
+    return "-" if verdict.recomputed is None else _numbers_text(verdict.recomputed, verdict.claim)
+
+
+def recomputed_with_unit(verdict: Verdict) -> str:
+    """Return the recomputed number with its unit, for tables without a column of units."""
+    return "-" if verdict.recomputed is None else value_text(verdict.recomputed, verdict.claim)
+
+
+def measured_text(verdict: Verdict) -> str:
+    """Return the measured number, with its spread and n where runs repeat it."""
+    measured = verdict.measured
+    if measured.value is None:
+        return "-"
+    if measured.sample is not None and measured.sample.n > 1:
+        return f"{measured.value:.4g} ± {measured.sample.std:.2g} (n = {measured.sample.n})"
+    return f"{measured.value:.4g}"
+
+
+def measured_with_unit(verdict: Verdict) -> str:
+    """Return the measured number with its unit, for tables without a column of units."""
+    return "-" if verdict.measured.value is None else f"{measured_text(verdict)} {verdict.claim.unit}"
+
+
+def value_text(reading: Reading, claim: Claim) -> str:
+    return f"{_numbers_text(reading, claim)} {claim.unit}".rstrip()
+
+
+def _numbers_text(reading: Reading, claim: Claim) -> str:
+    """Write a reading with a digit more than the paper prints; its bounds, where rounding leaves it that wide."""
+    digits = [_decimals(text) + 1 for text in claim.reference] or [2]
+    values, joint = pair(reading, claim), f" {claim.joint} "
+    if reading.low is not None and reading.high is not None and len(values) == 1:
+        values, digits, joint = (reading.low, reading.high), [digits[0]], " to "
+    texts = [_trim(f"{value:.{n}f}") for value, n in zip(values, [*digits, digits[-1]], strict=False)]
+    return joint.join(dict.fromkeys(texts) if joint == " to " else texts)
+
+
+def pair(reading: Reading, claim: Claim) -> tuple[float, ...]:
+    second = reading.spread if reading.spread is not None and len(claim.reference) > 1 else None
+    return (float(reading.value),) if second is None else (float(reading.value), float(second))
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2])
+
+
+def _trim(text: str) -> str:
+    return text.removesuffix(".0")

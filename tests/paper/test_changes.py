@@ -1,0 +1,24 @@
+"""The list of what was changed to run the authors' code: complete, rated, and read from where the changes act."""
+
+from __future__ import annotations
+
+from tal_repro.engines.registry import PATCHES
+from tal_repro.engines.upstream.shims import SHIMS
+from tal_repro.paper.changes import PATCH_SEVERITY, SEVERITIES, changes, count_text
+
+
+def test_every_patch_and_shim_is_there_once_with_a_rating() -> None:
+    listed = [(change.kind, change.name) for change in changes()]
+    patches = {path.stem for path in PATCHES.glob("*/*.patch")}
+    assert patches == set(PATCH_SEVERITY)
+    assert sorted(name for kind, name in listed if kind == "patch") == sorted(patches)
+    assert [name for kind, name in sorted(listed) if kind == "shim"] == sorted(shim.name for shim in SHIMS)
+    assert {change.severity for change in changes()} <= set(SEVERITIES)
+
+
+def test_the_most_severe_comes_first_and_all_are_counted() -> None:
+    found = changes()
+    ranks = [list(SEVERITIES).index(change.severity) for change in found]
+    assert ranks == sorted(ranks) and ranks[0] == 0
+    numbers = [int(word) for word in count_text(found).replace(":", "").split() if word.isdigit()]
+    assert numbers[0] == len(found) == sum(numbers[1:])

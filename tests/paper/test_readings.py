@@ -1,0 +1,144 @@
+"""The rule of readings: one label at a time, rounding, undetermined numbers, and the same judge for measured tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tal_repro.measure.linearity import LINEAR_R2
+from tal_repro.paper.claims.coverage import expected_classes, units_drawn
+from tal_repro.paper.claims.derivation import Derivation, Reading
+from tal_repro.paper.claims.judging import compare, judge_measured
+from tal_repro.paper.claims.readings import (
+    LABELS,
+    clipped,
+    half_digit,
+    mean_and_std,
+    number,
+    over_rounding,
+    unpublished,
+    vary,
+)
+from tal_repro.paper.claims.registered import DERIVATIONS
+from tal_repro.paper.claims.sentences import load_sentences
+from tal_repro.paper.claims.statements import load_claims
+from tal_repro.paper.verdict_words import follows_text
+from tal_repro.paper.verdicts import derive, judge_all
+from tal_repro.published.load import load_published
+from tal_repro.runs.load import NO_RUNS
+
+PUBLISHED = load_published()
+CLAIMS = {claim.id: claim for claim in load_claims()}
+
+
+def test_one_label_changes_at_a_time() -> None:
+    readings = vary(
+        lambda points, base: number(points * base), points={"a": 1, "b": 2}, base={"itself": 10, "all": 100}
+    )  # fmt: skip
+    assert [(r.label, r.value, r.changed) for r in readings] == [
+        ("a, itself", 10, ""), ("b", 20, "points"), ("all", 100, "base"),
+    ]  # fmt: skip
+    with pytest.raises(AssertionError):
+        vary(lambda luck: number(luck), luck={"a": 1})
+
+
+@pytest.mark.parametrize("claim_id", list(DERIVATIONS))
+def test_every_reading_departs_in_one_known_label(claim_id: str) -> None:
+    readings = derive(claim_id, PUBLISHED).readings  # type: ignore[union-attr]
+    assert {reading.changed for reading in readings} <= {"", *LABELS}
+    assert not readings[0].changed
+    assert len({(r.label, r.changed, bool(r.undetermined)) for r in readings}) == len(readings)
+
+
+def test_rounding_makes_an_interval() -> None:
+    (reading,) = over_rounding(lambda a, b: a - b, (56.7, 0.05), (55.3, 0.05))
+    assert (reading.low, reading.high) == pytest.approx((1.30, 1.50), abs=1e-6)
+    assert half_digit([66.0, 55.508]) == pytest.approx(0.0005)
+
+
+def test_five_runs_cannot_hold_the_printed_maximum() -> None:
+    """Any five numbers obey the bound that A3 uses, and one choice of five reaches it."""
+    values = np.random.default_rng(0).lognormal(0, 1, (200, 5))
+    for ddof, factor in ((0, 2.0), (1, 4 / math.sqrt(5))):
+        bound = values.mean(axis=1) + factor * values.std(axis=1, ddof=ddof)
+        assert (values.max(axis=1) <= bound + 1e-9).all()
+    assert max(0, 0, 0, 0, 5) == pytest.approx(1 + 2 * np.std([0, 0, 0, 0, 5]))
+    assert compare(CLAIMS["A3"], derive("A3", PUBLISHED))[0] == "inconsistent"
+
+
+def test_both_kinds_of_std_count_as_worded_and_clipping_ends() -> None:
+    population, sample = mean_and_std([1.0, 2.0, 3.0])
+    assert (population.spread, sample.spread) == pytest.approx((math.sqrt(2 / 3), 1.0))
+    assert not population.changed and not sample.changed
+    assert clipped(np.array([1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 1.0, 9.0])).max() < 2
+
+
+def test_about_grants_a_whole_unit() -> None:
+    claim = CLAIMS["H3"]
+    assert claim.about and claim.half_digits == (1.0,)
+    assert compare(claim, Derivation(number(30.9), (), ""))[0] == "consistent"
+    assert compare(claim, Derivation(number(31.2), (), ""))[0] == "inconsistent"
+
+
+def test_a_reading_nobody_can_compute_forbids_inconsistent() -> None:
+    readings = (*number(16, "authors"), unpublished("own", "no log"))
+    assert compare(CLAIMS["T1.1"], Derivation(readings, (), ""))[0] == "not derivable"
+    assert compare(CLAIMS["T1.1"], Derivation(readings[:1], (), ""))[0] == "inconsistent"
+
+
+@pytest.mark.parametrize("claim_id", [c.id for c in CLAIMS.values() if c.measure == "derivation"])
+def test_the_published_tables_fed_back_as_runs_contradict_no_published_verdict(claim_id: str) -> None:
+    derivation = derive(claim_id, PUBLISHED)
+    assert derivation is not None
+    verdict = compare(CLAIMS[claim_id], derivation)[0]
+    measured = judge_measured(CLAIMS[claim_id], DERIVATIONS[claim_id](PUBLISHED), derivation).verdict
+    assert measured == {
+        "consistent": "reproduced", "consistent with correction": "reproduced", "inconsistent": "not reproduced",
+        "not derivable": "inconclusive",
+    }[verdict]  # fmt: skip
+
+
+def test_what_the_paper_prints_reproduces_an_inconsistent_claim() -> None:
+    published = derive("E4", PUBLISHED)
+    assert published is not None
+    printed = Derivation(tuple(Reading(r.label, 6.05, 1.77, changed=r.changed) for r in published.readings), (), "")
+    assert judge_measured(CLAIMS["E4"], printed, published).verdict == "reproduced"
+
+
+def test_wording_says_no_more_than_was_tried() -> None:
+    for verdict in judge_all(PUBLISHED, NO_RUNS):
+        tried = sum(not reading.undetermined for reading in verdict.readings)
+        text = follows_text(verdict)
+        if verdict.published == "inconsistent":
+            assert (f"none of the {tried} readings tried" in text) == (tried > 1)
+        else:
+            assert "readings tried" not in text
+
+
+def test_linear_means_one_thing() -> None:
+    limits = {CLAIMS[name].limit for name in ("C1", "C7")}
+    assert limits == {LINEAR_R2}
+
+
+def test_every_claim_stands_alone_with_a_unit() -> None:
+    for claim in CLAIMS.values():
+        assert claim.unit, claim.id
+        assert claim.statement.split()[0] not in ("its", "that", "this"), claim.id
+        assert "same" not in claim.statement.split(), claim.id
+    assert len({claim.statement for claim in CLAIMS.values()}) == len(CLAIMS)
+
+
+def test_every_sentence_is_mapped_once_and_every_claim_covered() -> None:
+    sentences = load_sentences()
+    assert [sentence.n for sentence in sentences] == list(range(1, len(sentences) + 1))
+    assert {claim for sentence in sentences for claim in sentence.claims} == set(CLAIMS)
+    assert len({(s.section, s.begins) for s in sentences}) == len(sentences)
+
+
+def test_class_coverage_is_exact() -> None:
+    units = PUBLISHED["units_per_class"]
+    for row in PUBLISHED["class_coverage"].rows():
+        assert units_drawn(units, row["unit"], row["percent"]) == row["units"]
+        assert expected_classes(units, row["unit"], row["units"]) == pytest.approx(row["expected_classes"], abs=6e-4)
