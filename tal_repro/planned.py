@@ -6,6 +6,7 @@ start: nobody types a setting twice, and no reader needs the data.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from tal_repro.engines.registry import engine_version, engines_of
 from tal_repro.errors import InputError
-from tal_repro.files import write_json
+from tal_repro.files import write_json, write_whole
 from tal_repro.runs.members import Planned
 from tal_repro.spec import DATA_DIGITS, RunSpec
 from tal_repro.study import SCOPES, Study, find_study, load_study
@@ -90,6 +91,23 @@ def _strings(value: Any, path: Path) -> dict[str, str]:
 def notes(root: Path) -> list[Note]:
     """Return the studies that were run into a results folder, by name."""
     return [read_note(path) for path in sorted((root / FOLDER).glob("*.json"))]
+
+
+def portable_notes(root: Path) -> list[tuple[str, bytes]]:
+    """Return (file name, content) of the kept studies as they may travel: without the folder that a study lay in."""
+    portable = []
+    for path in sorted((root / FOLDER).glob("*.json")):
+        raw = read_json_object(path)
+        portable.append((path.name, json.dumps({**raw, "given": Path(read_note(path).given).name}, indent=1).encode()))
+    return portable
+
+
+def adopt_notes(root: Path, arrived: Path) -> None:
+    """Keep the studies that came with an archive, but for those that are here already."""
+    for path in sorted((arrived / FOLDER).glob("*.json")):
+        read_note(path)
+        if not (root / FOLDER / path.name).exists():
+            write_whole(_made(root / FOLDER / path.name), path.read_bytes())
 
 
 def latest_digests(root: Path, study: Study) -> Mapping[str, str]:

@@ -19,24 +19,30 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
+from tal_repro.planned import FOLDER as NOTES
+from tal_repro.planned import adopt_notes, portable_notes
 from tal_repro.run import locks
 from tal_repro.run.failures import find_damage
 from tal_repro.run.space import NO_SPACE, free_mib
 from tal_repro.runs.folder import FILE_NAMES, FORMAT
-from tal_repro.runs.record import RunRecord
+from tal_repro.runs.record import FORMER_FORMATS, RunRecord
+from tal_repro.runs.run import open_run
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import EXPERIMENTS, RunSpec
+from tal_repro.untrusted import parse_json_object, short
 
 SCHEMA = "tal-repro/results-archive/1"
 MANIFEST = "manifest.json"
 LOCK = ".lock"  # in a staging folder, held while its import lives
-MOST_FILE_BYTES = 4 << 30
-MOST_ARCHIVE_BYTES = 256 << 30
-_RUN_ID = re.compile(r"[0-9a-f]{16}")
+LARGE_FILES = tuple(FILE_NAMES[name] for name in ("detections", "trace", "events", "log"))
+MOST_FILE_BYTES, MOST_SMALL_BYTES, MOST_NOTE_BYTES = 1 << 30, 32 << 20, 1 << 16
+MOST_ARCHIVE_BYTES, MOST_MEMBERS = 256 << 30, 5_000_000
+_RUN_ID = re.compile(r"[0-9a-f]{16}(-[0-9a-f]{8})?")
+_NOTE = re.compile(r"[\w-]{1,200}\.json")  # of a study
 _EXTRA_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -65,6 +71,8 @@ def export_runs(store: RunStore, out: Path, chosen: Callable[[RunSpec], bool] = 
             with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
                 manifest = json.dumps({"schema": SCHEMA, "format": FORMAT, "runs": ids}, indent=1).encode()
                 _add(archive, MANIFEST, io.BytesIO(manifest), len(manifest))
+                for name, note in portable_notes(store.root):
+                    _add(archive, f"{NOTES}/{name}", io.BytesIO(note), len(note))
                 for record in records:
                     _add_run(archive, store.root, record.folder)
             packed.close()
@@ -91,6 +99,7 @@ def import_runs(store: RunStore, source: Path) -> Imported:
             imported = Imported()
             for record in records:
                 _place(store, record, source, imported)
+            adopt_notes(store.root, staging)
             return imported
     finally:
         for folder in made:  # a failed import leaves no empty folder
@@ -190,20 +199,31 @@ def _add(archive: tarfile.TarFile, name: str, stream: IO[bytes], size: int) -> N
     archive.addfile(entry, stream)
 
 
+class _Entry(tarfile.TarInfo):
+    """A member whose long names and other notes are small: tarfile reads them into memory whole."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.type not in tarfile.REGULAR_TYPES and entry.size > MOST_NOTE_BYTES:
+            raise tarfile.ReadError("a member's notes are larger than any run needs")
+        return entry
+
+
 def _extract(source: Path, staging: Path) -> list[str]:
-    """Copy the regular files of an archive whose names are those of a run folder; return the manifest's run ids."""
+    """Copy the regular files of an archive whose names are those of a run folder; return the manifest's run names."""
     names: list[str] | None = None
-    total = 0
+    total = members = 0
     try:
-        with gzip.open(source) as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
+        with gzip.open(source) as packed, tarfile.open(fileobj=packed, mode="r|", tarinfo=_Entry) as archive:
             for entry in archive:
-                total += entry.size
-                if not entry.isreg() or entry.size > MOST_FILE_BYTES or total > MOST_ARCHIVE_BYTES:
-                    raise InputError(f"{entry.name!r} is not a plain file of sane size", source, "do not trust it")
+                archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every member that it has passed
+                total, members = total + entry.size, members + 1
+                _check_entry(entry, total, members, source)
                 stream = archive.extractfile(entry)
                 assert stream is not None
                 if names is None:
-                    names = _read_manifest(entry.name, stream, source)
+                    names = _read_manifest(entry, stream, source)
                     continue
                 target = staging / _checked_name(entry.name, source)
                 with _writing(staging.parent):
@@ -214,13 +234,23 @@ def _extract(source: Path, staging: Path) -> list[str]:
         if isinstance(error, OSError) and error.errno is not None:  # a bad gzip stream has none
             raise InputError(f"cannot be read ({error.strerror})", source, "name a readable archive") from None
         raise InputError(f"not a whole archive of runs ({error})", source, "copy or export it again") from None
-    except (ValueError, UnicodeError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"not a whole archive of runs ({error})", source, "copy or export it again") from None
     if names is None:
-        raise InputError("empty archive", source)
+        raise InputError("empty archive", source, "copy or export it again")
     return names
+
+
+def _check_entry(entry: tarfile.TarInfo, total: int, members: int, source: Path) -> None:
+    """Raise InputError for what is no plain file, or is larger than any run's file of that name."""
+    name = entry.name.rpartition("/")[2]
+    most = MOST_FILE_BYTES if name in LARGE_FILES else MOST_SMALL_BYTES
+    if not entry.isreg() or entry.issparse() or entry.size > most:
+        raise InputError(f"member {short(entry.name)} is not a plain file of sane size", source, "do not trust it")
+    if total > MOST_ARCHIVE_BYTES or members > MOST_MEMBERS:
+        raise InputError("larger than any archive of runs", source, "export fewer runs: --only")
 
 
 def _copy(stream: IO[bytes], target: Path, source: Path) -> None:
@@ -232,17 +262,16 @@ def _copy(stream: IO[bytes], target: Path, source: Path) -> None:
         raise InputError(f"holds {target.name} twice", source, "do not trust it") from None
 
 
-def _read_manifest(name: str, stream: IO[bytes], source: Path) -> list[str]:
-    raw = stream.read(64 << 20)
-    try:
-        manifest = json.loads(raw) if name == MANIFEST else {}
-    except ValueError:
-        manifest = {}
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA or manifest.get("format") != FORMAT:
-        raise InputError(f"not an archive of runs of format {FORMAT}", source, "make it with: tal-repro results export")
+def _read_manifest(entry: tarfile.TarInfo, stream: IO[bytes], source: Path) -> list[str]:
+    where, remedy = f"{source}: {MANIFEST}", "make it with: tal-repro results export"
+    if entry.name != MANIFEST:
+        raise InputError(f"its first member is {short(entry.name)}, not {MANIFEST}", source, remedy)
+    manifest = parse_json_object(stream.read(MOST_SMALL_BYTES), where, remedy)
+    if manifest.get("schema") != SCHEMA or manifest.get("format") not in (FORMAT, *FORMER_FORMATS):
+        raise InputError(f"not an archive of runs of format {FORMAT}", where, remedy)
     runs = manifest.get("runs")
     if not isinstance(runs, list) or not all(isinstance(run, str) for run in runs):
-        raise InputError("its manifest names no runs", source, "export it again")
+        raise InputError("its field runs is not a list of names", where, remedy)
     return runs
 
 
@@ -250,6 +279,8 @@ def _checked_name(name: str, source: Path) -> Path:
     """Return the relative path of a member; raise InputError unless it is `<experiment>/<model>/<run_id>/<file>`."""
     parts = name.split("/")
     known = set(FILE_NAMES.values())
+    if len(parts) == 2 and parts[0] == NOTES and _NOTE.fullmatch(parts[1]):
+        return Path(*parts)
     if (
         len(parts) != 4
         or parts[0] not in EXPERIMENTS
@@ -257,18 +288,22 @@ def _checked_name(name: str, source: Path) -> Path:
         or not _RUN_ID.fullmatch(parts[2])
         or not (parts[3] in known or _EXTRA_FILE.fullmatch(parts[3]))
     ):
-        raise InputError(f"member {name!r} is not a file of a run", source, "do not trust it")
+        raise InputError(f"member {short(name)} is not a file of a run", source, "do not trust it")
     return Path(*parts)
 
 
 def _check(record: RunRecord, source: Path) -> None:
-    """Raise InputError unless a staged run is whole and lies where its specification says."""
-    spec = record.spec  # checks that the folder's name is the hash of its specification
-    if (spec.experiment, spec.model) != (record.folder.parent.parent.name, record.folder.parent.name):
-        raise InputError(f"run {record.folder.name} lies under another experiment or model", source, "do not trust it")
-    digests = record.status.get("digests")
-    if record.status.get("state") != "done" or not isinstance(digests, dict):
-        raise InputError(f"run {record.folder.name} is not a finished one", source, "do not trust it")
-    there = {path.name for path in record.folder.iterdir()} - {FILE_NAMES["status"]}
-    if there != set(digests) or record.damaged():
-        raise InputError(f"run {record.folder.name} does not match its digests", source, "copy or export it again")
+    """Raise InputError unless a staged run is whole, and everything that readers look at is of its kind."""
+    member = "/".join(record.folder.parts[-3:])
+    try:
+        open_run(record.folder, former=True)
+        for name in ("system", "details", "data", "subset"):
+            RunRecord(record.folder, checked=True).json(name, {})
+        if wrong := record.damaged():
+            raise InputError(f"{wrong[0]} does not match its digest")
+        there = {path.name for path in record.folder.iterdir()} - {FILE_NAMES["status"]}
+        if there != set(record.digests):
+            raise InputError(f"{sorted(there ^ set(record.digests))[0]} is in one of files and digests alone")
+    except InputError as error:
+        where = (error.where or "").rpartition("/")[2]
+        raise InputError(f"run {member}: {where}: {error.what}", source, "do not trust it; export it again") from None

@@ -101,4 +101,4 @@ def computed(runs: Runs, make: Callable[[Runs], Result]) -> tuple[Result, Runs]:
 
 
 def as_problem(error: InputError) -> str:
-    return f"left out: {error}".replace("\n  remedy", " remedy")
+    return f"left out: {error}".replace("\n  remedy: ", "; ")

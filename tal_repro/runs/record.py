@@ -148,13 +148,16 @@ class RunRecord:
         ]
 
 
-def open_checked(folder: Path) -> RunRecord:
-    """Open a finished run for publishing; raise InputError unless format, name, place, files and digests fit."""
+def open_checked(folder: Path, former: bool = False) -> RunRecord:
+    """Open a finished run for publishing; raise InputError unless format, name, place, files and digests fit.
+
+    `former`: runs of a former version may come in, too, though they name no data and are not published.
+    """
     record = RunRecord(folder, checked=True)
     digests, spec = record.digests, record.spec
     if (spec.experiment, spec.model) != (folder.parent.parent.name, folder.parent.name):
         raise InputError(f"is of {spec.experiment}, {spec.model}: it lies in another's place", folder, _REMEDY)
-    if record.status["format"] in FORMER_FORMATS and spec.data is not None:
+    if not former and record.status["format"] in FORMER_FORMATS and spec.data is not None:
         what = "made by a former version of the kit, which did not record the data a run was made from"
         raise InputError(what, folder, "it does not count; run it again, or read it with that version")
     there = {path.name for path in folder.iterdir()}

@@ -135,9 +135,12 @@ class Run:
         return self.record.json("data", {})
 
 
-def open_run(folder: Path) -> Run:
-    """Open a finished run for publishing; raise InputError unless all that is read of it is as it was written."""
-    return Run(open_checked(folder))
+def open_run(folder: Path, former: bool = False) -> Run:
+    """Open a finished run for publishing; raise InputError unless all that is read of it is as it was written.
+
+    `former`: runs of a former version of the kit are opened too.
+    """
+    return Run(open_checked(folder, former))
 
 
 @lru_cache(maxsize=4096)  # 10^5 runs share a handful of key sets

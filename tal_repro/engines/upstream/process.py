@@ -20,6 +20,8 @@ from tal_repro.errors import InputError
 
 POLL_S = 0.2
 STOP_SECONDS = 5.0
+CLUSTER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK")
+CLUSTER_PREFIXES = ("SLURM_", "MASTER_", "TORCHELASTIC_", "OMPI_", "PMI_", "PMIX_")
 Event = dict[str, Any]
 
 
@@ -117,13 +119,18 @@ def _environment(run: RunContext, extra: Mapping[str, str]) -> dict[str, str]:
     """Give the script the kit's hooks and this run's thread count, whatever folder it runs in."""
     subset = run.record.paths.subset
     return {
-        **kit.child_environment(),
+        **{name: value for name, value in kit.child_environment().items() if not _of_a_cluster(name)},
         hooks.EVENTS_VARIABLE: str(run.record.paths.events.resolve()),
         **({hooks.SUBSET_VARIABLE: str(subset.resolve())} if subset.exists() else {}),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(run.spec.threads),
         **extra,
     }
+
+
+def _of_a_cluster(name: str) -> bool:
+    """Tell a variable by which the authors' code would take itself for one of several processes."""
+    return name in CLUSTER_VARIABLES or name.startswith(CLUSTER_PREFIXES)
 
 
 def _watch(run: RunContext, process: subprocess.Popen[bytes], meanwhile: Callable[[], None]) -> None:
