@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
 from tal_repro.errors import InputError
 from tal_repro.spec import Unit
+from tal_repro.untrusted import read_csv_rows
 
 PUBLISHED_CSV = Path(__file__).parents[2] / "results" / "published" / "sweep_subsets.csv"
+_COLUMNS, _RESTORE = ("model", "train_percent", "run", "video_id"), "restore results/published"
 PUBLISHED_MODELS = ("actionformer", "temporalmaxer")  # whose splits were published
 
 
@@ -38,13 +39,14 @@ def published_ids(
 def read_published_subsets(path: str | Path = PUBLISHED_CSV) -> dict[tuple[str, float, int], tuple[str, ...]]:
     """Return (model, percent, run) -> sorted training video ids of the published splits."""
     found: dict[tuple[str, float, int], list[str]] = {}
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as stream:
-            for row in csv.DictReader(stream):
-                key = (row["model"], float(row["train_percent"]), int(row["run"]))
-                found.setdefault(key, []).append(row["video_id"])
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path, "restore results/published") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"not a table of published subsets ({error!r})", path, "restore results/published") from None
+    for line, row in read_csv_rows(
+        path, ("model", "train_percent", "run", "video_id"), remedy="restore results/published"
+    ):
+        try:
+            key = (row["model"], float(row["train_percent"]), int(row["run"]))
+        except ValueError as error:
+            raise InputError(
+                f"not a published subset ({error})", f"{path}, line {line}", "restore results/published"
+            ) from None
+        found.setdefault(key, []).append(row["video_id"])
     return {key: tuple(sorted(ids)) for key, ids in found.items()}
