@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
+    from tal_repro.data.fingerprint import Fingerprint
     from tal_repro.data.verify import LayoutReport
 
 VERIFY_SCHEMA = "tal-repro/data-verify/1"
@@ -35,12 +36,31 @@ def verify_folder(folder: Path, layout: str | None, no_fingerprint: bool = False
     if errors:
         echo(f"{errors} errors; no fingerprint written{'' if no_fingerprint else _forget(folder)}", err=True)
     elif good and not no_fingerprint:
+        for changed in _changed(folder, [fingerprint for _, fingerprint in good]):
+            echo(f"warning: {changed}", err=True)
         try:
             written = write_fingerprints(folder, good[0][0], [fingerprint for _, fingerprint in good])
             echo(f"fingerprint written to {written}", err=True)
         except InputError as error:  # of a read-only data folder, as in containers: the data are sound all the same
             echo(f"warning: {error.where}: {error.what}; the check itself is done", err=True)
     return 1 if errors else 0
+
+
+def _changed(folder: Path, fingerprints: list[Fingerprint]) -> Iterator[str]:
+    """Say which layouts are no longer what an earlier check recorded."""
+    from tal_repro.data.fingerprint import recorded_fingerprint
+
+    for fingerprint in fingerprints:
+        try:
+            recorded = recorded_fingerprint(folder, fingerprint.layout)
+        except InputError as error:
+            yield f"{error.where}: {error.what}; written anew"
+            return
+        if recorded not in (None, fingerprint.digest):
+            yield (
+                f"the {fingerprint.layout} layout changed since its last check: fingerprint {fingerprint.digest[:16]}, "
+                f"recorded {str(recorded)[:16]}; runs made before are of other data"
+            )
 
 
 def _forget(folder: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from tal_repro.annotations import Problem
 from tal_repro.data.annotations import read_dataset
@@ -133,17 +134,17 @@ def _feature_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
     for entry in found:
         stem = entry[: len(entry) - len(layout.suffix)]
         if not entry.endswith(layout.suffix) or not is_safe_id(stem) or (folder / entry).is_dir():
-            add(
-                entry,
-                "surplus: not a feature file",
-                "convert it" if entry.endswith(".npz") else "keep it in another folder",
-            )
+            remedy = "convert it to .npy" if entry.endswith(".npz") else "keep it in another folder"
+            add(entry, "surplus: not a feature file", remedy)
         else:
             names.append(stem)
             if dataset and stem not in annotated and stem not in known_without_annotation(layout.name):
                 add(entry, "surplus: no annotation names this video", "keep it in another folder, or correct its name")
+    spellings = {normalize("NFC", name) for name in names}
     for video_id in sorted(annotated - set(names)):
-        add(f"{video_id}{layout.suffix}", "missing: annotated, but there is no feature file", "restore it")
+        renamed = "rename the one of that name in another Unicode form (accents apart, as macOS writes them)"
+        remedy = renamed if normalize("NFC", video_id) in spellings else "restore it"
+        add(f"{video_id}{layout.suffix}", "missing: annotated, but there is no feature file", remedy)
     return names, problems
 
 

@@ -99,6 +99,15 @@ def test_07_ids_of_youtube_and_of_any_script_are_read(tmp_path, ids) -> None:
     assert {video.id for video in load_dataset(tmp_path).videos.values() if video.has_features} == set(ids)
 
 
+def test_07_a_file_named_in_another_unicode_form_is_told_as_such(tmp_path) -> None:
+    folder = data_set(tmp_path, ("caf\u00e9", "b")) / "i3d_features"
+    (folder / "caf\u00e9.npy").rename(folder / "cafe\u0301.npy")
+    remedies = {
+        problem.where: problem.remedy for problem in verify(tmp_path)[0].problems if problem.severity == "error"
+    }
+    assert "another Unicode form" in remedies["caf\u00e9.npy"]
+
+
 def test_11_activitynets_subset_names_are_refused_with_what_to_write(tmp_path) -> None:
     with pytest.raises(InputError, match=r"means training here(.|\n)*`test` for what to score") as refused:
         load_dataset(data_set(tmp_path, subsets=("training", "validation")))

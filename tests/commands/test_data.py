@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -145,3 +146,14 @@ def test_slices_are_cut_from_tadtrs_own_lengths_where_both_layouts_are_there(cop
 def test_a_percentage_without_units_exits_2(made, percent, message):
     answer = call("subset", "--data", made, "--percent", percent)
     assert answer.exit_code == 2 and message in answer.stderr
+
+
+def test_data_that_changed_since_the_last_check_are_told_before_their_new_fingerprint(copy):
+    assert call("data", "verify", copy).exit_code == 0
+    assert "changed since" not in call("data", "verify", copy).stderr
+    path = copy / "data/thumos/i3d_features/video_test_0000002.npy"
+    rows = np.load(path)
+    np.save(path, rows + 1)
+    answer = call("data", "verify", copy)
+    assert answer.exit_code == 0 and "the actionformer layout changed since its last check" in answer.stderr
+    assert "tadtr layout changed" not in answer.stderr
