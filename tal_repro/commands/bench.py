@@ -10,6 +10,7 @@ import click
 
 from tal_repro.console import echo
 from tal_repro.models.registry import MODELS
+from tal_repro.text_table import table
 
 if TYPE_CHECKING:
     from tal_repro.runs.record import RunRecord
@@ -153,13 +154,19 @@ def _attribution_text(found: dict[str, Any]) -> list[str]:
         taken = [sum(sample) for sample in found.get("samples_ms", ())]
         between = f" ({min(taken):.1f} to {max(taken):.1f} ms)" if taken else ""
         lines.append(f"mean of {found['steps']} steps: {found['step_ms']:.1f} ms{between}")
-    for account in ("host", "device_account"):
-        lines += [
-            f"  {account[:6]:<7}{part:<16}{100 * share:>6.1f} %" for part, share in found.get(account, {}).items()
-        ]
-    for title in ("operators", "functions", "loader_functions"):
-        for name, share in found.get(title, ()):
-            lines.append(f"  {title:<17}{100 * share:>6.1f} %  {name}")
+    shares = [
+        (account.partition("_")[0], part, share)
+        for account in ("host", "device_account")
+        for part, share in found.get(account, {}).items()
+    ]
+    shares += [
+        (title.replace("_", " "), name, share)
+        for title in ("operators", "functions", "loader_functions")
+        for name, share in found.get(title, ())
+    ]
+    if shares:
+        of, part, values = zip(*shares, strict=True)
+        lines += table({"of": of, "share (%)": [f"{100 * share:.1f}" for share in values], "part": part}, indent="  ")
     for name, share in found.get("what_if", {}).items():
         lines.append(f"  estimate, {name}: a step takes {100 * share:.0f} % of today's time")
     lines += [f"  trace, mean {name}: {value:.1f}" for name, value in found.get("trace", {}).items()]
@@ -188,15 +195,8 @@ def _text(result: dict[str, Any]) -> list[str]:
     what = f"{result['model']} ({result['engine']}, {result['include']})"
     lines = [
         f"{what} on {result['machine']}, {result['threads']} threads: {result['run']}",
-        f"{'length':>8}{'median ms':>12}{'p10':>12}{'p90':>12}{'samples':>9}{'first ms':>12}{'peak MiB':>11}",
+        *_lengths(result["lengths"]),
     ]
-    for row in result["lengths"]:
-        if "median_ms" not in row:
-            lines.append(f"{row['feature_length']:>8}  does not fit in memory")
-            continue
-        times = "".join(f"{row[name]:>12.3f}" for name in ("median_ms", "p10_ms", "p90_ms"))
-        more = f"{row['samples']:>9}{row['first_call_ms']:>12.1f}{row['peak_memory_mib']:>11.1f}"
-        lines.append(f"{row['feature_length']:>8}{times}{more}")
     if unsettled := [str(row["feature_length"]) for row in result["lengths"] if "warmup_unsettled" in row]:
         lines.append(f"not warm: the calls before the samples never agreed at {', '.join(unsettled)} steps")
     line = result["linearity"]
@@ -205,3 +205,24 @@ def _text(result: dict[str, Any]) -> list[str]:
     lines.append(f"apart: model creation {result['build_ms']:.0f} ms, collection {result['collection_ms']:.1f} ms")
     lines += [f"doubtful: {reason}" for reason in result["doubtful"]]
     return lines
+
+
+def _lengths(rows: list[dict[str, Any]]) -> list[str]:
+    timed = [row for row in rows if "median_ms" in row]
+
+    def column(name: str, digits: int) -> list[str]:
+        return [f"{row[name]:.{digits}f}" for row in timed]
+
+    lines = table(
+        {
+            "length (steps)": [row["feature_length"] for row in timed],
+            "median (ms)": column("median_ms", 3),
+            "p10 (ms)": column("p10_ms", 3),
+            "p90 (ms)": column("p90_ms", 3),
+            "samples": [row["samples"] for row in timed],
+            "first (ms)": column("first_call_ms", 1),
+            "peak (MiB)": column("peak_memory_mib", 1),
+        }
+    )
+    lacking = [str(row["feature_length"]) for row in rows if "median_ms" not in row]
+    return lines + ([f"does not fit in memory: {', '.join(lacking)} steps"] if lacking else [])

@@ -12,6 +12,7 @@ import click
 
 from tal_repro.console import echo
 from tal_repro.errors import InputError
+from tal_repro.text_table import table
 
 if TYPE_CHECKING:
     from tal_repro.measure.compare import Key, Ratio
@@ -111,7 +112,7 @@ def _settings(run: Run) -> str:
     from tal_repro.runs.record import RunRecord
 
     spec = RunRecord(run.folder).spec
-    recipe = hashlib.sha256(json.dumps(run.spec.recipe, sort_keys=True).encode()).hexdigest()[:6]
+    recipe = hashlib.sha256(json.dumps(dict(run.spec.recipe), sort_keys=True).encode()).hexdigest()[:6]
     timed = f", {spec.options.get('include', 'model')}" if run.experiment == "inference" else ""
     return f"recipe {recipe}, {spec.threads} threads, {spec.precision}{timed}"
 
@@ -149,12 +150,21 @@ def _text(a: System, b: System, rows: list[Ratio], only_a: int, only_b: int) -> 
 
     lines = [f"A: {a.name}, {a.machine}", f"B: {b.name}, {b.machine}"]
     lines += [f"doubtful: others used {s.name} while it was measured" for s in (a, b) if s.doubtful]
-    lines.append(f"{'model':<15}{'quantity':<18}{'length':>7}{'A':>12}{'B':>12}{'B / A':>9}  95 % interval")
-    for row in rows:
-        interval = f"n < {MIN_SAMPLES}" if row.low is None else f"{row.low:.3f} to {row.high:.3f}"
-        what = f"{row.key.model:<15}{row.key.quantity:<18}{row.key.feature_length or '':>7}"
-        of = f"  ({row.key.of})" if row.key.of else ""
-        lines.append(f"{what}{row.a:>12.3f}{row.b:>12.3f}{row.ratio:>9.3f}  {interval}{of}")
+    lines += table(
+        {
+            "model": [row.key.model for row in rows],
+            "quantity": [row.key.quantity for row in rows],
+            "length (steps)": [row.key.feature_length or "-" for row in rows],
+            "A": [f"{row.a:.3f}" for row in rows],
+            "B": [f"{row.b:.3f}" for row in rows],
+            "unit": [row.unit for row in rows],
+            "B / A": [f"{row.ratio:.3f}" for row in rows],
+            "95 % interval": [
+                f"n < {MIN_SAMPLES}" if row.low is None else f"{row.low:.3f} to {row.high:.3f}" for row in rows
+            ],
+            "settings": [row.key.of for row in rows],
+        }
+    )
     if only_a or only_b:
         lines.append(f"not compared: {only_a} that only A has, {only_b} that only B has")
     return lines

@@ -7,6 +7,7 @@ import click
 from tal_repro.commands.study_options import results_option
 from tal_repro.console import echo
 from tal_repro.errors import InputError
+from tal_repro.text_table import table
 
 KINDS = ("partial", "failed", "damaged", "orphan", "lock", "import")
 
@@ -30,8 +31,10 @@ def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: boo
     if study_name is not None:
         wanted = {run.run_id for run in load_study(study_name).runs(SCOPES[-1])}
     found = [item for item in find_rubbish(store, wanted) if not kinds or item.kind in kinds]
-    for item in found:
-        echo(f"{item.kind:<8} {item.bytes:>12} bytes  {item.path}")
+    if found:
+        kinds_shown, sizes = [item.kind for item in found], [item.bytes for item in found]
+        paths = [str(item.path) for item in found]
+        echo("\n".join(table({"kind": kinds_shown, "size (bytes)": sizes, "path": paths})))
     if delete:
         echo(f"deleted, {delete_rubbish(store, found)} bytes freed")
     elif found:

@@ -9,6 +9,7 @@ import click
 
 from tal_repro.console import echo
 from tal_repro.errors import InputError
+from tal_repro.text_table import table
 
 if TYPE_CHECKING:
     from tal_repro.measure.macs import MacCount
@@ -94,9 +95,12 @@ def _as_json(upstream: MacCount, native: MacCount | None) -> dict[str, Any]:
 
 
 def _table(rows: list[tuple[MacCount, MacCount | None]]) -> list[str]:
-    lines = [f"{'model':<14}{'length':>8}{'padded':>8}{'upstream GMACs':>18}{'native GMACs':>18}"]
-    for upstream, native in rows:
-        own = f"{native.macs / GIGA:.9f}" if native else "none"
-        counts = f"{upstream.macs / GIGA:>18.9f}{own:>18}"
-        lines.append(f"{upstream.model:<14}{upstream.feature_length:>8}{upstream.padded_length:>8}{counts}")
-    return lines
+    return table(
+        {
+            "model": [upstream.model for upstream, _ in rows],
+            "length (steps)": [upstream.feature_length for upstream, _ in rows],
+            "padded (steps)": [upstream.padded_length for upstream, _ in rows],
+            "upstream (GMACs)": [f"{upstream.macs / GIGA:.9f}" for upstream, _ in rows],
+            "native (GMACs)": [f"{native.macs / GIGA:.9f}" if native else "-" for _, native in rows],
+        }
+    )

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tal_repro.console import echo
+from tal_repro.text_table import table
 
 # subcommand -> (module in tal_repro.commands, attribute)
 SUBCOMMANDS = {"new": ("models_new", "new"), "check": ("models_new", "check")}
@@ -84,14 +85,26 @@ def _has_torch() -> bool:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    lines = [f"{'model':<14}{'parameters':>12}{'GMACs':>9} {'at':>5}  {'unit':<6} {'source':<44} {'licence'}"]
-    for row in rows:
-        parameters = "-" if row["parameters"] is None else f"{row['parameters']:,}".replace(",", " ")
-        gmacs = "-" if row["macs"] is None else f"{row['macs'] / 1e9:.3f}"
-        code = f"{row['repository']}@{row['commit'][:COMMIT_DIGITS]}"
-        place = f"{row['training_length'] or '-':>5}  {row['unit']:<6}"
-        lines.append(f"{row['name']:<14}{parameters:>12}{gmacs:>9} {place} {code:<44} {row['licence']}")
+    lines = table(
+        {
+            "model": [row["name"] for row in rows],
+            "parameters": [_grouped(row["parameters"]) for row in rows],
+            "GMACs": ["-" if row["macs"] is None else f"{row['macs'] / 1e9:.3f}" for row in rows],
+            "at (steps)": [row["training_length"] or "-" for row in rows],
+            "unit": [row["unit"] for row in rows],
+            "licence": [row["licence"] for row in rows],
+        }
+    )
     notes = "GMACs: upstream's algorithm, batch 1, at this many feature steps (the training length)."
     if any(row["parameters"] is None and row["native"] for row in rows):
         notes += " Without torch, models cannot be built: parameters and MACs are left out."
-    return [*lines, notes, *(f"{row['title']}: {row['paper']}" for row in rows if row["paper"])]
+    return [*lines, notes, *map(_source, rows)]
+
+
+def _grouped(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}".replace(",", " ")
+
+
+def _source(row: dict[str, Any]) -> str:
+    paper = f"{row['paper']}; " if row["paper"] else ""
+    return f"{row['title']}: {paper}{row['repository']}@{row['commit'][:COMMIT_DIGITS]}"

@@ -13,6 +13,7 @@ import click
 
 from tal_repro.console import echo
 from tal_repro.errors import InputError
+from tal_repro.text_table import table
 
 if TYPE_CHECKING:
     from tal_repro.measure.command import Traced
@@ -138,10 +139,11 @@ def _text(summary: dict[str, Any], folder: Path) -> list[str]:
         idle = baseline["columns"]["cpu_mean_percent"]["mean"]
         busy = " (this machine is not quiet)" if idle > 5 else ""
         lines.append(f"before it, idle for {baseline['seconds']:g} s: CPU {idle:.2f} %{busy}")
-    for name in SHOWN:
-        if name in summary["columns"]:
-            found = summary["columns"][name]
-            lines.append(f"  {name:<24} mean {found['mean']:>10.2f}   99th percentile {found['p99']:>10.2f}")
+    shown = {name: summary["columns"][name] for name in SHOWN if name in summary["columns"]}
+    if shown:
+        columns = {"counter": list(shown), "mean": [f"{counter['mean']:.2f}" for counter in shown.values()]}
+        columns["99th percentile"] = [f"{counter['p99']:.2f}" for counter in shown.values()]
+        lines += table(columns, indent="  ")
     if "samples" in sampler:
         cost = f"; sampling used {sampler['own_cpu_percent_of_one_core']:.3f} % of one core"
         lines.append(

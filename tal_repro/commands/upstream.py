@@ -10,6 +10,7 @@ import click
 
 from tal_repro.console import echo
 from tal_repro.models.registry import MODELS
+from tal_repro.text_table import table
 
 ALL = "all"
 
@@ -30,12 +31,16 @@ def status(as_json: bool) -> None:
     if as_json:
         echo(json.dumps({"schema": "tal-repro/upstream-status/1", "models": [to_json(one) for one in found]}))
     else:
+        columns = {
+            "model": [one.model for one in found],
+            "commit": [one.commit[:12] or ("no git" if one.present else "-") for one in found],
+            "state": [one.problem or "ok" for one in found],
+            "patched copy": ["ready" if one.prepared else "none yet" for one in found],
+        }
+        echo("\n".join(table(columns)))
         for one in found:
-            commit = one.commit[:12] or ("no git" if one.present else "-")
-            copy = "copy ready" if one.prepared else "no copy yet"
-            echo(f"{one.model:<14} {commit:<13} {'ok' if not one.problem else one.problem}, {copy}")
             if one.problem:
-                echo(f"{'':<14} remedy: {one.remedy}", err=True)
+                echo(f"{one.model}: remedy: {one.remedy}", err=True)
     sys.exit(1 if any(one.problem for one in found) else 0)
 
 
