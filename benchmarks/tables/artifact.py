@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from tal_repro.paper.claims.acceleration import LEAST_LOW, LOW_PERCENT
 from tal_repro.paper.claims.measured import CONFIDENCE, RUNS_WANTED
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.tables import TextTable, render
@@ -94,12 +95,21 @@ def _row(work: Work) -> tuple[str, ...]:
     scope = "" if work.experiment in STUDIES else f" --scope {work.scope}"
     command = COMMANDS.get(work.experiment, f"tal-repro run{scope} --only experiment={work.experiment}")
     claims = [claim for claim in load_claims() if claim.experiment == work.experiment]
-    decided = [claim.id for claim in claims if _scope(claim) == work.scope]
+    decided = [claim.id + _lacking(claim) for claim in claims if _scope(claim) == work.scope]
     return (
         work.experiment, STUDIES.get(work.experiment, work.scope), ", ".join(work.models), f"`{command}`",
         str(work.runs), f"{work.minutes:.0f}", f"{work.disk_mib:.0f} MiB" if work.disk_mib >= 1 else "under 1 MiB",
         ", ".join(decided) or "-",
     )  # fmt: skip
+
+
+def _lacking(claim: Claim) -> str:
+    """Say what the shipped study of an ablation lacks to decide a claim about small shares ("": nothing)."""
+    if claim.measure != "acceleration":
+        return ""
+    shares = {spec.subset.percent for spec in load_study(STUDIES[claim.experiment]).runs(SCOPES[0]) if spec.subset}
+    low = sum(share <= LOW_PERCENT for share in shares)
+    return "" if low >= LEAST_LOW else f" (undecided: {low} of {LEAST_LOW} shares up to {LOW_PERCENT:g} %)"
 
 
 def _released_row() -> tuple[str, ...]:
@@ -157,7 +167,7 @@ def _decided_by(claim: Claim) -> str:
     if not claim.measure:
         return f"published data alone ({claim.nothing_to_run})"
     scope = "" if claim.experiment in COMMANDS else f" ({_scope(claim)})"
-    return f"{claim.experiment} of {', '.join(claim.models)}{scope}"
+    return f"{claim.experiment} of {', '.join(claim.models)}{scope}{_lacking(claim)}"
 
 
 def machine(claim: Claim) -> str:

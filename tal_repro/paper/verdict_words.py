@@ -9,6 +9,8 @@ from tal_repro.paper.claims.statements import Claim
 from tal_repro.paper.table_text import upper_first
 from tal_repro.paper.verdicts import Verdict
 
+WORDS_FORMAT = ".3g"  # of a number that a claim in words is held to
+
 
 def headline_counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """Return how many headline claims there are, follow from the published data, were reproduced, and are undecided."""
@@ -95,11 +97,11 @@ def value_text(reading: Reading, claim: Claim) -> str:
 
 def _numbers_text(reading: Reading, claim: Claim) -> str:
     """Write a reading with a digit more than the paper prints; its bounds, where rounding leaves it that wide."""
-    digits = [_decimals(text) + 1 for text in claim.reference] or [2]
+    formats = [f".{_decimals(text) + 1}f" for text in claim.reference] or [WORDS_FORMAT]
     values, joint = pair(reading, claim), f" {claim.joint} "
     if reading.low is not None and reading.high is not None and len(values) == 1:
-        values, digits, joint = (reading.low, reading.high), [digits[0]], " to "
-    texts = [_trim(f"{value:.{n}f}") for value, n in zip(values, [*digits, digits[-1]], strict=False)]
+        values, formats, joint = (reading.low, reading.high), formats[:1], " to "
+    texts = [_trim(format(value, how)) for value, how in zip(values, [*formats, formats[-1]], strict=False)]
     return joint.join(dict.fromkeys(texts) if joint == " to " else texts)
 
 

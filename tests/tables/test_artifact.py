@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_every_claim_is_there_and_every_measured_one_is_decided_once() -> None:
     claims = {claim.id: claim for claim in load_claims()}
     rows = {row[0]: row for row in cells(artifact.artifact_text())}
     assert list(rows) == list(claims)
-    decided = [name for row in cells(artifact.experiments_text()) for name in row[-1].split(", ") if name != "-"]
+    decided = [name for row in cells(artifact.experiments_text()) for name in re.findall(r"[A-Z]\d[\d.]*", row[-1])]
     assert sorted(decided) == sorted(name for name, claim in claims.items() if claim.measure)
     for name, claim in claims.items():
         assert (rows[name][4] == "-") == (not claim.measure)
@@ -51,3 +52,11 @@ def test_a_claim_that_no_run_decides_is_an_error() -> None:
     claim = dataclasses.replace(load_claims()[0], experiment="macs", models=("fifth",))
     with pytest.raises(ValueError, match="no run of the paper's study decides it"):
         artifact._scope(claim)
+
+
+def test_a_study_with_too_few_small_shares_is_not_said_to_decide() -> None:
+    (row,) = [row for row in cells(artifact.experiments_text()) if row[0] == "ablation"]
+    claim = next(claim for claim in load_claims() if claim.measure == "acceleration")
+    percents = {spec.subset.percent for spec in load_study("ablation").runs("core") if spec.subset}
+    enough = sum(percent <= 20 for percent in percents) >= 3
+    assert ("undecided" in row[-1]) == (not enough) and claim.id in row[-1]

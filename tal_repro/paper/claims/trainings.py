@@ -43,7 +43,7 @@ def tadtr_seconds(statements: Table) -> Derivation:
     """TadTR's training time as its authors state it, a range."""
     rows = statements.where(lambda row: row["quantity"].startswith("tadtr_readme_minutes"))
     low, high = sorted(60 * float(value) for value in rows["value"])
-    reason = f"TadTR's README gives {low / 60:g} to {high / 60:g} minutes; no single time was published"
+    reason = f"TadTR's README gives {low / 60:g} to {high / 60:g} minutes; no single time and no std was published"
     return Derivation((Reading("the authors' range", (low + high) / 2, low=low, high=high),), (rows,), reason)
 
 

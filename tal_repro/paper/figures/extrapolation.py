@@ -10,7 +10,18 @@ from tal_repro.errors import InputError
 from tal_repro.paper.claims.curves import FIT_UP_TO_PERCENT, curve
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, used
-from tal_repro.paper.figures.learning_curves import Panel, draw_points, full_fit, panels
+from tal_repro.paper.figures.learning_curves import (
+    THIN_WIDTH,
+    WIDTH,
+    Panel,
+    draw_fit,
+    draw_points,
+    full_fit,
+    identified_text,
+    name_curves,
+    panels,
+)
+from tal_repro.paper.table import Table
 from tal_repro.published.table import Table
 
 LEVEL = 0.8
@@ -34,6 +45,7 @@ def draw(material: Material) -> Drawing:
             style.panel(axes[row, 1], letters[1], f"{part.short}: beyond all of it")
             drawing.rows.append(part.curves)
             drawing.runs = used([*drawing.runs, *part.runs])
+        drawing.notes += filter(None, [identified_text(drawing.fits)])
     return drawing
 
 
@@ -48,14 +60,16 @@ def _partial(ax: Axes, part: Panel, drawing: Drawing) -> None:
         if found is None:
             drawing.notes.append(f"{part.title}: too few points for the {title} in the left panel.")
             continue
-        ax.plot(grid, found.predict(grid), color=colour, linestyle=line, label=f"{title}, p ≤ {seen_up_to:g} %")
+        width = WIDTH if found.identified else THIN_WIDTH
+        label = f"{title}, p ≤ {seen_up_to:g} %"
+        ax.plot(grid, found.predict(grid), color=colour, linestyle=line, linewidth=width, label=label)
         _band(ax, found, grid, colour)
         drawing.fits[f"{part.title}: {model} {family}, p <= {seen_up_to:g} %"] = found
     seen = table["train_percent"] <= seen_up_to
     _marks(ax, table.take(np.flatnonzero(seen)), model, True, f"{style.look(model).title}, fitted")
     _marks(ax, table.take(np.flatnonzero(~seen)), model, False, f"{style.look(model).title}, unseen")
     ax.axvline(seen_up_to, color="#999999", linewidth=0.6, linestyle=":")
-    ax.legend(loc="lower right" if part.runs else "upper left")
+    name_curves(ax, drawing.fits, "lower right" if part.runs else "upper left")
 
 
 def partial_limit(table: Table) -> float:
@@ -85,16 +99,16 @@ def _horizon(ax: Axes, part: Panel, drawing: Drawing) -> None:
         if found is None:
             continue
         grid = np.geomspace(table["train_percent"].min(), HORIZON_PERCENT, 200)
-        ax.plot(grid, found.predict(grid), color=look.colour, linestyle=look.line, linewidth=0.9)
+        draw_fit(ax, found, model, grid)
         _band(ax, found, grid[grid >= 100], look.colour)
         _whisker(ax, found, model)
         drawing.fits[f"{part.title}: {model} 5pl, all points"] = found
     ax.axvline(100, color="#999999", linewidth=0.6, linestyle=":")
-    ax.legend(loc="lower right" if part.runs else "upper left")
+    name_curves(ax, drawing.fits, "lower right" if part.runs else "upper left")
 
 
 def _whisker(ax: Axes, found: Fit, model: str) -> None:
-    """Draw the interval at the horizon beside the axis, one model beside the other."""
+    """Draw the interval at the horizon, where it holds; wider caps for the models behind keep them apart."""
     bounds = found.interval([HORIZON_PERCENT], LEVEL)
     if bounds is None:
         return
@@ -102,8 +116,9 @@ def _whisker(ax: Axes, found: Fit, model: str) -> None:
     value = float(found.predict(HORIZON_PERCENT)[0])
     low, high = (float(np.clip(bound[0], 0, 100)) for bound in bounds)
     ax.errorbar(
-        HORIZON_PERCENT * 1.1 * 1.09**place, value, [[max(0.0, value - low)], [max(0.0, high - value)]], color="black",
-        elinewidth=0.7, capsize=1.6, capthick=0.7, marker=look.marker, markerfacecolor=look.colour, markeredgewidth=0.5,
+        HORIZON_PERCENT, value, [[max(0.0, value - low)], [max(0.0, high - value)]], color=look.colour,
+        elinewidth=0.7, capsize=1.6 + place, capthick=0.7, marker=look.marker, markeredgecolor="black",
+        markeredgewidth=0.5, clip_on=False, zorder=3,
     )  # fmt: skip
 
 
@@ -117,7 +132,7 @@ def _frame(ax: Axes, part: Panel, low: float, high: float) -> None:
     ax.set(
         xlabel="training data used, p (%)",
         ylabel="average mAP (%)",
-        xlim=(0.85 * low, (1.12 if high <= 100 else 1.65) * high),
+        xlim=(0.85 * low, 1.12 * high),
     )
     ax.set_ylim(0, 100 if part.runs else 85)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,7 +20,9 @@ from tal_repro.published.table import Table
 from tal_repro.runs.apart import pooled
 from tal_repro.runs.run import Run
 
+Place = Literal["lower right", "upper left", "best"]
 FAMILY = "5pl"
+WIDTH, THIN_WIDTH = 0.9, 0.4  # points
 HOW = "run: tal-repro run --only experiment=data_sweep, then give --results DIR"
 
 
@@ -89,9 +92,10 @@ def draw(material: Material) -> Drawing:
             ax = places.pop(0)
             _draw_panel(ax, part, drawing)
             style.panel(ax, letter if wide else "", part.title if wide or part.runs else "")
-            ax.legend(loc="lower right" if not part.runs else "best")
+            name_curves(ax, drawing.fits, "lower right" if not part.runs else "best")
         for ax in places:
             ax.remove()
+        drawing.notes += filter(None, [identified_text(drawing.fits)])
     return drawing
 
 
@@ -103,9 +107,7 @@ def _draw_panel(ax: Axes, part: Panel, drawing: Drawing) -> None:
         draw_points(ax, table, model)
         found = full_fit(part, model)
         if found is not None:
-            grid = np.geomspace(table["train_percent"].min(), 100, 200)
-            look = style.look(model)
-            ax.plot(grid, found.predict(grid), color=look.colour, linestyle=look.line, linewidth=0.9)
+            draw_fit(ax, found, model, np.geomspace(table["train_percent"].min(), 100, 200))
             drawing.fits[f"{part.title}: {model}, all points"] = found
     if not part.runs and "tridet" in part.models:
         row = part.table2.where(model="tridet")
@@ -118,13 +120,32 @@ def _draw_panel(ax: Axes, part: Panel, drawing: Drawing) -> None:
 
 
 def draw_points(ax: Axes, table: Table, model: str) -> None:
-    """Draw one curve's means as markers and its standard deviation as a band, and name it in the legend."""
+    """Draw one curve's means as markers with their standard deviations as bars, and name it in the legend."""
     look = style.look(model)
     percent, mean, std = table["train_percent"], table["map_mean"], table["map_std"]
     marks: dict[str, Any] = {"marker": look.marker, "markeredgewidth": 0.5, "markeredgecolor": "black"}
-    ax.fill_between(percent, mean - std, mean + std, color=look.colour, alpha=0.22, linewidth=0)
-    ax.plot(percent, mean, color=look.colour, linestyle="none", **marks)
-    ax.plot([], [], color=look.colour, linestyle=look.line, label=look.title, **marks)
+    ax.errorbar(percent, mean, std, color=look.colour, linestyle="none", elinewidth=0.8, capsize=1.4, **marks)
+    ax.plot([], [], color=look.colour, linestyle=look.line, linewidth=WIDTH, label=look.title, **marks)
+
+
+def draw_fit(ax: Axes, found: Fit, model: str, grid: np.ndarray) -> None:
+    """Draw a fit through all points: thin where the points do not determine its parameters."""
+    look, width = style.look(model), WIDTH if found.identified else THIN_WIDTH
+    ax.plot(grid, found.predict(grid), color=look.colour, linestyle=look.line, linewidth=width)
+
+
+def name_curves(ax: Axes, fits: Mapping[str, Fit], place: Place) -> None:
+    """Name what is drawn, and what a thin curve means where there is one."""
+    thin = any(not found.identified for found in fits.values())
+    legend = ax.legend(loc=place)
+    legend.set_title("thin: fit not identified" if thin else "")
+    legend.get_title().set_fontsize("small")
+
+
+def identified_text(fits: Mapping[str, Fit]) -> str:
+    """Say which of the drawn fits are thin, and why; "" where none is."""
+    thin = [name for name, found in fits.items() if not found.identified]
+    return f"Thin curves: their points do not determine the parameters ({'; '.join(thin)})." if thin else ""
 
 
 def full_fit(part: Panel, model: str) -> Fit | None:
@@ -137,17 +158,17 @@ def full_fit(part: Panel, model: str) -> Fit | None:
 
 
 def spread_text(part: Panel) -> str:
-    """Say what the band of a panel means."""
+    """Say what the bars of a panel mean."""
     if not part.runs:
         return (
-            "published: band = standard deviation as published, 5 runs a point (the caption of the paper says 3; kind "
+            "published: bars = standard deviation as published, 5 runs a point (the caption of the paper says 3; kind "
             "not stated, TemporalMaxer's is the sample std); ActionFormer is the series that the paper plots "
             "(oprescu2023: 3.54, 24.69, ...), not the mean of the single runs (warchocki2023); TriDet's open marker at "
             "100 % is Table 2's"
         )
     counts = sorted(set(part.counts.values()))
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"{part.title[0].lower()}{part.title[1:]}: band = sample standard deviation, n = {n} runs a point"
+    return f"{part.title[0].lower()}{part.title[1:]}: bars = sample standard deviation, n = {n} runs a point"
 
 
 def _caption(shown: list[Panel]) -> str:
