@@ -21,7 +21,6 @@ from tal_repro.paper.figures.learning_curves import (
     name_curves,
     panels,
 )
-from tal_repro.paper.table import Table
 from tal_repro.published.table import Table
 
 LEVEL = 0.8
