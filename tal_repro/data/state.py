@@ -26,7 +26,7 @@ CACHE_SCHEMA = "tal-repro/feature-digests/1"
 STATE_SCHEMA = "tal-repro/data-state/1"
 SYNTHETIC_FILE = "synthetic.json"
 ROW_DIGITS = 16  # of a part of a video
-PARTS = ("annotations", "timing", "features")
+PARTS = ("annotations", "fps", "durations", "features")
 BYTES_AT_ONCE = 1 << 24
 
 Stat = tuple[int, int, int, int]  # size, modified (ns), changed (ns), inode
@@ -34,10 +34,11 @@ Progress = Callable[[int, int], None]
 
 
 class VideoState(NamedTuple):
-    """Digests of what is learnt or scored of a video, of its timing, and of its feature values."""
+    """Digests of what is learnt or scored of a video, of its rates and duration, and of its feature values."""
 
     annotations: str
-    timing: str
+    fps: str  # of frames and of feature steps
+    duration: str
     features: str
 
 
@@ -75,7 +76,7 @@ class DataState:
         }  # fmt: skip
 
     def changes(self, before: Mapping[str, Any], video_ids: Iterable[str]) -> str:
-        """Name what changed in some videos since another state (of `to_json`): "features of 3 videos, timing of 1"."""
+        """Name what changed in some videos since another state (of `to_json`): "features of 3 videos, fps of 1"."""
         rows, ids = before.get("videos", {}), set(video_ids)
         counts = {
             part: sum(key in rows and list(rows[key])[index] != self.videos[key][index] for key in ids)
@@ -92,9 +93,8 @@ def read_state(
     """Return the state of a data set; read the features of files that changed since `cache` was written."""
     wanted = [video for video in dataset.videos.values() if video.id in store.video_ids_set]
     hashed = _feature_digests(store, [video.id for video in wanted], cache, progress)
-    missing = f"no features {ROW_DIGITS}"
     videos = {
-        video.id: VideoState(_annotations(video, dataset), _timing(video), hashed.get(video.id, missing))
+        video.id: _video_state(video, dataset, hashed.get(video.id, "no features"))
         for video in sorted(dataset.videos.values(), key=lambda video: video.id)
     }
     state = DataState(dataset.layout, dataset.name, dataset.annotation_hash, dataset.classes, store.dim, videos)
@@ -111,8 +111,9 @@ def _annotations(video: Video, dataset: DataSet) -> str:
     return _hash([video.subset, sorted(actions), sorted(ambiguous) if video.subset == "test" else []])
 
 
-def _timing(video: Video) -> str:
-    return _hash([video.fps, video.duration_s, video.feature_fps, video.feature_stride_frames])
+def _video_state(video: Video, dataset: DataSet, features: str) -> VideoState:
+    rates = [video.fps, video.feature_fps, video.feature_stride_frames]
+    return VideoState(_annotations(video, dataset), _hash(rates), _hash(video.duration_s), features)
 
 
 def _hash(value: Any) -> str:

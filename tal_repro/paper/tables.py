@@ -18,7 +18,7 @@ from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.table_text import TextTable as TextTable
 from tal_repro.paper.verdicts import derive
 from tal_repro.published.load import Published
-from tal_repro.runs.apart import WORDS, apart
+from tal_repro.runs.apart import WORDS, apart, processors
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, Setting
 from tal_repro.untrusted import csv_cell
@@ -199,7 +199,7 @@ def _notes(published: Published, runs: Runs) -> Iterable[str]:
             derivation = derive(claim.id, published)
             verdict, _ = compare(claim, derivation)
             yield f"{claim.id} {verdict}: {derivation.reason if derivation else claim.not_derivable}."
-    yield from (f"{note}." for note in runs.notes)
+    yield from (f"{note}." for note in [*runs.notes, processors(runs.of("baseline"))] if note)
     if any(run.synthetic for run in runs.of("baseline")):
         yield "Lines marked SYNTHETIC are of made-up data: they show that the kit works and say nothing about THUMOS14."
 

@@ -14,6 +14,8 @@ from typing import Any
 from tal_repro.run.bfloat16 import has_native_bfloat16
 
 IMAGE_VARIABLE = "TAL_REPRO_IMAGE_DIGEST"  # set by docker/kit.sh
+ARITHMETIC_VARIABLES = ("ATEN_CPU_CAPABILITY", "OPENBLAS_CORETYPE", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
+LIBRARIES = ("libopenblas", "libscipy_openblas", "libmkl", "libgomp", "libiomp", "libblas", "libcublas", "libcudnn")
 _PACKAGES = ("torch", "numpy", "scipy", "pandas", "fvcore", "tal-repro")
 
 
@@ -40,7 +42,7 @@ def _fixed() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "os": platform.platform(),
-        "cpu": {"model": _cpu_model(), "cores": os.cpu_count(), "governor": _governor()},
+        "cpu": {"model": _cpu_model(), "cores": os.cpu_count(), "governor": _governor(), **_arithmetic()},
         "memory_mib": _memory_mib(),
         "python": sys.version.split()[0],
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
@@ -55,6 +57,26 @@ def _cpu_model() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def _arithmetic() -> dict[str, Any]:
+    """Return what decides how a processor rounds: its vector instructions, and the libraries that multiply.
+
+    Without torch, which asks the processor itself, the kernel's list of flags tells.
+    """
+    flags = set(_read("/proc/cpuinfo").partition("flags")[2].partition("\n")[0].split())
+    widest = next((name for name in ("avx512f", "avx2", "avx", "asimd") if name in flags), "")
+    torch = sys.modules.get("torch")
+    used = torch.backends.cpu.get_cpu_capability() if torch is not None else ""
+    limits = {name: os.environ[name] for name in ARITHMETIC_VARIABLES if name in os.environ}
+    return {"instructions": widest, "torch_instructions": used, "libraries": _libraries(), "limits": limits}
+
+
+@cache
+def _libraries() -> list[str]:
+    """Name the linear algebra libraries that this process has loaded (file names; their folders are nobody's)."""
+    names = {line.rpartition("/")[2] for line in _read("/proc/self/maps").splitlines() if "/" in line}
+    return sorted(name for name in names if name.startswith(LIBRARIES))
 
 
 def _cpu_mhz() -> list[float]:

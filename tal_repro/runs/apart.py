@@ -46,6 +46,19 @@ def others(runs: Iterable[Run], kept: Iterable[Run]) -> list[str]:
     return [f"{count} run{'s' * (count != 1)} {what}" for what, count in notes.items()]
 
 
+def processors(runs: Iterable[Run]) -> str:
+    """Say where runs were made by processors of several kinds, which round otherwise ("": one kind, or unknown)."""
+    kinds: dict[str, int] = defaultdict(int)
+    for run in runs:
+        cpu = run.system.get("cpu")
+        if isinstance(cpu, dict) and (kind := cpu.get("torch_instructions") or cpu.get("instructions")):
+            kinds[str(kind)] += 1
+    if len(kinds) < 2:
+        return ""
+    counts = ", ".join(f"{count} with {kind}" for kind, count in sorted(kinds.items()))
+    return f"processors of {len(kinds)} kinds made these runs ({counts}), which round differently: docs/native.md"
+
+
 def _value(name: str, setting: Setting) -> str:
     value = getattr(setting, name)
     return f" {value}" if name not in ("recipe", "data", "options") else ""

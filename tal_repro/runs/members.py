@@ -89,7 +89,7 @@ def choose(runs: Iterable[Run], planned: Planned, chosen: Sequence[str] = ()) ->
         by_layout[layout][digest] += 1
     kept = {layout: _keep(list(digests), chosen) for layout, digests in by_layout.items()}
     if unclear := [layout for layout, digests in kept.items() if len(digests) > 1]:
-        raise _two_states(planned.name, {layout: by_layout[layout] for layout in unclear})
+        raise _two_states(planned.name, {layout: by_layout[layout] for layout in unclear}, planned.sets)
     mine = [run for run in members if states[run.run_id][1] in kept[states[run.run_id][0]]]
     others = [run for run in members if states[run.run_id][1] not in kept[states[run.run_id][0]]]
     return mine, [*left_out, *(LeftOut(run.run_id, f"other data ({states[run.run_id][1]})") for run in others)]
@@ -120,15 +120,16 @@ def _keep(digests: list[str], chosen: Sequence[str]) -> list[str]:
     return named or digests
 
 
-def _two_states(study: str, unclear: Mapping[str, Counter[str]]) -> InputError:
+def _two_states(study: str, unclear: Mapping[str, Counter[str]], latest_sets: Mapping[str, str]) -> InputError:
     states = [
         f"{digest} ({number} run{'s' * (number != 1)}, {layout}'s layout)"
         for layout, digests in unclear.items()
         for digest, number in digests.most_common()
     ]
     what = f"the finished runs of study {study} are of {len(states)} states of its data: {', '.join(states)}"
-    newest = next(iter(next(iter(unclear.values()))))
-    return InputError(what, "--results", f"say which one is meant, for example --data-digest {newest}")
+    layout, digests = next(iter(unclear.items()))
+    latest = latest_sets.get(layout, next(iter(digests)))
+    return InputError(what, "--results", f"say which one is meant; that of the last start: --data-digest {latest}")
 
 
 def _key(spec: RunSpec, admits: tuple[str, ...]) -> str:

@@ -57,11 +57,19 @@ OTHER_KERNEL = ", with the kit's RoIAlign in place of the authors' CUDA kernel: 
 
 def train_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Mean training time in Table 2's definition for the model, in seconds, of runs that had the device alone."""
-    timed = [run for run in chosen if run.percent == 100 and run.train_seconds and run.alone]
+    timed = _on_one_device([run for run in chosen if run.percent == 100 and run.train_seconds and run.alone])
     note = timed[0].train_seconds_of if timed else ""
     if any((run.model, run.engine) == ("tadtr", "upstream") for run in timed):
         note += OTHER_KERNEL
     return _sampled(timed, [run.train_seconds for run in timed], note)
+
+
+def _on_one_device(runs: list[Run]) -> list[Run]:
+    """Return the runs of one kind of machine: of the one with most, then the first by name."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.device, []).append(run)
+    return max((groups[name] for name in sorted(groups)), key=len, default=[])
 
 
 def trainings_a_day(runs: Runs, chosen: list[Run], option: str) -> Found | None:
