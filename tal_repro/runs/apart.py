@@ -56,7 +56,7 @@ def processors(runs: Iterable[Run]) -> str:
     if len(kinds) < 2:
         return ""
     counts = ", ".join(f"{count} with {kind}" for kind, count in sorted(kinds.items()))
-    return f"processors of {len(kinds)} kinds made these runs ({counts}), which round differently: docs/native.md"
+    return f"processors of {len(kinds)} kinds made these runs ({counts}), which round differently: docs/running.md"
 
 
 def _value(name: str, setting: Setting) -> str:
