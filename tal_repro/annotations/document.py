@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,9 @@ class Document:
 def read_document(path: Path) -> Document:
     """Read an annotation file; InputError, with the form to write, where it is of another kind."""
     kind = _OTHERS.get(path.suffix.lower())
-    if kind or path.is_dir():
-        what, how = kind or _OTHERS[".txt"] if not path.is_dir() or any(path.glob("*.txt")) else ("a folder", "")
+    folder = os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises where its folder may not be entered
+    if kind or folder:
+        what, how = kind or _OTHERS[".txt"] if not folder or any(path.glob("*.txt")) else ("a folder", "")
         raise InputError(what, path, f"write JSON: {_FORM}" + (f" ({how})" if how else ""))
     content = read_json_object(path)
     if "database" in content:

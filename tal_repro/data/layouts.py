@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.errors import InputError
-from tal_repro.untrusted import read_json_object
+from tal_repro.untrusted import access_remedy, read_json_object
 
 CLIP_FRAMES = 16  # an I3D feature sees 16 frames
 STRIDE_FRAMES: dict[LayoutName, int] = {"actionformer": 4, "tadtr": 8}
@@ -91,7 +91,7 @@ def find_layouts(root: Path) -> list[Layout]:
         _layout(name, root, root / parent)
         for name, parents in _PARENTS.items()
         for parent in parents
-        if (root / parent / ANNOTATION_FILE[name]).is_file()
+        if os.path.isfile(root / parent / ANNOTATION_FILE[name])  # noqa: PTH113  Path.is_file may raise
     ]
 
 
@@ -111,8 +111,12 @@ def _only_archives(folder: Path) -> bool:
 
 def find_layout(root: Path, name: LayoutName | Literal["auto"] = "auto") -> Layout:
     """Return the wanted layout of a data folder (auto: ActionFormer's where both are there)."""
-    if not root.is_dir():
-        raise InputError("no such data folder", root, "make one: tal-repro data synth --out DIR, or fetch THUMOS14")
+    if not os.path.isdir(root):  # noqa: PTH112  Path.is_dir may raise
+        raise InputError(
+            "no such data folder, or none that may be entered",
+            root,
+            "make one: tal-repro data synth --out DIR, or fetch THUMOS14",
+        )
     found = [layout for layout in find_layouts(root) if name in ("auto", layout.name)]
     if not found:
         wanted = [file for key, file in ANNOTATION_FILE.items() if name in ("auto", key)]
@@ -130,7 +134,9 @@ def check_inside(path: Path, root: Path) -> None:
         resolved = path.resolve(strict=True)
         regular = stat.S_ISREG(resolved.stat().st_mode)
     except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"cannot be read ({_reason(error)})", path, "restore the file from the archive") from None
+        raise InputError(
+            f"cannot be read ({_reason(error)})", path, access_remedy(error, "restore the file from the archive")
+        ) from None
     if not resolved.is_relative_to(root.resolve()):
         raise InputError("a link that leads out of the data folder", path, "replace it by a copy of the file")
     if not regular:

@@ -71,8 +71,6 @@ def read_detections(path: Path, ground_truth: GroundTruth, *, other_classes: boo
     """
     endings = {".json": _rows_of_json, ".csv": _rows_of_csv}
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if not path.exists():
-        raise InputError("no such file", path, "give the detections to evaluate")
     if ending not in endings:
         remedy = _PICKLE if ending in (".pkl", ".pickle") else "give .json, .csv, .json.gz or .csv.gz"
         raise InputError(f"unknown kind of file {path.suffix!r}", path, remedy)

@@ -73,9 +73,14 @@ def _reason(error: Exception) -> str:
 def _way_out(error: Exception, remedy: str | None) -> str:
     if isinstance(error, gzip.BadGzipFile | EOFError | zlib.error):
         return "compress it again, or give it unpacked, without .gz in its name"
+    return access_remedy(error, remedy)
+
+
+def access_remedy(error: Exception, missing: str | None = None) -> str:
+    """Return what to do about a file that cannot be opened; `missing`: where it is not there."""
     number = error.errno if isinstance(error, OSError) else errno.ENOENT
-    if number == errno.ENOENT and remedy:
-        return remedy
+    if number == errno.ENOENT and missing:
+        return missing
     return _ACCESS_REMEDIES.get(number or 0, "see to its permissions")
 
 
