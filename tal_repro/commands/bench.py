@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.commands.study_options import RESULTS
 from tal_repro.console import echo
 from tal_repro.models.registry import MODELS
 from tal_repro.text_table import table
@@ -32,7 +33,7 @@ def bench() -> None:
 )  # fmt: skip
 @click.option("--samples", type=click.IntRange(1, 10_000), help="Samples a length.  [default: 5 to 50, for a second]")
 @click.option(
-    "--results", "--out", type=click.Path(path_type=Path), default=Path("results/runs"), show_default=True,
+    "--results", "--out", type=click.Path(path_type=Path), default=Path(RESULTS), show_default=True,
     help="Store the runs here.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object and nothing else.")

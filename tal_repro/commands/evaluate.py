@@ -11,6 +11,7 @@ import click
 
 from tal_repro.console import echo
 from tal_repro.errors import InputError
+from tal_repro.text_table import table
 from tal_repro.untrusted import short
 
 if TYPE_CHECKING:
@@ -219,23 +220,30 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += [
         f"protocol {report['protocol']}: {counts}",
         *(f"  left out, {reason}: {rows}" for reason, rows in report["ignored"].items()),
-        f"{'tIoU':24}" + "".join(f"{t:>8}" for t in tious) + f"{'average':>9}",
-        _row("mAP (%)", report["map"].values(), report["average_map"]),
-        *(_row(f"recall@{k} (%)", values.values()) for k, values in report["recall"].items()),
+        *_scores(report, tious),
     ]
-    for name, row in report.get("per_class", {}).items():
-        lines.append(_row(f"  {name} ({row['instances']})", row["ap"].values(), row["average_ap"]))
     if interval := report.get("bootstrap"):
         lines.append(
             f"{100 * interval['confidence']:g} % interval of the average mAP over videos: "
             f"{100 * interval['low']:.2f} to {100 * interval['high']:.2f} ({interval['resamples']} resamples)"
         )
     if errors := report.get("errors"):
-        lines.append(f"errors at tIoU {errors['tiou']:g}:   count   mAP gained if mended (points)")
-        lines += [f"  {name:18}{n:>8}{100 * errors['map_gain'][name]:>10.2f}" for name, n in errors["counts"].items()]
+        gains = {"error": list(errors["counts"]), "count": list(errors["counts"].values())}
+        gains["mAP gained if mended (points)"] = [f"{100 * errors['map_gain'][name]:.2f}" for name in errors["counts"]]
+        lines += [f"errors at tIoU {errors['tiou']:g}:", *table(gains, indent="  ")]
     return lines
 
 
-def _row(name: str, values: Any, average: float | None = None) -> str:
-    last = "" if average is None else f"{100 * average:9.2f}"
-    return f"{name:24}" + "".join(f"{100 * value:8.2f}" for value in values) + last
+def _scores(report: dict[str, Any], tious: list[str]) -> list[str]:
+    """Return a row for mAP, each recall and each class: a value in percent for every tIoU, and the average."""
+    rows = {"mAP": (report["map"].values(), report["average_map"])}
+    rows |= {f"recall@{k}": (values.values(), None) for k, values in report["recall"].items()}
+    rows |= {
+        f"{name} ({row['instances']})": (row["ap"].values(), row["average_ap"])
+        for name, row in report.get("per_class", {}).items()
+    }
+    values = [[f"{100 * value:.2f}" for value in row] for row, _ in rows.values()]
+    columns: dict[str, Any] = {"at tIoU (%)": list(rows)}
+    columns |= {tiou: [row[place] for row in values] for place, tiou in enumerate(tious)}
+    columns["average"] = ["-" if average is None else f"{100 * average:.2f}" for _, average in rows.values()]
+    return table(columns)

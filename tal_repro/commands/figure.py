@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from tal_repro.commands.study_options import of_study
+from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.commands.verify import load_results, whole
 from tal_repro.console import echo
 
@@ -24,7 +24,7 @@ NUMBERS = tuple(str(number) for number in range(1, 7))
 @click.command()
 @click.argument("number", type=click.Choice([*NUMBERS, "all"]))
 @click.option("--out", metavar="DIR", default=str(DEFAULT_OUT), show_default=True, help="Write the files here.")
-@click.option("--results", metavar="DIR", help="Draw the runs in DIR too.  [default: results/runs, if there]")
+@click.option("--results", metavar="DIR", help=f"Draw the runs in DIR too.  [default: {RESULTS}, if there]")
 @click.option(
     "--source", type=click.Choice(["published", "measured", "both"]), default="both", show_default=True,
     help="Which numbers to draw.",

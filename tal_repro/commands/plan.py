@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ import click
 from tal_repro.commands.study_options import open_study, study_options
 from tal_repro.console import echo
 from tal_repro.errors import InputError
+from tal_repro.text_table import table
 
 if TYPE_CHECKING:
     from tal_repro.run.plan import Plan, PlannedRun
@@ -76,19 +76,25 @@ def format_plan(plan: Plan) -> str:
         groups[run.spec.experiment, run.spec.model, run.spec.engine].append(run)
     kind = " (synthetic data)" if plan.study.data.synthetic else ""
     lines = [f"study {plan.study.name}, scope {plan.scope}{kind}", ""]
-    header = ("experiment", "model", "engine", "runs", "done", "to do", "failed", "time left", "estimated from")
-    rows = [header]
-    for (experiment, model, engine), runs in groups.items():
-        left = [run for run in runs if run.status in ("todo", "partial")]
-        rows.append(
-            (
-                experiment, model, engine, str(len(runs)), str(sum(run.status == "done" for run in runs)),
-                str(len(left)), str(sum(run.status == "failed" for run in runs)),
-                format_duration(sum(run.estimate.seconds for run in left)) if left else "-",
-                left[0].estimate.source if left else "",
-            )
-        )  # fmt: skip
-    return "\n".join([*lines, *_align(rows), "", *format_totals(plan)])
+    left = {key: [run for run in runs if run.status in ("todo", "partial")] for key, runs in groups.items()}
+    failed = [sum(run.status == "failed" for run in runs) for runs in groups.values()]
+    lines += table(
+        {
+            "experiment": [key[0] for key in groups],
+            "model": [key[1] for key in groups],
+            "engine": [key[2] for key in groups],
+            "runs": [len(runs) for runs in groups.values()],
+            "done": [sum(run.status == "done" for run in runs) for runs in groups.values()],
+            "to do": [len(runs) for runs in left.values()],
+            **({"failed": failed} if any(failed) else {}),
+            "time left": [
+                format_duration(sum(run.estimate.seconds for run in runs)) if runs else "-" for runs in left.values()
+            ],
+        }
+    )
+    sources = dict.fromkeys(run.estimate.source for run in plan.pending)
+    lines += [f"estimated from: {'; '.join(sources)}"] if sources else []
+    return "\n".join([*lines, "", *format_totals(plan)])
 
 
 def format_totals(plan: Plan) -> list[str]:
@@ -115,11 +121,10 @@ def format_totals(plan: Plan) -> list[str]:
 def format_runs(runs: list[PlannedRun]) -> str:
     from tal_repro.run.progress import format_duration, name_run
 
-    rows = [("run", "state", "estimate", "")]
-    rows += [(run.spec.run_id, run.status, format_duration(run.estimate.seconds), name_run(run.spec)) for run in runs]
-    return "\n".join(["", *_align(rows)])
-
-
-def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    columns = {
+        "run": [run.spec.run_id for run in runs],
+        "state": [run.status for run in runs],
+        "estimate": [format_duration(run.estimate.seconds) for run in runs],
+        "what": [name_run(run.spec) for run in runs],
+    }
+    return "\n".join(["", *table(columns)])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tal_repro.commands.study_options import RESULTS
 from tal_repro.console import echo
 from tal_repro.models.registry import MODELS
 
@@ -21,7 +22,7 @@ SCHEMA = "tal-repro/released/1"
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), required=True, help="Folder of THUMOS14.")
 @click.option("--engine", type=click.Choice(["native", "upstream"]), default="native", show_default=True)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A hyper-parameter it was made with.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("results/runs"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path(RESULTS), show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/released.json) alone.")
 def released(
     model: str,

@@ -10,6 +10,7 @@ import click
 
 from tal_repro.commands.study_options import open_study, study_options
 from tal_repro.console import echo
+from tal_repro.text_table import table
 
 if TYPE_CHECKING:
     from tal_repro.runs.store import RunStore
@@ -101,10 +102,16 @@ def format_status(found: dict[str, Any]) -> str:
         f"{counts['done']}/{found['total']} done, {counts['running']} running, {left} to do, {counts['failed']} failed"
     )
     lines = [f"study {found['study']}{kind} in {found['results']}: {head}"]
-    lines += [
-        f"  {group['experiment']:<11} {group['model']:<14} {group['done']:>6}/{group['total']}"
-        for group in found["groups"]
-    ]
+    groups = found["groups"]
+    lines += table(
+        {
+            "experiment": [group["experiment"] for group in groups],
+            "model": [group["model"] for group in groups],
+            "done": [group["done"] for group in groups],
+            "of": [group["total"] for group in groups],
+        },
+        indent="  ",
+    )
     for run in found["running"]:
         silent = "" if run["silent_seconds"] is None else f", last sign of life {run['silent_seconds']:.0f} s ago"
         lines.append(f"  running {run['id']} {run['name']} on {run['host']} (process {run['pid']}{silent})")

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import click
 
-from tal_repro.commands.study_options import of_study
+from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.commands.verify import load_results, whole
 from tal_repro.console import echo
 
@@ -18,7 +18,7 @@ FORMATS = ("csv", "markdown", "latex")
 @click.command()
 @click.argument("number", type=click.Choice(["1", "2", "energy"]))
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="markdown", show_default=True)
-@click.option("--results", metavar="DIR", help="Show the runs in DIR too.  [default: results/runs, if there]")
+@click.option("--results", metavar="DIR", help=f"Show the runs in DIR too.  [default: {RESULTS}, if there]")
 @click.option("--published", metavar="DIR", help="Read the published numbers from DIR.")
 @click.option("--grid", metavar="G:SOURCE", help="Grams of CO2e a kWh and who says so.  [default: TAL_REPRO_GRID]")
 @click.option(

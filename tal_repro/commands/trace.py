@@ -18,7 +18,6 @@ from tal_repro.text_table import table
 if TYPE_CHECKING:
     from tal_repro.measure.command import Traced
 
-JOULES_PER_KWH = 3.6e6
 SHOWN = (
     "cpu_mean_percent",
     "cpu_busiest_percent",
@@ -133,6 +132,8 @@ def _summary(command: tuple[str, ...], traced: Traced, started: str, folder: Pat
 
 
 def _text(summary: dict[str, Any], folder: Path) -> list[str]:
+    from tal_repro.measure.energy import JOULES_PER_KWH
+
     sampler, baseline = summary["sampler"], summary["baseline"]
     lines = [f"trace of {summary['seconds']:.2f} s, exit code {summary['exit_code']}: {folder}"]
     if baseline and "cpu_mean_percent" in baseline["columns"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.commands.study_options import RESULTS
 from tal_repro.console import echo
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS, model_entry
@@ -39,7 +40,7 @@ MAP_TIOUS = 5
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a hyper-parameter (repeatable).")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("results/runs"), show_default=True, help="Results folder."
+    "--out", type=click.Path(path_type=Path), default=Path(RESULTS), show_default=True, help="Results folder."
 )
 @click.option(
     "--precision",

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from tal_repro.commands.study_options import of_study
+from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.console import echo, echo_styled
 
 if TYPE_CHECKING:
     from tal_repro.runs.load import Runs
 
-DEFAULT_RESULTS = Path("results", "runs")
+DEFAULT_RESULTS = Path(RESULTS)
 Result = TypeVar("Result")
 
 

@@ -17,7 +17,8 @@ from tal_repro.data.dataset import LayoutName
 from tal_repro.data.feature_files import map_features
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
 from tal_repro.errors import InputError
-from tal_repro.measure.memory import MIB, available_mib
+from tal_repro.machine.host import MIB
+from tal_repro.measure.memory import available_mib
 from tal_repro.untrusted import read_json_object
 
 PACK_SCHEMA = "tal-repro/feature-store/1"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tal_repro.machine.host import MIB
 from tal_repro.measure.counters_psutil import system_counters_psutil
-from tal_repro.measure.rates import MIB, Rates, Sample, Take
+from tal_repro.measure.rates import Rates, Sample, Take
 
 SECTOR_BYTES = 512  # of /proc/diskstats, whatever the disk
 PAGE_BYTES = 4096

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tal_repro.measure.rates import MIB, Rates, Sample, Take
+from tal_repro.machine.host import MIB
+from tal_repro.measure.rates import Rates, Sample, Take
 
 
 def system_counters_psutil() -> Take:

@@ -10,12 +10,13 @@ import os
 import resource
 from pathlib import Path
 
+from tal_repro.machine.host import MIB
 from tal_repro.measure.counters import ProcFile
 from tal_repro.measure.rates import Sample, Take
 
 NANOSECONDS = 1e9
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
-_PAGE_MIB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / 2**20
+_PAGE_MIB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / MIB
 
 
 def family_counters(pid: int, own_pid: int | None = None, descendants_only: bool = False) -> Take:

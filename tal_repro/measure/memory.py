@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-MIB = 2**20
+from tal_repro.machine.host import MIB
+
 POLL_S = 0.002
 GUARD_SHARE = 0.9  # of the memory that is available when the guard is set
 _STATM = Path("/proc/self/statm")

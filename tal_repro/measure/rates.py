@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-MIB = 2**20
-
 Sample = dict[str, float]
 Take = Callable[[float], Sample]
 

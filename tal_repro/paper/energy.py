@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tal_repro.errors import InputError
+from tal_repro.measure.energy import JOULES_PER_KWH
 from tal_repro.runs.details import finite, part
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
 
 GRID_VARIABLE = "TAL_REPRO_GRID"  # "G:SOURCE", grams of CO2 equivalent per kWh
 POWER_VARIABLE = "TAL_REPRO_POWER"  # "W:SOURCE", watts of the whole machine
-JOULES_PER_KWH = 3.6e6
 LARGEST = 1e6
 
 

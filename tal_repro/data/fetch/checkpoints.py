@@ -8,11 +8,12 @@ import zipfile
 from pathlib import Path
 
 from tal_repro.data.fetch.obtain import Found, Way, obtain, remember, sorted_given, tidy
-from tal_repro.data.fetch.sources import GIB, TADTR_FOLDER, Archive, Mirror
+from tal_repro.data.fetch.sources import TADTR_FOLDER, Archive, Mirror
 from tal_repro.data.fetch.unpack import unpack
 from tal_repro.data.fetch.web import printable
 from tal_repro.data.workplace import fsync_folder, on_disk, staging_in, workplace
 from tal_repro.errors import InputError
+from tal_repro.machine.host import GIB
 
 MOST_BYTES = 4 * GIB  # the largest checkpoint of the four models has 0.5 GiB
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tal_repro.data.dataset import LayoutName
+from tal_repro.machine.host import GIB, MIB
 
 # The README files as they stood at the pinned commits on this day, read in November 2026. The links themselves have not
 # been tried: whether they still lead to the files is known when somebody fetches.
 LINKS_OF = "2023-06-21"
-GIB = 2**30
 # ActionFormer's features are about 5 GiB unpacked; no size was published for TadTR's.
-MOST_ARCHIVE_BYTES, MOST_JSON_BYTES = 24 * GIB, 64 * 2**20
+MOST_ARCHIVE_BYTES, MOST_JSON_BYTES = 24 * GIB, 64 * MIB
 
 HostName = Literal["plain", "google-drive", "google-drive-folder", "box", "onedrive", "sharepoint-folder", "by-hand"]
 
