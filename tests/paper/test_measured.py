@@ -147,8 +147,9 @@ def test_inference_claims(tmp_path: Path) -> None:
     measured(tmp_path, "inference", "tadtr", [*times, row("build_ms", 0, 2400), row("collection_ms", 0, 290)], A10)
     slow = [row("latency_ms", 30000, 1000.0, sample, "ms") for sample in range(3)]
     measured(tmp_path, "inference", "actionformer", slow, A10)
-    for claim_id in ("C1", "C2", "C3", "C4", "C5"):
+    for claim_id in ("C1", "C2", "C3", "C4", "C5", "C10"):
         assert _measure(claim_id, tmp_path).verdict == "reproduced", claim_id
+    assert _measure("C10", tmp_path).value == pytest.approx(100 * 290 / (290 + 36))
     assert _measure("C6", tmp_path).verdict == "not run"
     measured(tmp_path, "inference", "tadtr", [row("latency_ms", 3000, 3.9)], CPU)
     assert _measure("C6", tmp_path).verdict == "reproduced"
@@ -371,6 +372,20 @@ def test_an_idle_machine_is_idle_on_both_sides(tmp_path: Path, cpu: float, gpu: 
     result = _measure("H5", tmp_path)
     assert result.verdict == verdict
     assert "sampling cost 0.080 % of one core" in result.reason
+    assert (_measure("H6", tmp_path).verdict, _measure("H6", tmp_path).value) == ("reproduced", 0.08)
+
+
+@pytest.mark.parametrize(("training", "evaluating", "verdict"), [(20, 100, "reproduced"), (100, 60, "not reproduced")])
+def test_a_busy_thread_is_looked_for_while_the_model_is_evaluated(
+    tmp_path: Path, training: float, evaluating: float, verdict: str
+) -> None:
+    record = trace(tmp_path, synthetic=False, gpu=True)
+    header, *lines = record.paths.trace.read_text().splitlines()
+    times = [float(line.split(",")[1]) % 2.8 for line in lines]
+    busy = [training if time < 2.0 else evaluating for time in times]
+    rows = [f"{line},{load}" for line, load in zip(lines, busy, strict=True)]
+    record.paths.trace.write_text("\n".join([f"{header},thread_busiest_percent", *rows]) + "\n")
+    assert _measure("H7", tmp_path).verdict == verdict
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(56.7, "reproduced"), (55.9, "not reproduced")])

@@ -56,6 +56,7 @@ def test_rounding_makes_an_interval() -> None:
     (reading,) = over_rounding(lambda a, b: a - b, (56.7, 0.05), (55.3, 0.05))
     assert (reading.low, reading.high) == pytest.approx((1.30, 1.50), abs=1e-6)
     assert half_digit([66.0, 55.508]) == pytest.approx(0.0005)
+    assert half_digit([426.0, 2956.0]) == 0.5 and half_digit([300.0]) == 0.5  # an integer was printed without decimals
 
 
 def test_five_runs_cannot_hold_the_printed_maximum() -> None:

@@ -161,7 +161,10 @@ def within_expected_range(statements: Table, independent: Table) -> Derivation:
         f"ten user runs have {users.mean:.2f} ± {users.std:.2f} mAP: the average lies {away['the average']:+.1f} std "
         f"from them, the reported {reported['value'][0]:g} mAP {away['the reported best']:+.1f} std"
     )
-    return Derivation(number(abs(away["the average"]), "the average"), (average, reported, independent), reason)
+    readings = over_rounding(
+        lambda value: abs(value - users.mean) / users.std, printed(average["value"][0]), label="the average"
+    )
+    return Derivation(readings, (average, reported, independent), reason)
 
 
 @derives("D10", tables=["table2", "upstream_map"])
@@ -170,4 +173,10 @@ def others_replicated(table2: Table, upstream_map: Table) -> Derivation:
     gaps = {str(m): float(readme(upstream_map, m)["map_mean"][0]) - float(v)
             for m, v in zip(table2["model"], table2["map_mean"], strict=True) if m != "tadtr"}  # fmt: skip
     reason = "below their READMEs: " + ", ".join(f"{titled(model)} {gap:.2f} mAP" for model, gap in gaps.items())
-    return Derivation(number(max(gaps.values()), "the largest of three"), (table2, upstream_map), reason)
+    largest, half = max(gaps, key=lambda model: gaps[model]), half_digit(table2["map_mean"])
+    theirs, here = (
+        float(readme(upstream_map, largest)["map_mean"][0]),
+        float(table2.where(model=largest)["map_mean"][0]),
+    )
+    readings = over_rounding(lambda a, b: a - b, (theirs, half_digit([theirs])), (here, half), label="largest of three")
+    return Derivation(readings, (table2, upstream_map), reason)

@@ -7,7 +7,7 @@ import numpy as np
 from tal_repro.paper.claims.baselines import statement
 from tal_repro.paper.claims.curves import titled
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
-from tal_repro.paper.claims.readings import number, over_rounding, printed, unpublished, vary
+from tal_repro.paper.claims.readings import half_digit, number, over_rounding, printed, unpublished, vary
 from tal_repro.paper.statistics import line, r_squared
 from tal_repro.published.table import Table
 
@@ -62,12 +62,16 @@ def epochs_in_figure_6(statements: Table, table2: Table) -> Derivation:
     """How many epochs the seconds of Figure 6 hold, by Table 2's time and Table 1's epochs."""
     span, epochs = (statement(statements, name) for name in ("figure_6_seconds", "tadtr_epochs"))
     row = table2.where(model="tadtr")
-    seconds = float(row["train_seconds_mean"][0]) / float(epochs["value"][0])
-    count = float(span["value"][0]) / seconds
+    training, whole = printed(row["train_seconds_mean"][0]), float(epochs["value"][0])
+    seconds = training[0] / whole
+    readings = over_rounding(
+        lambda s, t: s / (t / whole), printed(span["value"][0]), training, label="epochs in Figure 6"
+    )
+    count = readings[0].value
     reason = (
         f"an epoch with its evaluation takes {seconds:.1f} s on average, so {span['value'][0]:g} s hold {count:.1f}"
     )
-    return Derivation(number(count, "epochs in Figure 6"), (span, epochs, row), reason)
+    return Derivation(readings, (span, epochs, row), reason)
 
 
 @derives("G2", tables=["table2"])
@@ -75,8 +79,11 @@ def trainings_a_day(table2: Table) -> Derivation:
     """TadTR trainings that fit in a day; then those of the slowest model."""
     per_day = {m: SECONDS_PER_DAY / s for m, s in zip(table2["model"], table2["train_seconds_mean"], strict=True)}
     reason = "a day of 86400 s holds " + ", ".join(f"{n:.0f} of {titled(m)}" for m, n in per_day.items())
-    choices = {"TadTR trainings a day": per_day["tadtr"], "of the slowest model": min(per_day.values())}
-    return Derivation(vary(lambda models: number(models), models=choices), (table2,), reason)
+    times = dict(zip(table2["model"], table2["train_seconds_mean"], strict=True))
+    choices = {"TadTR trainings a day": times["tadtr"], "of the slowest model": max(times.values())}
+    half = half_digit(table2["train_seconds_mean"])
+    readings = vary(lambda models: over_rounding(lambda s: SECONDS_PER_DAY / s, (models, half)), models=choices)
+    return Derivation(readings, (table2,), reason)
 
 
 @derives("C2", tables=["inference_runs"])

@@ -206,7 +206,7 @@ def collection_share(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     if collection is None or inference is None:
         return None
     share = 100 * collection.value / (collection.value + inference.value)
-    return Found(share, tuple(dict.fromkeys((*collection.runs, *inference.runs))))
+    return Found(share, tuple({run.run_id: run for run in (*collection.runs, *inference.runs)}.values()))
 
 
 def _sampled(runs: list[Run], values: Sequence[float | None], note: str = "") -> Found | None:

@@ -91,8 +91,8 @@ def std_choices(n: int) -> dict[str, float]:
 
 def half_digit(values: Sequence[float] | NDArray[Any]) -> float:
     """Return half the last digit of numbers that were printed alike (the most decimals that one shows)."""
-    exponents = [int(Decimal(repr(float(value))).as_tuple().exponent) for value in values]
-    return 0.5 * 10.0 ** min(exponents)
+    shown = [Decimal(repr(float(value))) for value in values]
+    return 0.5 * 10.0 ** min(0 if value == int(value) else int(value.as_tuple().exponent) for value in shown)
 
 
 def printed(value: float) -> Number:

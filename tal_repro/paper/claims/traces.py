@@ -34,9 +34,9 @@ def idle_use(runs: Runs, chosen: list[Run], _: str) -> Found | None:
 
 def sampler_cost(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """What the sampler itself takes of one core, in percent: the most of all runs."""
-    costs = {run: finite(part(run.details, "sampler").get("own_cpu_percent_of_one_core")) for run in chosen}
-    known = {run: cost for run, cost in costs.items() if cost is not None}
-    return Found(max(known.values()), tuple(known)) if known else None
+    costs = [(run, finite(part(run.details, "sampler").get("own_cpu_percent_of_one_core"))) for run in chosen]
+    known = [(run, cost) for run, cost in costs if cost is not None]
+    return Found(max(cost for _, cost in known), tuple(run for run, _ in known)) if known else None
 
 
 def busy_while_evaluating(runs: Runs, chosen: list[Run], _: str) -> Found | None:
