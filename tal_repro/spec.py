@@ -79,7 +79,7 @@ class RunSpec:
     @cached_property
     def run_id(self) -> str:
         """Name the planned run: 16 hex digits of the SHA-256 of its canonical JSON; data digest left out."""
-        fields = ",".join(f'"{name}":{_canonical_field(getattr(self, name))}' for name in _FIELD_NAMES)
+        fields = ",".join(f'"{name}":{canonical_text(getattr(self, name))}' for name in _FIELD_NAMES)
         return hashlib.sha256(f"{{{fields}}}".encode()).hexdigest()[:RUN_ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +95,10 @@ class RunSpec:
             for name, kind in (("data", DataSpec), ("subset", SubsetSpec)):
                 if values.get(name) is not None:
                     _reject_unknown(values[name], kind, f"{where}.{name}")
-                    values[name] = kind(**values[name])
+                    values[name] = _shared(values[name], kind)
+            for name in ("recipe", "options"):
+                if isinstance(values.get(name), dict):
+                    values[name] = _shared(values[name], MappingProxyType)
             values["feature_lengths"] = tuple(int(length) for length in values.get("feature_lengths", ()))
             spec = cls(**values)
         except (TypeError, AttributeError) as error:
@@ -143,12 +146,25 @@ class RunSpec:
                 raise InputError(f"{name} = {getattr(self, name)!r}"[:80], where, "use an object")
 
 
+# Many runs of a folder hold the same recipe and data: each is kept once, and so is its canonical text.
+_shared_values: dict[tuple[Any, str], Any] = {}
+
+
+def _shared(values: dict[str, Any], kind: Any) -> Any:
+    key = (kind, json.dumps(values))
+    if key not in _shared_values:
+        if len(_shared_values) >= 4096:
+            _shared_values.clear()
+        _shared_values[key] = kind(values) if kind is MappingProxyType else kind(**values)
+    return _shared_values[key]
+
+
 _FIELD_NAMES = tuple(sorted(field.name for field in dataclasses.fields(RunSpec) if field.name != "data_digest"))
 # A study gives thousands of specs the same read-only recipe: its text is made once. Values are kept so ids stay theirs.
 _texts: dict[int, tuple[Any, str]] = {}
 
 
-def _canonical_field(value: Any) -> str:
+def canonical_text(value: Any) -> str:
     """Return `canonical_json(value)`, quickly for what a hundred thousand specs are made of."""
     kind = type(value)
     if kind is str:

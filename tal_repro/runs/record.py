@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FORMER_FORMATS = (1,)  # read, but a training of theirs names no data
 MOST_JSON_BYTES, MOST_FILE_BYTES = 64 << 20, 512 << 20
+_KNOWN = frozenset(FILE_NAMES.values()) - {FILE_NAMES["status"]}
 _REMEDY = "move the folder away and run it again"
 
 
@@ -102,24 +104,25 @@ class RunRecord:
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; where `checked`, raise DamagedRun unless it is as it was written."""
-        path: Path = self.paths.__getattr__(name)
+        file = FILE_NAMES[name]
         try:
-            content = read_bytes(path, most_bytes=MOST_FILE_BYTES, remedy=_REMEDY)
+            content = read_bytes(f"{self.folder}/{file}", most_bytes=MOST_FILE_BYTES, remedy=_REMEDY)
         except InputError as error:
-            raise DamagedRun(error.what, path) from None
-        if self.checked and self.digests.get(path.name) != hashlib.sha256(content).hexdigest():
-            raise DamagedRun("is not as it was written", path)
+            raise DamagedRun(error.what, self.folder / file) from None
+        if self.checked and self.digests.get(file) != hashlib.sha256(content).hexdigest():
+            raise DamagedRun("is not as it was written", self.folder / file)
         return content
 
     def json(self, name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return a file's JSON object; `default` where the run wrote none."""
         if default is not None and not self.has(name):
             return default
-        path: Path = self.paths.__getattr__(name)
         try:
-            return parse_json_object(self.read(name), path, _REMEDY)
+            return parse_json_object(self.read(name), FILE_NAMES[name], _REMEDY)
+        except DamagedRun:
+            raise
         except InputError as error:
-            raise DamagedRun(error.what, path) from None
+            raise DamagedRun(error.what, self.folder / FILE_NAMES[name]) from None
 
     def rows(self, name: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield (file:line, cells by column) of a CSV file; raise DamagedRun where it is none, or lacks a column."""
@@ -160,11 +163,11 @@ def open_checked(folder: Path, former: bool = False) -> RunRecord:
     if not former and record.status["format"] in FORMER_FORMATS and spec.data is not None:
         what = "made by a former version of the kit, which did not record the data a run was made from"
         raise InputError(what, folder, "it does not count; run it again, or read it with that version")
-    there = {path.name for path in folder.iterdir()}
-    if missing := sorted(set(digests) - there):
-        raise DamagedRun("missing", folder / missing[0])
-    if added := sorted((there & set(FILE_NAMES.values())) - set(digests) - {FILE_NAMES["status"]}):
-        raise DamagedRun("was not there when the run was finished", folder / added[0])
+    there = set(os.listdir(folder))
+    if missing := digests.keys() - there:
+        raise DamagedRun("missing", folder / min(missing))
+    if added := (there & _KNOWN) - digests.keys():
+        raise DamagedRun("was not there when the run was finished", folder / min(added))
     return record
 
 

@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tal_repro.models.registry import MODELS
 from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
-from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_json
+from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_text
 
 TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 # model -> the (selection, weights, protocol) that its authors report
@@ -47,7 +46,7 @@ class Run:
     """A finished run whose folder, specification and metrics have been checked."""
 
     def __init__(self, record: RunRecord) -> None:
-        self.record, self.spec = record, _shared(record.spec)
+        self.record, self.spec = record, record.spec
         metrics = record.json("metrics", {})
         try:
             self.scores: Scores = _scores(metrics.get("rows", ()))
@@ -151,23 +150,13 @@ def _reported(model: str, keys: tuple[tuple[str, str, str], ...]) -> tuple[str, 
     return min(fitting, key=lambda key: (key[2] != protocol, key), default=None)
 
 
-_recipes: dict[str, Mapping[str, Any]] = {}
-
-
-def _shared(spec: RunSpec) -> RunSpec:
-    """Let runs of one recipe hold one copy of it."""
-    text = canonical_json(spec.recipe)
-    object.__setattr__(spec, "recipe", _recipes.setdefault(text, MappingProxyType(dict(spec.recipe))))
-    return spec
-
-
 def setting_of(spec: RunSpec) -> Setting:
     subset, data = spec.subset, spec.data
     return Setting(
         spec.engine, spec.engine_version, spec.device_kind, spec.precision, spec.threads,
-        canonical_json(spec.recipe), "" if data is None else canonical_json(data),
+        canonical_text(spec.recipe), "" if data is None else canonical_text(data),
         "" if subset is None else subset.unit,
-        "" if subset is None or subset.percent == 100 else subset.policy, canonical_json(spec.options),
+        "" if subset is None or subset.percent == 100 else subset.policy, canonical_text(spec.options),
     )  # fmt: skip
 
 

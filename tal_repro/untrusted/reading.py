@@ -9,7 +9,6 @@ import stat
 import zlib
 from collections.abc import Iterable
 from os import PathLike
-from typing import Any
 
 from tal_repro.errors import InputError
 
@@ -32,11 +31,16 @@ def read_bytes(
     """Read a whole regular file, unpacked if its name ends in .gz; InputError beyond `most_bytes` (unpacked)."""
     most_bytes = MAX_BYTES if most_bytes is None else most_bytes
     try:
-        with open(path, "rb", buffering=0, opener=_open_regular) as raw:
-            if os.fspath(path).endswith(".gz"):
-                content: bytes = gzip.GzipFile(fileobj=raw).read(most_bytes + 1)
+        name = os.fspath(path)
+        descriptor = _open_regular(name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if name.endswith(".gz"):
+                with open(descriptor, "rb", closefd=False) as raw:
+                    content: bytes = gzip.GzipFile(fileobj=raw).read(most_bytes + 1)
             else:
-                content = _read_up_to(raw, most_bytes + 1)
+                content = _read_up_to(descriptor, most_bytes + 1)
+        finally:
+            os.close(descriptor)
     except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: a null character in the path
         raise InputError(named(what, f"cannot be read ({_reason(error)})"), path, _way_out(error, remedy)) from None
     if len(content) > most_bytes:
@@ -49,7 +53,9 @@ def _open_regular(path: str, flags: int) -> int:
     """Open without waiting for the writer of a pipe; only what lies in /dev may be something else than a file."""
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode) or path.startswith("/dev/"):
+    if stat.S_ISREG(mode):
+        return descriptor
+    if path.startswith("/dev/"):
         os.set_blocking(descriptor, True)
         return descriptor
     os.close(descriptor)
@@ -57,10 +63,10 @@ def _open_regular(path: str, flags: int) -> int:
     raise OSError(number, os.strerror(number) if number == errno.EISDIR else "not a regular file")
 
 
-def _read_up_to(raw: Any, most: int) -> bytes:
-    """Read a file to its end or to `most` bytes; one read for a small file."""
+def _read_up_to(descriptor: int, most: int) -> bytes:
+    """Read a file to its end or to `most` bytes."""
     parts: list[bytes] = []
-    while most > 0 and (part := raw.read(min(most, 1 << 20))):
+    while most > 0 and (part := os.read(descriptor, min(most, 1 << 16 if not parts else 1 << 20))):
         parts.append(part)
         most -= len(part)
     return b"".join(parts)
