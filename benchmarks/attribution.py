@@ -6,7 +6,6 @@ THUMOS14's. One `tal-repro bench attribution` each, in a process of its own. Ups
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -18,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks import skeleton
 from tal_repro.engines.registry import engine_version, engines_of
 from tal_repro.models.registry import MODELS
 from tal_repro.run.system import machine_name
@@ -27,12 +27,10 @@ VIDEOS = {"videos": "24", "test": "20", "seconds": "80-240"}
 
 def main() -> int:
     """Attribute the chosen pairs; print a verdict each and write one JSON file each. Exit 1 if one failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser = skeleton.parser(__doc__, models=list(MODELS), out="folder of the JSON files")
     parser.add_argument("--engines", nargs="+", default=["native", "upstream"], choices=["native", "upstream"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="folder of the JSON files")
     options = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -42,7 +40,7 @@ def main() -> int:
                 found = attribute(model, engine, data, options.device, options.steps)
                 failed += found is None
                 if found is not None and options.out:
-                    write(found, options.out / f"{model}-{engine}.json")
+                    skeleton.write(options.out / f"{model}-{engine}.json", found)
     return 1 if failed else 0
 
 
@@ -81,12 +79,6 @@ def about(model: str, engine: str, device: str, load: float) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": version("torch"),
     }
-
-
-def write(found: dict[str, Any], path: Path) -> None:
-    """Write one answer."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ contestants alternate round by round over the same slices, in memory (warm page 
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -20,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmarks import skeleton
 from tal_repro.data import FeatureStore, load_dataset, open_features
 from tal_repro.data.layouts import find_layout
 from tal_repro.data.pack import pack_features
@@ -76,10 +76,9 @@ def measure(root: Path, slices: int, rounds: int) -> dict[str, dict[str, object]
 
 def main() -> None:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = skeleton.parser(__doc__, rounds=5)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--slices", type=int, default=400)
-    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

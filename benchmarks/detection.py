@@ -9,7 +9,6 @@ counts if the outputs are the same list, order included. `--extension` is a fold
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import importlib.util
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks import skeleton
 from benchmarks.reference.report import describe_run
 from tal_repro.detection.decay import areas, weights
 from tal_repro.detection.matching import match
@@ -238,7 +238,7 @@ def _row(title: str, other: str, theirs: list[float], ours: list[float], same: b
 
 def main() -> None:
     """Run the comparisons and print a table; write it as JSON with `--out`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = skeleton.parser(__doc__)
     parser.add_argument("--videos", type=int, default=213)
     parser.add_argument(
         "--per-video", type=int, nargs="*", default=[200], help="detections; 2000 takes minutes a round"
@@ -248,7 +248,6 @@ def main() -> None:
         "--evaluator", type=Path, default=checkout_folder(model_entry("actionformer")), help="a checkout"
     )
     parser.add_argument("--extension", type=Path, help="folder of a built nms_1d_cpu")
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     others: dict[str, Callable[..., Any]] = {"plain numpy": plain}
     if options.extension:

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks import skeleton
 from benchmarks.reference.report import describe_run
 from tal_repro.data import load_dataset
 from tal_repro.data.synthetic import write_synthetic
@@ -58,9 +57,7 @@ def main() -> None:
             report["threads"] = sides["native"][0]["threads"]  # of the trainings
             report["models"][name] = found = compare(name, sides, counts["test"])
             print(_line(name, found), flush=True)
-            if options.out:  # after each model: the next may take minutes
-                options.out.parent.mkdir(parents=True, exist_ok=True)
-                options.out.write_text(json.dumps(report, indent=1) + "\n")
+            skeleton.write(options.out, report)
 
 
 def train(name: str, engine: str, seed: int, data: Path, runs: Path, options: argparse.Namespace) -> Side:
@@ -106,13 +103,9 @@ def compare(name: str, sides: dict[str, list[Side]], test_videos: int) -> dict[s
     for what in ("iteration", "evaluation", "epoch"):
         native, upstream = ([side[what] for side in sides[engine]] for engine in ENGINES)
         found[f"{what}_seconds"] = {"native": statistics.median(native), "upstream": statistics.median(upstream)}
-        found[f"{what}_speedup"] = _spread([u / n for n, u in zip(native, upstream, strict=True)])
+        found[f"{what}_speedup"] = list(skeleton.spread(upstream, native))
     waits = {engine: statistics.median(side["data_wait_share"] for side in sides[engine]) for engine in ENGINES}
     return {**found, "data_wait_share": waits}
-
-
-def _spread(ratios: Sequence[float]) -> list[float]:
-    return [statistics.median(ratios), min(ratios), max(ratios)]
 
 
 def _line(name: str, found: dict[str, Any]) -> str:
@@ -126,17 +119,13 @@ def _line(name: str, found: dict[str, Any]) -> str:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser = skeleton.parser(__doc__, upstream=True, models=MODELS, rounds=2)
     parser.add_argument("--videos", type=int, default=60)
     parser.add_argument("--test", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=2, help="trainings a side")
     parser.add_argument("--data", type=Path, help="synthetic data of 2048 channels in both layouts (default: made)")
     parser.add_argument("--runs", type=Path, help="keep the run folders here")
     parser.add_argument("--trace", action="store_true", help="sample the hardware meanwhile")
-    parser.add_argument("--out", type=Path, help="JSON report")
     return parser.parse_args()
 
 

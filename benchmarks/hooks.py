@@ -6,7 +6,6 @@ the hooks recording and without, in turn (A B A B); the ratio of the medians is 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -19,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from benchmarks import skeleton
 from tal_repro import hooks
 
 ITERATIONS = 60
@@ -27,9 +27,7 @@ LIMIT = 0.01
 
 def main() -> int:
     """Time both loops in turn; exit 1 above the limit."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--out", type=Path)
+    parser = skeleton.parser(__doc__, rounds=15)
     options = parser.parse_args()
     torch.set_num_threads(1)
     step = small_step()
@@ -50,8 +48,7 @@ def main() -> int:
         "rounds": options.rounds,
     }
     print(json.dumps(report, indent=1))
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+    skeleton.write(options.out, report)
     return 0 if report["share"] < LIMIT else 1
 
 

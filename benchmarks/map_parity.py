@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from scipy import stats
 
+from benchmarks import skeleton
 from benchmarks.reference import pair
 from benchmarks.reference.report import describe_run
 from benchmarks.train_parity import (
@@ -103,9 +104,7 @@ def main() -> None:
                 found = {"data": repr(config), "seeds": seeds[: len(maps["native"])], "dead_starts": skipped, **maps}
                 found["overrides"] = overrides(name)
                 report["models"][name] = {**found, **compare(**maps, paired=checkouts is not None)}
-                if options.out:
-                    options.out.parent.mkdir(parents=True, exist_ok=True)
-                    options.out.write_text(json.dumps(report, indent=1) + "\n")
+                skeleton.write(options.out, report)
             print(name, {key: value for key, value in report["models"][name].items() if key not in found}, flush=True)
 
 
@@ -130,14 +129,11 @@ def _begin() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser = skeleton.parser(__doc__, upstream=True, models=MODELS)
     parser.add_argument("--starts", choices=("own", "shared"), default="own", help="initial weights  [default: own]")
     parser.add_argument("--runs", type=int, default=10, help="seeds a side")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a core each")
-    parser.add_argument("--out", type=Path, help="JSON report")
     return parser.parse_args()
 
 

@@ -8,18 +8,16 @@ inputs lie on the device for both, and a call ends when the device has done its 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from benchmarks import skeleton
 from benchmarks.reference import Pair, cases, pair
 from benchmarks.reference.profile import gemm_peak, profile_shares
 from benchmarks.reference.report import describe_run
@@ -52,9 +50,7 @@ def main() -> None:
         move(both, options.device)
         report["models"][name] = time_model(both, options.rounds, options.seed, options.device)
         print_model(name, report["models"][name])
-        if options.out:  # after each model: the next may take minutes
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(report, indent=1) + "\n")
+        skeleton.write(options.out, report)
 
 
 def move(both: Pair, device: str) -> None:
@@ -148,21 +144,22 @@ def _alternate(native: Callable[[], Any], upstream: Callable[[], Any], rounds: i
 
     On a busy machine the clock measures the others too; CPU time of a single thread does so much less.
     """
-    taken: dict[str, list[tuple[float, float]]] = {"native": [], "upstream": []}
-    for round_number in range(rounds + 1):
-        for side, work in (("native", native), ("upstream", upstream)):
-            keep_freed_memory(side == "native")  # the native engine's own setting
-            start, cpu_start = time.perf_counter(), time.process_time()
-            work()
-            if device != "cpu":
-                torch.cuda.synchronize(device)
-            if round_number:
-                taken[side].append((time.perf_counter() - start, time.process_time() - cpu_start))
+
+    def finished(work: Callable[[], Any]) -> Callable[[], Any]:
+        """Return a call that ends when the device has done its work."""
+        return work if device == "cpu" else lambda: (work(), torch.cuda.synchronize(device))
+
+    taken = skeleton.in_turn(
+        {"native": finished(native), "upstream": finished(upstream)},
+        rounds,
+        clocks=(time.perf_counter, time.process_time),
+        before=lambda side: keep_freed_memory(side == "native"),  # the native engine's own setting
+    )
     found: dict[str, Any] = {}
     for which, prefix in ((0, ""), (1, "cpu_")):
         ours, theirs = ([row[which] for row in taken[side]] for side in ("native", "upstream"))
-        ratios = [u / n for n, u in zip(ours, theirs, strict=True)]
-        found |= {f"{prefix}speedup": statistics.median(ratios), f"{prefix}speedup_range": [min(ratios), max(ratios)]}
+        middle, *bounds = skeleton.spread(theirs, ours)
+        found |= {f"{prefix}speedup": middle, f"{prefix}speedup_range": bounds}
         found |= {f"{prefix}native_seconds": ours, f"{prefix}upstream_seconds": theirs}
     return found
 
@@ -199,14 +196,9 @@ def print_model(name: str, found: dict[str, Any]) -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int)
+    parser = skeleton.parser(__doc__, upstream=True, models=MODELS, threads=True, rounds=5)
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0")
     parser.add_argument("--seed", type=int, default=20230621)
-    parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
 

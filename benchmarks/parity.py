@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import torch
 
+from benchmarks import skeleton
 from benchmarks.reference import checks
 from benchmarks.reference.report import describe_run, print_table, write_report
 from tal_repro.models import model_entry
@@ -39,12 +39,10 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
+    parser = skeleton.parser(__doc__, upstream=True)
     parser.add_argument("--models", nargs="+", default=[*PYRAMID, "tadtr"])
     parser.add_argument("--only", nargs="+", help="checks to run: " + ", ".join(c.__name__ for c in checks.CHECKS))
     parser.add_argument("--seed", type=int, default=20230621)
-    parser.add_argument("--out", type=Path, help="JSON report")
     return parser.parse_args()
 
 

@@ -16,12 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from scipy import stats
 
+from benchmarks import skeleton
 from benchmarks.map_parity import MODELS, overrides, synthetic_of, train_native
 from benchmarks.reference import cases
 from benchmarks.reference.report import describe_run
@@ -55,9 +57,7 @@ def main() -> None:
                 measured = gain(name, options.rounds) if half == "gain" else cost(name, Path(folder), options.runs)
                 found[name][half] = measured
                 print(name, half, json.dumps(measured), flush=True)
-                if options.out:
-                    options.out.parent.mkdir(parents=True, exist_ok=True)
-                    options.out.write_text(json.dumps({**report, "models": found}, indent=1) + "\n")
+                skeleton.write(options.out, {**report, "models": found})
 
 
 def gain(name: str, rounds: int) -> dict[str, Any]:
@@ -82,15 +82,10 @@ def gain(name: str, rounds: int) -> dict[str, Any]:
 
 
 def _alternate(work: Callable[[Precision], None], rounds: int) -> dict[str, Any]:
-    seconds: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
-    for round_number in range(rounds + 1):
-        for precision in PRECISIONS:
-            began = time.perf_counter()
-            work(precision)
-            if round_number:  # the first is a warm-up
-                seconds[precision].append(time.perf_counter() - began)
-    ratios = [wide / narrow for wide, narrow in zip(seconds["fp32"], seconds["bf16"], strict=True)]
-    return {"speedup": statistics.median(ratios), "speedup_range": [min(ratios), max(ratios)], "seconds": seconds}
+    taken = skeleton.in_turn({precision: partial(work, precision) for precision in PRECISIONS}, rounds)
+    seconds = {precision: [turn[0] for turn in turns] for precision, turns in taken.items()}
+    middle, *bounds = skeleton.spread(seconds["fp32"], seconds["bf16"])
+    return {"speedup": middle, "speedup_range": bounds, "seconds": seconds}
 
 
 def cost(name: str, folder: Path, runs: int) -> dict[str, Any]:
@@ -116,13 +111,9 @@ def paired(first: Sequence[float], second: Sequence[float]) -> dict[str, Any]:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser = skeleton.parser(__doc__, models=MODELS, threads=True, rounds=3)
     parser.add_argument("--only", choices=("gain", "cost"), help="one half  [default: both]")
     parser.add_argument("--runs", type=int, default=5, help="seeds a precision")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--out", type=Path, help="JSON report")
     return parser.parse_args()
 
 

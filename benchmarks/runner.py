@@ -7,7 +7,6 @@ Made-up runs by the stand-in adapter; nothing here says anything about a model.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import csv
 import json
@@ -29,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 STAND_IN = {"TAL_REPRO_STAND_IN": "standin", "PYTHONPATH": f"{HERE}:{HERE.parent}"}
 
+from benchmarks import skeleton  # noqa: E402
 from tal_repro.run.plan import make_plan  # noqa: E402
 from tal_repro.runs.folder import FORMAT  # noqa: E402
 from tal_repro.runs.store import RunStore  # noqa: E402
@@ -286,13 +286,12 @@ def workplace(memory: bool) -> Iterator[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = skeleton.parser(__doc__)
     parser.add_argument(
         "what", choices=("chaos", "chaos-native", "share", "scale", "overhead", "all", "_plan", "_status", "_table")
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--runs", type=int, default=100_000, help="of scale")
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--study", default="")
     parser.add_argument("--results", default="")
     options = parser.parse_args()
@@ -312,9 +311,7 @@ def main() -> None:
         with workplace(name == "scale") as folder:
             report[name] = calls[name](folder)
         print(json.dumps({name: report[name]}, indent=1), flush=True)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"schema": "tal-repro/bench-runner/1", **report}, indent=1) + "\n")
+    skeleton.write(options.out, {"schema": "tal-repro/bench-runner/1", **report})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ python -m benchmarks.sampler [--pairs 10] [--seconds 5] [--out FILE.json]
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -16,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import skeleton
 from tal_repro.measure.trace import Sampler
 from tal_repro.run.system import machine_name
 
@@ -72,10 +72,9 @@ def bootstrap_interval(values: list[float], draws: int = 10_000, seed: int = 0) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = skeleton.parser(__doc__)
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     costs = [cost(i, t, 4 * arguments.seconds) for i in INTERVALS_S for t in (False, True)]

@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import importlib
 import io
-import json
 import os
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks import skeleton
 from benchmarks.reference import pair
 from benchmarks.reference.report import describe_run
 from benchmarks.reference.stubs import checkout
@@ -77,9 +77,7 @@ def main() -> None:
             found["peak_mib"] = {side: _peak_of(side, name, data, options) for side in ("native", "upstream")}
             report["models"][name] = found
             _print(name, found)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+    skeleton.write(options.out, report)
 
 
 def _print(name: str, found: dict[str, Any]) -> None:
@@ -94,9 +92,7 @@ def _print(name: str, found: dict[str, Any]) -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser = skeleton.parser(__doc__, upstream=True, models=MODELS)
     parser.add_argument("--iterations", type=int, default=10)
     parser.add_argument("--block", type=int, default=2, help="iterations of one side before the other's turn")
     parser.add_argument("--videos", type=int, default=24)
@@ -105,7 +101,6 @@ def _parse() -> argparse.Namespace:
         "--memory-of", choices=["native", "upstream"], help="print one side's peak memory (MiB) and stop"
     )
     parser.add_argument("--data", type=Path, help="synthetic data of 2048 channels in both layouts (default: made)")
-    parser.add_argument("--out", type=Path, help="JSON report")
     return parser.parse_args()
 
 
@@ -139,24 +134,16 @@ def _time_model(name: str, data: Path, options: argparse.Namespace) -> dict[str,
 
 def _alternate(work: dict[str, Callable[[], None]], rounds: int, block: int) -> dict[str, Any]:
     """Return seconds of each side, taken in turn in blocks after one unmeasured call, and the ratio of blocks."""
-    taken: dict[str, list[float]] = {key: [] for key in work}
-    for call in work.values():
-        call()
-    while len(taken["native"]) < rounds:
-        for key, call in work.items():
-            keep_freed_memory(key == "native")  # the native engine's own setting
-            for _ in range(block):
-                started = time.perf_counter()
-                call()
-                taken[key].append(time.perf_counter() - started)
+    turns = skeleton.in_turn(
+        work,
+        -(-rounds // block),
+        block=block,
+        before=lambda side: keep_freed_memory(side == "native"),  # the native engine's own setting
+    )
+    taken = {key: [seconds for (seconds,) in values] for key, values in turns.items()}
     blocks = {key: [sum(values[i : i + block]) for i in range(0, len(values), block)] for key, values in taken.items()}
-    ratios = [upstream / native for native, upstream in zip(blocks["native"], blocks["upstream"], strict=True)]
-    return {
-        **taken,
-        "speedup": statistics.median(ratios),
-        "speedup_low": min(ratios),
-        "speedup_high": max(ratios),
-    }
+    middle, low, high = skeleton.spread(blocks["upstream"], blocks["native"])
+    return {**taken, "speedup": middle, "speedup_low": low, "speedup_high": high}
 
 
 class NativeSide:

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks import skeleton
 from benchmarks.reference import pair
 from benchmarks.reference.checks import Row, distance
 from benchmarks.reference.report import describe_run, print_table, write_report
@@ -84,11 +85,8 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--upstream", type=Path, default=Path("third_party"), help="folder of the four checkouts")
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser = skeleton.parser(__doc__, upstream=True, models=MODELS)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--out", type=Path, help="JSON report")
     return parser.parse_args()
 
 

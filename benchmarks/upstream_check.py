@@ -7,9 +7,7 @@ same with and without the patches. Needs the four checkouts (make submodules, or
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import multiprocessing
 import os
 import platform
@@ -23,7 +21,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tal_repro.engines.registry import PATCHES
+from benchmarks import skeleton
+from tal_repro import kit
 from tal_repro.models.registry import MODELS
 
 SMALL = {"embed_dim": 64, "head_dim": 64, "max_seq_len": 576, "learning_rate": 1e-3, "loader_workers": 1}
@@ -49,9 +48,8 @@ torch.Tensor.backward = recorded
 
 def main() -> int:
     """Check the chosen models; print one line each and write the report. Exit 1 if a check fails."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = skeleton.parser(__doc__)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--out", type=Path, help="where to write the report (JSON)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         data = make_data(Path(scratch) / "data")
@@ -59,9 +57,7 @@ def main() -> int:
     report = {"schema": "tal-repro/upstream-check/1", "synthetic": True, "environment": environment(), "models": rows}
     for row in rows:
         print(f"{row['model']:<14} {'ok' if row['passed'] else 'FAILED'}  {row['summary']}")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+    skeleton.write(options.out, report)
     return 0 if all(row["passed"] for row in rows) else 1
 
 
@@ -139,7 +135,7 @@ def judge(model: str, scratch: Path, patched: Path, unpatched: Path) -> dict[str
         "commit": MODELS[model].commit,
         "patches": {
             path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted((PATCHES / model).glob("*.patch"))
+            for path in sorted(kit.patches(model).glob("*.patch"))
         },
         "version": record.spec.engine_version,
         "recipe": SETTINGS[model],
