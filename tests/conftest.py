@@ -15,6 +15,8 @@ from tal_repro.spec import DataSpec, RunSpec, SubsetSpec  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN_RUNS = Path(__file__).parent / "golden" / "runs"
+FORMER_RUNS = Path(__file__).parent / "golden" / "former"  # the same run as format 1 kept it
+GOLDEN_DIGEST = "d" * 64  # of its made-up data
 
 
 @pytest.fixture
@@ -35,7 +37,13 @@ def spec() -> RunSpec:
 @pytest.fixture
 def golden_run(spec: RunSpec) -> RunRecord:
     """The one run folder that every reader must understand (made by tests/golden/make_run.py)."""
-    return RunRecord(GOLDEN_RUNS / spec.experiment / spec.model / spec.run_id)
+    return RunRecord(GOLDEN_RUNS / spec.experiment / spec.model / f"{spec.run_id}-{GOLDEN_DIGEST[:8]}")
+
+
+@pytest.fixture
+def every_run_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands keep all runs of a results folder: for made-up ones, which no study plans."""
+    monkeypatch.setattr("tal_repro.planned.planned", lambda *_, **__: None)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def measured_tables(runs: Iterable[Run]) -> dict[str, Table]:
 
     Whoever calls says which runs count. Of several settings of a model the leading one is taken, never a mean of two.
     """
-    chosen = pooled(runs)
+    chosen = pooled(runs, one_engine=True)
     tables = {
         "learning_curves": _learning_curves(chosen),
         "sweep_runs": _sweep_runs(chosen),

@@ -23,12 +23,24 @@ def apart(runs: Iterable[Run]) -> dict[Setting, list[Run]]:
     return {setting: groups[setting] for setting in sorted(groups, key=rank)}
 
 
-def pooled(runs: Iterable[Run]) -> list[Run]:
-    """Return, of each experiment and model, the runs of the leading setting: those that may be averaged."""
+def pooled(runs: Iterable[Run], *, one_engine: bool = False) -> list[Run]:
+    """Return, of each experiment, model and engine, the runs of the leading setting: those that may be averaged.
+
+    `one_engine`: of each experiment and model, where a table has one line for both engines.
+    """
     groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        groups[run.experiment, run.model, run.engine].append(run)
-    return [run for group in groups.values() for run in next(iter(apart(group).values()))]
+        groups[run.experiment, run.model, "" if one_engine else run.engine].append(run)
+    return [run for group in groups.values() for run in _leading(group)]
+
+
+def _leading(runs: list[Run]) -> list[Run]:
+    """Return the runs of the leading setting. Whole trainings belong to it, too: they are drawn under no policy."""
+    groups = apart(runs)
+    lead = next(iter(groups))
+    if not lead.policy:
+        lead = next((other for other in groups if other._replace(policy="") == lead), lead)
+    return [run for run in runs if run.setting in (lead, lead._replace(policy=""))]
 
 
 def others(runs: Iterable[Run], kept: Iterable[Run]) -> list[str]:

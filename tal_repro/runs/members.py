@@ -84,6 +84,7 @@ def choose(runs: Iterable[Run], planned: Planned, chosen: Sequence[str] = ()) ->
         else:
             members.append(run)
     states = {run.run_id: _state(run, planned) for run in members}
+    _check_chosen(chosen, sorted({digest for _, digest in states.values() if digest}), planned.name)
     by_layout: dict[str, Counter[str]] = defaultdict(Counter)
     for layout, digest in states.values():
         by_layout[layout][digest] += 1
@@ -113,6 +114,13 @@ def _state(run: Run, planned: Planned) -> tuple[str, str]:
     if planned.digests.get(run.spec.run_id) == digest and layout in planned.sets:
         return layout, planned.sets[layout]
     return layout, recorded[:DATA_DIGITS] or digest
+
+
+def _check_chosen(chosen: Sequence[str], digests: Sequence[str], study: str) -> None:
+    for beginning in chosen:
+        if not any(digest.startswith(beginning) for digest in digests):
+            what = f"no run of study {study} is of data {beginning!r}"
+            raise InputError(what, "--data-digest", f"runs are here of: {', '.join(digests) or 'no data'}")
 
 
 def _keep(digests: list[str], chosen: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "paper"))
-from made_up_runs import training
+from made_up_runs import seal, training
 
 import tal_repro
 from tal_repro.cli import main
@@ -133,6 +133,7 @@ def test_a_time_that_cannot_be_is_refused_by_file_and_line(machine: Callable[...
     cells = lines[3].split(",")
     cells[lines[0].split(",").index("value")] = value
     path.write_text("\n".join([*lines[:3], ",".join(cells), *lines[4:]]) + "\n")
+    seal(path.parent)
     code, out, err = run(first, second)
     assert (code, out) == (2, "")
     assert f"{path}:4" in err and "not a measurement" in err and value in err

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "paper"))
-from made_up_runs import demo, measured, row, trace, training
+from made_up_runs import demo, measured, row, seal, trace, training
 
 from tal_repro.cli import main
 from tal_repro.paper.figures import drawer
@@ -44,7 +44,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_run_counts: None):  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
 
@@ -135,6 +135,7 @@ def test_figure_6_says_what_is_in_it_alone(call, tmp_path: Path) -> None:  # typ
         record.paths.trace.write_text(change(record.paths.trace.read_text()))
         if not events:
             record.paths.events.unlink()
+        seal(record.folder)
         assert call("figure", 6, "--out", "out", "--results", name).exit_code == 0
         return (tmp_path / "out" / "figure-6.caption.md").read_text(encoding="utf-8")
 
@@ -154,6 +155,7 @@ def test_figure_6_says_what_was_there_before(tmp_path: Path, idle: float, words:
         "sampler": {"own_cpu_percent_of_one_core": 0.0821, "missed": 2},
     }
     record.paths.details.write_text(json.dumps(kept))
+    seal(record.folder)
     notes = drawer(6)(Material(load_published(), load_runs(tmp_path), "measured")).notes
     assert f"Before the training the CPU was {words}" in notes[-2]
     assert notes[-1] == "Sampling used 0.082 % of one core; 2 samples missed."

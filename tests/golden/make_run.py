@@ -3,12 +3,13 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from conftest import GOLDEN_RUNS, spec
+from conftest import GOLDEN_DIGEST, GOLDEN_RUNS, spec
 
 from tal_repro.runs.store import RunStore
 
@@ -18,9 +19,10 @@ TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 def main() -> None:
     """Write one finished run through the one writer."""
     shutil.rmtree(GOLDEN_RUNS, ignore_errors=True)
-    writer = RunStore(GOLDEN_RUNS).writer(spec.__wrapped__())  # the fixture's plain function
+    writer = RunStore(GOLDEN_RUNS).writer(replace(spec.__wrapped__(), data_digest=GOLDEN_DIGEST))  # the fixture's plain function
     writer.write_json("system", {"made_up": True, "system": "golden", "cpu": "none", "gpus": []})
     writer.write_json("subset", {"unit": "slice", "policy": "uniform", "percent": 10, "seed": 1, "ids": ["a", "b"]})
+    writer.write_json("data", {"schema": "tal-repro/data/1", "digest": GOLDEN_DIGEST, "made_up": True})
     writer.write_epochs(
         [
             {"epoch": e, "optimizer_steps": 5 * (e + 1), "learning_rate": 2e-4, "loss": 3.0 - e, "train_seconds": 1.5,
@@ -52,7 +54,8 @@ def main() -> None:
     ]
     writer.paths.events.write_text("".join(json.dumps(event) + "\n" for event in events))
     writer.paths.log.write_text("golden run: made-up numbers\n")
-    print(writer.finish(started=1e9, ended=1e9 + 4.25).folder)
+    status = {"layout": "tadtr", "data_set": GOLDEN_DIGEST[:16]}
+    print(writer.finish(started=1e9, ended=1e9 + 4.25, **status).folder)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from made_up_runs import training
+from made_up_runs import seal, training
 
 from tal_repro.cli import main
 from tal_repro.errors import InputError
@@ -30,6 +30,7 @@ def nothing_stated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _counted(record: RunRecord, **joules: float) -> None:
     record.paths.details.write_text(json.dumps({"energy": {"joules": joules}}))
+    seal(record.folder)
 
 
 def _baseline(root: Path, seed: int, seconds: float = 100.0) -> RunRecord:
@@ -38,6 +39,7 @@ def _baseline(root: Path, seed: int, seconds: float = 100.0) -> RunRecord:
 
 def _change(path: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    seal(path.parent)
 
 
 def _kwh(runs: Runs, power: Stated | None = None) -> list[float | None]:
@@ -87,6 +89,7 @@ def _table(*arguments: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(result.stdout)))
 
 
+@pytest.mark.usefixtures("every_run_counts")
 def test_table_2_and_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _counted(_baseline(tmp_path, 0), gpu=3.6e6)
     where = ("--results", str(tmp_path))
@@ -108,6 +111,7 @@ def test_a_table_without_a_row_says_why() -> None:
     assert table.notes[0] == "Nothing to tell: there is no finished run of the experiment baseline."
 
 
+@pytest.mark.usefixtures("every_run_counts")
 def test_without_counters_the_tables_say_so(tmp_path: Path) -> None:
     _baseline(tmp_path, 0)
     where = ("--results", str(tmp_path))

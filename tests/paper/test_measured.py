@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_runs import A10, CPU, REAL, SYNTHETIC, measured, row, trace, training
+from made_up_runs import A10, CPU, REAL, SYNTHETIC, finish, measured, row, seal, trace, training, writer_of
 
 from tal_repro.models.recipes import TADTR
 from tal_repro.paper.claims.measured import OTHER_PERCENTS, TADTR_PERCENTS, Measured, measure
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.published.load import load_published
-from tal_repro.runs.load import NO_RUNS, Runs, load_runs
+from tal_repro.runs.load import NO_RUNS, Runs, computed, load_runs
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec, SubsetSpec
@@ -24,7 +24,7 @@ PUBLISHED = load_published()
 
 
 def _measure(claim_id: str, root: Path) -> Measured:
-    return measure(CLAIMS[claim_id], load_runs(root), PUBLISHED)
+    return computed(load_runs(root), lambda runs: measure(CLAIMS[claim_id], runs, PUBLISHED))[0]
 
 
 def _baselines(root: Path, model: str, maps: list[float], **options: object) -> None:
@@ -198,6 +198,7 @@ def test_times_at_other_threads_are_another_setting(tmp_path: Path) -> None:
 def test_any_hopper_is_one(tmp_path: Path, gpu: str, verdict: str) -> None:
     record = trace(tmp_path, synthetic=False, gpu=True)
     record.paths.system.write_text(json.dumps({"machine": gpu}))
+    seal(record.folder)
     assert _measure("M3", tmp_path).verdict == verdict
     assert _measure("H1", tmp_path).verdict == "inconclusive"  # printed for an A10
 
@@ -212,6 +213,7 @@ def test_hardware_claims_read_the_trace(tmp_path: Path) -> None:
 
 def _add_details(record: RunRecord, **details: object) -> None:
     record.paths.details.write_text(json.dumps(details))
+    seal(record.folder)
 
 
 def _times(root: Path, lengths: tuple[int, ...], power: float) -> RunRecord:
@@ -263,6 +265,7 @@ def test_a_line_through_times_of_a_busy_machine_is_not_judged(tmp_path: Path, po
 def test_broken_details_judge_nothing(tmp_path: Path, broken: str) -> None:
     record = _times(tmp_path, LENGTHS, 1.0)
     record.paths.details.write_text(broken)
+    seal(record.folder)
     result = _measure("C1", tmp_path)
     assert result.value is None or 0.99 < result.value <= 1  # from the samples, where nothing was stored
     assert result.verdict == ("reproduced" if result.value else "not run")
@@ -277,6 +280,7 @@ def test_kernels_are_read_off_the_profile_before_nvml(tmp_path: Path, share: flo
     record.paths.measurements.write_text(
         f"quantity,feature_length,sample,value,unit\ngpu_kernel_percent,0,0,{share},%\n"
     )
+    seal(record.folder)
     result = _measure("M2", tmp_path)
     assert (result.verdict, result.value) == (verdict, share)
     assert result.reason.startswith("profiled")
@@ -311,7 +315,7 @@ def _ablation(root: Path, shapes: dict[tuple[str, str], list[float]], repeats: i
                     "ablation", "actionformer", "native", "1", {"budget": budget}, REAL if real else SYNTHETIC,
                     SubsetSpec("video", "uniform", percent, seed), seed,
                 )  # fmt: skip
-                writer = RunStore(root).writer(spec)
+                writer = writer_of(root, spec)
                 noise = random.normal(0, 0.3)
                 writer.write_json("system", {"machine": CPU})
                 writer.write_metrics(
@@ -322,7 +326,7 @@ def _ablation(root: Path, shapes: dict[tuple[str, str], list[float]], repeats: i
                     ],
                     optimizer_steps=1, seconds={"total": 1.0}, table2_seconds=1.0, table2_definition="", flags=(),
                 )  # fmt: skip
-                writer.finish()
+                finish(writer)
 
 
 SLOW, QUICK = [3.0, 5.0, 15.0, 30.0], [20.0, 30.0, 37.0, 50.0]  # accelerating to 12.5 %, and not

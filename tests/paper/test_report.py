@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up_runs import demo, training
+from made_up_runs import demo, seal, training
 from pages import Page
 
 from tal_repro.errors import InputError
@@ -123,8 +123,10 @@ def test_hostile_runs_are_text(tmp_path: Path) -> None:
     metrics = json.loads(bad.paths.metrics.read_text())
     metrics["rows"][0]["ap"] = float("nan")
     bad.paths.metrics.write_text(json.dumps(metrics))
+    seal(bad.folder)
     broken = training(root, "tadtr", 50.0, experiment="trace")
     broken.paths.trace.write_text("time_s,cpu_mean_percent\n0,\x1b[31mno\n")
+    seal(broken.folder)
     writer = RunStore(root).writer(replace(broken.spec, seed=9))
     writer.paths.log.write_bytes(b"\x1b[31mred\x1b[0m " + b"x" * 5000 + b"\rlast\x00 <b>\n\xff\n")
     writer.fail("out of memory & <worse>")
@@ -156,7 +158,7 @@ def test_log_of_a_million_lines_is_read_from_its_end(tmp_path: Path) -> None:
 def test_ten_thousand_runs_stay_compact() -> None:
     row = RunRow(
         "0" * 16, "data_sweep", "tadtr", "native", "thumos14", 10.0, 0, 50.0, 9.0, None, "A10", "done", "paper", "",
-        Path("none"),
+        Path("none"), "",
     )  # fmt: skip
     rows = [
         replace(row, run_id=f"{number:016x}", seed=number, average_map=40 + number / 1000, seconds=400 + number / 10)

@@ -56,7 +56,7 @@ def measure(claim: Claim, runs: Runs, published: Mapping[str, Table]) -> Measure
         return Measured("not run", f"{_count(chosen)} cannot judge a claim about THUMOS14: {', '.join(reasons)}")
     engine = "upstream" if any(run.engine == "upstream" for run in real) else "native"
     of_engine = [run for run in real if run.engine == engine]
-    kept = pooled(of_engine)
+    kept = of_engine if claim.kind == "latency" else pooled(of_engine)  # times: readers choose the machine
     if claim.measure == "derivation":
         found = _by_derivation(claim, kept, published)
     else:
@@ -69,7 +69,8 @@ def measure(claim: Claim, runs: Runs, published: Mapping[str, Table]) -> Measure
 
 def _judging(runs: Runs) -> list[Run]:
     """Return the runs that may judge claims about THUMOS14, and those that need no data."""
-    return pooled(run for run in runs.runs if run.spec.data is None or not unlike_thumos14(run))
+    free = [run for run in runs.runs if run.spec.data is None]
+    return [*free, *pooled(run for run in runs.runs if run.spec.data is not None and not unlike_thumos14(run))]
 
 
 def unlike_thumos14(run: Run) -> str:

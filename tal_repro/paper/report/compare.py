@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tal_repro.kit import reference_folder
 from tal_repro.paper.statistics import Sample, describe, welch
 from tal_repro.runs.load import Runs, load_runs
 from tal_repro.runs.run import Run
+from tal_repro.spec import canonical_json
 
 Key = tuple[str, str, str, str, float, str]  # experiment, model, engine, data, percent, recipe and subset
 
@@ -55,7 +55,7 @@ def _grouped(runs: Runs) -> dict[Key, list[Run]]:
     for run in runs.runs:
         if run.average_map is not None or run.train_seconds is not None:
             data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
-            recipe = json.dumps([run.unit, run.policy, run.spec.recipe], sort_keys=True)  # other recipes never meet
+            recipe = canonical_json([run.unit, run.policy, run.spec.precision, run.spec.recipe])  # others never meet
             groups.setdefault((run.experiment, run.model, run.engine, data, run.percent, recipe), []).append(run)
     return groups
 

@@ -68,7 +68,7 @@ def test_damage_is_found_and_named(tmp_path, spec, damage):
 
 
 def test_a_moved_folder_is_not_believed(golden_run, tmp_path):
-    elsewhere = tmp_path / ("0" * 16)
+    elsewhere = tmp_path / f"{'0' * 16}-{'d' * 8}"
     shutil.copytree(golden_run.folder, elsewhere)
     with pytest.raises(InputError, match="specification of run"):
         _ = RunRecord(elsewhere).spec
@@ -79,7 +79,7 @@ def test_a_newer_format_is_refused_by_name(golden_run, tmp_path):
     shutil.copytree(golden_run.folder, folder)
     status = json.loads((folder / "status.json").read_text())
     (folder / "status.json").write_text(json.dumps({**status, "format": 99}))
-    with pytest.raises(InputError, match="format 99, this kit reads 1"):
+    with pytest.raises(InputError, match="format '99', this kit reads 2"):
         _ = RunRecord(folder).status
 
 

@@ -8,14 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_runs import row, trace, training
 
 from tal_repro.errors import InputError
 from tal_repro.paper.measured_tables import measured_tables, sweeps
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.run import measurements
-from tal_repro.runs.trace import read_phases, read_trace
+from tal_repro.runs.trace import read_trace
+from tests.conftest import FORMER_RUNS
+from tests.paper.made_up_runs import demo, row, seal, trace, training
+
+
+@pytest.fixture(scope="module")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return demo(tmp_path_factory.mktemp("demo") / "runs")
+
+
+@pytest.fixture(scope="module")
+def demo_runs(demo_folder: Path) -> Runs:
+    return load_runs(demo_folder)
 
 
 def test_the_golden_run_is_read(golden_run: RunRecord) -> None:
@@ -26,21 +37,23 @@ def test_the_golden_run_is_read(golden_run: RunRecord) -> None:
     assert (run.train_seconds, run.train_seconds_of) == (4.0, "train and evaluation")
 
 
+def test_a_run_of_a_former_version_is_refused_by_name() -> None:
+    runs = load_runs(FORMER_RUNS)
+    (problem,) = runs.problems
+    assert runs.runs == () and "made by a former version of the kit" in problem and "2767e32e3d7c75e8" in problem
+
+
 def test_the_demo_study_is_tabled(demo_runs: Runs) -> None:
     assert len(demo_runs.runs) == 4 * (12 + 2 + 1 + 1) + 1
     assert demo_runs.problems == () and demo_runs.synthetic
     points = sweeps(demo_runs.runs)
     assert len(points) == 24 and {len(group) for group in points.values()} == {2}
-    tables = measured_tables(demo_runs, synthetic=True)
+    tables = measured_tables(demo_runs.runs)
     assert set(tables) == {"learning_curves", "sweep_runs", "training_runs", "table2", "gmacs", "inference_runs"}
     curve = tables["learning_curves"].where(model="tadtr", train_percent=20.0)
     values = [run.average_map for run in points["tadtr", 20.0]]
     assert curve["map_std"][0] == pytest.approx(np.std(values, ddof=1))
     assert set(curve.origins[0].split()) == {run.run_id for run in points["tadtr", 20.0]}
-
-
-def test_synthetic_runs_never_enter_the_tables_of_real_ones(demo_runs: Runs) -> None:
-    assert set(measured_tables(demo_runs)) == {"gmacs", "inference_runs"}
 
 
 def test_flagged_runs_have_no_map(tmp_path: Path) -> None:
@@ -71,6 +84,7 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path: Path, name: str, content:
     broken = training(tmp_path, "tadtr", 51.0, seed=2)
     path = broken.folder / name
     path.unlink() if content is None else path.write_text(content, encoding="utf-8")
+    seal(broken.folder)
     runs = load_runs(tmp_path)
     assert [run.run_id for run in runs.runs] == [whole.folder.name]
     (problem,) = runs.problems
@@ -83,6 +97,7 @@ def test_an_ap_out_of_range_is_not_trusted(tmp_path: Path) -> None:
     for entry in metrics["rows"]:
         entry["ap"] = 55.0  # percent instead of a share
     (record.folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    seal(record.folder)
     assert "outside 0 to 1" in load_runs(tmp_path).problems[0]
 
 
@@ -105,15 +120,14 @@ def test_a_broken_measurement_is_named_by_line(demo_folder: Path, tmp_path: Path
     path = next(folder.rglob("measurements.csv"))
     text = path.read_text(encoding="utf-8").replace(",600,", ",many,", 1)
     path.write_text(text, encoding="utf-8")
+    seal(path.parent)
     with pytest.raises(InputError, match=r"measurements\.csv:3"):
         list(measurements(load_runs(tmp_path).runs))
     assert row("gmacs", 200, 1.0)["feature_length"] == 200
 
 
 def test_phases_are_on_the_clock_of_the_trace(tmp_path: Path) -> None:
-    paths = trace(tmp_path).paths
-    samples = read_trace(paths.trace)
-    phases = read_phases(paths.events, samples)
+    phases = read_trace(trace(tmp_path).folder).phases
     assert [phase.kind for phase in phases[:3]] == ["train", "eval", "train"]
     assert phases[0].start_s == pytest.approx(0, abs=1e-3)
     assert phases[0].end_s == pytest.approx(2.0, abs=1e-3)
@@ -121,10 +135,10 @@ def test_phases_are_on_the_clock_of_the_trace(tmp_path: Path) -> None:
 
 def test_a_trace_cut_by_a_kill_is_read(tmp_path: Path) -> None:
     paths = trace(tmp_path).paths
-    whole = len(read_trace(paths.trace)["time_s"])
+    whole = len(read_trace(paths.folder).columns["time_s"])
     text = paths.trace.read_text(encoding="utf-8")
     paths.trace.write_text(text[:-20], encoding="utf-8")
-    assert len(read_trace(paths.trace)["time_s"]) == whole - 1
+    assert len(read_trace(paths.folder).columns["time_s"]) == whole - 1
     lines = paths.events.read_text(encoding="utf-8").splitlines()
     paths.events.write_text("\n".join(lines[:3]) + "\n", encoding="utf-8")  # killed while evaluating
-    assert read_phases(paths.events, read_trace(paths.trace))[-1].end_s == pytest.approx(9.9, abs=0.2)
+    assert read_trace(paths.folder).phases[-1].end_s == pytest.approx(9.9, abs=0.2)
