@@ -17,6 +17,11 @@ def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
     click.echo(printable(str(text)), err=err, nl=nl)
 
 
+def echo_progress(text: Any, *, ended: bool, terminal: bool) -> None:
+    """Print a line of progress to standard error; on a terminal in place of the one before it."""
+    click.echo(("\r\033[K" if terminal else "") + printable(str(text)), err=True, nl=ended or not terminal)
+
+
 def echo_styled(parts: Iterable[Styled], *, err: bool = False) -> None:
     """Print one line whose parts have a style each (click removes it where the output is not a terminal)."""
     click.echo("".join(_styled(printable(text), style) for text, style in parts).rstrip(), err=err)

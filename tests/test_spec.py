@@ -26,9 +26,11 @@ def test_every_field_defines_the_run(spec):
         "data": None, "subset": None, "seed": 2, "feature_lengths": (5,), "precision": "bf16", "device_kind": "cuda",
         "threads": 2, "options": {"a": 1},
     }  # fmt: skip
-    assert set(changes) == {field.name for field in dataclasses.fields(RunSpec)}
+    assert set(changes) == {field.name for field in dataclasses.fields(RunSpec)} - {"data_digest"}
     ids = {dataclasses.replace(spec, **{key: value}).run_id for key, value in changes.items()}
     assert len(ids | {spec.run_id}) == len(changes) + 1
+    digested = dataclasses.replace(spec, data_digest="d" * 64)
+    assert (digested.run_id, digested.name) == (spec.run_id, f"{spec.run_id}-dddddddd"), "planning needs no data"
 
 
 def test_whole_floats_are_the_same_percentage(spec):
@@ -50,7 +52,7 @@ def test_percentage_outside_0_to_100_is_refused(spec, percent):
         ({"surprise": 1}, "unknown key 'surprise'"),
         ({"subset": {"unit": "frame"}}, "video, slice"),
         ({"subset": [1]}, "expected an object"),
-        ({"threads": 0}, "1 or more"),
+        ({"threads": 0}, "whole number from 1"),
         ({"engine": "upstream", "precision": "bf16"}, "fp32 only"),
         ({"feature_lengths": "no"}, "not a run specification"),
     ],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.data_verify import verify_folder
-from tal_repro.console import echo
+from tal_repro.console import echo, echo_progress
 
 if TYPE_CHECKING:
     from tal_repro.data.fetch.obtain import Way
@@ -111,7 +111,7 @@ def _bytes_progress(verb: str) -> Callable[[int, int | None], None]:
         last = now
         lines = lines + 1 if total is None else done * LINES_WHEN_PIPED // max(total, 1)
         line = f"  {verb} {_amount(done, total)}{_speed(done - first, now - started, total, done)}"
-        echo(f"\r\033[K{line}" if terminal else line, err=True, nl=ended or not terminal)
+        echo_progress(line, ended=ended, terminal=terminal)
 
     return report
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tal_repro.console import echo
+from tal_repro.console import echo, echo_progress
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,6 +106,6 @@ def progress_of(noun: str) -> Callable[[int, int], None]:
             return
         rate = done / max(time.monotonic() - started, 1e-9)
         line = f"{done}/{total} {noun}, {rate:.1f}/s, {(total - done) / rate:.0f} s left"
-        echo(f"\r\033[K{line}" if terminal else line, err=True, nl=not terminal or done == total)
+        echo_progress(line, ended=done == total, terminal=terminal)
 
     return report

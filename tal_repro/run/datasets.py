@@ -97,7 +97,7 @@ def make_synthetic(data_dir: Path, study: Study, root: Path, say: Callable[[str]
                 raise InputError(
                     f"holds something else than the synthetic data of study {study.name}",
                     data_dir,
-                    "delete it or give another folder: --data DIR",
+                    "give another folder: --data DIR",
                 )
             return
         from tal_repro.data.synthetic import write_synthetic

@@ -236,7 +236,7 @@ def _begin(writer: RunWriter, job: Job) -> dict[str, Any]:
     }
     writer.write_json("system", describe_system(device, job.alone))
     writer.write_json("status", {"format": FORMAT, "state": "running", "pid": os.getpid(), **status})
-    print(f"# attempt {attempts}, {status['started']}, {status['host']}, {device}", flush=True)
+    print(f"# attempt {attempts}, {status['started']}, {status['host']}, {device}", file=sys.stderr, flush=True)
     for warning in warnings_of([writer.spec], [device]):
         print(warning, file=sys.stderr, flush=True)
     writer.beat()

@@ -28,10 +28,16 @@ def pooled(runs: Iterable[Run], *, one_engine: bool = False) -> list[Run]:
 
     `one_engine`: of each experiment and model, where a table has one line for both engines.
     """
-    groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in runs:
-        groups[run.experiment, run.model, "" if one_engine else run.engine].append(run)
+        groups["" if one_engine else run.engine, *_subject(run)].append(run)
     return [run for group in groups.values() for run in _leading(group)]
+
+
+def _subject(run: Run) -> tuple[str, ...]:
+    """Return what runs are of, whatever their setting; what an ablation varies is its subject."""
+    varied = (run.unit, run.policy, str(run.spec.recipe.get("budget"))) if run.experiment == "ablation" else ()
+    return run.experiment, run.model, *varied
 
 
 def _leading(runs: list[Run]) -> list[Run]:
@@ -46,10 +52,10 @@ def _leading(runs: list[Run]) -> list[Run]:
 def others(runs: Iterable[Run], kept: Iterable[Run]) -> list[str]:
     """Say which runs were not averaged with those kept: "2 runs of tadtr apart: threads 2"."""
     runs, ids = list(runs), {run.run_id for run in kept}
-    leading = {(run.experiment, run.model, run.engine): run.setting for run in runs if run.run_id in ids}
+    leading = {(run.engine, *_subject(run)): run.setting for run in runs if run.run_id in ids}
     notes: dict[str, int] = defaultdict(int)
     for run in runs:
-        lead = leading.get((run.experiment, run.model, run.engine))
+        lead = leading.get((run.engine, *_subject(run)))
         if run.run_id in ids or lead is None:
             continue
         names = lead.differences(run.setting)

@@ -145,7 +145,7 @@ def test_zeros_and_test_videos_among_the_training_units_are_named() -> None:
 
 
 def store_of(rows):
-    return FeatureStore(Path("data"), 8, 4, tuple(sorted(rows)), rows.__getitem__)
+    return FeatureStore(Path("data"), 8, 4, tuple(sorted(rows)), rows.__getitem__, Path)
 
 
 def test_before_training_zeros_and_twins_are_looked_for_in_the_features() -> None:

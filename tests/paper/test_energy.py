@@ -28,7 +28,7 @@ def nothing_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TAL_REPRO_POWER", raising=False)
 
 
-def _counted(record: RunRecord, **joules: float) -> None:
+def _counted(record: RunRecord, **joules: object) -> None:
     record.paths.details.write_text(json.dumps({"energy": {"joules": joules}}))
     seal(record.folder)
 
@@ -63,7 +63,7 @@ def test_what_is_not_of_this_run_alone_is_absent(tmp_path: Path) -> None:
         _counted(record, gpu=3.6e6)
     _change(records[0].paths.system, alone=False)
     _change(records[1].paths.status, attempts=2)  # the counter saw the last attempt only
-    _counted(records[3], gpu=float("nan"))
+    _counted(records[3], gpu="many")
     assert _kwh(load_runs(tmp_path)) == [None, None, 1.0, None]
     assert _kwh(load_runs(tmp_path), POWER)[:2] == [None, None]
 

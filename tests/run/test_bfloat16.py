@@ -13,7 +13,8 @@ from tal_repro.run import bfloat16, system
 from tal_repro.run.bfloat16 import has_native_bfloat16, warnings_of
 from tal_repro.run.plan import make_plan
 from tal_repro.run.start import run_plan
-from tal_repro.run.worker import DONE, execute
+from tal_repro.run.signals import StopFlag
+from tal_repro.run.worker import DONE, Job, execute
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
@@ -100,6 +101,6 @@ def test_a_run_says_so_itself_and_keeps_it(
     mini: Study, store: RunStore, emulated: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = dataclasses.replace(mini.runs()[0], precision="bf16")
-    assert execute(spec, store, None, "cpu", log=False) == DONE
+    assert execute(Job(spec.to_json(), str(store.root), None, "cpu"), spec, store, StopFlag(), log=False) == DONE
     assert "precision bf16 is emulated there, which is slower than fp32" in capsys.readouterr().err
     assert RunRecord(store.folder(spec)).system["device"] == {"name": "cpu", "native_bfloat16": False}

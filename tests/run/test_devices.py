@@ -160,11 +160,12 @@ def test_a_timing_run_is_not_started_beside_somebody_elses(
     monkeypatch.setattr(worker, "neighbours", lambda device: (4711,))
     monkeypatch.setattr(worker, "LEAVE_SECONDS", 0.0)
     spec = on_cuda.runs()[0]
-    assert worker.execute(spec, store, None, "cuda:0", exclusive=True, log=False) == worker.BLOCKED
+    job = worker.Job(spec.to_json(), str(store.root), None, "cuda:0", exclusive=True)
+    assert worker.run_job(job, log=False) == worker.BLOCKED
     assert "cuda:0 is used by process 4711" in capsys.readouterr().err
     assert store.state(spec) == "partial", "nothing is held against the run"
     monkeypatch.setattr(worker, "neighbours", lambda device: ())
-    assert worker.execute(spec, store, None, "cuda:0", exclusive=True, log=False) == worker.DONE
+    assert worker.run_job(job, log=False) == worker.DONE
 
 
 def test_a_missing_gpu_is_told_before_anything_starts(on_cuda: Study, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,8 @@ def test_what_is_not_a_checkpoint_of_the_model_is_refused(checkpoint: Path, data
     del other["state_dict_ema"]["module.cls_head.cls_head.conv.bias"]
     torch.save(other, tmp_path / "other.pth")
     assert "no weights for 'classifier.output.bias'" in call(tmp_path / "other.pth", data_dir, tmp_path).output
-    assert list((tmp_path / "released").glob("*/*")) == []
+    kept = list((tmp_path / "released").glob("*/*"))
+    assert {folder.suffix for folder in kept} == {".failed"}, "a refused run leaves its log, and never counts"
 
 
 @pytest.mark.parametrize(

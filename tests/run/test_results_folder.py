@@ -218,13 +218,13 @@ def linked(old: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
         (linked, "not a plain file"),
         (
             lambda n, c: (tarfile.TarInfo(n), c + b" " if n.endswith("metrics.json") else c),
-            "does not match its digests",
+            "metrics.json: is not as it was written",
         ),
-        (lambda n, c: None if n.endswith("metrics.json") else (tarfile.TarInfo(n), c), "does not match its digests"),
-        (lambda n, c: None if n == "manifest.json" else (tarfile.TarInfo(n), c), "not an archive of runs"),
+        (lambda n, c: None if n.endswith("metrics.json") else (tarfile.TarInfo(n), c), "metrics.json: missing"),
+        (lambda n, c: None if n == "manifest.json" else (tarfile.TarInfo(n), c), "not manifest.json"),
         (
             lambda n, c: (tarfile.TarInfo(n), c.replace(b'"seed": 0', b'"seed": 9') if n.endswith("spec.json") else c),
-            "holds the specification of run|does not match",
+            "spec.json: is not as it was written",
         ),
     ],
 )
@@ -328,12 +328,12 @@ def test_json_of_show_meets_the_schema(filled: RunStore, mini: Study) -> None:
     ("name", "text", "told"),
     [
         ("status.json", '{"format": 1, "state": "done", "digests": ["x"]}', "status.json: says nothing of a finished"),
-        ("status.json", '{"format": 9}', "run folder format 9"),
-        ("status.json", "garbage", "status.json: not readable as JSON"),
+        ("status.json", '{"format": 9}', "run folder format '9'"),
+        ("status.json", "garbage", "status.json: not JSON"),
         ("metrics.json", '{"rows": [{"x": 1}]}', "metrics.json: rows[0] lacks selection"),
         ("metrics.json", '{"rows": 3}', "metrics.json: rows and flags are not lists"),
         ("spec.json", "[]", "spec.json: not a JSON object"),
-        ("system.json", "{", "system.json: not readable as JSON"),
+        ("system.json", "{", "system.json: not JSON"),
     ],
 )
 def test_show_says_what_is_wrong_and_shows_the_rest(
@@ -401,7 +401,7 @@ def replace_by_file(folder: Path) -> None:
     ("spoil", "told"),
     [
         (break_metrics, "metrics.json is not as it was written"),
-        (drop_status, "status.json: missing"),
+        (drop_status, "status.json: cannot be read (No such file or directory)"),
         (replace_by_file, "a file where a folder belongs"),
     ],
 )

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tal_repro.errors import InputError
+from tal_repro.machine.host import Disk
 from tal_repro.run import failures, locks, runner, space
 from tal_repro.run.plan import make_plan
 from tal_repro.run.start import run_plan
@@ -92,7 +93,7 @@ def test_a_full_disk_leaves_runs_to_be_resumed(mini: Study, store: RunStore, sta
 
 
 def test_nothing_starts_on_a_full_disk(mini: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 8, 2**20))
+    monkeypatch.setattr(space, "disk", lambda path: Disk(0, 2**20, 2**33, -1))
     with pytest.raises(InputError, match="disk full: 1 MiB free, 64 MiB needed"):
         run_here(mini, store)
     assert not store.root.exists()
@@ -230,7 +231,7 @@ def test_a_folder_of_another_format_is_refused_by_name(mini: Study, store: RunSt
     run_here(mini, store)
     path = next(store.records()).paths.status
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 0}))
-    with pytest.raises(InputError, match="run folder format 0, this kit reads 1"):
+    with pytest.raises(InputError, match="run folder format '0', this kit reads 2"):
         run_here(mini, store)
 
 

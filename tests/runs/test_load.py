@@ -72,11 +72,11 @@ def test_a_fifth_model_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("metrics.json", "{", "not readable as JSON"),
+        ("metrics.json", "{", "not JSON, line 1"),
         ("metrics.json", "[]", "not a JSON object"),
-        ("metrics.json", '{"rows": [{"tiou": 0.3}]}', "not a run this kit can read"),
-        ("spec.json", '{"experiment": "macs"}', "not a run this kit can read"),
-        ("spec.json", None, "missing"),
+        ("metrics.json", '{"rows": [{"tiou": 0.3}]}', "not the metrics of a run"),
+        ("spec.json", '{"experiment": "macs"}', "not a run specification"),
+        ("spec.json", None, "cannot be read"),
     ],
 )
 def test_a_damaged_run_is_named_and_left_out(tmp_path: Path, name: str, content: str | None, said: str) -> None:
