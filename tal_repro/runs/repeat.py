@@ -30,15 +30,24 @@ def repeat_command(spec: RunSpec, status: Mapping[str, Any]) -> str:
 
 def _training(spec: RunSpec) -> str:
     words = ["train", "--model", spec.model, "--engine", spec.engine, "--seed", str(spec.seed), *_data(spec)]
-    drawn = spec.subset
-    if drawn is not None and drawn.percent != 100:
-        own = drawn.policy == "uniform" and drawn.seed == spec.seed
-        words += ["--percent", f"{drawn.percent:g}"] if own else ["--subset", f"FOLDER/{FILE_NAMES['subset']}"]
+    words += _share(spec)
     for name, value in _changed_recipe(spec).items():
         words += ["--set", f"{name}={_toml(value)}"]
     words += ["--precision", spec.precision] if spec.precision != "fp32" else []
     words += ["--trace"] if "interval_s" in spec.options else []
     return _joined([*words, "--out", OUT], spec.threads)
+
+
+def _share(spec: RunSpec) -> list[str]:
+    """Say which training units: a percentage that `train` draws itself, or those that the run has kept."""
+    from tal_repro.models.registry import model_entry
+
+    drawn = spec.subset
+    if drawn is None:
+        return []
+    if (drawn.unit, drawn.policy, drawn.seed) != (model_entry(spec.model).unit, "uniform", spec.seed):
+        return ["--subset", f"FOLDER/{FILE_NAMES['subset']}"]
+    return [] if drawn.percent == 100 else ["--percent", repr(drawn.percent)]
 
 
 def _timing(spec: RunSpec) -> str:
