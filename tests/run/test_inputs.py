@@ -1,4 +1,4 @@
-"""A run is everything that decides its numbers: each input is changed alone, and the next start says what it makes of it."""
+"""A run is everything that decides its numbers: each input is changed alone, and the next start says what it makes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tal_repro.commands.train import plan
+from tal_repro.data import state
 from tal_repro.data.pack import pack_features
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
@@ -243,9 +244,11 @@ def test_unchanged_files_are_not_read_again(data: Path, tmp_path: Path, monkeypa
     digest = Inputs(data, results).digest(spec)
     read: list[int] = []
 
-    def hash_values(values: np.ndarray, own: Any = __import__("tal_repro.data.state", fromlist=["x"]).hash_values) -> str:
+    own = state.hash_values
+
+    def hash_values(values: np.ndarray) -> str:
         read.append(len(values))
-        return str(own(values))
+        return own(values)
 
     monkeypatch.setattr("tal_repro.data.state.hash_values", hash_values)
     assert Inputs(data, results).digest(spec) == digest and read == []

@@ -6,7 +6,6 @@ import errno
 import importlib
 import json
 import re
-import shutil
 import signal
 import subprocess
 import time

@@ -72,7 +72,10 @@ def test_a_training_is_repeated(
     assert [record.folder.name for record in again.records()] == [record.folder.name for record in mine.records()]
 
 
-@pytest.mark.parametrize("drawn", [("--percent", "50", "--policy", "stratified"), ("--percent", "100", "--unit", "slice")])
+DRAWN = [("--percent", "50", "--policy", "stratified"), ("--percent", "100", "--unit", "slice")]
+
+
+@pytest.mark.parametrize("drawn", DRAWN)
 def test_a_training_on_a_subset_file_is_repeated_to_the_digit(
     data_dir: Path, tmp_path: Path, drawn: tuple[str, ...]
 ) -> None:
