@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import json
 import os
 import random
@@ -201,13 +202,15 @@ def _make_up(store: RunStore, spec: Any, number: int) -> None:
         for s in ("last", "best-on-test")
         for t in (0.3, 0.4, 0.5, 0.6, 0.7)
     ]
-    (folder / "spec.json").write_text(json.dumps(spec.to_json()))
     metrics = {"schema": "tal-repro/metrics/1", "optimizer_steps": 10, "seconds": {"total": 400.0}}
     metrics |= {"table2_seconds": 400.0, "table2_definition": "made up", "flags": [], "rows": rows}
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    status = {"format": FORMAT, "state": "done", "seconds": 400.0, "attempts": 1, "machine": "made up", "digests": {}}
-    (folder / "status.json").write_text(json.dumps(status))
-    (folder / "system.json").write_text("{}")
+    files = {"spec.json": spec.to_json(), "metrics.json": metrics, "system.json": {}}
+    contents = {name: json.dumps(value).encode() for name, value in files.items()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    status = {"format": FORMAT, "state": "done", "seconds": 400.0, "attempts": 1, "machine": "made up"}
+    contents["status.json"] = json.dumps({**status, "digests": digests}).encode()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
 
 
 def _timed(what: str, study: Path, results: Path) -> dict[str, Any]:
@@ -237,10 +240,11 @@ def _step(what: str, study_path: str, results: str) -> dict[str, Any]:
 
         counted = read_status(study, store, study.runs("core"))["counts"]["done"]
     else:
-        from tal_repro.paper import runs as table
+        from tal_repro.paper.measured_tables import measured_tables
+        from tal_repro.runs.load import load_runs
 
-        runs = table.load_runs(results)
-        tables = table.measured_tables(runs, synthetic=True)
+        runs = load_runs(results)
+        tables = measured_tables(runs.runs)
         assert len(tables["learning_curves"])
         counted = len(runs.runs)
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -94,22 +94,22 @@ def run(model: str, data: Path, scratch: Path, losses: Path, percent: float, pla
     """
     from tal_repro.commands.train import plan
     from tal_repro.engines.upstream import adapter, checkout
-    from tal_repro.run.worker import execute
-    from tal_repro.runs.store import RunStore
+    from tal_repro.run.inputs import Inputs
+    from tal_repro.run.worker import Job, run_job
 
     probe = scratch / "probe"
     probe.mkdir(parents=True, exist_ok=True)
     (probe / "sitecustomize.py").write_text(PROBE)
     os.environ |= {"PYTHONPATH": str(probe), "LOSS_PROBE": str(losses), "OMP_NUM_THREADS": "1"}
-    store = RunStore(scratch / "runs")
     if plain:
         tree = scratch / f"{model}-tree"
         source = checkout.checkout_folder(MODELS[model])
         shutil.copytree(source, tree, ignore=shutil.ignore_patterns(".git"), dirs_exist_ok=True)
         adapter.prepare = lambda name: tree  # type: ignore[assignment]
-    spec = plan(model, data, "upstream", percent, 7, SETTINGS[model])
+    runs = scratch / "runs"
+    (spec,) = Inputs(data, runs).with_digests([plan(model, data, "upstream", percent, 7, SETTINGS[model])])
     try:
-        execute(spec, store, data, "cpu")
+        run_job(Job(spec.to_json(), str(runs), str(data), "cpu"))
     except SystemExit:
         traceback.print_exc()
 

@@ -19,8 +19,8 @@ TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 def main() -> None:
     """Write one finished run through the one writer."""
     shutil.rmtree(GOLDEN_RUNS, ignore_errors=True)
-    made = replace(spec.__wrapped__(), data_digest=GOLDEN_DIGEST)  # the fixture's plain function
-    writer = RunStore(GOLDEN_RUNS).writer(made)
+    plain = spec.__wrapped__()  # the fixture's function
+    writer = RunStore(GOLDEN_RUNS).writer(replace(plain, data_digest=GOLDEN_DIGEST))
     writer.write_json("system", {"made_up": True, "system": "golden", "cpu": "none", "gpus": []})
     writer.write_json("subset", {"unit": "slice", "policy": "uniform", "percent": 10, "seed": 1, "ids": ["a", "b"]})
     writer.write_json("data", {"schema": "tal-repro/data/1", "digest": GOLDEN_DIGEST, "made_up": True})

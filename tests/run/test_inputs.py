@@ -1,4 +1,4 @@
-"""A run is everything that decides its numbers: each input is changed alone, and the next start says what it makes."""
+"""A run is everything that decides its numbers: each input is changed alone, and the next start is looked at."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ def finish(folder: Path, results: Path, spec: RunSpec) -> RunSpec:
     """Write the finished run that a start with these inputs leaves; return it with its digest."""
     (done,) = Inputs(folder, results).with_digests([spec])
     store = RunStore(results)
-    state = Inputs(folder, results).note(spec.model)
-    store.writer(done).finish(layout=state.layout, data_set=state.digest[:16])
+    whole = Inputs(folder, results).note(spec.model)
+    store.writer(done).finish(layout=whole.layout, data_set=whole.digest[:16])
     return done
 
 
@@ -198,15 +198,15 @@ def assert_next(results: Path, data: Path, options: dict[str, Any], expected: st
 
 def test_a_synthetic_set_is_named_by_its_generator_until_it_is_altered(made: Path, tmp_path: Path) -> None:
     folder, results = Path(shutil.copytree(made, tmp_path / "data")), tmp_path / "runs"
-    state = Inputs(folder, results).state("temporalmaxer")
-    assert state.generator
-    digest = state.digest
+    made_so = Inputs(folder, results).state("temporalmaxer")
+    assert made_so.generator
+    digest = made_so.digest
     alter(folder, "video_validation_0000001")
     altered = Inputs(folder, results).again().state("temporalmaxer")
     assert (altered.generator, altered.digest == digest) == ("", False)
     shutil.copy(made / FEATURES / "video_validation_0000001.npy", folder / FEATURES)
     mended = Inputs(folder, results).again().state("temporalmaxer")
-    assert (mended.generator, mended.digest) == (state.generator, digest)
+    assert (mended.generator, mended.digest) == (made_so.generator, digest)
 
 
 def test_what_has_changed_is_named(data: Path, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_unchanged_files_are_not_read_again(data: Path, tmp_path: Path, monkeypa
         read.append(len(values))
         return own(values)
 
-    monkeypatch.setattr("tal_repro.data.state.hash_values", hash_values)
+    monkeypatch.setattr(state, "hash_values", hash_values)
     assert Inputs(data, results).digest(spec) == digest and read == []
     os.utime(data / FEATURES / f"{trained}.npy")
     assert Inputs(data, results).digest(spec) == digest and len(read) == 1

@@ -62,9 +62,14 @@ def _filled(word: str, places: dict[str, str]) -> str:
     ids=" ".join,
 )
 def test_a_training_is_repeated(
-    data_dir: Path, tmp_path: Path, stand_in: Callable[..., None], arguments: tuple[str, ...]
+    data_dir: Path,
+    tmp_path: Path,
+    stand_in: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
 ) -> None:
     stand_in(epochs=1)
+    monkeypatch.setattr("tal_repro.run.experiments.BASELINE_S", 0.1)
     mine, again = RunStore(tmp_path / "mine"), RunStore(tmp_path / "again")
     call("train", "--model", "temporalmaxer", "--data", str(data_dir), "--out", str(mine.root), *SETTINGS, *arguments)
     env, words = shown(mine, DIR=str(data_dir), OTHER_FOLDER=str(again.root))
@@ -72,10 +77,9 @@ def test_a_training_is_repeated(
     assert [record.folder.name for record in again.records()] == [record.folder.name for record in mine.records()]
 
 
-DRAWN = [("--percent", "50", "--policy", "stratified"), ("--percent", "100", "--unit", "slice")]
-
-
-@pytest.mark.parametrize("drawn", DRAWN)
+@pytest.mark.parametrize(
+    "drawn", [("--percent", "50", "--policy", "stratified"), ("--percent", "100", "--unit", "slice")]
+)
 def test_a_training_on_a_subset_file_is_repeated_to_the_digit(
     data_dir: Path, tmp_path: Path, drawn: tuple[str, ...]
 ) -> None:
