@@ -24,7 +24,7 @@ from tal_repro.published.load import FOLDER
 
 ROOT = require_checkout("testing")
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
-UPSTREAM = ("plan", "--study", "paper", "--scope", "full", "--set", "engine=upstream", "--list", "--json")
+UPSTREAM = ("plan", "--study", "paper", "--scope", "full", "--set", "engine=native,upstream", "--list", "--json")
 
 Verb = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -1,7 +1,7 @@
 """Everything that had to be changed to run the authors' code, rated by what it could do to a number: the one list.
 
-Patches and shims are read from where they act (`patches/*/`, `engines/upstream/shims.py`); deviations of the study from
-the authors' own settings stand here. `verify`, docs/artifact.md and the report print it.
+Which models a patch is of, and the shims, are read from where they act (`patches/*/`, `engines/upstream/shims.py`);
+deviations of the study from the authors' own settings stand here. `verify`, docs/artifact.md and the report print it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,20 @@ SEVERITIES = {
     "timing": "may move times, no mAP",
     "low": "no number depends on it",
 }
-PATCH_SEVERITY = {
-    "01-subset": ("low", "keeps every unit at 100 %; below, it is the experiment itself"),
-    "02-timing": ("timing", "two short lines an iteration"),
-    "03-metrics": ("timing", "one reading of the losses an epoch, and a file of detections an evaluation"),
-}
+PATCHES = {  # name -> severity, title as in the file (a wheel holds no patches), and what it does to a number
+    "01-subset": (
+        "low", "Train on the units of the run only",
+        "keeps every unit at 100 %; below, it is the experiment itself",
+    ),
+    "02-timing": (
+        "timing", "Record when a run, epoch, training pass, evaluation, checkpoint and iteration start and end",
+        "two short lines an iteration",
+    ),
+    "03-metrics": (
+        "timing", "Record losses, mAP and detections of each epoch",
+        "one reading of the losses an epoch, and a file of detections an evaluation",
+    ),
+}  # fmt: skip
 _ALL = tuple(MODELS)
 
 
@@ -56,7 +65,7 @@ DEVIATIONS = (
 
 
 def changes() -> list[Change]:
-    """Return all changes, the most severe first; an installed package without `patches/` lists shims and deviations."""
+    """Return all changes, the most severe first."""
     found = [*DEVIATIONS, *_shims(), *_patches()]
     return sorted(found, key=lambda change: list(SEVERITIES).index(change.severity))
 
@@ -69,18 +78,22 @@ def _shims() -> Iterator[Change]:
 
 
 def _patches() -> Iterator[Change]:
-    from tal_repro import kit
-    from tal_repro.engines.upstream.patches import Patch, model_patches
+    for name, models in _patched().items():
+        severity, title, effect = PATCHES.get(name, ("high", name, "not rated yet"))
+        yield Change(severity, "patch", name, tuple(models), f"{title}: {effect}")
 
+
+def _patched() -> dict[str, list[str]]:
+    """Return the models that each patch is of; an installed package holds none of them: every model has each."""
+    from tal_repro import kit
+
+    if kit.checkout() is None:
+        return {name: list(MODELS) for name in PATCHES}
     models: dict[str, list[str]] = {}
-    titles: dict[str, Patch] = {}
     for model in MODELS:
-        for patch in model_patches(kit.patches(model)):
-            models.setdefault(patch.source.stem, []).append(model)
-            titles[patch.source.stem] = patch
-    for name, of in models.items():
-        severity, effect = PATCH_SEVERITY.get(name, ("high", "not rated yet"))
-        yield Change(severity, "patch", name, tuple(of), f"{titles[name].title.rstrip('.')}: {effect}")
+        for path in sorted(kit.patches(model).glob("*.patch")):
+            models.setdefault(path.stem, []).append(model)
+    return models
 
 
 def count_text(found: Sequence[Change]) -> str:

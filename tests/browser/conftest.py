@@ -66,7 +66,7 @@ def report(content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def crowded(content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same page with ten thousand runs."""
-    row = RunRow("", "data_sweep", "tadtr", "native", "d", 10, 0, 1, 1, None, "A10", "done", "", "", Path("none"))
+    row = RunRow("", "data_sweep", "tadtr", "native", "d", 10, 0, 1, 1, None, "A10", "done", "", "", Path("none"), "")
     rows = [replace(row, run_id=f"{n:016x}", seed=n, average_map=n / 100, seconds=n / 10) for n in range(MANY)]
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(page(replace(content, rows=rows)), encoding="utf-8")

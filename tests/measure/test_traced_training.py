@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,14 +15,17 @@ from click.testing import CliRunner
 
 import tal_repro
 from tal_repro.cli import main
+from tal_repro.commands.train import plan, read_settings
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.paper.report.step_section import steps
+from tal_repro.run.inputs import Inputs
+from tal_repro.run.worker import DONE, Job, run_job
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.run import measurements
 from tal_repro.runs.store import RunStore
-from tal_repro.runs.trace import read_phases, read_trace
+from tal_repro.runs.trace import read_trace
 
 SMALL = ["embed_dim=16", "head_dim=16", "levels=3", "regression_ranges=[[0,8],[8,32],[32,10000]]", "max_seq_len=256",
          "epochs=12", "warmup_epochs=1", "batch_size=2", "max_detections=10", "early_stop=false"]  # fmt: skip
@@ -38,12 +42,12 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, float]:
     """A training under the sampler, and the seconds a busy machine took from it: between any two of its phases."""
     folder = tmp_path_factory.mktemp("traced")
     data = write_synthetic(folder / "data", SyntheticConfig(20, 20, 16, 20, (20.0, 25.0), difficulty=0.1, seed=4))
-    settings = [part for setting in SMALL for part in ("--set", setting)]
-    command = ["train", "--model", "temporalmaxer", "--data", str(data), "--out", str(folder / "runs"), "--trace"]
+    planned = plan("temporalmaxer", data, "native", 100.0, 0, read_settings(tuple(SMALL)), trace=True)
+    (spec,) = Inputs(data, folder / "runs").with_digests([replace(planned, experiment="trace")])
+    job = Job(spec.to_json(), str(folder / "runs"), str(data), "cpu")
     before = waited_for_a_core()
-    result = CliRunner().invoke(main, [*command, *settings])
+    assert run_job(job, log=False) == DONE
     waited = waited_for_a_core() - before
-    assert result.exit_code == 0, result.output
     (found,) = RunStore(folder / "runs").records()
     return found, waited
 
@@ -55,7 +59,7 @@ def record(traced: tuple[RunRecord, float]) -> RunRecord:
 
 def test_the_trace_and_its_cost_are_kept(record: RunRecord) -> None:
     details = json.loads(record.paths.details.read_text())
-    trace = read_trace(record.paths.trace)
+    trace = read_trace(record.folder).columns
     assert details["sampler"]["samples"] == len(trace["time_s"]) >= 1
     assert details["sampler"]["seconds"] <= record.status["seconds"]
     assert (trace["thread_busiest_percent"] >= 0).all()
@@ -74,7 +78,7 @@ def test_phases_cover_the_training(traced: tuple[RunRecord, float]) -> None:
     parts = sum(seconds[name] for name in ("setup", "train", "eval", "checkpoint"))
     assert parts <= seconds["total"]
     assert parts >= 0.99 * seconds["total"] - waited
-    phases = read_phases(record.paths.events, read_trace(record.paths.trace))
+    phases = read_trace(record.folder).phases
     for kind in ("train", "eval"):
         told = sum(phase.end_s - phase.start_s for phase in phases if phase.kind == kind)
         assert told == pytest.approx(seconds[kind], rel=0.01, abs=0.02 + waited)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from tal_repro.engines.registry import PATCHES
 from tal_repro.engines.upstream.shims import SHIMS
-from tal_repro.paper.changes import PATCH_SEVERITY, SEVERITIES, changes, count_text
+from tal_repro.kit import patches as patches_of
+from tal_repro.models.registry import MODELS
+from tal_repro.paper.changes import PATCHES, SEVERITIES, changes, count_text
 
 
 def test_every_patch_and_shim_is_there_once_with_a_rating() -> None:
     listed = [(change.kind, change.name) for change in changes()]
-    patches = {path.stem for path in PATCHES.glob("*/*.patch")}
-    assert patches == set(PATCH_SEVERITY)
+    files = [path for model in MODELS for path in patches_of(model).glob("*.patch")]
+    patches = {path.stem for path in files}
+    assert patches == set(PATCHES)
+    for path in files:
+        assert path.read_text(encoding="utf-8").partition("\n")[0] == f"{PATCHES[path.stem][1]}."
     assert sorted(name for kind, name in listed if kind == "patch") == sorted(patches)
     assert [name for kind, name in sorted(listed) if kind == "shim"] == sorted(shim.name for shim in SHIMS)
     assert {change.severity for change in changes()} <= set(SEVERITIES)

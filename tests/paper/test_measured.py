@@ -389,6 +389,7 @@ def test_a_busy_thread_is_looked_for_while_the_model_is_evaluated(
     busy = [training if time < 2.0 else evaluating for time in times]
     rows = [f"{line},{load}" for line, load in zip(lines, busy, strict=True)]
     record.paths.trace.write_text("\n".join([f"{header},thread_busiest_percent", *rows]) + "\n")
+    seal(record.folder)
     assert _measure("H7", tmp_path).verdict == verdict
 
 

@@ -69,7 +69,7 @@ def test_a_training_is_repeated(
     arguments: tuple[str, ...],
 ) -> None:
     stand_in(epochs=1)
-    monkeypatch.setattr("tal_repro.run.experiments.BASELINE_S", 0.1)
+    monkeypatch.setattr("tal_repro.run.experiments.BASELINE_S", 0.2)
     mine, again = RunStore(tmp_path / "mine"), RunStore(tmp_path / "again")
     call("train", "--model", "temporalmaxer", "--data", str(data_dir), "--out", str(mine.root), *SETTINGS, *arguments)
     env, words = shown(mine, DIR=str(data_dir), OTHER_FOLDER=str(again.root))
