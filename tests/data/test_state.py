@@ -1,0 +1,102 @@
+"""The state of a data set: values count, not files; what is known of a file holds as long as the file is as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tal_repro.data import load_dataset, open_features
+from tal_repro.data.pack import pack_features
+from tal_repro.data.state import DataState, hash_values, read_state
+from tal_repro.data.store import FeatureStore
+from tests.data.conftest import ACTIONFORMER_JSON, NPY, edit
+
+
+def state_of(folder: Path, layout: str = "actionformer", cache: Path | None = None) -> DataState:
+    return read_state(load_dataset(folder, layout), open_features(folder, layout), cache)
+
+
+@pytest.fixture
+def own(copy: Path) -> Path:
+    """The copy as a set of somebody's own: without a generator's name."""
+    edit(copy / ACTIONFORMER_JSON, lambda content: content.pop("synthetic"))
+    return copy
+
+
+def test_type_shape_and_values_are_hashed_and_nothing_else() -> None:
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    digest = hash_values(values)
+    for same in (np.asfortranarray(values), np.repeat(values, 2, axis=1)[:, ::2], values.copy()):
+        assert hash_values(same) == digest
+    changed = values.copy()
+    changed[2, 3] = np.nextafter(changed[2, 3], np.float32(99))
+    for other in (changed, values.astype(np.float64), values.astype(np.float16), values.reshape(4, 3), values[::-1]):
+        assert hash_values(other) != digest
+
+
+def test_large_arrays_are_hashed_in_parts_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
+    whole = hash_values(values)
+    monkeypatch.setattr("tal_repro.data.state.BYTES_AT_ONCE", 100)
+    assert hash_values(values) == whole
+
+
+def test_a_packed_store_is_the_same_data_and_one_of_half_precision_is_not(own: Path) -> None:
+    before = state_of(own).digest
+    for dtype, same in (("float32", True), ("float16", False)):
+        index = pack_features(own, "actionformer", dtype)
+        packed = read_state(load_dataset(own, "actionformer"), FeatureStore.open(index))
+        assert (packed.digest == before) is same
+
+
+def test_other_containers_of_the_same_arrays_are_the_same_data(own: Path) -> None:
+    before = state_of(own).digest
+    folder = own / NPY
+    for path in sorted(folder.glob("*.npy")):
+        np.savez(path.with_suffix(".npz"), feats=np.load(path))
+        path.unlink()
+    assert state_of(own).digest == before
+
+
+def test_each_layout_of_a_synthetic_set_is_named_by_its_generator(small: Path, copy: Path) -> None:
+    for layout in ("actionformer", "tadtr"):
+        state = state_of(small, layout)
+        assert state.generator and state_of(copy, layout).digest == state.digest
+    settings = copy / "synthetic.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "seed": 6}))
+    assert state_of(copy).digest != state_of(small).digest, "another seed is another set"
+    settings.unlink()
+    assert state_of(copy).generator == "", "nobody vouches for it any more"
+
+
+def test_what_changed_between_two_states_is_counted(own: Path) -> None:
+    before = state_of(own)
+    ids = sorted(before.videos)
+    path = own / NPY / f"{ids[0]}.npy"
+    np.save(path, np.load(path) + 1)
+    after = state_of(own)
+    kept = json.loads(json.dumps(before.to_json()))
+    assert after.changes(kept, ids) == "features of 1 video"
+    assert after.changes(kept, ids[1:]) == before.changes(kept, ids) == "which videos are read"
+    assert after.digest_of(ids[1:]) == before.digest_of(ids[1:])
+    assert after.digest_of(ids) != before.digest_of(ids)
+
+
+def test_ids_count_once_in_any_order_and_facts_count(own: Path) -> None:
+    state = state_of(own)
+    ids = sorted(state.videos)[:5]
+    assert state.digest_of([*reversed(ids), ids[0]]) == state.digest_of(ids)
+    assert len({state.digest_of(ids), state.digest_of(ids, [1]), state.digest_of(ids[:4])}) == 3
+
+
+def test_a_lost_cache_or_one_that_cannot_be_written_costs_time_alone(own: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache" / "a.json"
+    digest = state_of(own, cache=cache).digest
+    assert cache.is_file()
+    shutil.rmtree(cache.parent)
+    cache.parent.write_text("a file in the way")
+    assert state_of(own, cache=cache).digest == digest
