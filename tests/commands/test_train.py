@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from tal_repro.cli import main
-from tal_repro.commands.train import read_settings
+from tal_repro.commands.train import plan, read_settings
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.errors import InputError
-from tal_repro.run.worker import DISK_FULL
+from tal_repro.run import locks
+from tal_repro.run.inputs import Inputs
+from tal_repro.run.worker import BUSY, DISK_FULL
 from tal_repro.runs.record import read_json
 
 SMALL = ["embed_dim=16", "head_dim=16", "levels=3", "regression_ranges=[[0,8],[8,32],[32,10000]]", "max_seq_len=256",
@@ -131,6 +135,21 @@ def test_a_share_without_a_unit_is_refused_like_any_input(data_dir: Path, tmp_pa
     assert result.exit_code == 2 and "remedy" in result.stderr and "Traceback" not in result.output
     assert "1 % of 20 training videos is none" in result.stderr
     assert not list(tmp_path.glob("*/*/*")), "its data cannot even be named: no run was begun"
+
+
+def test_a_second_start_says_who_is_at_the_run_and_leaves_it_alone(data_dir: Path, tmp_path: Path) -> None:
+    planned = plan("temporalmaxer", data_dir, "native", 40.0, 0, read_settings(tuple(SMALL)))
+    (spec,) = Inputs(data_dir, tmp_path).with_digests([planned])
+    code = "import sys; from pathlib import Path; from tal_repro.run import locks\n"
+    code += "lock = locks.acquire(Path(sys.argv[1])); print(flush=True); input()"  # a lock is a process's own
+    command = [sys.executable, "-c", code, str(locks.lock_path(tmp_path, spec.name))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None and first.stdout.readline() == "\n"
+        result = call(data_dir, tmp_path, "--percent", "40")
+        assert result.exit_code == BUSY == 75
+        assert f"process {first.pid} on " in result.stderr and "is at this run" in result.stderr
+        assert not list(tmp_path.glob("training/*/*"))
+        first.communicate("\n")
 
 
 def test_settings_are_read_as_toml_or_words() -> None:
