@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from tal_repro.run.inputs import Inputs
 from tal_repro.run.worker import BUSY, DISK_FULL
 from tal_repro.runs.record import read_json
 
+Start = Callable[..., "subprocess.Popen[str]"]
 SMALL = ["embed_dim=16", "head_dim=16", "levels=3", "regression_ranges=[[0,8],[8,32],[32,10000]]", "max_seq_len=256",
          "epochs=2", "warmup_epochs=1", "batch_size=4", "max_detections=10"]  # fmt: skip
 
@@ -150,6 +154,26 @@ def test_a_second_start_says_who_is_at_the_run_and_leaves_it_alone(data_dir: Pat
         assert f"process {first.pid} on " in result.stderr and "is at this run" in result.stderr
         assert not list(tmp_path.glob("training/*/*"))
         first.communicate("\n")
+
+
+def test_a_stopped_training_goes_on_where_it_was(
+    data_dir: Path, tmp_path: Path, start: Start, stand_in: Callable[..., None]
+) -> None:
+    stand_in(epochs=100, epoch_seconds=0.1)
+    words = ("train", "--model", "temporalmaxer", "--data", str(data_dir), "--out", str(tmp_path / "runs"))
+    process = start(*words)
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/training/*/*.partial/checkpoint.pt")):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 143, said
+    assert "stopped at a checkpoint; the same command goes on from here" in said
+    stand_in(epochs=2, epoch_seconds=0.0)
+    again = start(*words)
+    said, _ = again.communicate(timeout=60)
+    assert again.returncode == 0 and "(resumed)" in said, said
 
 
 def test_settings_are_read_as_toml_or_words() -> None:
