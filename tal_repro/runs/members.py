@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from tal_repro.errors import InputError
@@ -40,25 +41,34 @@ class Planned:
     digests: Mapping[str, str] = field(default_factory=dict)  # planned id -> data digest of the last start
     sets: Mapping[str, str] = field(default_factory=dict)  # layout -> digest of the whole set at the last start
 
-    def __post_init__(self) -> None:
-        ids = {spec.run_id for spec in self.specs}
-        alike = {_key(spec, self.admits) for spec in self.specs} if self.admits else set()
-        near: dict[Any, RunSpec] = {}
+    @cached_property
+    def _ids(self) -> set[str]:
+        return {spec.run_id for spec in self.specs}
+
+    @cached_property
+    def _alike(self) -> set[str]:
+        """Return what of each planned run must be as planned."""
+        return {_key(spec, self.admits) for spec in self.specs}
+
+    @cached_property
+    def _near(self) -> dict[tuple[Any, ...], RunSpec]:
+        """Return the first planned run at each place of the grid, to say how a run there differs."""
+        near: dict[tuple[Any, ...], RunSpec] = {}
         for spec in self.specs:
             near.setdefault(_place(spec), spec)
-        vars(self).update(_ids=ids, _alike=alike, _near=near)
+        return near
 
     def why_not(self, run: Run) -> str:
         """Say why a run is not one that this study plans ("": it is)."""
         spec = run.spec
-        if spec.run_id in vars(self)["_ids"]:
+        if spec.run_id in self._ids:
             return ""
         if spec.experiment == "released":
             return "" if _is_of(spec.data, self.data) else "other data"
-        if self.admits and _key(spec, self.admits) in vars(self)["_alike"]:
+        if self.admits and _key(spec, self.admits) in self._alike:
             today = self.versions.get((spec.model, spec.engine, spec.experiment))
             return "" if today in (None, spec.engine_version) else f"other engine version ({spec.engine_version})"
-        near: RunSpec | None = vars(self)["_near"].get(_place(spec))
+        near = self._near.get(_place(spec))
         if near is not None:
             return self._differences(run, near)
         if any(other.experiment == spec.experiment and other.model == spec.model for other in self.specs):
@@ -84,7 +94,7 @@ def choose(runs: Iterable[Run], planned: Planned, chosen: Sequence[str] = ()) ->
         else:
             members.append(run)
     states = {run.run_id: _state(run, planned) for run in members}
-    _check_chosen(chosen, sorted({digest for _, digest in states.values() if digest}), planned.name)
+    chosen = _as_sets(chosen, {run.run_id: states[run.run_id][1] for run in members}, planned.name)
     by_layout: dict[str, Counter[str]] = defaultdict(Counter)
     for layout, digest in states.values():
         by_layout[layout][digest] += 1
@@ -116,11 +126,19 @@ def _state(run: Run, planned: Planned) -> tuple[str, str]:
     return layout, recorded[:DATA_DIGITS] or digest
 
 
-def _check_chosen(chosen: Sequence[str], digests: Sequence[str], study: str) -> None:
+def _as_sets(chosen: Sequence[str], sets: Mapping[str, str], study: str) -> list[str]:
+    """Return the digests of whole sets that were chosen: by their own beginning, or by that of a run's data digest."""
+    known: set[str] = set()
     for beginning in chosen:
-        if not any(digest.startswith(beginning) for digest in digests):
-            what = f"no run of study {study} is of data {beginning!r}"
-            raise InputError(what, "--data-digest", f"runs are here of: {', '.join(digests) or 'no data'}")
+        named = {digest for digest in sets.values() if digest.startswith(beginning)}
+        named |= {digest for name, digest in sets.items() if name.partition("-")[2].startswith(beginning) and digest}
+        if not named or not beginning:
+            there = ", ".join(sorted({digest for digest in sets.values() if digest})) or "no data"
+            raise InputError(
+                f"no run of study {study} is of data {beginning!r}", "--data-digest", f"runs are here of: {there}"
+            )
+        known |= named
+    return sorted(known)
 
 
 def _keep(digests: list[str], chosen: Sequence[str]) -> list[str]:

@@ -56,11 +56,11 @@ def run_on_slurm(
     """Submit what is not on its way already, and watch until all is over."""
     options = slurm_options(machine)
     folder = store.root.resolve() / ".slurm"
-    adopted = _adopt(folder, {run.spec.run_id: run for run in pending})
+    adopted = _adopt(folder, {run.spec.name: run for run in pending})
     if adopted:
         say(f"{len(adopted)} runs are on the cluster already: watching them")
-    there = {item.run.spec.run_id for item in adopted}
-    fresh = [run for run in pending if run.spec.run_id not in there]
+    there = {item.run.spec.name for item in adopted}
+    fresh = [run for run in pending if run.spec.name not in there]
     submitted = [*adopted, *(_submit(fresh, store, settings, jobs, options, folder) if fresh else [])]
     if fresh:
         job_id = submitted[-1].job_id.split("_")[0]
@@ -115,7 +115,7 @@ def _submit(
             "check: sinfo; partition and limits: --set slurm.*",
         ) from None
     found = [Submitted(run, str(job.job_id)) for run, job in zip(pending, submissions, strict=True)]
-    note = {item.job_id: item.run.spec.run_id for item in found}
+    note = {item.job_id: item.run.spec.name for item in found}
     write_whole(folder / f"{found[0].job_id.split('_')[0]}.jobs.json", json.dumps(note, indent=1).encode())
     return found
 
@@ -155,11 +155,11 @@ def _adopt(folder: Path, pending: Mapping[str, PlannedRun]) -> list[Submitted]:
     """Find pending runs that an earlier start submitted and that are still on the cluster."""
     found: dict[str, Submitted] = {}
     for path in sorted(folder.glob("*.jobs.json")):
-        note = {job_id: run_id for job_id, run_id in read_json(path).items() if run_id in pending}
+        note = {job_id: name for job_id, name in read_json(path).items() if name in pending}
         alive = slurm_states.alive(sorted({job_id.split("_")[0] for job_id in note})) if note else set()
-        for job_id, run_id in note.items():
+        for job_id, name in note.items():
             if job_id in alive:
-                found[run_id] = Submitted(pending[run_id], job_id)
+                found[name] = Submitted(pending[name], job_id)
     return list(found.values())
 
 
