@@ -38,13 +38,13 @@ def simulated(count):
 def test_intervals_hold_on_simulated_curves_about_as_often_as_they_say():
     """Synthetic curves: a sample of `make bench-forecast_calibration`, which measures public ones."""
     inside, before, after = [], [], []
-    for x, y in simulated(24):
+    for x, y in simulated(12):
         made = forecast(x[:9], y[:9])
         low, high = made.interval(100, 0.8)
         inside.append(low[0] <= y[-1] <= high[0])
         before.append(y[8] - y[-1])
         after.append(made.predict(100)[0] - y[-1])
-    assert 0.6 <= np.mean(inside) <= 0.98  # 24 curves at 80 %: beyond this by chance once in a hundred times
+    assert np.sum(inside) >= 6  # of 12 at 80 %: fewer come by chance once in two hundred and fifty times
     assert np.std(after) < np.sqrt(np.mean(np.square(before)))
 
 
