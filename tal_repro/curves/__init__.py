@@ -6,7 +6,6 @@ False
 """
 
 from tal_repro.curves.backtest import HeldOut
-from tal_repro.curves.bootstrap import Bootstrap, bootstrap
 from tal_repro.curves.families import FAMILIES
 from tal_repro.curves.family import Family
 from tal_repro.curves.fit import Fit, fit
@@ -15,13 +14,11 @@ from tal_repro.curves.points import Points, make_points
 
 __all__ = [
     "FAMILIES",
-    "Bootstrap",
     "Family",
     "Fit",
     "Forecast",
     "HeldOut",
     "Points",
-    "bootstrap",
     "fit",
     "forecast",
     "make_points",

@@ -73,8 +73,6 @@ def fit_prefixes(
     x0, count = float(x[0]), len(x)
     t = np.log(np.round(x / x0, 12))
     seen = np.arange(count)[None, :] < usable[:, None]
-    if family.last_point_only:
-        seen = x[None, :] == x[usable - 1][:, None]
     target = np.log2(y) if family.log2_space else y
     scale = (y * np.log(2.0)) ** 2 if family.log2_space and len(np.unique(weights)) > 1 else 1.0
     size = len(usable)
@@ -90,9 +88,7 @@ def one_step_error(fit: Fit) -> HeldOut:
     More than HELD_OUT_BINS points are joined into so many neighbours first, and the result says so.
     """
     n, k = fit.n, fit.k
-    base = np.ones(n) if fit.family.last_point_only else fit.weights
-    scaled = base / (fit.y * np.log(2.0)) ** 2 if fit.family.log2_space and fit.weights_kind == "se2" else base
-    x, y, weights = _joined(fit.x, fit.y, scaled)
+    x, y, weights = _joined(fit.x, fit.y, np.ones(n))
     prefixes = fit_prefixes(fit.family, x, y, weights, range(k + 1, len(x)))
     if prefixes is None:
         return HeldOut(None, 0, n, k)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tal_repro.curves.forecast import Forecast
+from tal_repro.curves.units import Units
 
 WIDTH, HEIGHT = 58, 11
 INTERVAL, CURVE, POINT = ":", "-", "o"
@@ -12,11 +13,12 @@ INTERVAL, CURVE, POINT = ":", "-", "o"
 
 def draw(forecast: Forecast, end: float) -> list[str]:
     """Return the lines of a chart up to `end` percent (logarithmic x): points, prediction and interval."""
-    points = forecast.points
+    points, units = forecast.points, forecast.points.units
     x = np.geomspace(points.percent[0], max(end, forecast.last_percent), WIDTH)
-    middle, (low, high) = forecast.predict(x), forecast.interval(x)
-    top = float(max(high.max(), points.mean.max()))
-    bottom = float(min(low[x >= points.percent[0]].min(), points.mean.min()))
+    middle, low, high, mean = (units.outer(v) for v in (forecast.predict(x), *forecast.interval(x), points.mean))
+    low, high = np.minimum(low, high), np.maximum(low, high)  # an error rate turns them round
+    top = float(max(high.max(), mean.max()))
+    bottom = float(min(low.min(), mean.min()))
     span = max(top - bottom, 1e-9)
 
     def row(value: float) -> int:
@@ -28,21 +30,24 @@ def draw(forecast: Forecast, end: float) -> list[str]:
             for line in range(row(high[column]), row(low[column]) + 1):
                 canvas[line][column] = INTERVAL
         canvas[row(middle[column])][column] = CURVE
-    for percent, value in zip(points.percent, points.mean, strict=True):
+    for percent, value in zip(points.percent, mean, strict=True):
         canvas[row(float(value))][_column(x, float(percent))] = POINT
-    labels = [f"{top - span * line / (HEIGHT - 1):6.1f}" if line % 5 == 0 else " " * 6 for line in range(HEIGHT)]
+    labels = [
+        f"{top - span * line / (HEIGHT - 1):6.{units.decimals}f}" if line % 5 == 0 else " " * 6
+        for line in range(HEIGHT)
+    ]
     body = [f"{label} |{''.join(cells).rstrip()}" for label, cells in zip(labels, canvas, strict=True)]
-    return [*body, " " * 7 + "+" + "-" * WIDTH, _axis(x, forecast.last_percent, end)]
+    return [*body, " " * 7 + "+" + "-" * WIDTH, _axis(x, forecast.last_percent, end, units)]
 
 
 def _column(x: np.ndarray[tuple[int], np.dtype[np.float64]], percent: float) -> int:
     return int(np.argmin(np.abs(np.log(x / percent))))
 
 
-def _axis(x: np.ndarray[tuple[int], np.dtype[np.float64]], last: float, end: float) -> str:
+def _axis(x: np.ndarray[tuple[int], np.dtype[np.float64]], last: float, end: float, units: Units) -> str:
     line = [" "] * (WIDTH + 16)
     for percent in (x[0], end, last):
-        label = f"{percent:.3g} %"
+        label = f"{units.outer_x(percent):.3g} {'%' if units.x == 'percent' else ''}".rstrip()
         start = max(_column(x, float(percent)) + 8 - len(label) // 2, 0)
         if all(cell == " " for cell in line[max(start - 1, 0) : start + len(label) + 1]):
             line[start : start + len(label)] = label

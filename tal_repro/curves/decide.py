@@ -10,21 +10,25 @@ import numpy as np
 from tal_repro.curves.family import Array
 from tal_repro.curves.forecast import Forecast
 from tal_repro.curves.points import MAX_DISTINCT, Points
-from tal_repro.curves.stacking import SCALE_FLOOR, SLOPE_SHARE, recent_slope, stacking_weights
+from tal_repro.curves.stacking import recent_slope, stacking_weights
 from tal_repro.curves.weighting import PRIOR_DOF, shrunken_variances
 
 MARGIN = 0.5  # points of mAP that count as no difference
 ALPHA = 0.05
 CANDIDATES = (1, 2, 3, 5, 7.5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 75, 80, 90, 100)
+SLOPE_SHARE = 0.2  # of the recent slope times the log-distance: what no family shows of where the curve goes
+NOISE_FLOOR = 0.3  # points of mAP
 WORTHWHILE = 0.5  # a next point should bring at least this share of what the best one would
 
 
 def data_needed(forecast: Forecast, value: float, probability: float) -> float | None:
     """Return the smallest percentage at which the mean reaches `value` with `probability`.
 
-    None if that is not within the reach of the forecast.
+    None if that is not where the forecast answers.
     """
-    grid = np.geomspace(forecast.points.percent[0], forecast.reach * forecast.last_percent, 1201)
+    if forecast.answered_up_to is None:
+        return None
+    grid = np.geomspace(forecast.points.percent[0], forecast.answered_up_to, 1201)
     reached = np.flatnonzero(forecast.probability_at_least(grid, value) >= probability)
     return float(grid[reached[0]]) if len(reached) else None
 
@@ -76,11 +80,12 @@ def saturation(points: Points, margin: float = MARGIN) -> Saturation:
         if not comparison.equivalent:
             break
         reached = comparison.percent
-    last = f"{points.percent[-1]:g} %"
+    units = points.units
+    last, near = units.at(float(points.percent[-1])), units.show_gain(margin)
     if reached is None:
-        reason = f"no percentage is shown to be within {margin:g} mAP of {last}; more runs or more data would tell"
+        reason = f"no percentage is shown to be within {near} of {last}; more runs or more data would tell"
     else:
-        reason = f"every percentage from {reached:g} % on is within {margin:g} mAP of {last}"
+        reason = f"everything from {units.at(reached)} on is within {near} of {last}"
     return Saturation(True, reached, reason, tuple(chain))
 
 
@@ -132,21 +137,23 @@ def next_percentage(forecast: Forecast, target: float) -> NextPoint:
     covariance, noise = _joint(forecast, np.append(options, goal))
     known, own = covariance[:-1, -1], np.diag(covariance)[:-1] + noise
     removed = known**2 / own / (covariance[-1, -1] + noise)
+    units = forecast.points.units
     best = int(np.flatnonzero(removed >= WORTHWHILE * removed.max())[0])
     share = 1.0 - float(np.sqrt(max(1.0 - removed[best], 0.0)))
     return NextPoint(
         float(options[best]),
         share,
         float(options[best]),
-        f"a run at {options[best]:g} % would narrow the interval at {goal:g} % by about {100 * share:.0f} %, "
-        f"and cost {options[best] / goal:.2f} of a run at {goal:g} %",
+        f"a run at {units.at(options[best])} would narrow the interval at {units.at(goal)} by about "
+        f"{100 * share:.0f} %, and cost {options[best] / goal:.2f} of a run at {units.at(goal)}",
     )
 
 
 def _nothing_left(forecast: Forecast, goal: float) -> str:
     if forecast.last_percent >= 95.0:
         return "all data are used already; another run at the last percentage would lower its noise"
-    return f"nothing between {forecast.last_percent:g} % and {goal:g} % is cheaper than {goal:g} % itself"
+    last, far = forecast.points.units.at(forecast.last_percent), forecast.points.units.at(goal)
+    return f"nothing between {last} and {far} is cheaper than {far} itself"
 
 
 def _joint(forecast: Forecast, x: Array) -> tuple[Array, float]:
@@ -157,5 +164,5 @@ def _joint(forecast: Forecast, x: Array) -> tuple[Array, float]:
     centred = values - weights @ values
     drift = SLOPE_SHARE * recent_slope(rolling, count) * np.maximum(np.log(x / forecast.last_percent), 0.0)
     seen = np.nan_to_num(rolling.row(count))
-    noise = float((weights @ (seen - rolling.y) ** 2).mean()) + SCALE_FLOOR**2
+    noise = float((weights @ (seen - rolling.y) ** 2).mean()) + NOISE_FLOOR**2
     return (centred * weights[:, None]).T @ centred + np.outer(drift, drift), noise

@@ -1,4 +1,4 @@
-"""The table of learning-curve families: the study's, and those of LCDB (Mohr et al., 2022).
+"""The table of learning-curve families: the study's two, and those that the forecast averages.
 
 `fit` and `stacking` choose from it by name. Each entry joins a shape, its search box and its formula.
 """
@@ -77,24 +77,6 @@ _ALL: Sequence[Family] = (
         (UNBOUNDED, UNBOUNDED),
     ),
     Family(
-        "pow2",
-        "a x^-b",
-        ("a", "b"),
-        (Axis("b", -6.0, 6.0, 25),),
-        shapes.pure_power,
-        lambda theta, beta, x0, last: (float(beta[0] * x0 ** theta[0]), float(theta[0])),
-        (UNBOUNDED,),
-    ),
-    Family(
-        "pow3",
-        "c - a x^-b",
-        ("a", "b", "c"),
-        (Axis("b", -3.0, 12.0, 31),),
-        shapes.offset_power,
-        lambda theta, beta, x0, last: parameters.power_terms(float(theta[0]), beta, x0),
-        (UNBOUNDED, UNBOUNDED),
-    ),
-    Family(
         "pow4",
         "c - a (x + d)^-b",
         ("a", "b", "c", "d"),
@@ -102,18 +84,6 @@ _ALL: Sequence[Family] = (
         shapes.shifted_power,
         parameters.pow4,
         (UNBOUNDED, UNBOUNDED),
-    ),
-    Family(
-        "exp2",
-        "a exp(-b x)",
-        ("a", "b"),
-        (Axis("b (x_last - x0)", -20.0, 20.0, 41),),
-        shapes.pure_exponential,
-        lambda theta, beta, x0, last: (
-            float(beta[0] * np.exp(theta[0] / np.expm1(last))),
-            float(theta[0] / np.expm1(last) / x0),
-        ),
-        (UNBOUNDED,),
     ),
     Family(
         "exp3",
@@ -134,25 +104,6 @@ _ALL: Sequence[Family] = (
         (UNBOUNDED, POSITIVE),
     ),
     Family(
-        "expp3",
-        "c - exp((x/s - b)^a)",
-        ("a", "b", "c"),
-        (Axis("ln(-a)", np.log(0.01), np.log(8.0), 24), Axis("ln((1 - b)^a)", -8.0, 3.0, 44)),
-        shapes.double_exponential,
-        parameters.expp3,
-        (UNBOUNDED,),
-        constants=("s",),
-    ),
-    Family(
-        "expd3",
-        "c - (c - a) exp(-b x)",
-        ("a", "b", "c"),
-        _RATE_AXES,
-        shapes.offset_exponential,
-        parameters.expd3,
-        (UNBOUNDED, UNBOUNDED),
-    ),
-    Family(
         "vap3",
         "exp(a + b/x + c ln x)",
         ("a", "b", "c"),
@@ -160,34 +111,6 @@ _ALL: Sequence[Family] = (
         shapes.vapour_pressure,
         parameters.vap3,
         (POSITIVE,),
-    ),
-    Family(
-        "ilog2",
-        "c - a / ln(e x/s)",
-        ("a", "c"),
-        (),
-        shapes.inverse_logarithm,
-        lambda theta, beta, x0, last: (float(beta[1]), float(beta[0])),
-        (UNBOUNDED, UNBOUNDED),
-        constants=("s",),
-    ),
-    Family(
-        "log2",
-        "a ln x + c",
-        ("a", "c"),
-        (),
-        shapes.logarithm,
-        lambda theta, beta, x0, last: (float(beta[1]), float(beta[0] - beta[1] * np.log(x0))),
-        (UNBOUNDED, UNBOUNDED),
-    ),
-    Family(
-        "lin2",
-        "a x + c",
-        ("a", "c"),
-        (),
-        shapes.line,
-        lambda theta, beta, x0, last: (float(beta[1] / x0), float(beta[0])),
-        (UNBOUNDED, UNBOUNDED),
     ),
     Family(
         "logpower3",
@@ -198,38 +121,10 @@ _ALL: Sequence[Family] = (
         lambda theta, beta, x0, last: (float(beta[0]), float(theta[0] + np.log(x0)), float(theta[1])),
         (UNBOUNDED,),
     ),
-    Family(
-        "mmf4",
-        "(a b + c x^d) / (b + x^d)",
-        ("a", "b", "c", "d"),
-        _LOGISTIC4_AXES,
-        shapes.logistic4,
-        parameters.mmf4,
-        (UNBOUNDED, UNBOUNDED),
-    ),
-    Family(
-        "wbl4",
-        "c - b exp(-a x^d)",
-        ("a", "b", "c", "d"),
-        _WEIBULL_AXES,
-        shapes.weibull,
-        parameters.wbl4,
-        (UNBOUNDED, UNBOUNDED),
-    ),
-    Family(
-        "last1",
-        "y of the last point",
-        ("a",),
-        (),
-        shapes.constant,
-        lambda theta, beta, x0, last: (float(beta[0]),),
-        (UNBOUNDED,),
-        last_point_only=True,
-    ),
 )
 
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
-"""Every family by name: the paper's `exponential`, `5pl`; 4PL; and those of LCDB (Mohr et al., 2022)."""
+"""Every family by name: the paper's `exponential` and `5pl`; 4PL; and five of LCDB (Mohr et al., 2022)."""
 
 
 def get_family(name: str) -> Family:

@@ -56,8 +56,6 @@ class Family:
     natural: Natural
     linear_bounds: tuple[tuple[float, float], ...]
     log2_space: bool = False
-    last_point_only: bool = False
-    constants: tuple[str, ...] = ()
 
     @property
     def k(self) -> int:

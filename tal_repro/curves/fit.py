@@ -9,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
 from tal_repro.curves.backtest import HeldOut, one_step_error
 from tal_repro.curves.families import get_family
 from tal_repro.curves.family import Array, Family, evaluate
-from tal_repro.curves.weighting import PRIOR_DOF, soft_l1_weights, weights_from_runs
 from tal_repro.errors import InputError
 
-Weights = Literal["none", "se2", "soft-l1"]
 STARTS = 8  # polished starts per fit; the grid that ranks them is fixed per family
 X_DIGITS = 12  # x / x0 is rounded to so many decimals: a change of unit then changes no bit of the fit
 
@@ -34,14 +31,12 @@ class Fit:
     params: dict[str, float]
     x: Array
     y: Array
-    weights: Array
     theta: Array
     beta: Array
     x0: float
     t_last: float
     cost: float
     converged: bool
-    weights_kind: str
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -157,49 +152,38 @@ def fit(
     family: str,
     x_percent: Sequence[float] | Array,
     y: Sequence[float] | Array,
-    sigma: Sequence[float] | Array | None = None,
-    n: Sequence[int] | Array | int | None = None,
-    weights: Weights = "none",
     starts: int = STARTS,
 ) -> Fit:
     """Fit `family` (a name in FAMILIES) to points by variable projection from deterministic starts.
 
-    `sigma` is the sample standard deviation over runs at each point and `n` the number of runs, both
-    needed by weights="se2" (1/se^2 with variances shrunken towards their pool). The order of the
-    points does not matter. Raises InputError for fewer than k + 1 points or unusable values.
+    The order of the points does not matter. Raises InputError for fewer than k + 1 points or unusable values.
     """
     chosen = get_family(family)
-    x, values, order = _ordered(x_percent, y)
-    _check(chosen, x, values, weights)
+    x, values = _ordered(x_percent, y)
+    _check(chosen, x, values)
     x0 = float(x[0])
     t = np.log(np.round(x / x0, X_DIGITS))
     target = np.log2(values) if chosen.log2_space else values
-    w = _weights(chosen, weights, values, sigma, n, order, x)
-    batch = varpro.make_batch(chosen, t, target, w)
+    batch = varpro.make_batch(chosen, t, target, np.ones(len(x)))
     solution = varpro.finish(batch, varpro.solve(batch, starts))
-    if weights == "soft-l1":
-        batch, solution = soft_l1_weights(batch, solution)
     theta, beta, t_last = solution.theta[0], solution.beta[0], float(batch.t_last[0])
     params = dict(zip(chosen.parameters, chosen.natural(theta, beta, x0, t_last), strict=True))
-    params |= _constants(chosen, x0)
     return Fit(
         chosen,
         params,
         x,
         values,
-        batch.weights[0].copy(),
         theta,
         beta,
         x0,
         t_last,
         float(solution.cost[0]),
         bool(solution.converged[0]),
-        weights,
-        _options(chosen, starts, x0, theta, t_last, weights),
+        _options(chosen, starts, x0, theta, t_last),
     )
 
 
-def _options(family: Family, starts: int, x0: float, theta: Array, t_last: float, weights: str) -> dict[str, Any]:
+def _options(family: Family, starts: int, x0: float, theta: Array, t_last: float) -> dict[str, Any]:
     """Return what is needed to repeat the search: grid, polish settings, the optimum inside its box."""
     return {
         "optimizer": "variable projection, projected Levenberg-Marquardt, central differences",
@@ -209,17 +193,10 @@ def _options(family: Family, starts: int, x0: float, theta: Array, t_last: float
         "cost_tolerance": varpro.COST_TOLERANCE,
         "difference_step": varpro.STEP,
         "finishing": {"max_iterations": varpro.FINISHING_ITERATIONS, "difference_step": varpro.FINISHING_STEP},
-        "weights": weights,
-        "shrinkage_dof": PRIOR_DOF if weights == "se2" else None,
         "x0": x0,
         "theta": {axis.name: float(value) for axis, value in zip(family.axes, theta, strict=True)},
         "box": {axis.name: [float(end) for end in axis.box(t_last)] for axis in family.axes},
     }
-
-
-def _constants(family: Family, x0: float) -> dict[str, float]:
-    """Return scales that the formula needs and that are set by the points, not fitted."""
-    return dict.fromkeys(family.constants, x0)
 
 
 def _positive(x: float | Iterable[float]) -> Array:
@@ -229,17 +206,15 @@ def _positive(x: float | Iterable[float]) -> Array:
     return values
 
 
-def _ordered(x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array, NDArray[np.intp]]:
+def _ordered(x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array]:
     x, y = np.asarray(x, dtype=float).ravel(), np.asarray(y, dtype=float).ravel()
     if len(x) != len(y):
         raise InputError(f"{len(x)} percentages but {len(y)} values", remedy="give one value for each")
     order = np.lexsort((y, x))
-    return x[order], y[order], order
+    return x[order], y[order]
 
 
-def _check(family: Family, x: Array, y: Array, weights: str) -> None:
-    if weights not in get_args(Weights):
-        raise InputError(f"no weights {weights!r}", remedy=f"choose one of: {', '.join(get_args(Weights))}")
+def _check(family: Family, x: Array, y: Array) -> None:
     if len(x) and not (np.isfinite(x).all() and np.isfinite(y).all() and x[0] > 0):
         raise InputError("a point is not finite or its percentage is not positive", remedy="drop or correct it")
     distinct = len(np.unique(x))
@@ -254,22 +229,3 @@ def _check(family: Family, x: Array, y: Array, weights: str) -> None:
             f"{family.name} fits log2(y) and a value is {y.min():g}",
             remedy="use exponential-linear, or drop points at or below 0",
         )
-
-
-def _weights(
-    family: Family,
-    kind: str,
-    y: Array,
-    sigma: Sequence[float] | Array | None,
-    n: Sequence[int] | Array | int | None,
-    order: NDArray[np.intp],
-    x: Array,
-) -> Array:
-    if kind == "se2":
-        weights = weights_from_runs(sigma, n, order)
-        weights = weights * (y * np.log(2.0)) ** 2 if family.log2_space else weights
-    else:
-        weights = np.ones(len(y))
-    if family.last_point_only:
-        weights = np.where(x == x[-1], weights, 0.0)
-    return weights

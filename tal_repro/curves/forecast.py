@@ -10,22 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tal_repro.curves.calibrate import (
-    LEVEL,
-    Reference,
-    by_origin,
-    inflation,
-    load_calibration,
-    rolling_coverage,
-)
+from tal_repro.curves.calibrate import LEVEL, Calibration, load_calibration
 from tal_repro.curves.family import Array
 from tal_repro.curves.points import Points, make_points
-from tal_repro.curves.stacking import MIN_POINTS, Rolling, Scored, average, roll, score
+from tal_repro.curves.stacking import MIN_POINTS, Outlook, Rolling, outlook, roll
 from tal_repro.curves.weighting import shrunken_variances
 from tal_repro.errors import InputError
 
-TAIL_DOF = 4.0  # errors of extrapolation have heavier tails than a normal; the 80 % point is calibrated
-MAX_REACH = 10.0  # times the largest percentage: further, even the back-tests that exist were far off
+MAX_REACH = 10.0  # times the largest percentage: the calibration has hardly a curve that goes further
 MAX_WIDTH = 0.5  # of the best value seen: an 80 % interval wider than this answers no question
 
 
@@ -33,15 +25,13 @@ MAX_WIDTH = 0.5  # of the best value seen: an 80 % interval wider than this answ
 class Forecast:
     """A predictive distribution of the mean value at any percentage, in percent (0..100).
 
-    `level` is that of `interval`. `references` are the curves whose back-tests set the width; a curve
-    that contains the points is left out.
+    `level` is that of `interval`; `calibration` sets its width.
     """
 
     points: Points
     rolling: Rolling
     level: float
-    references: tuple[Reference, ...]
-    scored: tuple[Scored, ...]
+    calibration: Calibration
     weights_kind: str
 
     @property
@@ -55,40 +45,28 @@ class Forecast:
         return float(self.points.mean[-1])
 
     @cached_property
-    def width(self) -> float:
-        """Return the calibrated half-width of the 80 % interval in units of the scale."""
-        return inflation(self.references, by_origin(self.scored), LEVEL)
-
-    @cached_property
     def family_weights(self) -> dict[str, float]:
         """Return the stacking weight of each family."""
-        _, _, weights = self._average(self.points.percent[-1:])
+        weights = self._outlook(self.points.percent[-1:]).weights
         return dict(zip(self.rolling.names, (float(w) for w in weights), strict=True))
 
-    def _average(self, x: Array) -> tuple[Array, Array, Array]:
-        return average(self.rolling, len(self.points), self.rolling.predict(x), x)
+    def _outlook(self, x: Array) -> Outlook:
+        return outlook(self.rolling, len(self.points), self.rolling.predict(x), x)
 
     def predict(self, x: float | Iterable[float]) -> Array:
-        """Return the model-averaged prediction [len(x)] at percentages x."""
-        return np.asarray(self._average(_percentages(x))[0])
+        """Return the prediction [len(x)] at percentages x."""
+        return self._outlook(_percentages(x)).prediction
 
     def interval(self, x: float | Iterable[float], level: float | None = None) -> tuple[Array, Array]:
-        """Return (low, high), arrays [len(x)], clipped to 0..100; other levels than 0.8 follow a t law."""
-        from scipy.special import stdtrit
-
-        prediction, scale, _ = self._average(_percentages(x))
-        reach = self.width * float(
-            stdtrit(TAIL_DOF, 0.5 + (level or self.level) / 2) / stdtrit(TAIL_DOF, 0.5 + LEVEL / 2)
-        )
-        return np.clip(prediction - reach * scale, 0.0, 100.0), np.clip(prediction + reach * scale, 0.0, 100.0)
+        """Return (low, high), arrays [len(x)], within 0..100; they hold the prediction at any level."""
+        values = _percentages(x)
+        made, beyond = self._outlook(values), 0.5 - (level or self.level) / 2
+        low, high = (self.calibration.quantile(made, q) for q in (beyond, 1.0 - beyond))
+        return np.minimum(low, made.prediction), np.maximum(high, made.prediction)
 
     def probability_at_least(self, x: float | Iterable[float], value: float) -> Array:
         """Return P(mean at x >= value), an array [len(x)]."""
-        from scipy.special import stdtr, stdtrit
-
-        prediction, scale, _ = self._average(_percentages(x))
-        unit = self.width * scale / float(stdtrit(TAIL_DOF, 0.5 + LEVEL / 2))
-        return np.asarray(stdtr(TAIL_DOF, (prediction - value) / unit))
+        return self.calibration.at_least(self._outlook(_percentages(x)), value)
 
     def spread(self, x: float) -> list[dict[str, Any]]:
         """Return name, weight and prediction of every family at x, heaviest first."""
@@ -101,33 +79,51 @@ class Forecast:
 
     @cached_property
     def own_coverage(self) -> tuple[int, int]:
-        """Return how many back-tested intervals on these very points held, and of how many."""
-        pairs = rolling_coverage(self.references, list(self.scored)).values()
-        return sum(hit for hit, _ in pairs), sum(count for _, count in pairs)
+        """Return how many intervals, made from fewer of these points, held the later ones, and of how many."""
+        covered = count = 0
+        for origin in self.rolling.origins:
+            if not MIN_POINTS <= origin < len(self.points):
+                continue
+            made, truth = (
+                outlook(self.rolling, origin, self.rolling.row(origin), self.rolling.x),
+                self.rolling.y[origin:],
+            )
+            low, high = (self.calibration.quantile(made, q)[origin:] for q in (0.5 - LEVEL / 2, 0.5 + LEVEL / 2))
+            covered, count = covered + int(((low <= truth) & (truth <= high)).sum()), count + len(truth)
+        return covered, count
+
+    @property
+    def reach(self) -> float:
+        """Return how many times the largest percentage a forecast may go."""
+        return MAX_REACH
 
     @cached_property
-    def reach(self) -> float:
-        """Return how many times the largest percentage a forecast may go: as far as back-tests have been."""
-        own = [self.points.percent[item.index] / self.points.percent[item.origin - 1] for item in self.scored]
-        others = [r.x[-1] / r.x[origin - 1] for r in self.references for origin in r.scores]
-        return float(min(max([1.0, *own, *others]), MAX_REACH))
+    def answered_up_to(self) -> float | None:
+        """Return the largest percentage up to which nothing is refused, None if the last point already is."""
+        answered = None
+        for x in np.geomspace(self.last_percent, self.reach * self.last_percent, 25):
+            if self.refusal(float(x)):
+                break
+            answered = float(x)
+        return answered
 
     def refusal(self, x: float) -> str | None:
         """Return why the points cannot answer for percentage x, or None if they can."""
+        units = self.points.units
         if x > self.reach * self.last_percent * (1 + 1e-9):
             return (
-                f"{x:g} % is {x / self.last_percent:.3g} times the largest percentage with a point "
-                f"({self.last_percent:g} %), and no back-test tells how far off a forecast beyond "
+                f"{units.at(x)} is {x / self.last_percent:.3g} times the largest amount of data with a point "
+                f"({units.at(self.last_percent)}), and no back-test tells how far off a forecast beyond "
                 f"{self.reach:.3g} times is"
             )
-        falling = _falls(self.points)
+        falling = _falling(self.points)
         if falling:
             return falling
         low, high = (float(side[0]) for side in self.interval(x, LEVEL))
-        limit = MAX_WIDTH * float(self.points.mean.max())
-        if high - low > limit:
+        if high - low > MAX_WIDTH * float(self.points.mean.max()):
+            ends = " to ".join(f"{end:.{units.decimals}f}" for end in units.span(low, high))
             return (
-                f"the 80 % interval at {x:g} % would be {high - low:.1f} mAP wide ({low:.1f} to {high:.1f}), "
+                f"the 80 % interval at {units.at(x)} would be {units.show_gain(round(high - low, 1))} wide ({ends}), "
                 f"more than half of the best value seen: the points do not say where the curve goes"
             )
         return None
@@ -140,14 +136,26 @@ def _percentages(x: float | Iterable[float]) -> Array:
     return values
 
 
-def _falls(points: Points) -> str | None:
+def falls(x: Array, y: Array) -> bool:
+    """Say whether the values y do not rise with ln x at all."""
+    t = np.log(x)
+    return float(((t - t.mean()) * (y - y.mean())).sum()) <= 0
+
+
+def _falling(points: Points) -> str | None:
     """Say so if the values do not rise with data at all: a learning curve is then the wrong model."""
-    t, y = np.log(points.percent), points.mean
-    slope = float(((t - t.mean()) * (y - y.mean())).sum())
-    if slope > 0:
+    if not falls(points.percent, points.mean):
         return None
-    how = "does not change" if float(np.ptp(y)) == 0.0 else "falls"
-    return f"mAP {how} with more data over these points, so no learning curve explains them"
+    units = points.units
+    if float(np.ptp(points.mean)) == 0.0:
+        return f"{units.name} does not change with more data over these points, so no learning curve explains them"
+    how = "rises" if units.falls else "falls"
+    other = "--direction up" if units.falls else "--direction down"
+    better = "higher" if units.falls else "lower"
+    return (
+        f"{units.name} {how} with more data over these points, so no learning curve explains them "
+        f"(if {better} values are better, say {other})"
+    )
 
 
 def too_few(points: Points) -> str | None:
@@ -194,5 +202,4 @@ def forecast(
     if points.mean.min() < 0.0 or points.mean.max() > 100.0:
         raise InputError("a value lies outside 0..100", remedy="give mAP in percent")
     rolling = roll(points.percent, points.mean, _weights(points, weights))
-    references = load_calibration().without(points.percent, points.mean)
-    return Forecast(points, rolling, level, references, tuple(score(rolling)), weights)
+    return Forecast(points, rolling, level, load_calibration(), weights)

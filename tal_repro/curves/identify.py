@@ -59,15 +59,11 @@ def _design(fit: Fit, x: Array) -> Array:
     return np.asarray((ahead - behind).T / (2 * step))
 
 
-def _weighted_design(fit: Fit) -> Array:
-    return _design(fit, fit.x) * np.sqrt(fit.weights)[:, None]
-
-
 def _rank_deficit(fit: Fit) -> list[str]:
-    design = _weighted_design(fit)
+    design = _design(fit, fit.x)
     length = np.sqrt((design**2).sum(axis=0))
     # A column is compared with what the curve itself spans, so that a dead parameter is not revived.
-    dead = length <= RANK_TOLERANCE * np.sqrt((fit.weights * fit.y**2).sum() + 1e-300) * 1e-3
+    dead = length <= RANK_TOLERANCE * np.sqrt((fit.y**2).sum() + 1e-300) * 1e-3
     scaled = design / np.where(length > 0, length, 1.0)
     scaled[:, dead] = 0.0
     singular = np.linalg.svd(scaled, compute_uv=False)
@@ -78,22 +74,20 @@ def _rank_deficit(fit: Fit) -> list[str]:
 
 
 def noise_variance(fit: Fit) -> float | None:
-    """Return the residual variance in weighted units, None without a degree of freedom."""
+    """Return the residual variance, None without a degree of freedom."""
     if fit.dof < 1:
         return None
-    variance = fit.cost / fit.dof
-    # With 1/se^2 the noise is known; residuals may raise it (the family does not fit) but not lower it.
-    return max(variance, 1.0) if fit.weights_kind == "se2" else variance
+    return fit.cost / fit.dof
 
 
 def _threshold(fit: Fit, level: float) -> float | None:
-    """Return the largest weighted cost that is compatible with the points at `level` (F test)."""
+    """Return the largest cost that is compatible with the points at `level` (F test)."""
     from scipy.special import fdtri
 
     variance = noise_variance(fit)
     if variance is None:
         return None
-    return float(fit.cost + variance * fdtri(1, fit.dof, level) + 1e-12 * (fit.weights * fit.y**2).sum())
+    return float(fit.cost + variance * fdtri(1, fit.dof, level) + 1e-12 * (fit.y**2).sum())
 
 
 def _profile(fit: Fit) -> varpro.Solution:
@@ -113,7 +107,7 @@ def _profile(fit: Fit) -> varpro.Solution:
     theta, axes = np.array(starts), np.array(held)
     size = len(theta)
     t = np.log(fit.x / fit.x0)
-    y, w = np.broadcast_to(target, (size, fit.n)), np.broadcast_to(fit.weights, (size, fit.n))
+    y, w = np.broadcast_to(target, (size, fit.n)), np.ones((size, fit.n))
     batch = varpro.make_batch(fit.family, t, y, w, np.full(size, fit.t_last))
     batch = varpro.binned(batch, varpro.SEARCH_BINS)
     within = fit.cost - float((varpro.project(batch, np.tile(fit.theta, (size, 1)))[0][0] ** 2).sum())
@@ -142,7 +136,7 @@ def _inner_covariance(fit: Fit) -> Array | None:
     variance = noise_variance(fit)
     if variance is None:
         return None
-    design = _weighted_design(fit)
+    design = _design(fit, fit.x)
     length = np.sqrt((design**2).sum(axis=0))
     length = np.where(length > 0, length, 1.0)
     inverse = np.linalg.pinv(design / length)
@@ -171,8 +165,8 @@ def covariance(fit: Fit) -> Array | None:
 
 def interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array] | None:
     """Return (low, high) of the curve's mean at x; None when the noise cannot be estimated."""
-    if fit.dof < 1 or fit.family.last_point_only:
-        return None  # one point says nothing about its own noise
+    if fit.dof < 1:
+        return None
     low, high = _delta_interval(fit, x, level) if fit.identified else _profile_interval(fit, x, level)
     if fit.family.log2_space:
         return np.exp2(np.clip(low, -1000, 1000)), np.exp2(np.clip(high, -1000, 1000))
@@ -209,7 +203,7 @@ def _profile_interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array]:
     noise = noise_variance(fit) or 0.0
     columns = fit.family.basis(np.log(fit.x / fit.x0), fit.theta[None], np.array([fit.t_last]))[1][0]
     ahead = fit.family.basis(t, fit.theta[None], np.array([fit.t_last]))[1][0]
-    inverse = np.linalg.pinv(columns * np.sqrt(fit.weights)[:, None])
+    inverse = np.linalg.pinv(columns)
     linear = np.sqrt(noise * ((ahead @ inverse) ** 2).sum(axis=1)) * float(stdtrit(fit.dof, 0.5 + level / 2))
     low = np.minimum(curves.min(axis=0), centre - linear)
     high = np.maximum(curves.max(axis=0), centre + linear)

@@ -30,11 +30,6 @@ def pow4(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]
     return a, rate, float(beta[0] + beta[1] / rate), (start - 1.0) * x0
 
 
-def expd3(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]:
-    rate, asymptote, amplitude = _exponential_terms(theta, beta, x0)
-    return asymptote - amplitude, rate, asymptote
-
-
 def exp3(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]:
     rate, asymptote, amplitude = _exponential_terms(theta, beta, x0)
     return amplitude, rate, asymptote
@@ -50,16 +45,6 @@ def exp4(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]
     return a, float(np.log(max(float(beta[1]), 1e-300))), float(beta[0]), power
 
 
-def wbl4(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]:
-    a, power = _weibull_scale(theta, x0)
-    return a, float(beta[1]), float(beta[0]), power
-
-
-def expp3(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]:
-    power = float(np.exp(theta[0]))
-    return -power, float(1.0 - np.exp(np.clip(-theta[1] / power, -LOG_MAX, LOG_MAX))), float(beta[0])
-
-
 def vap3(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]:
     height = np.log(max(float(beta[0]), 1e-300))
     return (
@@ -67,12 +52,6 @@ def vap3(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]
         float(theta[0] * x0),
         float(theta[1]),
     )
-
-
-def mmf4(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]:
-    power = float(np.exp(theta[1]))
-    b = float(np.exp(np.clip(power * (theta[0] + np.log(x0)), -LOG_MAX, LOG_MAX)))
-    return float(beta[1]), b, float(beta[0]), power
 
 
 def log2_exponential(theta: Array, beta: Array, x0: float, last: float) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.curves.family import Array
+from tal_repro.curves.units import PERCENT, Units
 from tal_repro.errors import InputError
 
 MAX_DISTINCT = 60  # more percentages than this are merged into neighbours before anything is fitted
@@ -18,7 +19,8 @@ MAX_DISTINCT = 60  # more percentages than this are merged into neighbours befor
 class Points:
     """One learning curve: percentages (ascending, distinct), mean values, sample std over runs, runs.
 
-    `percent`, `mean`, `std`, `runs` are arrays [points]; std is NaN where there is one run.
+    `percent`, `mean`, `std`, `runs` are arrays [points]; std is NaN where there is one run. `units` say how their
+    owner writes them.
     """
 
     percent: Array
@@ -26,6 +28,7 @@ class Points:
     std: Array
     runs: Array
     merged: bool = False
+    units: Units = PERCENT
 
     def __len__(self) -> int:
         return len(self.percent)

@@ -6,15 +6,21 @@ import csv
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tal_repro.curves.points import Points, make_points
+from tal_repro.curves.units import PERCENT, Units
 from tal_repro.errors import InputError
 
 MAX_BYTES = 64 * 2**20
-PERCENT_NAMES = ("train_percent", "percent", "p")
-VALUE_NAMES = ("map", "map_mean", "average_map")
+X_NAMES = {
+    "percent": ("train_percent", "percent", "p"),
+    "fraction": ("train_fraction", "fraction", "train_percent"),
+    "count": ("train_count", "count", "examples", "train_percent"),
+}
+VALUE_NAMES = {"up": ("map", "map_mean", "average_map"), "down": ("error", "error_rate", "map")}
+EXAMPLE = "train_percent,mAP,run\n10,18.1,1\n10,18.5,2\n20,38.3,1"
 FORMAT = "the first line must be train_percent,mAP or train_percent,mAP,run"
 
 
@@ -29,10 +35,10 @@ class Columns:
     model: int | None
 
 
-def read_points(source: str) -> Points:
+def read_points(source: str, units: Units = PERCENT) -> Points:
     """Read points from a CSV file, or from standard input if `source` is "-"."""
     name = "standard input" if source == "-" else source
-    return parse_points(_read_text(source, name), name)
+    return parse_points(_read_text(source, name), name, units)
 
 
 def _read_text(source: str, name: str) -> str:
@@ -56,13 +62,16 @@ def _read_text(source: str, name: str) -> str:
         raise InputError(f"byte {error.start} is not UTF-8", name, "save the file as plain UTF-8 CSV") from None
 
 
-def parse_points(text: str, name: str) -> Points:
-    """Parse CSV text whose first line is train_percent,mAP[,run]; `name` stands in error messages."""
+def parse_points(text: str, name: str, units: Units = PERCENT) -> Points:
+    """Parse CSV text whose first line is train_percent,mAP[,run]; `name` stands in error messages.
+
+    `units` say what the numbers are; the points that come back are in percent and rise with data.
+    """
     rows = _rows(text, name)
     header_line, header = next(rows, (0, []))
     if not header_line:
-        raise InputError("holds no points", name, f"{FORMAT}; then one row per training run")
-    columns = _columns(header, f"{name}:{header_line}")
+        raise InputError("holds no points", name, f"{FORMAT}; then one row per training run, for example\n{EXAMPLE}")
+    columns = _columns(header, f"{name}:{header_line}", units)
     seen: dict[tuple[float, str], int] = {}
     model: str | None = None
     x: list[float] = []
@@ -71,16 +80,18 @@ def parse_points(text: str, name: str) -> Points:
         where = f"{name}:{line}"
         _check_width(row, header, where)
         model = _one_model(row, columns, model, where)
-        percent = _number(row[columns.percent], header[columns.percent], where, positive=True)
-        value = _number(row[columns.value], header[columns.value], where)
+        percent = _x(row[columns.percent], header[columns.percent], where, units)
+        value = _value(row[columns.value], header[columns.value], where, units)
         run = _run(row, columns, value, where)
         if (percent, run) in seen:
             raise _duplicate(percent, run, columns, seen[percent, run], where)
         seen[percent, run] = line
         x.append(percent)
         y.append(value)
-    _check_whole(x, y, name)
-    return make_points(x, y)
+    _check_whole(x, y, name, units)
+    units = units.with_largest(max(x))
+    points = make_points([units.percent(each) for each in x], [units.inner(each) for each in y])
+    return replace(points, units=units)
 
 
 def _rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -102,19 +113,30 @@ def _rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
             raise InputError("the row is empty", f"{name}:{number}", "delete the line")
 
 
-def _columns(header: list[str], where: str) -> Columns:
+def _columns(header: list[str], where: str, units: Units) -> Columns:
     names = [field.strip().lower() for field in header]
     repeated = [field for field in names if names.count(field) > 1]
     if repeated:
         raise InputError(f"column {repeated[0]!r} appears twice", where, "keep one of them")
-    percent = next((names.index(name) for name in PERCENT_NAMES if name in names), None)
-    value = next((names.index(name) for name in VALUE_NAMES if name in names), None)
+    x_names, value_names = X_NAMES[units.x], VALUE_NAMES[units.direction]
+    percent = next((names.index(name) for name in x_names if name in names), None)
+    value = next((names.index(name) for name in value_names if name in names), None)
     if percent is None or value is None:
-        missing = "train_percent" if percent is None else "mAP"
+        missing = x_names[0] if percent is None else "error" if units.falls else "mAP"
         shown = ", ".join(field.strip()[:40] or "(empty)" for field in header[:8])
-        raise InputError(f"no column {missing!r} in the header ({shown})", where, FORMAT)
+        raise InputError(f"no column {missing!r} in the header ({shown})", where, _header_remedy(names, units))
     run, model = (names.index(name) if name in names else None for name in ("run", "model"))
     return Columns(header, percent, value, run, model)
+
+
+def _header_remedy(names: list[str], units: Units) -> str:
+    """Say which option reads this header, if one does, else show the format."""
+    said = [
+        f"--x-unit {unit}" for unit in ("fraction", "count") if unit != units.x and set(X_NAMES[unit][:-1]) & set(names)
+    ]
+    if not units.falls and {"error", "error_rate"} & set(names):
+        said.append("--direction down")
+    return f"say {' '.join(said)}" if said else f"{FORMAT}, for example\n{EXAMPLE}"
 
 
 def _one_model(row: list[str], columns: Columns, model: str | None, where: str) -> str | None:
@@ -135,8 +157,30 @@ def _check_width(row: list[str], header: list[str], where: str) -> None:
     raise InputError(f"{len(row)} fields where the header has {len(header)}", where, hint)
 
 
-def _number(text: str, field: str, where: str, positive: bool = False) -> float:
-    """Return the field as a number within 0..100 percent (above 0 if `positive`)."""
+def _x(text: str, field: str, where: str, units: Units) -> float:
+    """Return an amount of data, in the unit of the user."""
+    value, top = _number(text, field, where), {"percent": 100.0, "fraction": 1.0}.get(units.x, math.inf)
+    if 0.0 < value <= top:
+        return value
+    remedy = {
+        "percent": "give it in percent, or say --x-unit count",
+        "fraction": "give fractions of the data, or say --x-unit percent or --x-unit count",
+    }.get(units.x, "give how many examples were trained on")
+    allowed = f"(0, {top:g}]" if top < math.inf else "(0, ...)"
+    raise InputError(f"field {field.strip()!r} is {value:g}, outside {allowed}", where, remedy)
+
+
+def _value(text: str, field: str, where: str, units: Units) -> float:
+    """Return a value of the metric, in the unit of the user."""
+    value, top = _number(text, field, where), 1.0 if units.metric == "fraction" else 100.0
+    if 0.0 <= value <= top:
+        return value
+    remedy = "give it in percent" if top > 1 else "give fractions, or say --metric-unit percent"
+    raise InputError(f"field {field.strip()!r} is {value:g}, outside [0, {top:g}]", where, remedy)
+
+
+def _number(text: str, field: str, where: str) -> float:
+    """Return the field as a finite number."""
     field, text = field.strip(), text.strip()
     if not text:
         raise InputError(f"field {field!r} is empty", where, "fill it in or delete the row")
@@ -149,10 +193,7 @@ def _number(text: str, field: str, where: str, positive: bool = False) -> float:
         remedy = "write decimals with a point (55.3)" if comma else "give a plain number, without a unit"
         raise InputError(f"field {field!r} is not a number: {text[:40]!r}", where, remedy) from None
     if not math.isfinite(value):
-        raise InputError(f"field {field!r} is {text[:40]}", where, "delete the row or run it again")
-    if not 0.0 <= value <= 100.0 or (positive and value == 0.0):
-        allowed = "(0, 100]" if positive else "[0, 100]"
-        raise InputError(f"field {field!r} is {value:g}, outside {allowed}", where, "give it in percent")
+        raise InputError(f"field {field!r} is {text[:40]}", where, "give the number that was measured")
     return value
 
 
@@ -173,11 +214,14 @@ def _duplicate(percent: float, run: str, columns: Columns, line: int, where: str
     return InputError(f"run {run!r} at {percent:g} % already stands on line {line}", where, "number it anew")
 
 
-def _check_whole(x: list[float], y: list[float], name: str) -> None:
+def _check_whole(x: list[float], y: list[float], name: str, units: Units) -> None:
     if len(x) < 2:
         held = "no points" if not x else "one point"
         raise InputError(f"holds {held}; a curve needs more", name, "give at least 4 percentages, better 6")
-    for field, values in (("mAP", y), ("train_percent", x)):
-        if 0.0 < max(values) <= 1.0:
+    for field, values, option, unit in (
+        ("mAP", y, "--metric-unit", units.metric),
+        ("train_percent", x, "--x-unit", units.x),
+    ):
+        if unit == "percent" and 0.0 < max(values) <= 1.0:
             what = f"every {field} is at most 1 (largest {max(values):g}): these look like fractions"
-            raise InputError(what, name, f"multiply {field} by 100")
+            raise InputError(what, name, f"say {option} fraction, or multiply {field} by 100")

@@ -1,7 +1,11 @@
-"""Everything `tal-repro forecast` says, as one dictionary: the forecast, the decisions, how far to trust them."""
+"""Everything `tal-repro forecast` says, as one dictionary: the forecast, the decisions, how far to trust them.
+
+All numbers are in the units of the points' owner.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from tal_repro.curves.calibrate import LEVEL, load_calibration
@@ -9,7 +13,7 @@ from tal_repro.curves.decide import data_needed, next_percentage, saturation
 from tal_repro.curves.forecast import Forecast, too_few
 from tal_repro.curves.points import Points
 
-SCHEMA = "tal-repro/forecast/1"
+SCHEMA = "tal-repro/forecast/2"
 COUNTED = 0.02  # families below this weight do not count in the spread
 
 
@@ -21,58 +25,69 @@ def build_report(
     value: float | None = None,
     delta: float = 1.0,
 ) -> dict[str, Any]:
-    """Return what `made` (None: too few points) says at `target` and `horizon` percent, ready for JSON.
+    """Return what `made` (None: too few points) says at `target` and `horizon`, ready for JSON.
 
-    `value` is the mAP to reach (default: the last value plus `delta`). What the points cannot answer is
-    null and carries its reason; see `schemas/forecast.json`.
+    Percentages, `value` and `delta` come as `Points` hold them; what goes out is in `points.units`. `value` is to be
+    reached (default: the last value plus `delta`). What the points cannot answer is null and carries its reason; see
+    `schemas/forecast.json`.
     """
-    few = too_few(points)
-    at_target, at_horizon = _at(made, target, few), _at(made, horizon, few)
+    few, units = too_few(points), points.units
+    at_target, at_horizon = _at(points, made, target, few), _at(points, made, horizon, few)
     answering = made if at_target["answerable"] or at_horizon["answerable"] else None
     return {
         "schema": SCHEMA,
-        "target": target,
+        "units": {"x": units.x, "metric": units.metric, "direction": units.direction},
+        "target": units.outer_x(target),
         "prediction": at_target["prediction"],
         "interval": at_target["interval"],
         "level": LEVEL if made is None else made.level,
-        "last_value": float(points.mean[-1]),
-        "last_percent": float(points.percent[-1]),
+        "last_value": units.outer(float(points.mean[-1])),
+        "last_percent": units.outer_x(float(points.percent[-1])),
         "answerable": at_target["answerable"],
         "reason": at_target["reason"],
-        "horizon": {"train_percent": horizon, **at_horizon},
+        "horizon": {"train_percent": units.outer_x(horizon), **at_horizon},
         "families": [] if answering is None else _families(answering, target, horizon),
         "family_spread": None if answering is None else _spread(answering, target),
-        "gain": {"delta": delta, "at_target": _gain(made, target, delta), "at_horizon": _gain(made, horizon, delta)},
-        "data_needed": _needed(made, points, value, delta),
-        "saturation": saturation(points).to_dict(),
+        "gain": {
+            "delta": units.outer_gain(delta),
+            "at_target": _gain(made, target, delta),
+            "at_horizon": _gain(made, horizon, delta),
+        },
+        "data_needed": _needed(answering, points, value, delta),
+        "saturation": _saturation(points),
         "next_percentage": None if answering is None else _next(answering, target, horizon),
         "coverage": _coverage(made),
         "points": _describe(points, made),
     }
 
 
-def _at(made: Forecast | None, x: float, few: str | None) -> dict[str, Any]:
+def _at(points: Points, made: Forecast | None, x: float, few: str | None) -> dict[str, Any]:
     reason = few if made is None else made.refusal(x)
     if made is None or reason:
         return {"prediction": None, "interval": None, "answerable": False, "reason": reason}
     low, high = made.interval(x)
     return {
-        "prediction": float(made.predict(x)[0]),
-        "interval": [float(low[0]), float(high[0])],
+        "prediction": points.units.outer(float(made.predict(x)[0])),
+        "interval": points.units.span(float(low[0]), float(high[0])),
         "answerable": True,
-        "reason": f"{made.level:.0%} interval as wide as back-tests of {len(made.references)} reference curves"
-        + (" and of these points require" if made.scored else " require"),
+        "reason": f"{made.level:.0%} interval calibrated on {made.calibration.calibrated_on}",
     }
 
 
 def _families(made: Forecast, target: float, horizon: float) -> list[dict[str, Any]]:
+    def outer(value: float | None) -> float | None:
+        return None if value is None else made.points.units.outer(value)
+
     far = {row["family"]: row["prediction"] for row in made.spread(horizon)}
-    return [{**row, "prediction_at_horizon": far[row["family"]]} for row in made.spread(target)]
+    return [
+        {**row, "prediction": outer(row["prediction"]), "prediction_at_horizon": outer(far[row["family"]])}
+        for row in made.spread(target)
+    ]
 
 
 def _spread(made: Forecast, x: float) -> list[float] | None:
     counted = [row["prediction"] for row in made.spread(x) if row["weight"] >= COUNTED]
-    return [min(counted), max(counted)] if counted else None
+    return made.points.units.span(min(counted), max(counted)) if counted else None
 
 
 def _gain(made: Forecast | None, x: float, delta: float) -> float | None:
@@ -82,21 +97,40 @@ def _gain(made: Forecast | None, x: float, delta: float) -> float | None:
 
 
 def _needed(made: Forecast | None, points: Points, value: float | None, delta: float) -> dict[str, Any]:
-    wanted = float(points.mean[-1]) + delta if value is None else value
-    usable = made is not None and made.refusal(made.last_percent) is None
-    halves = [data_needed(made, wanted, p) if usable and made else None for p in (0.5, 0.9)]
+    units = points.units
+    goal = float(points.mean[-1]) + delta if value is None else value
+    limit = None if made is None else made.answered_up_to
+    reached = [None if made is None or limit is None else data_needed(made, goal, p) for p in (0.5, 0.9)]
+    even, sure = (None if percent is None else units.outer_x(percent) for percent in reached)
     return {
-        "value": wanted,
-        "percent_50": halves[0],
-        "percent_90": halves[1],
-        "searched_up_to": made.reach * made.last_percent if usable and made else None,
+        "value": units.outer(goal),
+        "percent_50": even,
+        "percent_90": sure,
+        "searched_up_to": None if limit is None else units.outer_x(limit),
+    }
+
+
+def _saturation(points: Points) -> dict[str, Any]:
+    tested, units = saturation(points), points.units
+    comparisons = []
+    for row in tested.comparisons:
+        low, high = sorted(units.outer_gain(-end if units.falls else end) for end in (row.low, row.high))
+        difference = units.outer_gain(-row.difference if units.falls else row.difference)
+        percent = units.outer_x(row.percent)
+        comparisons.append({**asdict(row), "percent": percent, "difference": difference, "low": low, "high": high})
+    content = tested.to_dict()
+    return {
+        **content,
+        "margin": units.outer_gain(content["margin"]),
+        "percent": None if tested.percent is None else units.outer_x(tested.percent),
+        "comparisons": comparisons,
     }
 
 
 def _next(made: Forecast, target: float, horizon: float) -> dict[str, Any]:
     chosen = next_percentage(made, target if target > made.last_percent else max(target, horizon))
     return {
-        "train_percent": chosen.percent,
+        "train_percent": None if chosen.percent is None else made.points.units.outer_x(chosen.percent),
         "uncertainty_removed": chosen.uncertainty_removed,
         "reason": chosen.reason,
     }
@@ -107,16 +141,21 @@ def _coverage(made: Forecast | None) -> dict[str, Any]:
     if made is not None and made.own_coverage[1]:
         covered, count = made.own_coverage
         own = {"covered": covered, "forecasts": count}
-    used = [] if made is None else [reference.name for reference in made.references]
-    return {"level": LEVEL, "these_points": own, "calibrated_on": used, "references": load_calibration().coverage}
+    calibration = load_calibration()
+    return {
+        "level": LEVEL,
+        "these_points": own,
+        "calibrated_on": calibration.calibrated_on,
+        "held_out": calibration.held_out,
+    }
 
 
 def _describe(points: Points, made: Forecast | None) -> dict[str, Any]:
     return {
         "percentages": len(points),
         "runs": int(points.runs.sum()),
-        "smallest_percent": float(points.percent[0]),
-        "largest_percent": float(points.percent[-1]),
+        "smallest_percent": points.units.outer_x(float(points.percent[0])),
+        "largest_percent": points.units.outer_x(float(points.percent[-1])),
         "merged": points.merged,
         "weights": "none" if made is None else made.weights_kind,
     }

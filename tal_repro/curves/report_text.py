@@ -6,53 +6,71 @@ from typing import Any
 
 from tal_repro.curves.chart import draw
 from tal_repro.curves.forecast import Forecast
+from tal_repro.curves.units import PERCENT, Units
 
 
 def chart_lines(made: Forecast, report: dict[str, Any]) -> list[str]:
-    """Return the chart of a forecast with its legend, as far as the report could answer."""
+    """Return the chart of a forecast with its legend, as far as the report could answer; none if it could not."""
     answers = ((report["target"], report), (report["horizon"]["train_percent"], report["horizon"]))
-    end = max([report["last_percent"], *(x for x, answer in answers if answer["answerable"])])
-    legend = f"        o measured   - predicted   : {made.level:.0%} interval   (mAP against % of the data)"
+    answered = [x for x, answer in answers if answer["answerable"]]
+    if not answered:
+        return []
+    units = made.points.units
+    end = units.percent(max([report["last_percent"], *answered]))
+    legend = (
+        f"        o measured   - predicted   : {made.level:.0%} interval   ({units.name} against the data, log scale)"
+    )
     return [*draw(made, end), legend, ""]
 
 
-def report_lines(report: dict[str, Any]) -> list[str]:
-    """Return the report without the chart."""
+def report_lines(report: dict[str, Any], units: Units = PERCENT) -> list[str]:
+    """Return the report without the chart; `units` are those of the points."""
     return [
-        *_points(report),
+        *_points(report, units),
         "",
-        *_answers(report),
+        *_answers(report, units),
         "",
-        *_decisions(report),
-        *_families(report),
+        *_decisions(report, units),
+        *_families(report, units),
         "",
         *_trust(report),
     ]
 
 
-def _points(report: dict[str, Any]) -> list[str]:
+def _x(report_x: float, units: Units) -> str:
+    return units.at(units.percent(report_x))
+
+
+def _points(report: dict[str, Any], units: Units) -> list[str]:
     points = report["points"]
     runs = f" ({points['runs']} runs)" if points["runs"] > points["percentages"] else ""
     merged = "; neighbours merged" if points["merged"] else ""
-    span = f"from {points['smallest_percent']:g} to {points['largest_percent']:g} %"
-    return [f"{points['percentages']} percentages {span}{runs}{merged}; the last has mAP {report['last_value']:.2f}"]
+    span = f"from {points['smallest_percent']:g} to {_x(points['largest_percent'], units)}"
+    last = f"{report['last_value']:.{units.decimals + 1}f}"
+    return [f"{points['percentages']} percentages {span}{runs}{merged}; the last has {units.name} {last}"]
 
 
-def _answers(report: dict[str, Any]) -> list[str]:
-    lines = [f"                predicted mAP   {report['level']:.0%} interval    if more data changed nothing"]
-    last = report["last_percent"]
+def _answers(report: dict[str, Any], units: Units) -> list[str]:
+    predicted = f"predicted {units.name}"
+    lines = [f"{predicted:>29}   {report['level']:.0%} interval    if more data changed nothing"]
+    last, digits = report["last_percent"], units.decimals
     refusals: list[str] = []
     for x, answer in ((report["target"], report), (report["horizon"]["train_percent"], report["horizon"])):
         if answer["answerable"]:
             low, high = answer["interval"]
-            interval = f"{low:.1f} to {high:.1f}"
-            unchanged = f"{report['last_value']:>8.1f}" if x >= last else f"       - (below the last point, {last:g} %)"
-            lines.append(f"  at {x:>6g} %{answer['prediction']:>17.1f}   {interval:<16}{unchanged}")
+            interval = f"{low:.{digits}f} to {high:.{digits}f}"
+            below = f"       - (below the last point, {_x(last, units)})"
+            unchanged = f"{report['last_value']:>8.{digits}f}" if x >= last else below
+            lines.append(f"  at {_place(x, units)}{answer['prediction']:>17.{digits}f}   {interval:<16}{unchanged}")
             continue
-        lines.append(f"  at {x:>6g} %    cannot be answered")
+        lines.append(f"  at {_place(x, units)}    cannot be answered")
         if answer["reason"] not in refusals:
             refusals.append(answer["reason"])
     return lines + [line for reason in refusals for line in _wrap(f"{reason}.", "  why: ")]
+
+
+def _place(x: float, units: Units) -> str:
+    return f"{x:>6g} %" if units.x == "percent" else _x(x, units)
 
 
 def _wrap(text: str, lead: str) -> list[str]:
@@ -61,8 +79,8 @@ def _wrap(text: str, lead: str) -> list[str]:
     return textwrap.wrap(text, 96, initial_indent=lead, subsequent_indent=" " * len(lead))
 
 
-def _decisions(report: dict[str, Any]) -> list[str]:
-    lines = _gain(report) + _needed(report)
+def _decisions(report: dict[str, Any], units: Units) -> list[str]:
+    lines = _gain(report, units) + _needed(report, units)
     tested = report["saturation"]
     lines += _wrap(("" if tested["tested"] else "not tested: ") + tested["reason"], "  saturation   ")
     if report["next_percentage"]:
@@ -70,62 +88,67 @@ def _decisions(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _gain(report: dict[str, Any]) -> list[str]:
+def _gain(report: dict[str, Any], units: Units) -> list[str]:
     gain = report["gain"]
     places = ((report["target"], gain["at_target"]), (report["horizon"]["train_percent"], gain["at_horizon"]))
-    shown = [f"{probability:.0%} at {x:g} %" for x, probability in places if probability is not None]
-    return [f"  gain         of {gain['delta']:g} mAP or more: probability {', '.join(shown)}"] if shown else []
+    shown = [f"{probability:.0%} at {_x(x, units)}" for x, probability in places if probability is not None]
+    what = f"a fall of {gain['delta']:g}" if units.falls else f"of {gain['delta']:g} mAP"
+    return [f"  gain         {what} or more: probability {', '.join(shown)}"] if shown else []
 
 
-def _needed(report: dict[str, Any]) -> list[str]:
+def _needed(report: dict[str, Any], units: Units) -> list[str]:
     needed = report["data_needed"]
     limit = needed["searched_up_to"]
     if limit is None:
         return []
+    goal, far = f"{units.name} {needed['value']:.{units.decimals + 1}f}", _rounded(limit, units)
     if needed["percent_50"] is None:
-        return [f"  data needed  mAP {needed['value']:.2f} is not expected within {limit:.0f} % of the data"]
-    certain = f"{needed['percent_90']:.0f} %" if needed["percent_90"] else f"more than {limit:.0f} %"
-    return [
-        f"  data needed  for mAP {needed['value']:.2f}: {needed['percent_50']:.0f} % (even odds), {certain} (90 % sure)"
-    ]
+        return [f"  data needed  {goal} is not expected within {far} (the forecast answers no further)"]
+    certain = _rounded(needed["percent_90"], units) if needed["percent_90"] else f"more than {far}"
+    return [f"  data needed  for {goal}: {_rounded(needed['percent_50'], units)} (even odds), {certain} (90 % sure)"]
 
 
-def _families(report: dict[str, Any]) -> list[str]:
+def _rounded(x: float, units: Units) -> str:
+    return f"{x:.0f} %" if units.x == "percent" else _x(float(f"{x:.3g}"), units)
+
+
+def _families(report: dict[str, Any], units: Units) -> list[str]:
     if not report["families"]:
         return []
-    target, horizon = report["target"], report["horizon"]["train_percent"]
+    target, horizon, digits = _x(report["target"], units), _x(report["horizon"]["train_percent"], units), units.decimals
     shown = [row for row in report["families"] if row["prediction"] is not None]
-    lines = ["", f"  family                weight   at {target:g} %   at {horizon:g} %"]
+    lines = ["", f"  family                weight   at {target}   at {horizon}"]
     for row in shown:
         lines.append(
-            f"  {row['family']:<20}{row['weight']:>8.2f}{row['prediction']:>11.1f}{row['prediction_at_horizon']:>11.1f}"
+            f"  {row['family']:<20}{row['weight']:>8.2f}{row['prediction']:>11.{digits}f}"
+            f"{row['prediction_at_horizon']:>11.{digits}f}"
         )
     if report["family_spread"]:
         low, high = report["family_spread"]
-        lines.append(f"  families alone differ by {high - low:.1f} mAP at {target:g} % ({low:.1f} to {high:.1f})")
+        apart = f"{high - low:.{digits}f} {units.name}"
+        lines.append(f"  families alone differ by {apart} at {target} ({low:.{digits}f} to {high:.{digits}f})")
     return lines
 
 
 def _trust(report: dict[str, Any]) -> list[str]:
     coverage = report["coverage"]
-    lines = [f"How often such intervals, at {coverage['level']:.0%}, held the truth when back-tested:"]
-    own = coverage["these_points"]
-    if own:
-        lines.append(f"  on these points      {own['covered']:>4} of {own['forecasts']} ({_share(own)})")
-    else:
-        lines.append("  on these points      too few points to back-test")
-    everywhere = coverage["references"]
-    lines.append(
-        f"  on published curves  {everywhere['covered']:>4} of {everywhere['forecasts']} ({_share(everywhere)}), "
-        "each curve left out of its own calibration"
+    held_out, own = coverage["held_out"], coverage["these_points"]
+    shares = ", ".join(
+        f"{share:.0%} with at most {seen} % of the data seen" for seen, share in held_out["coverage_80"].items()
     )
-    curves = ", ".join(f"{name} {c['covered']}/{c['forecasts']}" for name, c in everywhere["curves"].items())
-    lines.append(f"    {curves}")
-    used = coverage["calibrated_on"]
-    if used and len(used) < len(everywhere["curves"]):
-        lines.append(f"  these points are a published curve: their interval is calibrated on {', '.join(used)} alone")
-    return lines
+    published = held_out["published"]
+    lines = [
+        *_wrap(f"The intervals are calibrated on {coverage['calibrated_on']}, not on these points.", ""),
+        f"How often such intervals, at {coverage['level']:.0%}, held the truth:",
+        *_wrap(
+            f"{shares} ({held_out['curves']} curves of {held_out['data_sets']} data sets)", "  on other data sets   "
+        ),
+        f"  on this study's four published curves   {_share(published)}",
+    ]
+    if own:
+        return [*lines, f"  on these points, made from fewer of them   {_share(own)}; neighbours miss together"]
+    return [*lines, "  on these points      too few points to back-test"]
 
 
 def _share(counts: dict[str, Any]) -> str:
-    return f"{counts['covered'] / counts['forecasts']:.0%}"
+    return f"{counts['covered']} of {counts['forecasts']} ({counts['covered'] / counts['forecasts']:.0%})"

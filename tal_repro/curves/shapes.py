@@ -20,7 +20,7 @@ def _ones(t: Array, theta: Array) -> Array:
     return np.ones((theta.shape[0], t.shape[-1]))
 
 
-def _saturating_power(t: Array, rate: Array) -> Array:
+def saturating_power(t: Array, rate: Array) -> Array:
     """Return (1 - exp(-rate t)) / rate, which tends to t (a logarithm of x) as the rate goes to 0."""
     tiny = np.where(np.abs(rate) < 1e-7, 1e-7, rate)
     return np.asarray(-np.expm1(np.clip(-tiny * t, -LOG_MAX, LOG_MAX)) / tiny)
@@ -30,43 +30,11 @@ def _columns(*columns: Array) -> Array:
     return np.stack(np.broadcast_arrays(*columns), axis=-1)
 
 
-def constant(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
-    return None, _columns(_ones(t, theta))
-
-
-def line(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
-    one = _ones(t, theta)
-    return None, _columns(one, one * np.exp(np.minimum(t, LOG_MAX)))
-
-
-def logarithm(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
-    one = _ones(t, theta)
-    return None, _columns(one, one * t)
-
-
-def inverse_logarithm(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
-    one = _ones(t, theta)
-    return None, _columns(one, -one / np.maximum(t + 1.0, EDGE))  # singular at x = s/e, below every point
-
-
-def pure_power(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
-    return None, _columns(_exp(-theta[:, :1] * t))
-
-
-def pure_exponential(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
-    # theta is the exponent reached at the last point: the box is then the same for any reach.
-    return None, _columns(_exp(-theta[:, :1] * np.expm1(t) / np.expm1(last)[:, None]))
-
-
-def offset_power(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
-    return None, _columns(_ones(t, theta), _saturating_power(t, theta[:, :1]))
-
-
 def shifted_power(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
     rate, log_shift = theta[:, :1], theta[:, 1:2]
     # ln((x + d) / (x0 + d)); x + d <= 0 lies below every point and outside the family: held at its edge
     grown = np.log1p(np.maximum(np.expm1(t) * np.exp(-log_shift), EDGE - 1.0))
-    return None, _columns(_ones(t, theta), _saturating_power(grown, rate))
+    return None, _columns(_ones(t, theta), saturating_power(grown, rate))
 
 
 def offset_exponential(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
@@ -79,15 +47,6 @@ def weibull(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
     return None, _columns(_ones(t, theta), -np.exp(-np.minimum(hazard, LOG_MAX)))
 
 
-def double_exponential(t: Array, theta: Array, last: Array) -> tuple[Array, Array]:
-    # theta = ln(-a) and h = ln((1 - b)^a), the inner exponent at the first point: e^h <= e^3 keeps
-    # the outer exponential finite everywhere, and the curve rises as mAP does (a < 0).
-    power, height = np.exp(theta[:, :1]), theta[:, 1:2]
-    log_start = np.clip(-height / power, -LOG_MAX, LOG_MAX)  # ln(1 - b)
-    grown = np.logaddexp(0.0, np.log(np.maximum(np.expm1(t), 1e-300)) - log_start)
-    return -np.exp(np.exp(height - power * grown)), _columns(_ones(t, theta))
-
-
 def vapour_pressure(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
     return None, _columns(_exp(theta[:, :1] * np.expm1(np.minimum(-t, LOG_MAX)) + theta[:, 1:2] * t))
 
@@ -97,7 +56,7 @@ def log_power(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
 
 
 def exponential_log2(t: Array, theta: Array, last: Array) -> tuple[None, Array]:
-    return None, _columns(_ones(t, theta), _saturating_power(t, np.exp(theta[:, :1])))
+    return None, _columns(_ones(t, theta), saturating_power(t, np.exp(theta[:, :1])))
 
 
 def exponential_linear(t: Array, theta: Array, last: Array) -> tuple[None, Array]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tal_repro.curves.backtest import Prefixes, fit_prefixes
 from tal_repro.curves.families import FAMILIES
-from tal_repro.curves.family import Array
+from tal_repro.curves.family import Array, Family
 
 STACKED = (
     "exponential",
@@ -28,14 +28,17 @@ STACKED = (
     "logpower3",
     "vap3",
 )
-"""Families that level off. Those that cannot (lines, pure powers) extrapolate mAP beyond any bound, and
-mmf4, wbl4 and expd3 are 4pl, exp4 and exp3 under other names: a copy would only count twice."""
+"""Families that level off. Those that cannot (lines, pure powers) extrapolate mAP beyond any bound."""
+AVERAGED = tuple(FAMILIES[name] for name in STACKED)
 MIN_POINTS = 4  # the smallest family that levels off has three parameters
 MAX_ORIGINS = 26
 NOISE_FLOOR = 0.5  # points of mAP: errors below it are not told apart when families are compared
 LOSS_FLOOR = 0.01  # of the squared scaled error: a family is not preferred for being exact beyond noise
-SLOPE_SHARE = 0.2  # of the recent slope times the log-distance: the part of the error no family shows
-SCALE_FLOOR = 0.3  # points of mAP
+FEATURES = ("drift", "rise", "roughness", "fell")
+"""What the width of an interval is made of, all in points of mAP: the recent slope times the distance in ln x, the
+predicted gain, the second differences of the points, and how far the last point lies below the best."""
+
+SETTLED = float(np.log(1.4))  # ln of the ratio from which on a forecast starts at the last value, not at its fit
 
 
 @dataclass(frozen=True)
@@ -66,32 +69,22 @@ class Rolling:
         return result
 
 
-@dataclass(frozen=True)
-class Scored:
-    """One back-tested forecast: made from `origin` points at percentage x[`index`]; z = |error| / scale."""
-
-    origin: int
-    index: int
-    z: float
-    error: float
-    last_value_error: float
-
-
-def roll(x: Array, y: Array, weights: Array | None = None, names: Sequence[str] = STACKED) -> Rolling:
+def roll(x: Array, y: Array, weights: Array | None = None, families: Sequence[Family] = AVERAGED) -> Rolling:
     """Fit every family to every prefix (at most MAX_ORIGINS of them) of the sorted points x, y [n]."""
     count = len(x)
     first = min(3, count)
     origins = np.unique(np.round(np.linspace(first, count, min(count - first + 1, MAX_ORIGINS))).astype(int))
     w = np.ones(count) if weights is None else weights
-    predictions = np.full((len(names), len(origins), count), np.nan)
+    predictions = np.full((len(families), len(origins), count), np.nan)
     fitted = []
-    for index, name in enumerate(names):
-        prefixes = fit_prefixes(FAMILIES[name], x, y, w, [int(j) for j in origins])
+    for index, family in enumerate(families):
+        prefixes = fit_prefixes(family, x, y, w, [int(j) for j in origins])
         fitted.append(prefixes)
         if prefixes is not None:
             rows = np.searchsorted(origins, prefixes.origins)
             predictions[index, rows] = np.clip(prefixes.predict(x), 0.0, 100.0)
-    return Rolling(tuple(names), x, y, tuple(int(j) for j in origins), predictions, tuple(fitted))
+    names = tuple(family.name for family in families)
+    return Rolling(names, x, y, tuple(int(j) for j in origins), predictions, tuple(fitted))
 
 
 def stacking_weights(rolling: Rolling, origin: int) -> Array:
@@ -141,21 +134,36 @@ def _past_errors(rolling: Rolling, origin: int) -> tuple[Array, Array, int]:
     return np.concatenate(rows), share / share.sum(), len(rows)
 
 
-def average(rolling: Rolling, origin: int, values: Array, x: Array) -> tuple[Array, Array, Array]:
-    """Combine the families' `values` [families, len(x)] into (prediction, scale, weights).
+@dataclass(frozen=True)
+class Outlook:
+    """A forecast before calibration: predictions [n], and features [n, FEATURES] of how far off they may be.
 
-    The scale joins the spread of the families, their residuals and a share of the recent slope times
-    the distance in ln x; conformal quantiles turn it into an interval.
+    `log_ratio` [n] is ln(x asked for / largest x seen), 0 for less.
+    """
+
+    prediction: Array
+    features: Array
+    log_ratio: Array
+    weights: Array
+
+
+def outlook(rolling: Rolling, origin: int, values: Array, x: Array) -> Outlook:
+    """Average the families' `values` [families, len(x)] made from the first `origin` points.
+
+    Beyond the last point the prediction lies between a base and that base plus the recent slope carried on in ln x:
+    families that turn down or run away cost more than they gain. The base goes from the fitted to the last value.
     """
     weights = stacking_weights(rolling, origin)
-    known = np.nan_to_num(values)
-    prediction = weights @ known
-    spread = weights @ (known - prediction) ** 2
-    seen = np.nan_to_num(rolling.row(origin))[:, :origin]
-    residual = float((weights @ (seen - rolling.y[:origin]) ** 2).mean())
+    mean, y = weights @ np.nan_to_num(values), rolling.y[:origin]
     distance = np.maximum(np.log(x / rolling.x[origin - 1]), 0.0)
-    drift = SLOPE_SHARE * recent_slope(rolling, origin) * distance
-    return prediction, np.sqrt(spread + residual + SCALE_FLOOR**2 + drift**2), weights
+    drift = recent_slope(rolling, origin) * distance
+    fitted = weights @ np.nan_to_num(rolling.row(origin)[:, origin - 1])
+    base = fitted + (y[-1] - fitted) * np.minimum(distance / SETTLED, 1.0)
+    rise = np.where(distance > 0, np.clip(mean - base, 0.0, drift), 0.0)
+    prediction = np.where(distance > 0, np.clip(base + rise, 0.0, 100.0), mean)
+    roughness = float(np.sqrt((np.diff(y, 2) ** 2).mean() / 6.0)) if origin > 2 else 0.0
+    columns = (drift, rise, roughness, float(y.max() - y[-1]))
+    return Outlook(prediction, np.stack(np.broadcast_arrays(*columns), axis=-1), distance, weights)
 
 
 def recent_slope(rolling: Rolling, origin: int) -> float:
@@ -164,18 +172,3 @@ def recent_slope(rolling: Rolling, origin: int) -> float:
     y = rolling.y[max(origin - 3, 0) : origin]
     t = t - t.mean()
     return float(abs((t * y).sum() / max(float((t**2).sum()), 1e-12)))
-
-
-def score(rolling: Rolling) -> list[Scored]:
-    """Back-test the stacked forecast itself: from every origin, on every later point."""
-    scored = []
-    for origin in rolling.origins:
-        if not MIN_POINTS <= origin < len(rolling.x):
-            continue
-        prediction, scale, _ = average(rolling, origin, rolling.row(origin), rolling.x)
-        for index in range(origin, len(rolling.x)):
-            truth = rolling.y[index]
-            error = float(prediction[index] - truth)
-            baseline = float(rolling.y[origin - 1] - truth)
-            scored.append(Scored(origin, index, abs(error) / float(scale[index]), error, baseline))
-    return scored

@@ -32,7 +32,11 @@ def test_the_answer_comes_first_and_coverage_last():
     assert result.exit_code == 0
     for expected in ("predicted mAP", "80% interval", "data needed", "run next", "how often", "family"):
         assert expected.lower() in result.stdout.lower()
-    assert result.stdout.index("predicted mAP") < result.stdout.index("How often such")
+    assert (
+        result.stdout.index("predicted mAP")
+        < result.stdout.index("calibrated on")
+        < result.stdout.index("How often such")
+    )
     assert result.stdout.isascii() and "\x1b" not in result.stdout
 
 
@@ -73,6 +77,10 @@ def test_few_points_and_far_questions_are_refused_plainly():
     [
         ("train_percent,mAP\n10,60\n20,50\n40,40\n60,30\n80,20\n", "falls with more data"),
         ("train_percent,mAP\n1,1\n2,40\n3,2\n4,70\n", "no back-test tells how far off"),
+        (
+            "train_percent,mAP\n20,64\n30,63\n40,55\n50,41\n60,52\n80,60\n",
+            "lower values are better, say --direction down",
+        ),
     ],
 )
 def test_a_refusal_gives_no_numbers_beside_it(text, words):
@@ -82,6 +90,7 @@ def test_a_refusal_gives_no_numbers_beside_it(text, words):
     told = run(text, "--target", "100", "--horizon", "120").stdout
     assert words in " ".join(told.split())
     assert "run next" not in told and "family" not in told
+    assert answer["data_needed"]["searched_up_to"] is None and "data needed" not in told and "predicted   :" not in told
 
 
 def test_a_target_below_the_last_point_has_no_value_without_more_data():
@@ -141,8 +150,17 @@ BAD = {
     "negative": (GOOD.replace("46.86", "-1"), "outside"),
     "duplicate": (GOOD + "40,46.86\n", "standard input:8: repeats line 4"),
     "duplicate run": ("train_percent,mAP,run\n10,3,1\n10,4,1\n", "run '1' at 10 % already stands on line 2"),
-    "fractions": ("train_percent,mAP\n10,0.1\n20,0.2\n40,0.3\n80,0.4\n", "multiply mAP by 100"),
-    "share as fraction": ("train_percent,mAP\n0.1,10\n0.2,20\n0.4,30\n1,40\n", "multiply train_percent by 100"),
+    "fractions": (
+        "train_percent,mAP\n10,0.1\n20,0.2\n40,0.3\n80,0.4\n",
+        "say --metric-unit fraction, or multiply mAP by 100",
+    ),
+    "share as fraction": (
+        "train_percent,mAP\n0.1,10\n0.2,20\n0.4,30\n1,40\n",
+        "say --x-unit fraction, or multiply train_percent",
+    ),
+    "counts": ("train_percent,mAP\n100,10\n200,20\n400,30\n", "say --x-unit count"),
+    "counts by name": ("count,mAP\n100,10\n200,20\n400,30\n", "say --x-unit count"),
+    "errors by name": ("train_percent,error\n10,60\n20,50\n40,40\n", "say --direction down"),
     "two models": ("model,train_percent,mAP\na,10,3\nb,10,4\n", "second curve"),
     "twice the column": ("mAP,train_percent,mAP\n1,2,3\n", "appears twice"),
     "not text": (b"train_percent,mAP\n\xff\xfe,3\n", "not UTF-8"),
@@ -190,6 +208,42 @@ def test_a_hundred_thousand_points(tmp_path):
     assert result.exit_code == 0
     answer = json.loads(result.stdout)
     assert answer["points"]["merged"] and answer["prediction"] == pytest.approx(63.9, abs=0.5)
+
+
+UNITS = {
+    "an error rate": (
+        "train_percent,error",
+        lambda x, y: (x, 100 - y),
+        ("--direction", "down"),
+        lambda low, high: [100 - high, 100 - low],
+    ),
+    "fractions": (
+        "train_fraction,mAP",
+        lambda x, y: (x / 100, y / 100),
+        ("--x-unit", "fraction", "--metric-unit", "fraction", "--target", "1.5"),
+        lambda low, high: [low / 100, high / 100],
+    ),
+    "counts": ("count,mAP", lambda x, y: (20 * x, y), ("--x-unit", "count", "--target", "3000"), lambda *ends: [*ends]),
+}
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_units_that_are_said_give_the_same_answer_in_those_units(name):
+    header, turned, options, expected = UNITS[name]
+    rows = [turned(*map(float, line.split(","))) for line in GOOD.splitlines()[1:]]
+    text = header + "\n" + "".join(f"{x!r},{y!r}\n" for x, y in rows)
+    target = () if "--target" in options else ("--target", "150")
+    answer, plain = as_json(text, *options, *target), as_json(GOOD, "--target", "150")
+    assert answer["interval"] == pytest.approx(expected(*plain["interval"]), rel=1e-6)
+    assert answer["gain"]["at_target"] == pytest.approx(plain["gain"]["at_target"], abs=1e-6)
+    low, high = answer["interval"]
+    assert low <= answer["prediction"] <= high
+    assert run(text, *options).exit_code == 0
+
+
+def test_help_and_the_error_of_an_empty_file_show_the_format():
+    assert "10,18.1,1" in CliRunner().invoke(main, ["forecast", "--help"]).stdout
+    assert "10,18.1,1" in run("").stderr
 
 
 def test_help_names_at_most_eight_options():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import curve_fit
 from scipy.special import fdtrc
 
 from tal_repro.curves import Fit, fit
@@ -76,16 +78,25 @@ def nearer_to_an_exponential(learning_curves: Table, table2: Table) -> Derivatio
     return Derivation(number(ratio, "TadTR's mean miss over ActionFormer's"), tuple(rows), reason)
 
 
+def _exponential(x: NDArray[np.float64], a: float, b: float, c: float) -> NDArray[np.float64]:
+    """Return the paper's exponential at percentages x (its section 4.2.1)."""
+    return np.asarray(2.0 ** (a - b * x ** (-1.0 / c)))
+
+
 @derives("E16", tables=["learning_curves"])
 def not_purely_exponential(learning_curves: Table) -> Derivation:
     """The p-value of an exponential through ActionFormer's points, against the scatter of their runs (F test)."""
     table = curve(learning_curves, "actionformer")
     percent, mean, std = table["train_percent"], table["map_mean"], table["map_std"]
-    found = fit("exponential", percent, mean, sigma=std, n=RUNS_PER_POINT, weights="se2")
-    ratio = float((found.residuals**2 / (std**2 / RUNS_PER_POINT)).sum()) / found.dof
-    p = float(fdtrc(found.dof, (RUNS_PER_POINT - 1) * found.n, ratio))
+    error = std / np.sqrt(RUNS_PER_POINT)
+    start = tuple(fit("exponential", percent, mean).params.values())
+    parameters, _ = curve_fit(_exponential, percent, mean, start, error, absolute_sigma=True)
+    missed = mean - _exponential(percent, *parameters)
+    points, free = len(percent), len(percent) - len(parameters)
+    ratio = float(((missed / error) ** 2).sum()) / free
+    p = float(fdtrc(free, (RUNS_PER_POINT - 1) * points, ratio))
     reason = (
-        f"an exponential fitted to its {found.n} points misses them by {np.abs(found.residuals).mean():.2f} mAP on "
+        f"an exponential fitted to its {points} points misses them by {np.abs(missed).mean():.2f} mAP on "
         f"average, {ratio:.1f} times the variance of their means (F test, p = {p:.2g})"
     )
     return Derivation(number(p, "lack of fit, p"), (table,), reason)

@@ -123,7 +123,7 @@ def told(one: CurveForecast) -> str:
 def legend() -> Html:
     """Say once what all these charts show."""
     told = (
-        "Dots are means over runs and bars their standard deviation; the band is the interval of the forecast, as wide "
-        "as back-tests require. The axis of percentages is logarithmic."
+        "Dots are means over runs and bars their standard deviation; the band is the interval of the forecast, "
+        "calibrated on public learning curves of other tasks. The axis of percentages is logarithmic."
     )
     return tag("p", told, class_="note")
