@@ -41,10 +41,10 @@ MAP_CLAIMS = {"tadtr": "T2.5", "tridet": "T2.6", "actionformer": "T2.7", "tempor
 
 def table(number: int | str, published: Published, runs: Runs, stated: Assumed | None = None) -> TextTable:
     """Return Table 1 or 2, or "energy"; raise InputError for another. `stated` None: what the environment states."""
-    if number == 1:
+    if str(number) == "1":
         return table_1(published)
     stated = assumed() if stated is None else stated
-    if number == 2:
+    if str(number) == "2":
         return table_2(published, runs, stated)
     if number == "energy":
         return energy_table(runs, stated)

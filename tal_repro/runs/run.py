@@ -12,13 +12,13 @@ from tal_repro.models.registry import MODELS
 from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_text
+from tal_repro.thumos14 import PROTOCOL, TIOUS
 
-TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 # model -> the (selection, weights, protocol) that its authors report
 REPORTED = {
     name: (entry.reported.selection, entry.reported.weights, entry.reported.protocol) for name, entry in MODELS.items()
 }
-DEFAULT_REPORTED = ("last", "ema", "af-212")
+DEFAULT_REPORTED = ("last", "ema", PROTOCOL)
 
 Scores = Mapping[tuple[str, str, str], float]  # (selection, weights, protocol) -> average mAP in percent
 

@@ -129,7 +129,7 @@ def test_a_refused_run_says_why(data_dir: Path, tmp_path: Path) -> None:
 def test_a_share_without_a_unit_is_refused_like_any_input(data_dir: Path, tmp_path: Path) -> None:
     result = call(data_dir, tmp_path, "--percent", "1")
     assert result.exit_code == 2 and "remedy" in result.stderr and "Traceback" not in result.output
-    assert "percent" in result.stderr
+    assert "1 % of 20 training videos" in result.stderr
     assert not list(tmp_path.glob("*/*/*")), "its data cannot even be named: no run was begun"
 
 

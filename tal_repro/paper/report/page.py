@@ -249,7 +249,7 @@ def _repeat(content: Content) -> Html:
         ["A table", command(f"tal-repro table NUMBER{where}")],
         ["A run: everything about it", command(f"tal-repro show RUN_ID{where}")],
         ["A run: once more", command("tal-repro run --only id=RUN_ID --results OTHER_FOLDER")],
-        ["These tables in a paper's appendix", command(f"tal-repro report --markdown{where}")],
+        ["These tables in a paper's appendix", command(f"tal-repro table claims --format latex{where}")],
         ["This page", command(f"tal-repro report{where}")],
     ]
     return join([tag("p", "Each claim, figure and run above carries its own command. In general:"),
