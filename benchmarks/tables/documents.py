@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.tables.artifact import artifact_text, bounds_text, experiments_text, machine
 from benchmarks.tables.equality import equality_text, same_map_text
 from benchmarks.tables.precision import precision_text
+from benchmarks.tables.sentences import load_sentences
 from benchmarks.tables.speed import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 from benchmarks.tables.steps import steps_waited_text
 from benchmarks.tables.walkthrough import classes_text, steps_text
@@ -18,7 +19,6 @@ from tal_repro.files import write_whole
 from tal_repro.paper.changes import SEVERITIES, changes, count_text, models_text
 from tal_repro.paper.claims.measured import RUNS_WANTED
 from tal_repro.paper.claims.readings import LABELS
-from tal_repro.paper.claims.sentences import load_sentences
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import markdown

@@ -12,10 +12,9 @@ from typing import Any, Literal
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.synthetic_annotations import invent_videos
-from tal_repro.data.synthetic_config import SyntheticConfig, read_class_facts
+from tal_repro.data.synthetic_config import SyntheticConfig, SyntheticVideo, read_class_facts
 from tal_repro.data.synthetic_features import World, feature_chunks, feature_steps, make_world
 from tal_repro.data.synthetic_layouts import synthetic_layout, write_annotations, write_features
-from tal_repro.data.synthetic_video import SyntheticVideo
 from tal_repro.errors import InputError
 from tal_repro.files import write_json
 from tal_repro.untrusted import read_json_object

@@ -12,8 +12,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.judging import compare
 from tal_repro.paper.claims.statements import load_claims
-from tal_repro.paper.energy import Assumed, assumed, summarise
-from tal_repro.paper.energy_table import energy_table, significant
+from tal_repro.paper.energy import Assumed, assumed, energy_table, significant, summarise
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.table_text import TextTable as TextTable
 from tal_repro.paper.verdicts import derive

@@ -13,6 +13,7 @@ from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_text
 from tal_repro.thumos14 import PROTOCOL, TIOUS
+from tal_repro.untrusted import is_number
 
 # model -> the (selection, weights, protocol) that its authors report
 REPORTED = {
@@ -211,3 +212,16 @@ def _measurement(run: Run, row: Mapping[str, str], where: str) -> Measurement:
         return Measurement(run, str(row["quantity"]), int(length), str(row["sample"]), value, str(row["unit"]))
     except (KeyError, ValueError) as error:
         raise DamagedRun(f"not a measurement, {where} ({error})", run.record.paths.measurements) from None
+
+
+def part(details: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the object nested under `names`, {} where there is none."""
+    found: Any = details
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def finite(value: Any) -> float | None:
+    """Return a finite number as a float, None for everything else that a file may hold."""
+    return float(value) if is_number(value) else None

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import jsonschema
 import pytest
 from click.testing import CliRunner
+from tal_repro.paper.report.step_section import steps
 
 import tal_repro
 from tal_repro.cli import main
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
-from tal_repro.paper.report.step_section import steps
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.run import measurements

@@ -16,8 +16,7 @@ from tal_repro.errors import InputError
 from tal_repro.paper.report import markup
 from tal_repro.paper.report.appendix import run_table, verdict_table
 from tal_repro.paper.report.compare import compare, other_system
-from tal_repro.paper.report.content import Content, gather
-from tal_repro.paper.report.inline_svg import embedded
+from tal_repro.paper.report.content import Content, embedded, gather
 from tal_repro.paper.report.page import SECTIONS, page
 from tal_repro.paper.report.run_rows import RunRow, run_rows, tail
 from tal_repro.paper.report.runs_section import LISTED, PAGE, runs_table

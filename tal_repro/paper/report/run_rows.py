@@ -11,12 +11,11 @@ from tal_repro.errors import InputError
 from tal_repro.paper.energy import joules_of
 from tal_repro.paper.report.markup import plain
 from tal_repro.run.view import log_tail
-from tal_repro.runs.details import finite
 from tal_repro.runs.folder import name_of
 from tal_repro.runs.load import Runs
 from tal_repro.runs.record import RunRecord, read_json
 from tal_repro.runs.repeat import repeat_command
-from tal_repro.runs.run import Run
+from tal_repro.runs.run import Run, finite
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
