@@ -141,8 +141,7 @@ def energy_table(runs: Runs, assumed: Assumed) -> TextTable:
     """Return a row for each model, engine, data set, machine and way of knowing of the baselines."""
     groups: dict[tuple[str, str, str, str], list[Run]] = {}
     for run in runs.of("baseline"):
-        data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
-        groups.setdefault((run.model, run.engine, data, run.device), []).append(run)
+        groups.setdefault((run.model, run.engine, run.data_title, run.device), []).append(run)
     rows = [
         _row(key, one, assumed.grid)
         for key, group in sorted(groups.items())

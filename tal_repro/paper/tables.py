@@ -149,7 +149,7 @@ def _engine(setting: Setting, settings: Sequence[Setting]) -> str:
 
 
 def _measured_row(model: str, engine: str, group: Sequence[Run], runs: Runs, stated: Assumed) -> tuple[str, ...]:
-    synthetic, data, machine = group[0].synthetic, group[0].data_name, group[0].device
+    machine = group[0].device
     shared = "" if all(run.alone for run in group) else " (shared while running)"
     accurate = [run for run in group if run.average_map is not None]
     maps = [run.average_map for run in group if run.average_map is not None]
@@ -160,7 +160,7 @@ def _measured_row(model: str, engine: str, group: Sequence[Run], runs: Runs, sta
     return (
         _title(model), "measured", _mean(seconds, 1), _mean(maps, 2), n, spread,
         " ".join(selection[:2]) if selection else "-", selection[2] if selection else "-", engine,
-        group[0].train_seconds_of or "-", f"{data} (SYNTHETIC)" if synthetic else data, machine + shared,
+        group[0].train_seconds_of or "-", group[0].data_title, machine + shared,
         *_energy(group, runs, stated), " ".join(run.run_id for run in group),
     )  # fmt: skip
 

@@ -50,7 +50,7 @@ class Run:
         self.record, self.spec = record, record.spec
         metrics = record.json("metrics", {})
         try:
-            self.scores: Scores = _scores(metrics.get("rows", ()))
+            self.scores: Scores = averages(metrics.get("rows", ()))
             self.optimizer_steps = int(metrics.get("optimizer_steps", 0))
             self.train_seconds = _seconds(metrics.get("table2_seconds"))  # Table 2's definition for its model
             self.train_seconds_of = str(metrics.get("table2_definition", ""))
@@ -75,6 +75,11 @@ class Run:
     @property
     def data_name(self) -> str:
         return "" if self.spec.data is None else self.spec.data.name
+
+    @property
+    def data_title(self) -> str:
+        """Name its data set as tables do: SYNTHETIC where it is; "none" where it needs none."""
+        return f"{self.data_name} (SYNTHETIC)" if self.synthetic else self.data_name or "none"
 
     @property
     def percent(self) -> float:
@@ -161,7 +166,7 @@ def setting_of(spec: RunSpec) -> Setting:
     )  # fmt: skip
 
 
-def _scores(rows: Iterable[Mapping[str, Any]]) -> Scores:
+def averages(rows: Iterable[Mapping[str, Any]]) -> Scores:
     """Average the AP over the five tIoU of each (selection, weights, protocol), in percent."""
     sums: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:

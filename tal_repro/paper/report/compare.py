@@ -56,9 +56,10 @@ def _grouped(runs: Runs) -> dict[Key, list[Run]]:
     groups: dict[Key, list[Run]] = {}
     for run in runs.runs:
         if run.average_map is not None or run.train_seconds is not None:
-            data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
             recipe = canonical_json([run.unit, run.policy, run.spec.precision, run.spec.recipe])  # others never meet
-            groups.setdefault((run.experiment, run.model, run.engine, data, run.percent, recipe), []).append(run)
+            groups.setdefault((run.experiment, run.model, run.engine, run.data_title, run.percent, recipe), []).append(
+                run
+            )
     return groups
 
 

@@ -9,7 +9,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.paper.energy import assumed, energy_table
 from tal_repro.paper.report.content import Content
 from tal_repro.paper.report.markup import NOTHING, Html, duration, join, number, shortened, table, tag
-from tal_repro.paper.report.run_rows import RunRow, data_name, groups
+from tal_repro.paper.report.run_rows import RunRow, groups
 from tal_repro.paper.statistics import describe
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, finite, part
@@ -79,11 +79,7 @@ def _measured(content: Content) -> list[list[object]]:
 
 def _key(content: Content, run: Run) -> Key:
     shared = "" if run.alone else " (shared)"
-    return (
-        run.engine,
-        f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name,
-        (run.device + shared),
-    )
+    return run.engine, run.data_title, run.device + shared
 
 
 SHARES = {
@@ -117,7 +113,7 @@ def _row(run: Run, runs: Runs) -> list[object] | None:
     shares = [number(_percent(part(found, account).get(name)), 1) for account, name in SHARES]
     title = MODELS[run.model].title if run.model in MODELS else run.model
     words = str(found.get("verdict") or NOTHING)[:300]
-    return [title, run.engine, data_name(run), run.device, number(finite(found.get("step_ms")), 1), *shares,
+    return [title, run.engine, run.data_title, run.device, number(finite(found.get("step_ms")), 1), *shares,
             words, run.run_id]  # fmt: skip
 
 

@@ -53,19 +53,12 @@ def run_rows(runs: Runs) -> list[RunRow]:
 def _finished(run: Run, runs: Runs) -> RunRow:
     status, alone = run.record.status, "" if run.alone else " (shared)"
     return RunRow(
-        run.run_id, run.experiment, run.model, run.engine, data_name(run),
+        run.run_id, run.experiment, run.model, run.engine, run.data_title,
         run.percent if run.unit else None, run.seed, finite(run.average_map), finite(status.get("seconds")),
         _energy(run, runs), f"{run.device}{alone}",
         "invalid" if run.flags else "done", str(status.get("study") or ""), str(status.get("finished") or ""),
         run.folder, repeat_command(run.spec, status), "; ".join(run.flags),
     )  # fmt: skip
-
-
-def data_name(run: Run) -> str:
-    """Name a run's data set, SYNTHETIC where it is; a run that needs none says so."""
-    if not run.data_name:
-        return "none"
-    return f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
 
 
 def _failed(runs: Runs) -> Iterator[RunRow]:
