@@ -29,10 +29,11 @@ from benchmarks import skeleton
 from benchmarks.reference.report import describe_run
 from tal_repro.detection.decay import areas, weights
 from tal_repro.detection.matching import match
-from tal_repro.detection.mean_ap import THUMOS14_TIOUS, MapResult, recalls, summarize
+from tal_repro.detection.mean_ap import MapResult, recalls, summarize
 from tal_repro.detection.nms import multiclass_soft_nms
 from tal_repro.engines.upstream.checkout import checkout_folder
 from tal_repro.models import model_entry
+from tal_repro.thumos14 import TIOUS
 
 CANDIDATES, LEVELS, STEPS, CLASSES = 12_000, 6, 2304, 20
 INSTANCES = 3358
@@ -185,7 +186,7 @@ def bench_mean_ap(checkout: Path, per_video: int, rounds: int) -> dict[str, Any]
 
 def _our_evaluation(found: pd.DataFrame, truth: pd.DataFrame) -> tuple[MapResult, np.ndarray]:
     for _ in range(REPEATS):
-        matched = match(found, truth, THUMOS14_TIOUS)
+        matched = match(found, truth, TIOUS)
         answer = summarize(matched, found), recalls(matched)
     return answer
 
@@ -208,7 +209,7 @@ def _their_evaluation(checkout: Path, found: pd.DataFrame, truth: pd.DataFrame) 
     with tempfile.TemporaryDirectory() as folder, joblib.parallel_config(backend="sequential"):
         path = Path(folder) / "annotations.json"
         path.write_text(json.dumps({"database": database}))
-        evaluator = metrics.ANETdetection(str(path), "test", np.array(THUMOS14_TIOUS))
+        evaluator = metrics.ANETdetection(str(path), "test", np.array(TIOUS))
         with contextlib.redirect_stdout(io.StringIO()):
             yield lambda: evaluator.evaluate(theirs.copy())
 

@@ -16,8 +16,8 @@ from tal_repro.engines.registry import engine_version, engines_of
 from tal_repro.errors import InputError
 from tal_repro.files import write_json, write_whole
 from tal_repro.runs.members import Planned
-from tal_repro.spec import DATA_DIGITS, RunSpec
-from tal_repro.study import SCOPES, Study, find_study, load_study
+from tal_repro.spec import DATA_DIGITS, SCOPES, RunSpec
+from tal_repro.study import Study, find_study, load_study
 from tal_repro.untrusted import read_json_object
 
 FOLDER = ".studies"

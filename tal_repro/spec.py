@@ -24,6 +24,7 @@ Precision = Literal["fp32", "bf16"]
 DeviceKind = Literal["cpu", "cuda"]
 
 EXPERIMENTS: tuple[str, ...] = get_args(Experiment)
+SCOPES = ("core", "full", "every-percent")  # how much of a study; each holds the ones before it
 # Experiments whose runs measure time: they always have the device alone.
 TIMING_EXPERIMENTS = ("baseline", "inference", "trace")
 RUN_ID_DIGITS = 16

@@ -18,6 +18,7 @@ from tal_repro.models.recipes import with_overrides
 from tal_repro.models.registry import MODELS, model_entry, resolved
 from tal_repro.runs.members import ADMITTED
 from tal_repro.spec import (
+    SCOPES,
     TIMING_EXPERIMENTS,
     DataSpec,
     DeviceKind,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "studies"
 ADDED = "added"  # among the models of an experiment: all beyond the four
-SCOPES = ("core", "full", "every-percent")  # each holds the ones before it
 PLANNED = ("baseline", "data_sweep", "ablation", "macs", "inference", "trace")
 MEASURED = ("macs", "inference")  # of the model alone: no data, no training
 COUNTED_ON: Mapping[str, Any] = {"device_kind": "cpu", "precision": "fp32", "threads": 1}

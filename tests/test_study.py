@@ -10,8 +10,8 @@ import pytest
 from tal_repro.engines.upstream.settings import resolved
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
-from tal_repro.spec import canonical_json
-from tal_repro.study import SCOPES, find_study, load_study
+from tal_repro.spec import SCOPES, canonical_json
+from tal_repro.study import find_study, load_study
 
 HEAD = 'schema = "tal-repro/study/1"\nname = "mine"\n[data]\nname = "mine"\n'
 SWEEP = '[[experiments]]\nexperiment = "data_sweep"\nmodels = ["tadtr"]\npercentages = [10, 50]\nrepeats = 2\n'

@@ -12,8 +12,8 @@ from tal_repro.paper.claims.measured import CONFIDENCE, RUNS_WANTED
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.run import costs
-from tal_repro.spec import RunSpec
-from tal_repro.study import SCOPES, load_study
+from tal_repro.spec import SCOPES, RunSpec
+from tal_repro.study import load_study
 
 PAPER_SCOPES = SCOPES[:2]  # core and full: every claim is judged within these
 STUDIES = {"ablation": "ablation"}  # experiment -> the study that holds it, where it is not the paper's

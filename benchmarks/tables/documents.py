@@ -10,15 +10,18 @@ from pathlib import Path
 from benchmarks.tables.artifact import artifact_text, bounds_text, experiments_text, machine
 from benchmarks.tables.equality import equality_text, same_map_text
 from benchmarks.tables.precision import precision_text
+from benchmarks.tables.sentences import load_sentences
 from benchmarks.tables.speed import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 from benchmarks.tables.steps import steps_waited_text
 from benchmarks.tables.walkthrough import classes_text, steps_text
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
+from tal_repro.paper.changes import SEVERITIES, changes, count_text, models_text
 from tal_repro.paper.claims.measured import RUNS_WANTED
+from tal_repro.paper.claims.readings import LABELS
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
-from tal_repro.paper.report.claims_document import changes_text, claims_text, labels_text, sentences_text
 from tal_repro.paper.tables import TextTable, render
+from tal_repro.paper.verdict_text import markdown
 from tal_repro.paper.verdict_words import headline_published_text, recomputed_with_unit, why
 from tal_repro.paper.verdicts import Verdict, judge_all
 from tal_repro.published.load import load_published
@@ -59,6 +62,39 @@ def expected_text() -> str:
     header = ("Claim", "Statement", "Paper", "Accepted here", "Judged on")
     caption = f"Where the mean of {RUNS_WANTED} or more full runs on the real features must lie"
     return render(TextTable(caption, header, rows), "markdown").rstrip()
+
+
+def labels_text() -> str:
+    """Return the labels that a reading may change, one at a time."""
+    rows = tuple((label, meaning) for label, meaning in LABELS.items())
+    return render(TextTable("What a reading may change", ("Label", "Choices"), rows), "markdown").rstrip()
+
+
+def claims_text() -> str:
+    """Return the table of `tal-repro verify --markdown`, without runs."""
+    return markdown(judge_all(load_published(), NO_RUNS)).rstrip()
+
+
+def sentences_text() -> str:
+    """Return the map of the paper's sentences to claims."""
+    sentences = load_sentences()
+    checked = sum(bool(sentence.claims) for sentence in sentences)
+    rows = tuple(
+        (str(s.n), s.section, f"{s.begins} …", ", ".join(s.claims) or f"- {s.reason}") for s in sentences
+    )  # fmt: skip
+    caption = f"The {len(rows)} sentences of the paper: {checked} hold something to check"
+    header = ("No.", "Section", "Begins", "Claims, or why there is none")
+    return render(TextTable(caption, header, rows), "markdown").rstrip()
+
+
+def changes_text() -> str:
+    """Return everything that had to be changed to run the authors' code, the most severe first."""
+    found = changes()
+    rows = tuple((c.severity, c.kind, f"`{c.name}`", models_text(c), c.what) for c in found)
+    meanings = "; ".join(f"*{name}*: {meaning}" for name, meaning in SEVERITIES.items())
+    header = ("Severity", "Kind", "Name", "Models", "What and why")
+    table = render(TextTable("What was changed to run the authors' code", header, rows), "markdown").rstrip()
+    return f"{count_text(found)}. {meanings}.\n\n{table}"
 
 
 PARTS: dict[str, Callable[[], str]] = {

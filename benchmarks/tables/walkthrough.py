@@ -16,7 +16,8 @@ from tal_repro.paper.claims.measured import printed_ratio
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.run import costs
-from tal_repro.study import SCOPES, load_study
+from tal_repro.spec import SCOPES
+from tal_repro.study import load_study
 
 LINK_MBIT_PER_S = 100.0  # a slow link of a data centre; the data are given a time by it
 GIB_IMAGE_DOWNLOAD = 3.0  # torch with its CUDA packages, as wheels

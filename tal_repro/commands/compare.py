@@ -123,8 +123,7 @@ def _trainings(runs: Runs, samples: dict[Key, list[float]], units: dict[Key, str
 
     found = [run for run in runs.of("baseline") if run.train_seconds is not None]
     for run in found:
-        data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
-        key = Key(run.model, run.engine, "train_seconds", 0, f"{data}, {_settings(run)}")
+        key = Key(run.model, run.engine, "train_seconds", 0, f"{run.data_title}, {_settings(run)}")
         samples.setdefault(key, []).append(run.train_seconds or 0.0)
         units[key] = "s"
     return found

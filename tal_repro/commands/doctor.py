@@ -65,11 +65,17 @@ def doctor(
     from tal_repro.doctor.examine import examine
     from tal_repro.doctor.finding import exit_code
     from tal_repro.doctor.mend import mend
+    from tal_repro.doctor.needs import needs_of
     from tal_repro.doctor.this_machine import this_machine
+    from tal_repro.run.plan import make_plan
+    from tal_repro.runs.store import RunStore
 
     if os.environ.get(CONTAINER_VARIABLE):  # the engine is outside, and this is the environment that runs
         runtime = "none"
-    needs = _needs(study_name, scope, settings, results, data, runtime, before_fetch)
+    study, _ = open_study(study_name, settings)
+    plan = make_plan(study, RunStore(results), scope)
+    folder = Path(data) if data else default_data(results) if study.synthesis else USUAL_DATA
+    needs = needs_of(plan, Path(results), folder, runtime, before_fetch)
     probes = this_machine()
     done = list(mend(needs, probes)) if fix else []
     for line in done:
@@ -80,25 +86,6 @@ def doctor(
     else:
         _print(needs, found, fix)
     sys.exit(exit_code(found))
-
-
-def _needs(
-    study_name: str,
-    scope: str,
-    settings: tuple[str, ...],
-    results: str,
-    data: str | None,
-    runtime: str,
-    before_fetch: bool,
-) -> Needs:
-    from tal_repro.doctor.needs import needs_of
-    from tal_repro.run.plan import make_plan
-    from tal_repro.runs.store import RunStore
-
-    study, _ = open_study(study_name, settings)
-    plan = make_plan(study, RunStore(results), scope)
-    folder = Path(data) if data else default_data(results) if study.synthesis else USUAL_DATA
-    return needs_of(plan, Path(results), folder, runtime, before_fetch)
 
 
 def report(needs: Needs, found: list[Finding], done: list[str]) -> dict[str, object]:

@@ -12,6 +12,7 @@ import click
 from tal_repro.console import echo
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
+from tal_repro.thumos14 import PROTOCOL
 from tal_repro.untrusted import short
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ PROTOCOL_NAMES = ["af-212", "opentad-211", "tadtr-210"]
 @click.option(
     "--protocol",
     type=click.Choice(PROTOCOL_NAMES),
-    default="af-212",
+    default=PROTOCOL,
     show_default=True,
     help="Which test videos and instances count.",
 )

@@ -22,7 +22,8 @@ def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: boo
     from tal_repro.run.gc import delete as delete_rubbish
     from tal_repro.run.gc import find_rubbish
     from tal_repro.runs.store import RunStore
-    from tal_repro.study import SCOPES, load_study
+    from tal_repro.spec import SCOPES
+    from tal_repro.study import load_study
 
     store = RunStore(results)
     if not store.root.is_dir():

@@ -35,7 +35,7 @@ def released(
 ) -> None:
     """Evaluate a released checkpoint and compare it with the published mAP. No training: minutes."""
     from tal_repro.commands.train import _cuda, read_settings
-    from tal_repro.paper.released_maps import published_maps
+    from tal_repro.paper.released_runs import published_maps
     from tal_repro.run.released import evaluate_released
 
     device = "cuda:0" if _cuda() else "cpu"

@@ -65,11 +65,10 @@ def _spec(spec: dict[str, Any] | None) -> list[str]:
 
 def _metrics(metrics: dict[str, Any]) -> list[str]:
     """Write the average mAP of every (selection, weights, protocol)."""
-    groups: dict[tuple[str, str, str], list[float]] = {}
-    for row in metrics.get("rows", []):
-        groups.setdefault((row["selection"], row["weights"], row["protocol"]), []).append(row["ap"])
+    from tal_repro.runs.run import averages
+
     lines = [
-        f"average mAP, {selection}, {weights} weights, {protocol}: {100 * sum(values) / len(values):.2f} %"
-        for (selection, weights, protocol), values in groups.items()
+        f"average mAP, {selection}, {weights} weights, {protocol}: {average:.2f} %"
+        for (selection, weights, protocol), average in averages(metrics.get("rows", [])).items()
     ]
     return lines + [f"INVALID: {flag}" for flag in metrics.get("flags", [])]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.errors import InputError
+from tal_repro.spec import SCOPES
 
 if TYPE_CHECKING:
     from tal_repro.study import Study
 
 RESULTS = "results/runs"
-SCOPES = ("core", "full", "every-percent")
 
 study_option = click.option(
     "--study", "study_name", default="paper", show_default=True, help="Shipped study, or a file."

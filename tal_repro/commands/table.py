@@ -1,10 +1,10 @@
-"""`tal-repro table`: Tables 1 and 2 of the paper, with what runs measured beside them, and the runs' energy."""
+"""`tal-repro table`: Tables 1 and 2 of the paper beside what runs measured; energy, verdicts and runs as tables."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -12,11 +12,15 @@ from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.commands.verify import load_results, whole
 from tal_repro.console import echo
 
+if TYPE_CHECKING:
+    from tal_repro.paper.table_text import TextTable
+    from tal_repro.runs.load import Runs
+
 FORMATS = ("csv", "markdown", "latex")
 
 
 @click.command()
-@click.argument("number", type=click.Choice(["1", "2", "energy"]))
+@click.argument("number", type=click.Choice(["1", "2", "energy", "claims", "runs"]))
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="markdown", show_default=True)
 @click.option("--results", metavar="DIR", help=f"Show the runs in DIR too.  [default: {RESULTS}, if there]")
 @click.option("--published", metavar="DIR", help="Read the published numbers from DIR.")
@@ -30,18 +34,22 @@ def table(
     number: str | int, kind: str, results: str | None, published: str | None, grid: str | None, power: str | None,
     out: str | None, study: str | None, data_digests: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Print Table 1 or 2 of the paper, or the energy and carbon of trainings, as CSV, Markdown or LaTeX."""
+    """Print Table 1 or 2 of the paper, the energy of trainings, all verdicts or all runs: CSV, Markdown or LaTeX."""
     from tal_repro.files import write_whole
     from tal_repro.paper import tables
     from tal_repro.paper.energy import assumed
+    from tal_repro.paper.report.appendix import run_table, verdict_table
+    from tal_repro.paper.verdicts import judge_all
     from tal_repro.published.load import load_published
 
     numbers = load_published(Path(published) if published else None)
-    wanted = number if number == "energy" else int(number)
-    shown, runs = whole(
-        load_results(results, study, data_digests),
-        lambda those: tables.table(wanted, numbers, those, assumed(grid, power)),
-    )
+
+    def make(runs: Runs) -> TextTable:
+        if number == "claims":
+            return verdict_table(judge_all(numbers, runs))
+        return run_table(runs) if number == "runs" else tables.table(number, numbers, runs, assumed(grid, power))
+
+    shown, runs = whole(load_results(results, study, data_digests), make)
     text = tables.render(shown, cast(Any, kind))
     if out is None:
         echo(text, nl=False)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tal_repro.runs.store import RunStore
     from tal_repro.spec import Precision, RunSpec, SubsetSpec
 
-MAP_TIOUS = 5
-
 
 @click.command()
 @click.option("--model", type=click.Choice(list(MODELS)), required=True)
@@ -224,17 +222,14 @@ def _device(spec: RunSpec) -> str:
 
 def _print(record: RunRecord) -> None:
     """Print where the run lies, its mAP under both selections, its steps and times."""
+    from tal_repro.runs.run import Run
+
     metrics = record.metrics
     made_up = " (synthetic data)" if record.spec.data is not None and record.spec.data.synthetic else ""
     echo(f"run folder: {record.folder}")
     echo(f"optimizer steps: {metrics['optimizer_steps']}")
-    by_row: dict[tuple[str, str, str], list[float]] = {}
-    for row in metrics["rows"]:
-        by_row.setdefault((row["selection"], row["weights"], row["protocol"]), []).append(row["ap"])
-    for (selection, weights, protocol), values in by_row.items():
-        if len(values) == MAP_TIOUS:
-            average = 100 * sum(values) / MAP_TIOUS
-            echo(f"average mAP{made_up}, {selection}, {weights} weights, {protocol}: {average:.2f} %")
+    for (selection, weights, protocol), average in Run(record).scores.items():
+        echo(f"average mAP{made_up}, {selection}, {weights} weights, {protocol}: {average:.2f} %")
     for flag in metrics["flags"]:
         echo(f"invalid: {flag}", err=True)
     echo(f"seconds: {metrics['seconds']['total']:.1f}, of them training {metrics['seconds']['train']:.1f}")

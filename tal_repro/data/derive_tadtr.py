@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from tal_repro.data.annotations import load_dataset
 from tal_repro.data.dataset import DataSet, Video
 from tal_repro.data.feature_files import map_features
 from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout, find_layout, find_layouts
-from tal_repro.data.workplace import SPARE_BYTES, fsync_folder, staging_in, workplace
+from tal_repro.data.workplace import fsync_folder, require_room, staging_in, workplace
 from tal_repro.errors import InputError
 from tal_repro.files import write_bytes, write_json
 
@@ -44,7 +43,8 @@ def derive(root: Path, say: Callable[[str], None] = lambda line: None) -> Path:
         missing = [video.id for video in dataset.videos.values() if not video.has_features]
         if missing:
             raise InputError(f"no features of {missing[0]}", source.feature_folder, f"tal-repro data verify {root}")
-        _check_space(root, source, dataset)
+        sizes = (os.stat(source.feature_file(video_id)).st_size for video_id in dataset.videos)  # noqa: PTH116 (one call)
+        require_room(root, sum(sizes) // 2, "free space on this disk")
         with staging_in(root) as content:
             made = Layout("tadtr", root, content)
             made.feature_folder.mkdir()
@@ -90,11 +90,3 @@ def _info(video: Video) -> dict[str, Any]:
     steps = -(-video.feature_length * STRIDE_FRAMES["actionformer"] // STRIDE_FRAMES["tadtr"])
     feature_fps = video.fps / STRIDE_FRAMES["tadtr"]
     return {"feature_length": steps, "feature_fps": feature_fps, "feature_second": steps / feature_fps}
-
-
-def _check_space(root: Path, source: Layout, dataset: DataSet) -> None:
-    sizes = (os.stat(source.feature_file(video_id)).st_size for video_id in dataset.videos)  # noqa: PTH116 (one call)
-    needed, free = sum(sizes) // 2, shutil.disk_usage(root).free
-    if needed + SPARE_BYTES > free:
-        what = f"needs {(needed + SPARE_BYTES) / 2**20:,.1f} MiB, {free / 2**20:,.1f} MiB are free"
-        raise InputError(what, root, "free space on this disk")

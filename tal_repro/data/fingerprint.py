@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tal_repro.data.dataset import DataSet
-from tal_repro.data.layouts import Layout, check_inside, read_inside
-from tal_repro.data.store import feature_stamps
+from tal_repro.data.layouts import Layout, read_inside
 from tal_repro.errors import InputError
 from tal_repro.files import write_json
 
@@ -63,16 +62,6 @@ def annotation_files(layout: Layout) -> list[Path]:
     """Return the files beside the features that define a layout."""
     info = layout.feature_info_file
     return [layout.annotation_file] if info is None else [layout.annotation_file, info]
-
-
-def fingerprint_layout(layout: Layout, dataset: DataSet) -> Fingerprint:
-    """Hash every file of a layout, several at once."""
-    paths = [*annotation_files(layout), *(layout.feature_file(video_id) for video_id in feature_stamps(layout))]
-    for path in paths:
-        check_inside(path, layout.root)
-    hashes = in_threads(hash_file, paths)
-    names = [path.relative_to(layout.folder).as_posix() for path in paths]
-    return Fingerprint(layout.name, dataset.annotation_hash, dict(zip(names, hashes, strict=True)), dataset.name)
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

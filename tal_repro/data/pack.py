@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +17,11 @@ from tal_repro.data.dataset import LayoutName
 from tal_repro.data.feature_files import map_features
 from tal_repro.data.layouts import Layout, find_layout
 from tal_repro.data.store import PACK_SCHEMA, FileStamp, feature_stamps, pack_path
+from tal_repro.data.workplace import require_room
 from tal_repro.errors import InputError
 from tal_repro.files import write_json
 
 ROWS_AT_ONCE = 4096
-SPARE_BYTES = 16 * 2**20
 
 StoredType = Literal["float32", "float16"]
 Progress = Callable[[int, int], None]
@@ -48,7 +47,8 @@ def pack_features(
         raise InputError("a link that leads out of the data folder", index_path.parent, "replace it by a folder")
     _remove_leftovers(index_path)
     source_bytes = sum(stamp.source_bytes for stamp in stamps.values())
-    _check_space(index_path, source_bytes * (2 if dtype == "float16" else 4) // 4)
+    needed = source_bytes * (2 if dtype == "float16" else 4) // 4
+    require_room(index_path.parent, needed, "free space on this disk, or pack as float16")
     try:
         index_path.parent.mkdir(exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{index_path.stem}.", dir=index_path.parent)
@@ -118,16 +118,6 @@ def _write_rows(
         "sha256": digest.hexdigest(),
         "videos": videos,
     }
-
-
-def _check_space(index_path: Path, needed: int) -> None:
-    free = shutil.disk_usage(index_path.parent.parent).free
-    if needed + SPARE_BYTES > free:
-        raise InputError(
-            f"needs {(needed + SPARE_BYTES) / 2**20:,.1f} MiB, {free / 2**20:,.1f} MiB are free",
-            index_path.parent,
-            "free space on this disk, or pack as float16",
-        )
 
 
 def _remove_leftovers(index_path: Path) -> None:

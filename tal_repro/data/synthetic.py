@@ -12,16 +12,15 @@ from typing import Any, Literal
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.synthetic_annotations import invent_videos
-from tal_repro.data.synthetic_config import SyntheticConfig, read_class_facts
+from tal_repro.data.synthetic_config import SyntheticConfig, SyntheticVideo, read_class_facts
 from tal_repro.data.synthetic_features import World, feature_chunks, feature_steps, make_world
 from tal_repro.data.synthetic_layouts import synthetic_layout, write_annotations, write_features
-from tal_repro.data.synthetic_video import SyntheticVideo
+from tal_repro.data.workplace import require_room
 from tal_repro.errors import InputError
 from tal_repro.files import write_json
 from tal_repro.untrusted import read_json_object
 
 GENERATOR_VERSION = 1  # raised whenever the same configuration gives other data
-SPARE_BYTES = 64 * 2**20
 LEAST_STEPS = feature_steps(5, 24)  # of a video: none is shorter or has fewer frames a second
 
 LayoutChoice = Literal["both", "actionformer", "tadtr", "annotations"]
@@ -121,11 +120,4 @@ def _check_target(target: Path) -> None:
 def _check_space(target: Path, config: SyntheticConfig, rows: int, names: list[LayoutName]) -> None:
     """Refuse before the first byte what will not fit on the disk: `rows` features in each layout."""
     needed = int(rows * config.feature_dim * 4 * sum({"actionformer": 1.0, "tadtr": 0.5}[name] for name in names))
-    existing = next(parent for parent in (target.absolute(), *target.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if needed + SPARE_BYTES > free:
-        raise InputError(
-            f"needs {(needed + SPARE_BYTES) / 2**20:,.0f} MiB, {free / 2**20:,.0f} MiB are free",
-            target,
-            "use fewer or shorter videos, a smaller --feature-dim, or one --layout",
-        )
+    require_room(target, needed, "use fewer or shorter videos, a smaller --feature-dim, or one --layout")

@@ -12,10 +12,17 @@ from statistics import NormalDist
 import numpy as np
 
 from tal_repro.data.dataset import FloatArray, SubsetName
-from tal_repro.data.synthetic_config import PURPOSE, TWINS, ClassFacts, SyntheticConfig, read_class_facts
+from tal_repro.data.synthetic_config import (
+    PURPOSE,
+    TWINS,
+    Action,
+    ClassFacts,
+    SyntheticConfig,
+    SyntheticVideo,
+    read_class_facts,
+)
 from tal_repro.data.synthetic_counts import FILLED, MEAN_SECONDS, VIDEOS, assign_classes, count_instances
 from tal_repro.data.synthetic_quirks import add_quirks
-from tal_repro.data.synthetic_video import Action, SyntheticVideo
 
 LOG_SECONDS: dict[SubsetName, tuple[float, float]] = {"train": (4.94, 0.92), "test": (5.02, 0.84)}
 AMBIGUOUS_SEGMENTS: dict[SubsetName, int] = {"train": 89, "test": 99}

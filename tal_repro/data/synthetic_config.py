@@ -1,9 +1,9 @@
-"""What a synthetic data set is made from: its settings, and the facts of THUMOS14's classes."""
+"""What a synthetic data set is made from: its settings, THUMOS14's classes, and what an invented video is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tal_repro.data.dataset import SubsetName
@@ -116,3 +116,28 @@ def read_class_facts(count: int = 20) -> list[ClassFacts]:
     first = sorted(facts, key=lambda fact: related.index(fact.name) if fact.name in related else len(related))
     kept = {fact.name for fact in first[:count]}
     return [fact for fact in facts if fact.name in kept]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action in seconds. `shown_*` is where the features show it, the others what the annotation says."""
+
+    label: str
+    start_s: float
+    end_s: float
+    shown_start_s: float
+    shown_end_s: float
+
+
+@dataclass(frozen=True)
+class SyntheticVideo:
+    """One invented video, before its features."""
+
+    id: str
+    index: int  # of its random stream
+    subset: SubsetName
+    duration_s: float
+    fps: float
+    actions: tuple[Action, ...] = ()
+    ambiguous_s: tuple[tuple[float, float], ...] = ()
+    quirk: str = field(default="", compare=False)

@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from tal_repro.data.dataset import FloatArray
 from tal_repro.data.layouts import CLIP_FRAMES
-from tal_repro.data.synthetic_config import PURPOSE, SyntheticConfig
-from tal_repro.data.synthetic_video import SyntheticVideo
+from tal_repro.data.synthetic_config import PURPOSE, SyntheticConfig, SyntheticVideo
 
 STRIDE_FRAMES = 4
 ROWS_AT_ONCE = 1024  # bounds the memory of a long video

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from tal_repro.annotations import AMBIGUOUS
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout
+from tal_repro.data.synthetic_config import SyntheticVideo
 from tal_repro.data.synthetic_features import feature_steps
-from tal_repro.data.synthetic_video import SyntheticVideo
 from tal_repro.errors import InputError
 from tal_repro.files import write_bytes, write_json
 

@@ -10,8 +10,7 @@ from functools import partial
 import numpy as np
 
 from tal_repro.data.dataset import SubsetName
-from tal_repro.data.synthetic_config import TWINS
-from tal_repro.data.synthetic_video import SyntheticVideo
+from tal_repro.data.synthetic_config import TWINS, SyntheticVideo
 
 ONLY_AMBIGUOUS = "video_test_0001292"
 # id -> share of its actions that reach beyond the video's end (22 of 29, 3, 1, 2, 2 in THUMOS14)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
+from tal_repro.machine.host import MIB, nearest
 
-SPARE_BYTES = 64 * 2**20  # left free on the disk
+SPARE_BYTES = 64 * MIB  # left free on the disk
 _STAGING = ".unpack-"
 
 
@@ -68,6 +69,14 @@ def on_disk(work: Callable[[], Any], target: Path) -> Any:
         raise InputError(
             f"cannot be written ({error.strerror})", target, f"{remedy}; the same command goes on from here"
         ) from None
+
+
+def require_room(folder: Path, needed_bytes: int, remedy: str) -> None:
+    """Raise InputError unless the disk of a folder (it need not be there yet) has room for so much, and some more."""
+    free = shutil.disk_usage(nearest(folder)).free
+    if needed_bytes + SPARE_BYTES > free:
+        what = f"needs {(needed_bytes + SPARE_BYTES) / MIB:,.1f} MiB, {free / MIB:,.1f} MiB are free"
+        raise InputError(what, folder, remedy)
 
 
 def fsync_folder(path: Path) -> None:

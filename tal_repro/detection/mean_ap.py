@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from tal_repro.detection.matching import Matched, Table, match
 from tal_repro.detection.tiou import FloatArray, IntArray
-
-THUMOS14_TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
+from tal_repro.thumos14 import TIOUS
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class MapResult:
 def mean_average_precision(
     detections: Table,
     ground_truth: Table,
-    tious: Sequence[float] = THUMOS14_TIOUS,
+    tious: Sequence[float] = TIOUS,
     classes: Iterable[str] = (),
 ) -> MapResult:
     """Return the interpolated average precision (VOC 2011) of every class with ground truth, at every tIoU.

@@ -17,9 +17,10 @@ import numpy as np
 
 from tal_repro.annotations import AMBIGUOUS
 from tal_repro.detection.matching import BoolArray, Matched, Table, match
-from tal_repro.detection.mean_ap import THUMOS14_TIOUS, MapResult, summarize
+from tal_repro.detection.mean_ap import MapResult, summarize
 from tal_repro.detection.tiou import FloatArray
 from tal_repro.errors import InputError
+from tal_repro.thumos14 import PROTOCOL, TIOUS
 
 DUPLICATE_TOLERANCE_S = 1e-3
 OUT_OF_RANGE_TOLERANCE_S = 0.1  # annotations are rounded to 0.1 s
@@ -103,8 +104,8 @@ def find_protocol(name: str) -> Protocol:
 def evaluate(
     detections: Table,
     ground_truth: GroundTruth,
-    protocol: str | Protocol = "af-212",
-    tious: Sequence[float] = THUMOS14_TIOUS,
+    protocol: str | Protocol = PROTOCOL,
+    tious: Sequence[float] = TIOUS,
 ) -> Evaluation:
     """Return the mAP of detections under a protocol. Detections of videos that do not count are left out, counted."""
     rule = find_protocol(protocol) if isinstance(protocol, str) else protocol

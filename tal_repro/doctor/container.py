@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro import __version__
-from tal_repro.doctor import torch_builds
 from tal_repro.doctor.finding import Finding, fail, ok, warn
+from tal_repro.doctor.gpu import choose
 from tal_repro.doctor.needs import Needs
 from tal_repro.doctor.probes import Probes
-from tal_repro.machine.programs import Answer
+from tal_repro.machine.host import Answer
 
 INFO = {
     "docker": ("docker", "info", "--format", "{{json .}}"),
@@ -80,7 +80,7 @@ def variant(probes: Probes) -> str:
     state = probes.gpus()
     if not state.driver or not state.gpus:
         return "auto"
-    return torch_builds.choose(state.driver, state.capabilities)[0] or "cuda12"
+    return choose(state.driver, state.capabilities)[0] or "cuda12"
 
 
 def _parsed(runtime: str, answer: Answer) -> dict[str, Any] | None:

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tal_repro import kit
-from tal_repro.doctor import torch_builds
 from tal_repro.doctor.finding import Finding, fail, ok, warn
-from tal_repro.doctor.gpu import CUDNN
+from tal_repro.doctor.gpu import CUDNN, builds
 from tal_repro.doctor.needs import Needs
 from tal_repro.doctor.probes import Probes
 
@@ -63,7 +62,7 @@ def lock_names(layers: frozenset[str], installed: Mapping[str, str]) -> list[str
     if layers & {"full", "dev"}:
         build = next((mark.removeprefix("torch-") for mark in layers if mark.startswith("torch-")), "")
         build = build or next((name for package, name in CUDNN.items() if package in installed), "cpu")
-        names += torch_builds.builds().get(build, torch_builds.builds()["cpu"]).locks
+        names += builds().get(build, builds()["cpu"]).locks
     extra = {"upstream", "slurm", "dev"} if "dev" in layers else set()
     return names + [name for name in ("upstream", "slurm", "dev", "browser") if name in layers | extra]
 

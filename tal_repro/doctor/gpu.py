@@ -1,16 +1,58 @@
-"""Driver, torch build and GPUs: do they fit each other, and is the device free and alone."""
+"""Driver, GPUs and the torch builds that the kit locks: do they fit each other, and is the device free and alone."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, Protocol
 
 from tal_repro import kit
-from tal_repro.doctor import torch_builds
 from tal_repro.doctor.finding import Finding, fail, ok, warn
 from tal_repro.doctor.needs import Needs
 from tal_repro.doctor.probes import Probes, Torch
+from tal_repro.errors import InputError
 from tal_repro.machine.gpus import Gpu, Gpus
+
+
+class Build(Protocol):
+    """One locked build of torch (env/torch_builds.py)."""
+
+    torch: str
+    cuda: str
+    driver: str
+    capability: tuple[int, int]
+    locks: tuple[str, ...]
+
+
+def builds() -> dict[str, Build]:
+    """Return the builds by the name that TORCH takes."""
+    found: dict[str, Build] = _module().BUILDS
+    return found
+
+
+def choose(driver: str, capabilities: Sequence[tuple[int, int]]) -> tuple[str, str]:
+    """Return the build for a driver and its GPUs, and why ("" where none fits)."""
+    name, reason = _module().choose(driver, capabilities)
+    return str(name), str(reason)
+
+
+def refusal(name: str, driver: str, capabilities: Sequence[tuple[int, int]]) -> str:
+    """Say why a build does not run under a driver and on its GPUs ("" where it does)."""
+    return str(_module().refusal(builds()[name], driver, capabilities))
+
+
+@cache
+def _module() -> Any:
+    path = kit.require_checkout("choosing a build of torch") / "env" / "torch_builds.py"
+    spec = importlib.util.spec_from_file_location("tal_repro_torch_builds", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise InputError("is missing", path, "run the kit from its repository: make setup")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
 
 NEWEST_DRIVER = "580"
 UPDATE = f"install NVIDIA driver {NEWEST_DRIVER} or newer from your distribution and start the machine again"
@@ -29,7 +71,7 @@ def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
     if kit.checkout() is None:
         yield from _without_locks(needs, probes, state)
         return
-    build, reason = torch_builds.choose(state.driver if state.gpus else "", state.capabilities)
+    build, reason = choose(state.driver if state.gpus else "", state.capabilities)
     yield _driver(needs, state, build, reason, bool(probes.environment.get("TAL_REPRO_CONTAINER")))
     yield _torch(needs, probes, state, build, reason)
     if needs.cuda:
@@ -65,7 +107,7 @@ def _driver(needs: Needs, state: Gpus, build: str, reason: str, inside: bool) ->
     seen = f"{state.driver}, {len(state.gpus)} GPU{'s' * (len(state.gpus) != 1)} (by {state.source})"
     if not build:
         return fail(name, f"{seen}: {reason}", f"{UPDATE}; or --set device=cpu", driver=state.driver)
-    chosen = torch_builds.builds()[build]
+    chosen = builds()[build]
     why = f"TORCH={build}: torch {chosen.torch} for CUDA {chosen.cuda}, because {reason}"
     return ok(name, f"{seen}; {why}", driver=state.driver, torch_build=build)
 
@@ -74,9 +116,9 @@ def _torch(needs: Needs, probes: Probes, state: Gpus, build: str, reason: str) -
     name, wanted = "torch", probes.environment.get("TORCH", "").replace("auto", "")
     fits = f"TORCH={build}" if build else "TORCH=cpu"
     setup = f"make setup {fits}" if state.gpus else "make setup"  # which looks for a CPU wheel first
-    if wanted and wanted not in torch_builds.builds():
-        return fail(name, f"TORCH={wanted} is not known", f"use one of: {', '.join(torch_builds.builds())}")
-    if wanted and state.gpus and (refused := torch_builds.refusal(wanted, state.driver, state.capabilities)):
+    if wanted and wanted not in builds():
+        return fail(name, f"TORCH={wanted} is not known", f"use one of: {', '.join(builds())}")
+    if wanted and state.gpus and (refused := refusal(wanted, state.driver, state.capabilities)):
         return fail(name, f"TORCH={wanted} is asked for: {refused}", f"use {fits}")
     if needs.runtime != "none":
         image = wanted or build or "cpu"
@@ -88,12 +130,12 @@ def _torch(needs: Needs, probes: Probes, state: Gpus, build: str, reason: str) -
         left = f"study {needs.study} has {needs.pending} runs to do"
         return fail(name, f"not installed (the light environment), and {left}", setup)
     here = next((name for package, name in CUDNN.items() if package in packages), "cpu")
-    if version.partition("+")[0] != torch_builds.builds()[here].torch:
+    if version.partition("+")[0] != builds()[here].torch:
         return warn(name, f"{version} is none of the locked builds", f"make setup {fits}", version=version)
     if needs.cuda and state.gpus:
         if here == "cpu":
             return fail(name, f"{version} is a build for the CPU, the study runs on a GPU", setup)
-        if refused := torch_builds.refusal(here, state.driver, state.capabilities):
+        if refused := refusal(here, state.driver, state.capabilities):
             return fail(name, f"{version} is installed: {refused}", setup if build else UPDATE)
         return _asked(probes.torch(), state)
     return ok(name, f"{version}, build TORCH={here}", version=version, torch_build=here)

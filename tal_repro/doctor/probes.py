@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tal_repro.machine.gpus import Gpus
-from tal_repro.machine.host import Disk
-from tal_repro.machine.programs import Answer
+from tal_repro.machine.host import Answer, Disk
 
 if TYPE_CHECKING:
     from tal_repro.engines.upstream.checkout import Status

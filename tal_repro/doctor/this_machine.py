@@ -17,7 +17,7 @@ from tal_repro.doctor.environment import normalised
 from tal_repro.doctor.probes import Clock, Probes, Torch
 from tal_repro.machine import host
 from tal_repro.machine.gpus import read_gpus
-from tal_repro.machine.programs import run
+from tal_repro.machine.host import run
 
 if TYPE_CHECKING:
     from tal_repro.engines.upstream.checkout import Status

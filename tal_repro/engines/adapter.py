@@ -27,7 +27,6 @@ class RunContext:
     data_dir: Path | None
     device: str  # "cpu", "cuda:0"
     subset_ids: tuple[str, ...] = ()
-    data_digest: str = ""  # of what the run really reads; a checkpoint of other data is refused
     should_stop: Callable[[], str] = field(default=lambda: "")  # "", "epoch" (finish it) or "now"
     heartbeat: Callable[[], None] = field(default=lambda: None)
 

@@ -23,7 +23,7 @@ ENGINES: dict[str, tuple[str, tuple[str, ...]]] = {
         "tal_repro.engines.native.adapter",
         ("torch", "numpy", "pandas", "tal_repro.models", "tal_repro.engines.native.adapter"),
     ),
-    "upstream": ("tal_repro.engines.upstream.entry", ()),
+    "upstream": ("tal_repro.engines.upstream.added", ()),
 }
 # A module with `adapter(model)` and `VERSION` that stands in for every engine: dress rehearsals, tests, chaos.
 STAND_IN_VARIABLE = "TAL_REPRO_STAND_IN"

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tal_repro.errors import InputError
-from tal_repro.machine.host import MIB
-from tal_repro.machine.programs import Answer
+from tal_repro.machine.host import MIB, Answer
 
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
 DEVICES = "index,uuid,name,driver_version,compute_cap,memory.total,memory.used,utilization.gpu"

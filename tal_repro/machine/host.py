@@ -1,10 +1,12 @@
-"""Disk room, folders that can be written, memory and processors: for the doctor, the planner and the runner."""
+"""Disk, folders that can be written, memory, processors, other programs: for the doctor, the planner and the runner."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,3 +95,26 @@ def read_text(path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+SECONDS = 20.0  # for a command to answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said. `code` is -1 where it could not be started or did not end in time."""
+
+    code: int
+    out: str = ""
+    err: str = ""
+
+
+def run(command: Sequence[str], seconds: float = SECONDS) -> Answer:
+    """Run a command to its end; an Answer with code -1 where it cannot be run or hangs."""
+    try:
+        done = subprocess.run(
+            list(command), capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds, check=False
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Answer(-1, "", str(error))
+    return Answer(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

@@ -118,7 +118,7 @@ class _Inference(nn.Module):
     def forward(self, features: Tensor) -> list[Any]:
         outputs = self.detector(features, torch.tensor([self.length]))
         if self.upstream_form and getattr(self.detector, "trident", False):
-            from tal_repro.models.trident import all_offsets
+            from tal_repro.models.heads import all_offsets
 
             return [outputs, all_offsets(outputs.starts, outputs.ends, outputs.offsets)]
         return [outputs, self.detector.decode(outputs, torch.tensor([self.length]))]

@@ -1,19 +1,19 @@
 """The four detectors: one pyramid detector with three encoders, one set predictor. Recipes in, nn.Modules out.
 
 All four: `interface` (what a model is called with and gives), `recipes` and `recipe_checks` (hyper-parameters),
-`registry` (names, sources), `inputs` (what is refused), `precision`, `checkpoint_io` and `upstream_weights` (the
-authors' checkpoints).
+`registry` (names, sources), `inputs` (what is refused), `checkpoint_io` and `upstream_weights` (the authors'
+checkpoints).
 
 ActionFormer, TriDet, TemporalMaxer: `pyramid` (the detector: embedding, encoder, heads), `heads`, `layers`, `levels`
-(which columns are computed), `points` and `targets` (which point finds which action), `pyramid_loss` and `losses`,
-`decoding`. They differ in the encoder, and in what hangs on the model's name:
+(which columns are computed, and the points they are), `pyramid_loss` (which point finds which action), `decoding`.
+They differ in the encoder, and in what hangs on the model's name:
 
-* `actionformer`: window attention (`attention`) in the blocks of `block_encoder`;
-* `tridet`: convolutions in the blocks of `block_encoder`, a head over bins (`trident`), class losses weighed by IoU;
+* `actionformer`: window attention in the blocks of `block_encoder`;
+* `tridet`: convolutions in the blocks of `block_encoder`, a head over bins, class losses weighed by IoU;
 * `temporalmaxer`: max-pooling alone; a point regresses to the action of lowest cost (`pyramid_loss`).
 
 TadTR: `tadtr` (the predictor), `tadtr_layers`, `deformable` (attention at a few learned positions), `roi_align` (its
-actionness), `weighted_rows` (the gather under both), `set_matching` and `tadtr_loss`, `tadtr_weights`, and for speed
+actionness), `weighted_rows` (the gather under both), `tadtr_loss`, `tadtr_weights`, and for speed
 on a CPU `linear` and `dropout`.
 
 `build` and `load_upstream_state` import torch when called, so that listing models needs none.

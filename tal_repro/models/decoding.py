@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tal_repro.models.heads import offsets_at
 from tal_repro.models.interface import Candidates
-from tal_repro.models.trident import offsets_at
 
 if TYPE_CHECKING:
     from tal_repro.models.pyramid import PyramidDetector, PyramidOutputs

@@ -1,10 +1,15 @@
-"""Heads shared by all levels: two hidden convolutions, one output. All levels pass as one sequence with gaps."""
+"""Heads shared by all levels: two hidden convolutions, one output. All levels pass as one sequence with gaps.
+
+TriDet's Trident head stands here too: there an offset is the mean of a distribution over bins.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tal_repro.models.layers import ConvNorm
@@ -49,3 +54,48 @@ class PackedLevels:
     def split(self, packed: Tensor) -> list[Tensor]:
         """Return one tensor [B, outputs, width] per level."""
         return [packed[..., start : start + width] for start, width in zip(self._starts, self.widths, strict=True)]
+
+
+def expected_offset(start: Tensor, end: Tensor, centre: Tensor) -> Tensor:
+    """Return left and right offsets [..., 2] in strides.
+
+    `start` and `end` [..., bins + 1] are the boundary responses at the point and its neighbours on that side, in
+    order of time; `centre` [..., 2, bins + 1] is the point's own response for each side.
+    """
+    right_bins = torch.arange(end.shape[-1], device=end.device, dtype=end.dtype)
+    left = torch.softmax(start + centre[..., 0, :], dim=-1) @ right_bins.flip(0)[:, None]
+    right = torch.softmax(end + centre[..., 1, :], dim=-1) @ right_bins[:, None]
+    return torch.cat([left, right], dim=-1)
+
+
+def offsets_at(
+    starts: Sequence[Tensor], ends: Sequence[Tensor], centres: Sequence[Tensor], at: tuple[Tensor, Tensor, Tensor]
+) -> Tensor:
+    """Decode offsets [n, 2] at samples, classes and points `at`, each [n]; points count through all levels.
+
+    `starts` and `ends` hold [B, K, T_l] per level, `centres` [B, 2 * (bins + 1), T_l]. Beyond a level's ends responses
+    are 0.
+    """
+    device = centres[0].device
+    sample, label, point = (index.to(device, non_blocking=True) for index in at)
+    bins = centres[0].shape[1] // 2 - 1
+    ends_of_levels = torch.tensor([s.shape[-1] for s in starts]).cumsum(0)
+    level = torch.bucketize(point, ends_of_levels.to(device, non_blocking=True), right=True)
+    window = (point + level * bins)[:, None] + torch.arange(bins + 1, device=device)
+    place = (sample[:, None], label[:, None], window)
+    start = torch.cat([F.pad(s, (bins, 0)) for s in starts], dim=-1)[place]
+    end = torch.cat([F.pad(e, (0, bins)) for e in ends], dim=-1)[place]
+    centre = torch.cat(list(centres), dim=-1)[sample, :, point].view(-1, 2, bins + 1)
+    return expected_offset(start, end, centre)
+
+
+def all_offsets(starts: Sequence[Tensor], ends: Sequence[Tensor], centres: Sequence[Tensor]) -> list[Tensor]:
+    """Decode every class at every point, [B, K, T_l, 2] per level: upstream's arithmetic, for MAC counts."""
+    decoded = []
+    for start, end, centre in zip(starts, ends, centres, strict=True):
+        bins = centre.shape[1] // 2
+        start_bins = F.pad(start, (bins - 1, 0)).unfold(-1, bins, 1)
+        end_bins = F.pad(end, (0, bins - 1)).unfold(-1, bins, 1)
+        own = centre.reshape(len(centre), 1, 2, bins, -1).permute(0, 1, 4, 2, 3)
+        decoded.append(expected_offset(start_bins, end_bins, own))
+    return decoded

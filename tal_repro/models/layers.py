@@ -9,7 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tal_repro.models.levels import Level, total_sum
-from tal_repro.models.precision import HALF, widened
+
+HALF = (torch.bfloat16, torch.float16)
+
+
+def widened(x: Tensor) -> Tensor:
+    """Return half-precision numbers in float32, others as they are."""
+    return x.float() if x.dtype in HALF else x
+
 
 EPSILON = 1e-5
 

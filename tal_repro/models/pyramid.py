@@ -18,9 +18,8 @@ from tal_repro.models.actionformer import ActionFormerEncoder
 from tal_repro.models.heads import PRIOR, Head, PackedLevels
 from tal_repro.models.inputs import check_features, check_finite_outputs, check_outputs, check_targets, read_lengths
 from tal_repro.models.interface import Candidates, Target
-from tal_repro.models.layers import ConvNorm
+from tal_repro.models.layers import HALF, ConvNorm, widened
 from tal_repro.models.levels import Level, Padding, plan_levels
-from tal_repro.models.precision import HALF, widened
 from tal_repro.models.recipe_checks import check_recipe
 from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.temporalmaxer import TemporalMaxerEncoder

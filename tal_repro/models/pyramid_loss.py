@@ -8,14 +8,82 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tal_repro.models.losses import focal, offset_iou
-from tal_repro.models.points import Points, lay_points
-from tal_repro.models.targets import assign, distances
-from tal_repro.models.trident import offsets_at
+from tal_repro.models.heads import offsets_at
+from tal_repro.models.levels import Points, lay_points
 
 if TYPE_CHECKING:
     from tal_repro.models.interface import Target
     from tal_repro.models.pyramid import PyramidDetector, PyramidOutputs
+
+SAME_LENGTH = 1e-3  # actions this close in length share a point (feature steps)
+
+
+class Assignment(NamedTuple):
+    """One video's targets: classes [P, K] 0/1, the shortest candidate [P], distances to its ends in strides [P, 2]."""
+
+    classes: Tensor
+    nearest: Tensor
+    offsets: Tensor
+
+
+def distances(points: Points, segments: Tensor) -> Tensor:
+    """Return each point's distance to the start and end of each action, [P, N, 2] in feature steps."""
+    time = points.time[:, None]
+    return torch.stack([time - segments[:, 0], segments[:, 1] - time], dim=-1)
+
+
+def candidate_lengths(points: Points, segments: Tensor, reach: Tensor, radius: float) -> Tensor:
+    """Return the length of each action where the point may predict it, infinity elsewhere, [P, N].
+
+    A point may if it lies in the action, within `radius` strides of its centre, and if the farther end is in the
+    regression range of its level. `reach` is `distances(points, segments)`.
+    """
+    time, span = points.time[:, None], points.stride[:, None] * radius
+    start, end = segments[:, 0], segments[:, 1]
+    centre = 0.5 * (start + end)
+    left = time - torch.maximum(centre - span, start)
+    right = torch.minimum(centre + span, end) - time
+    farther = reach.amax(-1)
+    in_range = (farther >= points.shortest[:, None]) & (farther <= points.longest[:, None])
+    allowed = (torch.minimum(left, right) > 0) & in_range
+    return (end - start).expand(len(time), -1).masked_fill(~allowed, float("inf"))
+
+
+def assign(points: Points, segments: Tensor, labels: Tensor, classes: int, radius: float) -> Assignment:
+    """Assign each point the shortest action that may claim it; ties within 1e-3 steps add their classes."""
+    count = len(points.time)
+    if len(segments) == 0:
+        return Assignment(torch.zeros(count, classes), torch.zeros(count, dtype=torch.long), torch.zeros(count, 2))
+    reach = distances(points, segments)
+    lengths = candidate_lengths(points, segments, reach, radius)
+    shortest, nearest = lengths.min(dim=1)
+    claims = (lengths <= shortest[:, None] + SAME_LENGTH) & lengths.isfinite()
+    found = (claims.float() @ F.one_hot(labels, classes).float()).clamp_(max=1)
+    offsets = reach[torch.arange(count), nearest] / points.stride[:, None]
+    return Assignment(found, nearest, offsets)
+
+
+TINY = 1e-8
+
+
+def focal(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:
+    """Return the sigmoid focal loss (Lin et al., 2017) of each element; shapes as `logits`."""
+    logits, targets = logits.float(), targets.float()
+    probability = logits.sigmoid()
+    entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    right = probability * targets + (1 - probability) * (1 - targets)
+    return (alpha * targets + (1 - alpha) * (1 - targets)) * (entropy * (1 - right) ** gamma)
+
+
+def offset_iou(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Return temporal IoU [...] and distance-IoU loss [...] of offsets [..., 2] (left, right) from one point."""
+    (left, right), (true_left, true_right) = predicted.float().unbind(-1), truth.float().unbind(-1)
+    inside = torch.minimum(right, true_right) + torch.minimum(left, true_left)
+    union = (left + right) + (true_left + true_right) - inside
+    iou = inside / union.clamp(min=TINY)
+    hull = torch.maximum(left, true_left) + torch.maximum(right, true_right)
+    centre = 0.5 * (right - left - true_right + true_left)
+    return iou, 1 - iou + (centre / hull.clamp(min=TINY)).square()
 
 
 class Positives(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tal_repro.errors import InputError
 from tal_repro.models import recipes
 from tal_repro.models.recipe_checks import check_recipe
+from tal_repro.thumos14 import PROTOCOL
 
 TADTR_STRIDE_FRAMES = 8
 
@@ -20,7 +21,7 @@ class Reported:
 
     selection: str = "last"  # or "best-on-test"
     weights: str = "ema"  # or "raw"
-    protocol: str = "af-212"
+    protocol: str = PROTOCOL
     timed_phases: tuple[str, ...] = ("train", "checkpoint", "reported_eval")  # of a run's seconds
     timed: str = "training, a checkpoint and an evaluation every epoch"
 
@@ -67,7 +68,7 @@ def added(name: str, title: str, repository: str, commit: str, licence: str, uni
         ) from None
     stride_frames = TADTR_STRIDE_FRAMES if description.LAYOUT == "tadtr" else 4
     folder = repository.rpartition("/")[2].removesuffix(".git")
-    reported = Reported(protocol=getattr(description, "PROTOCOL", "af-212"))
+    reported = Reported(protocol=getattr(description, "PROTOCOL", PROTOCOL))
     return ModelEntry(
         name, title, description.RECIPE, stride_frames, unit, repository, commit, folder, licence, "", reported,
         adapter=module,

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from tal_repro.models.inputs import LONGEST, check_features, check_finite_outputs, check_outputs, read_lengths
 from tal_repro.models.interface import Candidates, Target
+from tal_repro.models.layers import widened
 from tal_repro.models.linear import Linear, linear
-from tal_repro.models.precision import widened
 from tal_repro.models.recipes import TadtrRecipe
 from tal_repro.models.roi_align import roi_align
 from tal_repro.models.tadtr_layers import DecoderLayer, EncoderLayer, sine_positions, step_references

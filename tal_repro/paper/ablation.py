@@ -15,16 +15,16 @@ import math
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
 from tal_repro.models.registry import MODELS
-from tal_repro.runs.record import RunRecord
-from tal_repro.runs.store import RunStore
+from tal_repro.runs.load import load_runs
+from tal_repro.runs.run import Run
 
 BUDGETS, WEIGHTS, UNITS = ("epochs", "steps"), ("ema", "raw"), ("video", "slice")
 SLICES_AT_STEPS = "slices instead of videos, at the steps of either's whole set"
@@ -78,47 +78,26 @@ class Effect:
         return "raises the mAP" if self.mean > 0 else "lowers the mAP"
 
 
-def read_points(root: Path) -> list[Point]:
-    """Return the points of all finished ablation runs under a results folder; both budgets share the whole set.
-
-    Runs flagged invalid have none: see `left_out`.
-    """
-    points: list[Point] = []
-    for record in RunStore(root).records():
-        if record.spec.experiment == "ablation" and not record.metrics["flags"]:
-            points += _points(record)
-    if not points:
+def ablation_runs(root: Path) -> list[Run]:
+    """Return the finished ablation runs of a results folder; raise InputError where there is none that counts."""
+    runs = load_runs(root).of("ablation")
+    if all(run.flags for run in runs):
         raise InputError("no finished ablation runs", root, "make them: tal-repro run --study ablation")
-    return points
+    return runs
 
 
-def left_out(root: Path) -> list[str]:
-    """Return the reason of every finished ablation run that is flagged invalid."""
-    records = [record for record in RunStore(root).records() if record.spec.experiment == "ablation"]
-    return ["; ".join(record.metrics["flags"]) for record in records if record.metrics["flags"]]
+def points_of(runs: Iterable[Run]) -> list[Point]:
+    """Return the points of runs that are not flagged invalid; both budgets share the whole set."""
+    return [point for run in runs if not run.flags for point in _points(run)]
 
 
-def _points(record: RunRecord) -> list[Point]:
-    spec, metrics = record.spec, record.metrics
-    assert spec.subset is not None
-    protocol = metrics["reported"]["protocol"]
-    found = []
-    for weights in WEIGHTS:
-        values = [
-            row["ap"]
-            for row in metrics["rows"]
-            if (row["selection"], row["weights"], row["protocol"]) == ("last", weights, protocol)
-        ]
-        budgets = BUDGETS if spec.subset.percent == 100 else (spec.recipe["budget"],)
-        found += [
-            Point(
-                spec.model, spec.subset.unit, budget, weights, spec.subset.percent, spec.seed,
-                100 * statistics.fmean(values), metrics["optimizer_steps"], spec.run_id,
-            )
-            for budget in budgets
-            if values
-        ]  # fmt: skip
-    return found
+def _points(run: Run) -> Iterator[Point]:
+    protocol = run.record.metrics["reported"]["protocol"]
+    budgets = BUDGETS if run.percent == 100 else (run.spec.recipe["budget"],)
+    for weights, budget in itertools.product(WEIGHTS, budgets):
+        if (average := run.scores.get(("last", weights, protocol))) is not None:
+            what = (run.model, run.unit, budget, weights, run.percent, run.seed)
+            yield Point(*what, average, run.optimizer_steps, run.spec.run_id)
 
 
 def published_weights(model: str) -> str:
@@ -159,16 +138,12 @@ def _paired(points: Iterable[Point], base: tuple[str, ...], other: tuple[str, ..
 
 def early_share(points: Iterable[Point], percent: float) -> float | None:
     """Return the mean mAP at `percent` as a share of that at 100 %: high for a curve that saturates early."""
-    by_percent: dict[float, list[float]] = defaultdict(list)
-    for point in points:
-        by_percent[point.percent].append(point.average_map_percent)
-    if not by_percent.get(percent) or not by_percent.get(100) or statistics.fmean(by_percent[100]) <= 0:
-        return None
-    return statistics.fmean(by_percent[percent]) / statistics.fmean(by_percent[100])
+    means = _curve(points)
+    return means[percent] / means[100] if percent in means and means.get(100, 0) > 0 else None
 
 
 def conclude(points: Sequence[Point], made_up: bool, invalid: Sequence[str] = ()) -> str:
-    """Say in words what the shape of the curves is due to (Markdown); `invalid`: see `left_out`."""
+    """Say in words what the shape of the curves is due to (Markdown); `invalid`: why runs were left out."""
     runs = len({point.run_id for point in points})
     kind = "synthetic data: this says nothing of THUMOS14's values" if made_up else "real data"
     found = effects(points)
@@ -280,10 +255,9 @@ def draw(points: Sequence[Point], path: Path, made_up: bool) -> None:
         for axis, model in zip(axes[0], models, strict=True):
             for unit, budget, weights in itertools.product(UNITS, BUDGETS, WEIGHTS):
                 curve = _curve([p for p in points if p[:4] == (model, unit, budget, weights)])
-                axis.plot(
-                    *curve, color=colours[budget], linestyle=lines[weights], marker=markers[unit],
-                    markerfacecolor=fills[unit], label=f"{budget}, {weights}, {unit}",
-                )  # fmt: skip
+                look = {"color": colours[budget], "linestyle": lines[weights], "marker": markers[unit]}
+                label = f"{budget}, {weights}, {unit}"
+                axis.plot([*curve], [*curve.values()], markerfacecolor=fills[unit], label=label, **look)
             axis.set(title=MODELS[model].title, xlabel="training data (%)")
         axes[0][0].set_ylim(0, 1.05 * max(point.average_map_percent for point in points) or 1)
         axes[0][0].set_ylabel("average mAP (%)" + (", synthetic data" if made_up else ""))
@@ -294,12 +268,12 @@ def draw(points: Sequence[Point], path: Path, made_up: bool) -> None:
         pyplot.close(figure)
 
 
-def _curve(points: Iterable[Point]) -> tuple[list[float], list[float]]:
+def _curve(points: Iterable[Point]) -> dict[float, float]:
+    """Return percentage -> mean mAP over seeds, in rising order."""
     by_percent: dict[float, list[float]] = defaultdict(list)
     for point in points:
         by_percent[point.percent].append(point.average_map_percent)
-    percents = sorted(by_percent)
-    return percents, [statistics.fmean(by_percent[percent]) for percent in percents]
+    return {percent: statistics.fmean(by_percent[percent]) for percent in sorted(by_percent)}
 
 
 def write_table(points: Iterable[Point], path: Path) -> None:
@@ -317,22 +291,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("results/figures"))
     options = parser.parse_args(arguments)
     try:
-        points = read_points(options.results)
+        runs = ablation_runs(options.results)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    made_up = any(_is_synthetic(record) for record in RunStore(options.results).records())
+    points, made_up = points_of(runs), any(run.synthetic for run in runs)
     options.out.mkdir(parents=True, exist_ok=True)
-    text = conclude(points, made_up, left_out(options.results))
+    text = conclude(points, made_up, ["; ".join(run.flags) for run in runs if run.flags])
     write_table(points, options.out / "ablation.csv")
     draw(points, options.out / "ablation", made_up)
     write_whole(options.out / "ablation.md", text.encode())
     print(text, end="")
     return 0
-
-
-def _is_synthetic(record: Any) -> bool:
-    return record.spec.data is not None and record.spec.data.synthetic
 
 
 if __name__ == "__main__":

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tal_repro.errors import InputError
 from tal_repro.measure.energy import JOULES_PER_KWH
-from tal_repro.runs.details import finite, part
+from tal_repro.models.registry import MODELS
+from tal_repro.paper.statistics import describe
+from tal_repro.paper.table_text import TextTable
 from tal_repro.runs.load import Runs
-from tal_repro.runs.run import Run
+from tal_repro.runs.run import Run, finite, part
 
 GRID_VARIABLE = "TAL_REPRO_GRID"  # "G:SOURCE", grams of CO2 equivalent per kWh
 POWER_VARIABLE = "TAL_REPRO_POWER"  # "W:SOURCE", watts of the whole machine
@@ -126,3 +128,57 @@ def _summary(how: str, pairs: Sequence[tuple[Run, Used | None]]) -> Summary:
     known = [(run, used.kwh) for run, used in pairs if used]
     points = tuple(kwh / run.average_map for run, kwh in known if run.average_map)
     return Summary(tuple(kwh for _, kwh in known), points, how, tuple(run.run_id for run, _ in pairs))
+
+
+NOT_KNOWN = "not measured"
+HEADER = (
+    "Model", "Engine", "Data", "Machine", "n", "kWh a training", "kWh a point of mAP", "g CO2e a training",
+    "Energy is", "Runs",
+)  # fmt: skip
+
+
+def energy_table(runs: Runs, assumed: Assumed) -> TextTable:
+    """Return a row for each model, engine, data set, machine and way of knowing of the baselines."""
+    groups: dict[tuple[str, str, str, str], list[Run]] = {}
+    for run in runs.of("baseline"):
+        groups.setdefault((run.model, run.engine, run.data_title, run.device), []).append(run)
+    rows = [
+        _row(key, one, assumed.grid)
+        for key, group in sorted(groups.items())
+        for one in summarise(group, runs, assumed.power)
+    ]
+    notes = [
+        *([] if rows else ["Nothing to tell: there is no finished run of the experiment baseline."]),
+        *_notes(assumed),
+    ]
+    return TextTable("Energy and carbon of a training, start to end", HEADER, tuple(rows), tuple(notes))
+
+
+def _row(key: tuple[str, str, str, str], one: Summary, grid: Stated | None) -> tuple[str, ...]:
+    model, *rest = key
+    title = MODELS[model].title if model in MODELS else model
+    carbon = significant([kwh * grid.value for kwh in one.kwh]) if grid else "not stated"
+    return (
+        title, *rest, str(len(one.run_ids)), significant(one.kwh), significant(one.kwh_a_point),
+        carbon if one.kwh else NOT_KNOWN, one.how or NOT_KNOWN, " ".join(one.run_ids),
+    )  # fmt: skip
+
+
+def significant(values: Sequence[float]) -> str:
+    """Return mean ± sample std with three significant digits, "not measured" of nothing."""
+    if not values:
+        return NOT_KNOWN
+    sample = describe(values)
+    return f"{sample.mean:.3g}" + (f" ± {sample.std:.2g}" if sample.n > 1 else "")
+
+
+def _notes(assumed: Assumed) -> Iterator[str]:
+    yield "A counter or a power is of a whole machine: runs that shared theirs, or were resumed, are not measured."
+    if assumed.power:
+        yield f"Estimates are the stated power ({assumed.power.value:g} W, {assumed.power.source}) times the wall time."
+    else:
+        yield f"Nothing is estimated; state a power for that: {POWER_VARIABLE}=WATTS:SOURCE, or --power."
+    if assumed.grid:
+        yield f"Carbon: {assumed.grid.value:g} g CO2e a kWh ({assumed.grid.source})."
+    else:
+        yield f"No carbon: no grid intensity was stated ({GRID_VARIABLE}=GRAMS:SOURCE, or --grid)."

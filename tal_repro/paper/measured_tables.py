@@ -12,7 +12,8 @@ from tal_repro.models.registry import MODELS
 from tal_repro.published.schema import SCHEMAS
 from tal_repro.published.table import Table, from_rows
 from tal_repro.runs.apart import pooled
-from tal_repro.runs.run import TIOUS, Measurement, Run, measurements
+from tal_repro.runs.run import Measurement, Run, measurements
+from tal_repro.thumos14 import TIOUS
 
 PUBLISHED_PADDING = 576  # feature steps to which the pyramid models of the published MACs pad
 

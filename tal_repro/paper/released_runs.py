@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from tal_repro.detection.protocols import PROTOCOLS
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.released_maps import published_maps
+from tal_repro.published.load import load_published
 
 if TYPE_CHECKING:
     from tal_repro.runs.load import Runs
     from tal_repro.runs.run import Run
+
+
+def published_maps(model: str) -> dict[str, tuple[float, str]]:
+    """Return protocol -> (published average mAP in percent, its source); a protocol is told by its test videos."""
+    protocols = {int(name.rpartition("-")[2]): name for name in PROTOCOLS}
+    rows = load_published()["upstream_map"].where(model=model).rows()
+    return {
+        protocols[row["protocol_videos"]]: (float(row["map_mean"]), str(row["source"]))
+        for row in rows
+        if row["protocol_videos"] in protocols
+    }
+
 
 ROUNDING = 0.1  # mAP points: one README prints a single digit
 

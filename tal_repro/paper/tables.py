@@ -12,8 +12,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.judging import compare
 from tal_repro.paper.claims.statements import load_claims
-from tal_repro.paper.energy import Assumed, assumed, summarise
-from tal_repro.paper.energy_table import energy_table, significant
+from tal_repro.paper.energy import Assumed, assumed, energy_table, significant, summarise
 from tal_repro.paper.statistics import Sample, describe
 from tal_repro.paper.table_text import TextTable as TextTable
 from tal_repro.paper.verdicts import derive
@@ -41,10 +40,10 @@ MAP_CLAIMS = {"tadtr": "T2.5", "tridet": "T2.6", "actionformer": "T2.7", "tempor
 
 def table(number: int | str, published: Published, runs: Runs, stated: Assumed | None = None) -> TextTable:
     """Return Table 1 or 2, or "energy"; raise InputError for another. `stated` None: what the environment states."""
-    if number == 1:
+    if str(number) == "1":
         return table_1(published)
     stated = assumed() if stated is None else stated
-    if number == 2:
+    if str(number) == "2":
         return table_2(published, runs, stated)
     if number == "energy":
         return energy_table(runs, stated)
@@ -150,7 +149,7 @@ def _engine(setting: Setting, settings: Sequence[Setting]) -> str:
 
 
 def _measured_row(model: str, engine: str, group: Sequence[Run], runs: Runs, stated: Assumed) -> tuple[str, ...]:
-    synthetic, data, machine = group[0].synthetic, group[0].data_name, group[0].device
+    machine = group[0].device
     shared = "" if all(run.alone for run in group) else " (shared while running)"
     accurate = [run for run in group if run.average_map is not None]
     maps = [run.average_map for run in group if run.average_map is not None]
@@ -161,7 +160,7 @@ def _measured_row(model: str, engine: str, group: Sequence[Run], runs: Runs, sta
     return (
         _title(model), "measured", _mean(seconds, 1), _mean(maps, 2), n, spread,
         " ".join(selection[:2]) if selection else "-", selection[2] if selection else "-", engine,
-        group[0].train_seconds_of or "-", f"{data} (SYNTHETIC)" if synthetic else data, machine + shared,
+        group[0].train_seconds_of or "-", group[0].data_title, machine + shared,
         *_energy(group, runs, stated), " ".join(run.run_id for run in group),
     )  # fmt: skip
 

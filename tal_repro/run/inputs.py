@@ -101,7 +101,7 @@ class Inputs:
 
     def lengths(self, model: str) -> dict[str, Any]:
         """Compare the feature lengths of THUMOS14's videos with the real ones: how many differ, by how many steps."""
-        from tal_repro.data.thumos14_lengths import compare_lengths
+        from tal_repro.data.quirks import compare_lengths
 
         return compare_lengths(dataset_for_unit(self.data_dir, model_entry(model).unit))
 

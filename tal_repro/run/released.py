@@ -27,12 +27,11 @@ from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.runs.writer import RunWriter
 from tal_repro.spec import DataSpec, RunSpec
+from tal_repro.thumos14 import TIOUS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TIOUS = ("0.3", "0.4", "0.5", "0.6", "0.7")
-SELECTED_ON_TEST = ("tadtr", "temporalmaxer")  # whose authors choose the checkpoint they report on the test set
 UNKNOWN_EPOCH = -1  # which one a released checkpoint is of is its authors' to say
 Row = dict[str, Any]
 
@@ -171,7 +170,9 @@ def _detect_upstream(context: RunContext, state: Mapping[str, Any], weights: str
     with tempfile.TemporaryDirectory() as scratch:
         one, annotation_file = evaluate_weights(context, state, weights, Path(scratch))
         truth = read_ground_truth(annotation_file)
-        _, _, compared = scores.metric_rows({(_selection(context.spec.model), weights): one}, truth, protocol)
+        _, _, compared = scores.metric_rows(
+            {(model_entry(context.spec.model).reported.selection, weights): one}, truth, protocol
+        )
         return Evaluated(read_detections(one.detections, truth), annotation_file, protocol, tuple(compared))
 
 
@@ -185,13 +186,9 @@ def _score(found: Evaluated, truth: GroundTruth, protocol: str) -> MapResult | N
     return evaluation.result if evaluation.result.instances else None
 
 
-def _selection(model: str) -> str:
-    return "best-on-test" if model in SELECTED_ON_TEST else "last"
-
-
 def _row(spec: RunSpec, protocol: str, result: MapResult | None, published: tuple[float, str] | None) -> Row:
     average = 100 * result.average if result else None
-    maps = dict(zip(TIOUS, (100 * result.map_per_tiou).tolist(), strict=True)) if result else {}
+    maps = dict(zip(map(str, TIOUS), (100 * result.map_per_tiou).tolist(), strict=True)) if result else {}
     synthetic = spec.data is not None and spec.data.synthetic
     comparable = published is not None and average is not None and not synthetic
     return {
@@ -212,7 +209,7 @@ def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str) 
     scored = [
         {
             "epoch": UNKNOWN_EPOCH,
-            "selection": _selection(writer.spec.model),
+            "selection": model_entry(writer.spec.model).reported.selection,
             "weights": weights,
             "protocol": row["protocol"],
             "tiou": float(tiou),

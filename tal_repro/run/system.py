@@ -8,9 +8,9 @@ import platform
 import socket
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from tal_repro.machine.host import read_text
 from tal_repro.run.bfloat16 import has_native_bfloat16
 
 IMAGE_VARIABLE = "TAL_REPRO_IMAGE_DIGEST"  # set by docker/kit.sh
@@ -53,7 +53,7 @@ def _fixed() -> dict[str, Any]:
 
 @cache
 def _cpu_model() -> str:
-    for line in _read("/proc/cpuinfo").splitlines():
+    for line in read_text("/proc/cpuinfo").splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
@@ -64,7 +64,7 @@ def _arithmetic() -> dict[str, Any]:
 
     Without torch, which asks the processor itself, the kernel's list of flags tells.
     """
-    flags = set(_read("/proc/cpuinfo").partition("flags")[2].partition("\n")[0].split())
+    flags = set(read_text("/proc/cpuinfo").partition("flags")[2].partition("\n")[0].split())
     widest = next((name for name in ("avx512f", "avx2", "avx", "asimd") if name in flags), "")
     torch = sys.modules.get("torch")
     used = torch.backends.cpu.get_cpu_capability() if torch is not None else ""
@@ -75,22 +75,22 @@ def _arithmetic() -> dict[str, Any]:
 @cache
 def _libraries() -> list[str]:
     """Name the linear algebra libraries that this process has loaded (file names; their folders are nobody's)."""
-    names = {line.rpartition("/")[2] for line in _read("/proc/self/maps").splitlines() if "/" in line}
+    names = {line.rpartition("/")[2] for line in read_text("/proc/self/maps").splitlines() if "/" in line}
     return sorted(name for name in names if name.startswith(LIBRARIES))
 
 
 def _cpu_mhz() -> list[float]:
-    lines = _read("/proc/cpuinfo").splitlines()
+    lines = read_text("/proc/cpuinfo").splitlines()
     return [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
 
 
 def _governor() -> str:
-    return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip()
+    return read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip()
 
 
 @cache
 def _memory_mib() -> int:
-    for line in _read("/proc/meminfo").splitlines():
+    for line in read_text("/proc/meminfo").splitlines():
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) // 1024
     return 0
@@ -119,10 +119,3 @@ def _gpu(device: str) -> dict[str, Any]:
     from tal_repro.machine.gpus import describe_gpu
 
     return describe_gpu(device)
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -13,6 +13,7 @@ from tal_repro.run import failures, locks
 from tal_repro.runs.folder import RunPaths, name_of
 from tal_repro.runs.record import RunRecord, read_json
 from tal_repro.runs.repeat import repeat_command
+from tal_repro.runs.run import averages
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
@@ -127,13 +128,12 @@ def _read_spec(path: Path, damaged: list[str]) -> RunSpec | None:
 
 def _wrong_metrics(metrics: Mapping[str, Any]) -> str:
     """Say what keeps metrics from being shown ("": nothing)."""
-    rows, flags = metrics.get("rows", []), metrics.get("flags", [])
-    if not isinstance(rows, list) or not isinstance(flags, list):
+    if not isinstance(metrics.get("rows", []), list) or not isinstance(metrics.get("flags", []), list):
         return "rows and flags are not lists"
-    for number, row in enumerate(rows):
-        keys = () if not isinstance(row, dict) else tuple(row.get(key) for key in ("selection", "weights", "protocol"))
-        if not keys or not all(isinstance(key, str) for key in keys) or not isinstance(row.get("ap"), int | float):
-            return f"rows[{number}] lacks selection, weights, protocol or ap"
+    try:
+        averages(metrics.get("rows", []))
+    except (KeyError, TypeError, ValueError) as error:
+        return f"not the metrics of a run ({error!r})"
     return ""
 
 

@@ -196,7 +196,6 @@ def _execute(writer: RunWriter, job: Job, stop: StopFlag, perform: Perform | Non
         data_dir=job.data,
         device=job.device,
         subset_ids=_draw_subset(writer, job.data),
-        data_digest=spec.data_digest,
         should_stop=stop,
         heartbeat=writer.beat,
     )

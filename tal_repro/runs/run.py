@@ -12,13 +12,14 @@ from tal_repro.models.registry import MODELS
 from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_text
+from tal_repro.thumos14 import PROTOCOL, TIOUS
+from tal_repro.untrusted import is_number
 
-TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 # model -> the (selection, weights, protocol) that its authors report
 REPORTED = {
     name: (entry.reported.selection, entry.reported.weights, entry.reported.protocol) for name, entry in MODELS.items()
 }
-DEFAULT_REPORTED = ("last", "ema", "af-212")
+DEFAULT_REPORTED = ("last", "ema", PROTOCOL)
 
 Scores = Mapping[tuple[str, str, str], float]  # (selection, weights, protocol) -> average mAP in percent
 
@@ -49,7 +50,7 @@ class Run:
         self.record, self.spec = record, record.spec
         metrics = record.json("metrics", {})
         try:
-            self.scores: Scores = _scores(metrics.get("rows", ()))
+            self.scores: Scores = averages(metrics.get("rows", ()))
             self.optimizer_steps = int(metrics.get("optimizer_steps", 0))
             self.train_seconds = _seconds(metrics.get("table2_seconds"))  # Table 2's definition for its model
             self.train_seconds_of = str(metrics.get("table2_definition", ""))
@@ -74,6 +75,11 @@ class Run:
     @property
     def data_name(self) -> str:
         return "" if self.spec.data is None else self.spec.data.name
+
+    @property
+    def data_title(self) -> str:
+        """Name its data set as tables do: SYNTHETIC where it is; "none" where it needs none."""
+        return f"{self.data_name} (SYNTHETIC)" if self.synthetic else self.data_name or "none"
 
     @property
     def percent(self) -> float:
@@ -160,7 +166,7 @@ def setting_of(spec: RunSpec) -> Setting:
     )  # fmt: skip
 
 
-def _scores(rows: Iterable[Mapping[str, Any]]) -> Scores:
+def averages(rows: Iterable[Mapping[str, Any]]) -> Scores:
     """Average the AP over the five tIoU of each (selection, weights, protocol), in percent."""
     sums: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:
@@ -211,3 +217,16 @@ def _measurement(run: Run, row: Mapping[str, str], where: str) -> Measurement:
         return Measurement(run, str(row["quantity"]), int(length), str(row["sample"]), value, str(row["unit"]))
     except (KeyError, ValueError) as error:
         raise DamagedRun(f"not a measurement, {where} ({error})", run.record.paths.measurements) from None
+
+
+def part(details: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the object nested under `names`, {} where there is none."""
+    found: Any = details
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def finite(value: Any) -> float | None:
+    """Return a finite number as a float, None for everything else that a file may hold."""
+    return float(value) if is_number(value) else None

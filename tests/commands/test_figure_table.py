@@ -258,3 +258,9 @@ def test_table_2_without_runs_says_so(call, tmp_path: Path) -> None:  # type: ig
 
 def test_there_is_no_table_3(call) -> None:  # type: ignore[no-untyped-def]
     assert call("table", 3).exit_code == 2
+
+
+def test_verdicts_and_runs_are_tables_too(study: Path, every_run_counts: None) -> None:
+    for name, held in (("claims", r"T2.5 & "), ("runs", r"data\_sweep & tadtr")):
+        result = CliRunner().invoke(main, ["table", name, "--format", "latex", "--results", str(study)])
+        assert result.exit_code == 0 and result.stdout.startswith(r"\begin{table*}") and held in result.stdout

@@ -411,8 +411,8 @@ def test_a_full_disk_keeps_what_came(server, fetch, tmp_path, monkeypatch):
 
 def test_too_little_space_is_told_before_the_first_byte(server, fetch, tmp_path, monkeypatch):
     server.answers["/file"] = content(DATA)
-    monkeypatch.setattr(module, "SPARE_BYTES", 2**62)
-    with pytest.raises(InputError, match="GiB are free"):
+    monkeypatch.setattr("tal_repro.data.workplace.SPARE_BYTES", 2**62)
+    with pytest.raises(InputError, match="MiB are free"):
         fetch()
     assert list(tmp_path.iterdir()) == []
 

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tal_repro.data import describe_subset, draw_subset, load_dataset
-from tal_repro.data.published_subsets import PUBLISHED_CSV, read_published_subsets
 from tal_repro.data.subset_file import Subset, read_subset
-from tal_repro.data.subsets import training_units, units_at
+from tal_repro.data.subsets import PUBLISHED_CSV, read_published_subsets, training_units, units_at
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
 from tal_repro.data.windows import training_windows

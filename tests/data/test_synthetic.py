@@ -260,7 +260,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
 
 def test_what_does_not_fit_on_the_disk_is_refused_before_the_first_byte(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 2**20})())
-    with pytest.raises(InputError, match=r"1 MiB are free"):
+    with pytest.raises(InputError, match=r"1\.0 MiB are free"):
         write_synthetic(tmp_path / "out", TINY)
     monkeypatch.setattr("tal_repro.data.synthetic.invent_videos", lambda config: pytest.fail("invented in vain"))
     with pytest.raises(InputError, match=r"needs [\d,]+ MiB"):

@@ -11,15 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from tal_repro.cli import main
-from tal_repro.data import load_dataset, open_features
+from tal_repro.data import open_features
 from tal_repro.data.fingerprint import (
     FILE_NAME,
-    fingerprint_layout,
     hash_file,
     recorded_fingerprint,
     write_fingerprints,
 )
-from tal_repro.data.layouts import find_layout
 from tal_repro.data.pack import pack_features
 from tal_repro.data.verify import verify
 from tal_repro.errors import InputError
@@ -217,14 +215,13 @@ def test_the_fingerprint_is_of_the_content_alone(copy, tmp_path):
     (report,) = verify(copy, "actionformer")
     moved = copy.rename(tmp_path / "moved")
     os.utime(moved / ACTIONFORMER_JSON, (1, 1))
-    layout = find_layout(moved, "actionformer")
-    again = fingerprint_layout(layout, load_dataset(moved))
+    again = verify(moved, "actionformer")[0].fingerprint
     assert again == report.fingerprint and again.digest == report.fingerprint.digest
     path = moved / NPY / "video_test_0000003.npy"
     rows = np.load(path)
     rows[0, 0] += 1
     np.save(path, rows)
-    changed = fingerprint_layout(layout, load_dataset(moved))
+    changed = verify(moved, "actionformer")[0].fingerprint
     assert changed.digest != again.digest
     assert {name for name in again.files if again.files[name] != changed.files[name]} == {f"i3d_features/{path.name}"}
 

@@ -16,9 +16,10 @@ import pytest
 from tal_repro.detection.bootstrap import bootstrap_averages, bootstrap_interval
 from tal_repro.detection.errors_tide import TYPES, error_types
 from tal_repro.detection.matching import match
-from tal_repro.detection.mean_ap import THUMOS14_TIOUS, mean_average_precision, recall_at
+from tal_repro.detection.mean_ap import mean_average_precision, recall_at
 from tal_repro.engines.upstream.checkout import checkout_folder
 from tal_repro.models.registry import model_entry
+from tal_repro.thumos14 import TIOUS
 from tests.detection.scalar_oracles import scalar_ap, segment_tiou
 
 AF, TADTR = (checkout_folder(model_entry(name)) for name in ("actionformer", "tadtr"))
@@ -74,7 +75,7 @@ def test_random_sets_equal_the_scalar_evaluator(seed, distinct_scores, grid) -> 
     """With tied scores and, on the grid, tied tIoUs and repeated instances: the stable rule is the same."""
     found, truth = random_tables(seed, distinct_scores=distinct_scores, grid=grid)
     result = mean_average_precision(found, truth)
-    np.testing.assert_allclose(result.ap, by_hand(found, truth, THUMOS14_TIOUS), atol=1e-12)
+    np.testing.assert_allclose(result.ap, by_hand(found, truth, TIOUS), atol=1e-12)
     assert result.average == pytest.approx(result.ap.mean(), abs=1e-15)
 
 
@@ -159,7 +160,7 @@ def test_recall_equals_a_literal_count(seed) -> None:
 
 def test_a_bootstrap_resample_is_the_map_of_the_copied_videos() -> None:
     found, truth = random_tables(5, detections=120)
-    matched = match(found, truth, THUMOS14_TIOUS)
+    matched = match(found, truth, TIOUS)
     videos = len(matched.videos)
     draws = np.random.default_rng(3).multinomial(videos, np.full(videos, 1 / videos), size=4)
     copied = []
@@ -175,7 +176,7 @@ def test_a_bootstrap_resample_is_the_map_of_the_copied_videos() -> None:
 
 def test_the_interval_holds_the_estimate_and_repeats_with_its_seed() -> None:
     found, truth = random_tables(6)
-    matched = match(found, truth, THUMOS14_TIOUS)
+    matched = match(found, truth, TIOUS)
     interval = bootstrap_interval(matched, videos=12, resamples=300)
     assert interval.low < mean_average_precision(found, truth).average < interval.high
     assert interval == bootstrap_interval(matched, videos=12, resamples=300)
@@ -257,13 +258,13 @@ def test_actionformers_evaluator_agrees(seed, tmp_path, monkeypatch, upstream_nu
         }
     )
     with joblib.parallel_config(backend="sequential"), contextlib.redirect_stdout(io.StringIO()):
-        evaluator = metrics.ANETdetection(str(tmp_path / "a.json"), "test", np.array(THUMOS14_TIOUS))
+        evaluator = metrics.ANETdetection(str(tmp_path / "a.json"), "test", np.array(TIOUS))
         mean, average, recall = evaluator.evaluate(theirs)
     ours = mean_average_precision(found, truth)
     np.testing.assert_allclose(ours.map_per_tiou, mean, atol=1e-9)
     np.testing.assert_allclose(ours.ap.T, evaluator.ap, atol=1e-9)
     assert ours.average == pytest.approx(average, abs=1e-9)
-    np.testing.assert_allclose(recall_at(found, truth, THUMOS14_TIOUS), recall, atol=1e-9)
+    np.testing.assert_allclose(recall_at(found, truth, TIOUS), recall, atol=1e-9)
 
 
 @pytest.mark.upstream
@@ -280,6 +281,4 @@ def test_tadtrs_evaluator_agrees(seed, monkeypatch, upstream_numpy) -> None:
     renamed = {"video_id": "video-id", "start_s": "t-start", "end_s": "t-end"}
     for label, ap in zip(ours.classes, ours.ap, strict=True):
         parts = [f[f.label == label].rename(columns=renamed).reset_index(drop=True) for f in (truth, found)]
-        np.testing.assert_allclose(
-            theirs.compute_average_precision_detection(*parts, np.array(THUMOS14_TIOUS)), ap, atol=1e-9
-        )
+        np.testing.assert_allclose(theirs.compute_average_precision_detection(*parts, np.array(TIOUS)), ap, atol=1e-9)

@@ -13,8 +13,7 @@ from tal_repro.doctor.probes import Clock, Probes, Torch
 from tal_repro.engines.upstream.checkout import Status
 from tal_repro.kit import IMPORT_ROOT
 from tal_repro.machine.gpus import Gpu, GpuProcess, Gpus
-from tal_repro.machine.host import GIB, Disk
-from tal_repro.machine.programs import Answer
+from tal_repro.machine.host import GIB, Answer, Disk
 
 ENV = IMPORT_ROOT / "env"
 COMMIT = "9" * 40

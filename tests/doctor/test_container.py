@@ -13,7 +13,7 @@ from machines import gpu, gpus, machine, needs
 from tal_repro import __version__
 from tal_repro.doctor.container import engine_folder, findings, image_name
 from tal_repro.machine.gpus import Gpus
-from tal_repro.machine.programs import Answer
+from tal_repro.machine.host import Answer
 
 DOCKER = json.dumps({"ServerVersion": "29.1", "Runtimes": {"nvidia": {}, "runc": {}}, "DockerRootDir": "/srv/docker"})
 PLAIN = json.dumps({"ServerVersion": "29.1", "Runtimes": {"runc": {}}})

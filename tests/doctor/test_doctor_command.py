@@ -19,7 +19,7 @@ from tal_repro.doctor import examine as examining
 from tal_repro.doctor import this_machine
 from tal_repro.doctor.finding import Finding, exit_code, fail, line, ok, warn
 from tal_repro.errors import InputError
-from tal_repro.machine import programs
+from tal_repro.machine import host
 from tal_repro.machine.gpus import Gpus
 
 SCHEMA = json.loads((Path(tal_repro.__file__).parent / "schemas" / "doctor.json").read_text())
@@ -129,9 +129,9 @@ def test_this_machine_is_seen_as_it_is(tmp_path, monkeypatch):
     disk = probes.disk(tmp_path / "not" / "there" / "yet")
     assert disk.total_bytes >= disk.free_bytes > 0
     assert disk.device == probes.disk(tmp_path).device
-    assert probes.run(["sh", "-c", "echo out; echo err >&2; exit 3"]) == programs.Answer(3, "out\n", "err\n")
+    assert probes.run(["sh", "-c", "echo out; echo err >&2; exit 3"]) == host.Answer(3, "out\n", "err\n")
     assert probes.run([str(tmp_path / "no-program")]).code == -1
-    assert programs.run(["sleep", "9"], 0.05).code == -1
+    assert host.run(["sleep", "9"], 0.05).code == -1
     assert probes.clock().now > 1.7e9
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     for mark in (".full", ".torch-cpu"):

@@ -13,7 +13,7 @@ from tal_repro import kit
 from tal_repro.doctor.gpu import findings, has_kernels
 from tal_repro.doctor.probes import Torch
 from tal_repro.machine.gpus import GpuProcess, Gpus, by_nvidia_smi, read_gpus
-from tal_repro.machine.programs import Answer
+from tal_repro.machine.host import Answer
 
 
 def look(wanted: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:

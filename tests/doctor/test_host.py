@@ -11,8 +11,7 @@ from machines import machine, needs
 
 from tal_repro.doctor.host import data_bytes, findings
 from tal_repro.doctor.probes import Clock
-from tal_repro.machine.host import GIB, Disk
-from tal_repro.machine.programs import Answer
+from tal_repro.machine.host import GIB, Answer, Disk
 
 ROOMY = Disk(1, 100 * GIB, 200 * GIB, 10**6)
 

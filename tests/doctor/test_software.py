@@ -9,7 +9,7 @@ from machines import COMMIT, ENV, checkout, machine, needs
 
 from tal_repro.doctor import environment, sources
 from tal_repro.doctor.environment import lock_names, read_pins
-from tal_repro.machine.programs import Answer
+from tal_repro.machine.host import Answer
 
 
 def pins(*names: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tal_repro.doctor import torch_builds
+from tal_repro.doctor import gpu
 from tal_repro.doctor.environment import read_pins
 
 ENV = Path(__file__).resolve().parents[2] / "env"
@@ -35,13 +35,13 @@ A10, V100S, T4, H100, B200, P100 = (8, 6), (7, 0), (7, 5), (9, 0), (10, 0), (6, 
     ],
 )
 def test_the_newest_build_that_every_gpu_can_run_is_chosen(driver, capabilities, build, said):
-    chosen, reason = torch_builds.choose(driver, capabilities)
+    chosen, reason = gpu.choose(driver, capabilities)
     assert chosen == build
     assert said in reason
 
 
 def test_the_locks_hold_what_the_table_says():
-    for name, build in torch_builds.builds().items():
+    for name, build in gpu.builds().items():
         pins: dict[str, str] = {}
         for lock in build.locks:
             pins |= read_pins(ENV / f"{lock}.lock")
@@ -114,7 +114,7 @@ def test_setup_refuses_a_gpu_that_no_locked_torch_serves_and_an_unknown_build(tm
 
 def test_the_document_tells_the_builds_as_they_are():
     text = (ENV.parent / "docs" / "doctor.md").read_text()
-    for name, build in torch_builds.builds().items():
+    for name, build in gpu.builds().items():
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[1:3] == [build.torch, build.cuda or "-"]

@@ -12,9 +12,9 @@ from benchmarks.reference import golden
 from tal_repro.models import build
 from tal_repro.models.deformable import DeformableAttention
 from tal_repro.models.layers import ScaledResidual
-from tal_repro.models.points import lay_points
+from tal_repro.models.levels import lay_points
+from tal_repro.models.pyramid_loss import assign
 from tal_repro.models.tadtr import _logit
-from tal_repro.models.targets import assign
 
 
 def test_scaled_residuals_start_at_a_ten_thousandth() -> None:

@@ -17,15 +17,13 @@ from benchmarks.reference.native import NativePyramid
 from benchmarks.reference.weights import draw
 from tal_repro.errors import InputError
 from tal_repro.models import build, load_upstream_state
-from tal_repro.models.attention import banded_attention, chunked_attention
+from tal_repro.models.actionformer import banded_attention, chunked_attention
 from tal_repro.models.checkpoint_io import read_checkpoint
+from tal_repro.models.heads import expected_offset
 from tal_repro.models.interface import Localizer
 from tal_repro.models.layers import MaskedNorm, group_norm
-from tal_repro.models.levels import Level, grow, plan_levels
-from tal_repro.models.losses import focal, offset_iou
-from tal_repro.models.points import lay_points
-from tal_repro.models.targets import assign
-from tal_repro.models.trident import expected_offset
+from tal_repro.models.levels import Level, grow, lay_points, plan_levels
+from tal_repro.models.pyramid_loss import assign, focal, offset_iou
 from tal_repro.models.upstream_weights import native_name
 
 NAMES = ("actionformer", "tridet", "temporalmaxer")

@@ -12,10 +12,11 @@ import numpy as np
 
 from tal_repro import thumos14
 from tal_repro.runs.record import RunRecord, sha256_of
-from tal_repro.runs.run import REPORTED, TIOUS
+from tal_repro.runs.run import REPORTED
 from tal_repro.runs.store import RunStore
 from tal_repro.runs.writer import RunWriter
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
+from tal_repro.thumos14 import TIOUS
 
 CPU, A10 = "made-up CPU, 2 cores", "NVIDIA A10"
 NATIVE = "native"

@@ -11,7 +11,7 @@ from typing import get_type_hints
 import pytest
 
 from tal_repro.kit import reference_folder
-from tal_repro.paper.ablation import Point, conclude, early_share, effects, left_out, main, read_points
+from tal_repro.paper.ablation import Point, ablation_runs, conclude, early_share, effects, main, points_of
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 from tal_repro.study import load_study
@@ -112,8 +112,7 @@ def test_figure_table_and_text_come_from_run_folders(tmp_path: Path, capsys: pyt
             reported={"weights": "ema", "protocol": "af-212"},
         )  # fmt: skip
         writer.finish()
-    assert len(read_points(store.root)) == 2 * (2 + 4)  # the whole set counts under both budgets
-    assert left_out(store.root) == []
+    assert len(points_of(ablation_runs(store.root))) == 2 * (2 + 4)  # the whole set counts under both budgets
     assert main(["--results", str(store.root), "--out", str(tmp_path / "out")]) == 0
     assert "TemporalMaxer" in capsys.readouterr().out
     names = {path.name for path in (tmp_path / "out").iterdir()}

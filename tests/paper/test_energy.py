@@ -13,8 +13,7 @@ from made_up_runs import seal, training
 
 from tal_repro.cli import main
 from tal_repro.errors import InputError
-from tal_repro.paper.energy import Assumed, Stated, assumed, summarise, used_by
-from tal_repro.paper.energy_table import energy_table
+from tal_repro.paper.energy import Assumed, Stated, assumed, energy_table, summarise, used_by
 from tal_repro.runs.load import Runs, load_runs
 from tal_repro.runs.record import RunRecord
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.tables.sentences import load_sentences
 from tal_repro.measure.linearity import LINEAR_R2
 from tal_repro.paper.claims.coverage import expected_classes, units_drawn
 from tal_repro.paper.claims.derivation import Derivation, Reading
@@ -22,7 +23,6 @@ from tal_repro.paper.claims.readings import (
     vary,
 )
 from tal_repro.paper.claims.registered import DERIVATIONS
-from tal_repro.paper.claims.sentences import load_sentences
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.verdict_words import follows_text
 from tal_repro.paper.verdicts import derive, judge_all

@@ -49,12 +49,6 @@ def test_mistakes_are_named(arguments: tuple[str, ...], said: str, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tables_go_to_standard_output_alone() -> None:
-    code, markdown, err = call("--markdown")
-    assert code == 0 and markdown.startswith("**Default hyper-parameters") and err == ""
-    assert call("--latex")[1].startswith(r"\begin{table}")
-
-
 def test_compares_with_another_folder(tmp_path: Path) -> None:
     for name, value in (("a", 50.0), ("b", 60.0)):
         training(tmp_path / name, "tadtr", value)

@@ -19,7 +19,7 @@ from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
 from tal_repro.models import build
 from tal_repro.models.checkpoint_io import read_checkpoint
-from tal_repro.paper.released_maps import published_maps
+from tal_repro.paper.released_runs import published_maps
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES: dict[str, Any] = {"embed_dim": 16, "head_dim": 16, "max_seq_len": 256, "pre_nms_topk": 20, "max_detections": 10}

@@ -330,7 +330,7 @@ def test_json_of_show_meets_the_schema(filled: RunStore, mini: Study) -> None:
         ("status.json", '{"format": 1, "state": "done", "digests": ["x"]}', "status.json: says nothing of a finished"),
         ("status.json", '{"format": 9}', "run folder format '9'"),
         ("status.json", "garbage", "status.json: not JSON"),
-        ("metrics.json", '{"rows": [{"x": 1}]}', "metrics.json: rows[0] lacks selection"),
+        ("metrics.json", '{"rows": [{"x": 1}]}', "metrics.json: not the metrics of a run (KeyError('tiou'))"),
         ("metrics.json", '{"rows": 3}', "metrics.json: rows and flags are not lists"),
         ("spec.json", "[]", "spec.json: not a JSON object"),
         ("system.json", "{", "system.json: not JSON"),

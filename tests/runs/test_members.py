@@ -20,9 +20,10 @@ from tal_repro.planned import keep, planned
 from tal_repro.runs.apart import apart, others, pooled
 from tal_repro.runs.load import Runs, load_runs
 from tal_repro.runs.record import RunRecord
-from tal_repro.runs.run import REPORTED, TIOUS
+from tal_repro.runs.run import REPORTED
 from tal_repro.spec import DERIVED_MARK, DataSpec, RunSpec
 from tal_repro.study import Study, load_study
+from tal_repro.thumos14 import TIOUS
 from tests.paper.made_up_runs import REAL, finish, writer_of
 
 MINE, CHANGED = "a" * 64, "b" * 64  # two states of the study's data

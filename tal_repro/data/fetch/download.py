@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,13 +13,14 @@ from typing import IO
 from tal_repro.data.fetch import hosts, web
 from tal_repro.data.fetch.sources import Archive, Mirror
 from tal_repro.data.fetch.web import MirrorFailed, Reply, TryAgain
-from tal_repro.data.workplace import SPARE_BYTES, on_disk
+from tal_repro.data.workplace import on_disk, require_room
 from tal_repro.errors import InputError
 from tal_repro.files import write_json
 from tal_repro.untrusted import read_json_object
 
 BLOCK_BYTES = 2**18
 PAGES = 3  # web pages followed in a row
+NO_ROOM = "free space on this disk, or choose another folder with --out; the same command goes on from here"
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 Progress = Callable[[int, int | None], None]  # bytes so far, of how many (None: the server does not say)
@@ -116,7 +116,7 @@ def _attempt(
         announced = note.total
         if announced is not None and announced > archive.most_bytes:
             raise MirrorFailed(f"announces {announced} bytes, at most {archive.most_bytes} are expected")
-        _check_space(target, (announced or 0) - offset)
+        require_room(target.parent, (announced or 0) - offset, NO_ROOM)
         on_disk(lambda: write_json(note_path(target), asdict(note)), target)
         with on_disk(lambda: part.open("r+b" if offset else "wb", buffering=0), target) as stream:
             on_disk(lambda: (stream.seek(offset), stream.truncate()), target)
@@ -249,13 +249,3 @@ def _size(target: Path) -> int:
         return part_path(target).stat().st_size
     except OSError:
         return 0
-
-
-def _check_space(target: Path, needed: int) -> None:
-    free = shutil.disk_usage(target.parent).free
-    if needed + SPARE_BYTES > free:
-        raise InputError(
-            f"{needed / 2**30:.2f} GiB are still to come, {free / 2**30:.2f} GiB are free",
-            target.parent,
-            "free space on this disk, or choose another folder with --out; the same command goes on from here",
-        )

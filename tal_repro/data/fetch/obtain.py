@@ -9,10 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tal_repro.data.fetch import checksums, download
-from tal_repro.data.fetch.by_hand import instructions
 from tal_repro.data.fetch.checksums import Sums
 from tal_repro.data.fetch.download import Patience, Progress, Say
-from tal_repro.data.fetch.sources import Archive, Mirror
+from tal_repro.data.fetch.sources import Archive, Mirror, instructions
 from tal_repro.data.fetch.unpack import Limits
 from tal_repro.data.fetch.web import MirrorFailed, check_url, shown
 from tal_repro.data.workplace import on_disk

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tal_repro.data.dataset import LayoutName
-from tal_repro.data.fetch.by_hand import NotFetched, together
 from tal_repro.data.fetch.obtain import Found, Way, is_json, obtain, remember, sorted_given, tidy
-from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror
+from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror, NotFetched, together
 from tal_repro.data.fetch.unpack import unpack
 from tal_repro.data.layouts import ANNOTATION_FILE, FEATURE_FOLDER, find_layouts
 from tal_repro.data.workplace import fsync_folder, on_disk, staging_in, workplace

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -18,10 +17,11 @@ from typing import IO, Any
 
 from tal_repro.data.fetch.download import Progress
 from tal_repro.data.fetch.web import printable
-from tal_repro.data.workplace import SPARE_BYTES, fsync_folder, on_disk
+from tal_repro.data.workplace import fsync_folder, on_disk, require_room
 from tal_repro.errors import InputError
 
 BLOCK_BYTES = 2**20
+NO_ROOM = "free space on this disk; the same command unpacks the archive without fetching it again"
 MOST_HEADER_BYTES = 2**20  # of what tarfile reads into memory at once: long names, extended headers
 MOST_DEPTH = 20
 _DISTRUST = "do not trust it; fetch it again"
@@ -85,7 +85,7 @@ def _members(stream: _Forward, folder: Path, limits: Limits) -> Unpacked:
             files, total = files + 1, total + entry.size
             if entry.size > limits.file_bytes or total > limits.total_bytes:
                 raise _Refused(f"{_told(entry)} of {entry.size} bytes passes the limits of a data set")
-            _check_space(folder, entry.size)
+            require_room(folder.parent, entry.size, NO_ROOM)
             _make_folder((folder / name).parent, entry)
             _write(archive.extractfile(entry), folder / name, entry)
     if stream.last_block != bytes(tarfile.BLOCKSIZE):  # tarfile takes a damaged header, or none, for the end
@@ -164,16 +164,6 @@ def _write_all(out: Any, block: bytes) -> None:
     rest = memoryview(block)
     while rest:
         rest = rest[out.write(rest) :]
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed + SPARE_BYTES > free:
-        raise InputError(
-            f"{free / 2**30:.2f} GiB are free, too little to unpack",
-            folder.parent,
-            "free space on this disk; the same command unpacks the archive without fetching it again",
-        )
 
 
 def _told(entry: tarfile.TarInfo) -> str:

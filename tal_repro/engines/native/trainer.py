@@ -207,7 +207,7 @@ class Trainer:
             self.checkpoint_path,
             {
                 "run_id": self.context.spec.run_id,
-                "data_digest": self.context.data_digest,
+                "data_digest": self.context.spec.data_digest,
                 "epochs_done": self.epochs_done,
                 "optimizer_steps": self.optimizer_steps,
                 "model": self.model.state_dict(),  # type: ignore[attr-defined]
@@ -221,8 +221,9 @@ class Trainer:
         )
 
     def _resume(self) -> None:
+        spec = self.context.spec
         with kept_when_refused(self.checkpoint_path):
-            state = load_checkpoint(self.checkpoint_path, self.context.spec.run_id, self.context.data_digest)
+            state = load_checkpoint(self.checkpoint_path, spec.run_id, spec.data_digest)
             if state is not None:
                 self._take_up(state)
 

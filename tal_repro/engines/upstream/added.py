@@ -92,3 +92,10 @@ def check_description(description: Any) -> None:
     for name in ("train", "build"):
         if not callable(getattr(description, name, None)):
             raise InputError(f"no function {name!r}", where, DOCS)
+
+
+def adapter(model: str) -> UpstreamAdapter:
+    """Return the upstream adapter of `model`: one of the four's, or that of a model that was added."""
+    if model_entry(model).adapter:
+        return AddedAdapter(model)
+    return UpstreamAdapter(model)

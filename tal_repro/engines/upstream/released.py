@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tal_repro import hooks
 from tal_repro.data.layouts import Layout, find_layout
 from tal_repro.engines.adapter import RunContext
-from tal_repro.engines.upstream import four, process, scores, settings
+from tal_repro.engines.upstream import process, scores, settings
+from tal_repro.engines.upstream.adapter import lay_out_tadtr
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.errors import InputError
 
@@ -35,7 +36,7 @@ def evaluate_weights(
     tree = prepare(run.spec.model).resolve()
     checkpoint = write_weights(run.spec.model, state, work / "weights.pth.tar")
     if run.spec.model == "tadtr":
-        four.lay_out_tadtr(work, tree, layout)
+        lay_out_tadtr(work, tree, layout)
         (work / "outputs").mkdir()  # its evaluation dumps detections there and does not make the folder
         script, arguments = "main.py", ["--cfg", str(tree / settings.CONFIG_FILE["tadtr"]), "--eval"]
         arguments += ["--resume", str(checkpoint), "--device", run.device.partition(":")[0], "--num_workers", "0"]

@@ -22,9 +22,8 @@ from tal_repro.paper.claims.traces import (
     trace_peak,
 )
 from tal_repro.paper.statistics import Sample, describe
-from tal_repro.runs.details import finite, part
 from tal_repro.runs.load import Runs
-from tal_repro.runs.run import Run, measurements
+from tal_repro.runs.run import Run, finite, measurements, part
 
 LONG_LENGTH = 30000  # feature steps, the paper's longest input
 _ANY = Key("", "", "", 0)

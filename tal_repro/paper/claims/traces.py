@@ -10,9 +10,8 @@ import numpy as np
 
 from tal_repro.paper.claims.found import Found
 from tal_repro.paper.claims.quantities import quantity
-from tal_repro.runs.details import finite, part
 from tal_repro.runs.load import Runs
-from tal_repro.runs.run import Run
+from tal_repro.runs.run import Run, finite, part
 from tal_repro.runs.trace import Phase, Trace, trace_of
 
 FULL_PERCENT = 99.0  # a thread that counts as at 100 %

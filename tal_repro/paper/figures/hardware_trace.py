@@ -13,8 +13,7 @@ from matplotlib.patches import Patch
 from tal_repro.measure.surroundings import QUIET_CPU_PERCENT
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun
-from tal_repro.runs.details import finite, part
-from tal_repro.runs.run import Run
+from tal_repro.runs.run import Run, finite, part
 from tal_repro.runs.trace import Phase, Trace, trace_of
 
 SHOWN_SECONDS = 140.0  # the paper's

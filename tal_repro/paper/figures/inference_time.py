@@ -15,8 +15,7 @@ from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import measured_gmacs
 from tal_repro.published.table import Table
-from tal_repro.runs.details import part
-from tal_repro.runs.run import Measurement, Run, measurements
+from tal_repro.runs.run import Measurement, Run, measurements, part
 
 LOW, HIGH = 10, 90  # percentiles of the band
 HOW = "run: tal-repro run --only experiment=inference, then give --results DIR"

@@ -1,42 +1,16 @@
-"""The report as plain tables, for a paper's appendix: Markdown or LaTeX, through the one renderer of tables."""
+"""The verdicts and the runs as plain tables, for a paper's appendix: `tal-repro table claims` and `table runs`."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
-from tal_repro.paper import tables
-from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS
 from tal_repro.paper.report.markup import duration, number
-from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.run_rows import groups, run_rows
 from tal_repro.paper.statistics import describe
 from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdict_words import measured_with_unit, recomputed_with_unit, why
-from tal_repro.paper.verdicts import Verdict, judge_all
-from tal_repro.published.load import Published
+from tal_repro.paper.verdicts import Verdict
 from tal_repro.runs.load import Runs
-
-
-def appendix(published: Published, runs: Runs, kind: Literal["markdown", "latex"]) -> str:
-    """Return Tables 1 and 2, the verdicts, their counts, the runs and their energy, one table after the other."""
-    verdicts = judge_all(published, runs)
-    texts = [tables.table(1, published, runs), tables.table(2, published, runs)]
-    texts += [count_table(verdicts, runs), verdict_table(verdicts)]
-    texts += [run_table(runs)] if runs.runs else []
-    texts += [tables.table("energy", published, runs)] if runs.of("baseline") else []
-    return "\n".join(tables.render(text, kind) for text in texts)
-
-
-def count_table(verdicts: Sequence[Verdict], runs: Runs) -> TextTable:
-    """Return how many claims have each verdict, with what was run where below."""
-    published = Counter(verdict.published for verdict in verdicts)
-    measured = Counter(verdict.measured.verdict for verdict in verdicts)
-    rows = [("published data", name, str(published[name])) for name in PUBLISHED_VERDICTS]
-    rows += [("measured here", name, str(measured[name])) for name in MEASURED_VERDICTS]
-    caption = f"Verdicts on {len(verdicts)} claims"
-    return TextTable(caption, ("Judged on", "Verdict", "Claims"), tuple(rows), tuple(what_ran(runs)))
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> TextTable:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tal_repro.errors import InputError
 from tal_repro.kit import reference_folder
+from tal_repro.models.registry import MODELS
+from tal_repro.paper.report.markup import NOTHING, Html, number, table, tag
 from tal_repro.paper.statistics import Sample, describe, welch
 from tal_repro.runs.load import Runs, load_runs
 from tal_repro.runs.run import Run
@@ -54,9 +56,10 @@ def _grouped(runs: Runs) -> dict[Key, list[Run]]:
     groups: dict[Key, list[Run]] = {}
     for run in runs.runs:
         if run.average_map is not None or run.train_seconds is not None:
-            data = f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
             recipe = canonical_json([run.unit, run.policy, run.spec.precision, run.spec.recipe])  # others never meet
-            groups.setdefault((run.experiment, run.model, run.engine, data, run.percent, recipe), []).append(run)
+            groups.setdefault((run.experiment, run.model, run.engine, run.data_title, run.percent, recipe), []).append(
+                run
+            )
     return groups
 
 
@@ -68,3 +71,36 @@ def _compared(key: Key, ours: list[Run], theirs: list[Run]) -> Compared:
 
 def _pair(values: list[list[float]]) -> tuple[Sample, Sample] | None:
     return (describe(values[0]), describe(values[1])) if all(values) else None
+
+
+HEADER = (
+    "Experiment", "Model", "Engine", "Data", "Train %", "mAP here", "mAP there", "Difference", "Welch p",
+    "Training here (s)", "There (s)", "Here / there",
+)  # fmt: skip
+
+
+def comparison(name: str, compared: list[Compared]) -> Html:
+    """Return the table of the groups that both systems hold."""
+    if not compared:
+        return tag("p", f"No group of runs (same experiment, model, engine, data, recipe) is in both: {name}.")
+    note = "A difference in mAP counts where p is small; p needs two runs or more on either side."
+    return table(f"Runs here beside those of {name}", HEADER, [_row(one) for one in compared], note)
+
+
+def _row(one: Compared) -> list[str]:
+    experiment, model, engine, data, percent, _ = one.key
+    title = MODELS[model].title if model in MODELS else model
+    maps = [NOTHING] * 3
+    if one.maps:
+        maps = [_sample(one.maps[0], 2), _sample(one.maps[1], 2), f"{one.maps[0].mean - one.maps[1].mean:+.2f}"]
+    seconds = [NOTHING] * 3
+    if one.seconds:
+        here, there = one.seconds
+        ratio = number(here.mean / there.mean if there.mean else None)
+        seconds = [_sample(here, 1), _sample(there, 1), ratio]
+    return [experiment, title, engine, data, f"{percent:g}", *maps, number(one.p, 3), *seconds]
+
+
+def _sample(sample: Sample, digits: int) -> str:
+    spread = f" ± {sample.std:.{digits}f}" if sample.n > 1 else ""
+    return f"{sample.mean:.{digits}f}{spread} (n = {sample.n})"

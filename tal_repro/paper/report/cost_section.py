@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.energy import assumed
-from tal_repro.paper.energy_table import energy_table
+from tal_repro.paper.energy import assumed, energy_table
 from tal_repro.paper.report.content import Content
-from tal_repro.paper.report.markup import Html, duration, join, number, shortened, table, tag
+from tal_repro.paper.report.markup import NOTHING, Html, duration, join, number, shortened, table, tag
 from tal_repro.paper.report.run_rows import RunRow, groups
 from tal_repro.paper.statistics import describe
-from tal_repro.runs.run import Run
+from tal_repro.runs.load import Runs
+from tal_repro.runs.run import Run, finite, part
 
 RATIO_TO = "tadtr"
 JOULES_PER_WH = 3600.0
@@ -78,8 +79,44 @@ def _measured(content: Content) -> list[list[object]]:
 
 def _key(content: Content, run: Run) -> Key:
     shared = "" if run.alone else " (shared)"
-    return (
-        run.engine,
-        f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name,
-        (run.device + shared),
-    )
+    return run.engine, run.data_title, run.device + shared
+
+
+SHARES = {
+    ("host", "data_wait"): "Waits for data (%)",
+    ("host", "operators"): "Operators (%)",
+    ("host", "python"): "Python (%)",
+    ("host", "synchronisation"): "Waits for the device (%)",
+    ("device_account", "kernels"): "GPU kernels (%)",
+    ("device_account", "copies"): "GPU copies (%)",
+    ("what_if", "core_1.5x"): "Core x 1.5 (%)",
+    ("what_if", "gpu_2x"): "GPU x 2 (%)",
+}
+HEADER = ("Model", "Engine", "Data", "Machine", "Step (ms)", *SHARES.values(), "In words", "Run")
+
+
+def steps(runs: Runs) -> Html:
+    """Return the table, nothing where no trace has an account of its steps."""
+    rows = [row for run in runs.of("trace") if (row := _row(run, runs))]
+    if not rows:
+        return join([])
+    note = "Shares of a mean step. A faster core and GPU: estimates by Amdahl's law, in percent of today's step."
+    told = [index for index in range(len(HEADER)) if any(row[index] != NOTHING for row in rows)]  # no empty columns
+    shown = [[row[index] for index in told] for row in rows]
+    return table("What a training step waits for", [HEADER[index] for index in told], shown, note)
+
+
+def _row(run: Run, runs: Runs) -> list[object] | None:
+    found = part(run.details, "attribution")
+    if not part(found, "host"):
+        return None
+    shares = [number(_percent(part(found, account).get(name)), 1) for account, name in SHARES]
+    title = MODELS[run.model].title if run.model in MODELS else run.model
+    words = str(found.get("verdict") or NOTHING)[:300]
+    return [title, run.engine, run.data_title, run.device, number(finite(found.get("step_ms")), 1), *shares,
+            words, run.run_id]  # fmt: skip
+
+
+def _percent(value: Any) -> float | None:
+    share = finite(value)
+    return None if share is None else 100 * share

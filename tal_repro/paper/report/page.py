@@ -13,13 +13,12 @@ from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDI
 from tal_repro.paper.figures.style import look
 from tal_repro.paper.report import curve_chart
 from tal_repro.paper.report.claims_section import badge, claims, quoted
-from tal_repro.paper.report.compare_section import comparison
+from tal_repro.paper.report.compare import comparison
 from tal_repro.paper.report.content import Content, FigureShown
-from tal_repro.paper.report.cost_section import costs
+from tal_repro.paper.report.cost_section import costs, steps
 from tal_repro.paper.report.markup import Html, command, join, number, region, shortened, table, tag
 from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.runs_section import runs_table
-from tal_repro.paper.report.step_section import steps
 from tal_repro.paper.report.tracing import COLUMNS as TRACE_COLUMNS
 from tal_repro.paper.verdict_words import headline_published_text, headline_text
 from tal_repro.paper.verdicts import Verdict
@@ -249,7 +248,7 @@ def _repeat(content: Content) -> Html:
         ["A table", command(f"tal-repro table NUMBER{where}")],
         ["A run: everything about it", command(f"tal-repro show RUN_ID{where}")],
         ["A run: once more", command("tal-repro run --only id=RUN_ID --results OTHER_FOLDER")],
-        ["These tables in a paper's appendix", command(f"tal-repro report --markdown{where}")],
+        ["These tables in a paper's appendix", command(f"tal-repro table claims --format latex{where}")],
         ["This page", command(f"tal-repro report{where}")],
     ]
     return join([tag("p", "Each claim, figure and run above carries its own command. In general:"),

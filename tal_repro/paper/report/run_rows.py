@@ -11,12 +11,11 @@ from tal_repro.errors import InputError
 from tal_repro.paper.energy import joules_of
 from tal_repro.paper.report.markup import plain
 from tal_repro.run.view import log_tail
-from tal_repro.runs.details import finite
 from tal_repro.runs.folder import name_of
 from tal_repro.runs.load import Runs
 from tal_repro.runs.record import RunRecord, read_json
 from tal_repro.runs.repeat import repeat_command
-from tal_repro.runs.run import Run
+from tal_repro.runs.run import Run, finite
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
@@ -54,19 +53,12 @@ def run_rows(runs: Runs) -> list[RunRow]:
 def _finished(run: Run, runs: Runs) -> RunRow:
     status, alone = run.record.status, "" if run.alone else " (shared)"
     return RunRow(
-        run.run_id, run.experiment, run.model, run.engine, data_name(run),
+        run.run_id, run.experiment, run.model, run.engine, run.data_title,
         run.percent if run.unit else None, run.seed, finite(run.average_map), finite(status.get("seconds")),
         _energy(run, runs), f"{run.device}{alone}",
         "invalid" if run.flags else "done", str(status.get("study") or ""), str(status.get("finished") or ""),
         run.folder, repeat_command(run.spec, status), "; ".join(run.flags),
     )  # fmt: skip
-
-
-def data_name(run: Run) -> str:
-    """Name a run's data set, SYNTHETIC where it is; a run that needs none says so."""
-    if not run.data_name:
-        return "none"
-    return f"{run.data_name} (SYNTHETIC)" if run.synthetic else run.data_name
 
 
 def _failed(runs: Runs) -> Iterator[RunRow]:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tal_repro.engines.upstream import four, settings
+from tal_repro.engines.upstream import settings
+from tal_repro.engines.upstream.adapter import train_pyramid, train_tadtr
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import TADTR, TRIDET, with_overrides
 from tal_repro.models.registry import MODELS
@@ -135,7 +136,7 @@ def handed_over(model: str, recipe: Any, work: Path) -> str:
     layout = SimpleNamespace(folder=work)
     job = SimpleNamespace(run=run, recipe=recipe, tree=tree, work=work, layout=layout, chosen={}, train=script)
     job.evaluate = script
-    (four.train_tadtr if model == "tadtr" else four.train_pyramid)(job)  # type: ignore[arg-type]
+    (train_tadtr if model == "tadtr" else train_pyramid)(job)  # type: ignore[arg-type]
     config = work / "config.yaml"
     text = str(given) + (config.read_text() if config.exists() else "")
     return text.replace(str(work), "WORK")

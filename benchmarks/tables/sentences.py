@@ -11,7 +11,7 @@ from pathlib import Path
 from tal_repro.errors import InputError
 from tal_repro.paper.claims.statements import load_claims
 
-SENTENCES_FILE = Path(__file__).resolve().parent.parent / "sentences.toml"
+SENTENCES_FILE = Path(__file__).with_name("sentences.toml")
 
 
 @dataclass(frozen=True)
