@@ -20,7 +20,7 @@ KINDS = ("partial", "failed", "damaged", "orphan", "lock", "import")
 def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: bool) -> None:
     """List partial, failed and damaged runs nobody is at, orphans and stale locks; --delete removes them."""
     from tal_repro.run.gc import delete as delete_rubbish
-    from tal_repro.run.gc import find_rubbish
+    from tal_repro.run.gc import find_rubbish, in_use
     from tal_repro.runs.store import RunStore
     from tal_repro.spec import SCOPES
     from tal_repro.study import load_study
@@ -36,6 +36,8 @@ def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: boo
         kinds_shown, sizes = [item.kind for item in found], [item.bytes for item in found]
         paths = [str(item.path) for item in found]
         echo("\n".join(table({"kind": kinds_shown, "size (bytes)": sizes, "path": paths})))
+    if live := in_use(store):
+        echo(f"left alone, a runner is at them: {', '.join(folder.name for folder in live)}", err=True)
     if delete:
         echo(f"deleted, {delete_rubbish(store, found)} bytes freed")
     elif found:

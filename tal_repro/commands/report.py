@@ -75,8 +75,8 @@ def write_page(source: Source, folder: Path, system: str | None = None, live: bo
     from tal_repro.published.load import load_published
 
     say = (lambda what: echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
-    content, runs = whole(source.load(), lambda those: gather(load_published(None), those, say, system))
-    path = writable(folder / "index.html")
+    loaded, path = source.load(), writable(folder / "index.html")  # before the work of a minute
+    content, runs = whole(loaded, lambda those: gather(load_published(None), those, say, system))
     write_whole(path, page(content, live).encode())
     return path, runs
 

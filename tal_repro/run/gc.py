@@ -38,6 +38,12 @@ def find_rubbish(store: RunStore, wanted: set[str] | None = None) -> list[Rubbis
     return found + list(_strays(store)) + list(_stale_locks(store)) + list(_imports(store))
 
 
+def in_use(store: RunStore) -> list[Path]:
+    """Return the partial folders that a runner is at: they are never rubbish."""
+    partial = (folder for folder in store.leftovers() if folder.suffix == ".partial")
+    return [folder for folder in partial if _is_held(store, name_of(folder))]
+
+
 def delete(store: RunStore, items: list[Rubbish]) -> int:
     """Delete what is still nobody's; return the bytes freed. Raise InputError for what cannot be deleted."""
     freed = 0
@@ -72,11 +78,13 @@ def _guard(store: RunStore, item: Rubbish) -> Path:
 def _leftover(store: RunStore, folder: Path) -> Rubbish | None:
     name, _, rest = folder.name.partition(".")
     kind = rest.split("-")[0]
-    if kind not in KINDS:
-        return None
-    if kind == "partial" and locks.owner(locks.lock_path(store.root, name)) is not None:
+    if kind not in KINDS or (kind == "partial" and _is_held(store, name)):
         return None
     return Rubbish(folder, kind, _size(folder))
+
+
+def _is_held(store: RunStore, name: str) -> bool:
+    return locks.owner(locks.lock_path(store.root, name)) is not None
 
 
 def _stale_locks(store: RunStore) -> Iterator[Rubbish]:

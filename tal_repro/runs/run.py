@@ -13,7 +13,7 @@ from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_text
 from tal_repro.thumos14 import PROTOCOL, TIOUS
-from tal_repro.untrusted import is_number
+from tal_repro.untrusted import is_number, short
 
 # model -> the (selection, weights, protocol) that its authors report
 REPORTED = {
@@ -51,10 +51,10 @@ class Run:
         metrics = record.json("metrics", {})
         try:
             self.scores: Scores = averages(metrics.get("rows", ()))
-            self.optimizer_steps = int(metrics.get("optimizer_steps", 0))
+            self.optimizer_steps = _whole(metrics.get("optimizer_steps", 0))
             self.train_seconds = _seconds(metrics.get("table2_seconds"))  # Table 2's definition for its model
             self.train_seconds_of = str(metrics.get("table2_definition", ""))
-            self.flags: tuple[str, ...] = tuple(map(str, metrics.get("flags", ())))
+            self.flags = _texts(metrics.get("flags", []))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DamagedRun(f"not the metrics of a run ({error!r})"[:200], record.paths.metrics) from None
 
@@ -181,11 +181,23 @@ def averages(rows: Iterable[Mapping[str, Any]]) -> Scores:
     return averages
 
 
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"optimizer_steps is {short(value)}")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"flags is {short(value)}")
+    return tuple(value)
+
+
 def _seconds(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"table2_seconds is {value!r}")
+        raise ValueError(f"table2_seconds is {short(value)}")
     return float(value)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 from scipy.special import fdtrc
 
@@ -175,11 +174,6 @@ def nearer_to_an_exponential(learning_curves: Table, table2: Table) -> Derivatio
     return Derivation(number(ratio, "TadTR's mean miss over ActionFormer's"), tuple(rows), reason)
 
 
-def _exponential(x: NDArray[np.float64], a: float, b: float, c: float) -> NDArray[np.float64]:
-    """Return the paper's exponential at percentages x (its section 4.2.1)."""
-    return np.asarray(2.0 ** (a - b * x ** (-1.0 / c)))
-
-
 @derives("E16", tables=["learning_curves"])
 def not_purely_exponential(learning_curves: Table) -> Derivation:
     """The p-value of an exponential through ActionFormer's points, against the scatter of their runs (F test)."""
@@ -187,8 +181,10 @@ def not_purely_exponential(learning_curves: Table) -> Derivation:
     percent, mean, std = table["train_percent"], table["map_mean"], table["map_std"]
     error = std / np.sqrt(RUNS_PER_POINT)
     start = tuple(fit("exponential", percent, mean).params.values())
-    parameters, _ = curve_fit(_exponential, percent, mean, start, error, absolute_sigma=True)
-    missed = mean - _exponential(percent, *parameters)
+    parameters, _ = curve_fit(
+        lambda x, *theta: _exponential(x, np.asarray(theta)), percent, mean, start, error, absolute_sigma=True
+    )
+    missed = mean - _exponential(percent, np.asarray(parameters))
     points, free = len(percent), len(percent) - len(parameters)
     ratio = float(((missed / error) ** 2).sum()) / free
     p = float(fdtrc(free, (RUNS_PER_POINT - 1) * points, ratio))
