@@ -94,16 +94,25 @@ def run_job(
     """
     stop = stop or StopFlag()
     stop.install()
+    try:
+        return _run_locked(job, computed, log, stop, perform)
+    except StopRequested:
+        return STOPPED
+
+
+def _run_locked(
+    job: Job, computed: Callable[[], None] | None, log: bool, stop: StopFlag, perform: Perform | None
+) -> int:
     spec, store = RunSpec.from_json(job.spec), RunStore(job.results)
     if not has_room(store.root):  # before the lock: it is a file, too
         return DISK_FULL
     path = locks.lock_path(store.root, spec.name)
     lock = locks.acquire(path)
-    while lock is None and job.wait_for_lock and not stop():
+    while lock is None and job.wait_for_lock and not stop.wish:
         time.sleep(0.5)
         lock = locks.acquire(path)
     if lock is None:
-        return STOPPED if stop() else BUSY
+        return STOPPED if stop.wish else BUSY
     try:
         if store.state(spec) == "done":  # by another runner, between our look and our lock
             return DONE
@@ -207,6 +216,7 @@ def _execute(writer: RunWriter, job: Job, stop: StopFlag, perform: Perform | Non
                 perform(context, adapter)
         else:
             perform(context, adapter)
+    stop.raises = False  # all is computed: what is left is to write it
 
 
 def _wait_for_device(device: str) -> None:
