@@ -91,8 +91,7 @@ def by_machine(material: Material) -> dict[Setting, list[Measurement]]:
 
 def _disturbances(rows: list[Measurement]) -> list[str]:
     """Return what the runs of these times say disturbed them."""
-    told = [part(run.details, "surroundings").get("doubtful") for run in used([row.run for row in rows])]
-    return list(dict.fromkeys(str(reason) for one in told if isinstance(one, list) for reason in one))
+    return list(dict.fromkeys(reason for run in used([row.run for row in rows]) for reason in run.doubtful))
 
 
 def _published(ax: Axes, table: Table, drawing: Drawing) -> None:
