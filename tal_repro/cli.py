@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
-import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -14,6 +14,7 @@ import click
 from tal_repro import __version__
 from tal_repro.console import echo
 from tal_repro.errors import InputError, as_typed
+from tal_repro.interrupt import drop
 
 # verb -> (module in tal_repro.commands, attribute, one line for --help)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -79,9 +80,14 @@ class LazyVerbs(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(verb, line) for verb, (_, _, line) in VERBS.items()])
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _left_by_ctrl_c():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _left_by_ctrl_c():
+                return super().invoke(ctx)
         except InputError as error:
             echo(f"error: {as_typed(str(error))}", err=True)
             sys.exit(2)
@@ -103,16 +109,22 @@ class LazyVerbs(click.Group):
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            _drop_output()
+            drop(1)  # the interpreter's last flush would complain of the same full disk again
             where = error.filename or "the output"
             echo(f"error: {where} cannot be written ({error.strerror})\n  remedy: free space there", err=True)
             sys.exit(2)
 
 
-def _drop_output() -> None:
-    """Let the interpreter's last flush go nowhere: it would complain of the same full disk again."""
-    with contextlib.suppress(OSError, ValueError):  # ValueError: a standard output without a descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+@contextlib.contextmanager
+def _left_by_ctrl_c() -> Iterator[None]:
+    """Leave with 130, as the shell has it, where click itself would end with 1."""
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error, click.Abort) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise  # the end of the input at a question
+        echo("interrupted", err=True)
+        sys.exit(130)
 
 
 @click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -108,6 +108,12 @@ def neighbours(device: str) -> tuple[int, ...]:
     return tuple(sorted(process.pid for process in gpu_use(device).processes if process.pid != os.getpid()))
 
 
+def device_uuid(device: str) -> str:
+    """Return what names the GPU behind "cuda:N" on the whole machine."""
+    with session() as nvml:
+        return text(nvml.nvmlDeviceGetUUID(_device(nvml, device)[0]))
+
+
 def describe_gpu(device: str) -> dict[str, Any]:
     """Return product, driver, clocks and memory for system.json."""
     try:

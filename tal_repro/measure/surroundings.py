@@ -15,9 +15,11 @@ from tal_repro.measure.nvml import open_gpu
 
 QUIET_CPU_PERCENT = 5.0  # of all cores, used by others while we do nothing
 QUIET_GPU_PERCENT = 2.0
+MOST_STOLEN_PERCENT = 1.0  # of the CPU, by a hypervisor
 LOOK_S = 0.5
 SHORTEST_S = 1.0  # in which what others use can be told: it is counted in ticks of 10 ms
 
+PRESSURE = Path("/proc/pressure/cpu")
 THERMAL = Path("/sys/class/thermal")
 
 Neighbours = Callable[[str], tuple[int, ...]]
@@ -63,6 +65,15 @@ def _own_cpu_seconds() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
+def _stalled_seconds(pressure: Path | None = None) -> float | None:
+    """Return how long tasks have waited for a core since boot; None where the kernel does not tell (PSI)."""
+    try:
+        some = (pressure or PRESSURE).read_text(encoding="ascii").partition("\n")[0]
+        return int(some.rpartition("total=")[2]) / 1e6
+    except (OSError, ValueError):
+        return None
+
+
 class Meanwhile:
     """Watch, from now on, what others use of the processor while we work: this process and what it starts."""
 
@@ -70,11 +81,14 @@ class Meanwhile:
         self, clock: Callable[[], float] = time.monotonic, own: Callable[[], float] = _own_cpu_seconds
     ) -> None:
         self.clock, self.own, self.take = clock, own, system_counters()
-        self.start = clock(), own()
+        self.start, self.stalled = (clock(), own()), _stalled_seconds()
         self.take(self.start[0])
 
     def over(self) -> dict[str, float]:
-        """Return others' share of all cores and what a hypervisor withheld, in percent; {} of too short a time."""
+        """Return others' share of all cores and what a hypervisor withheld, in percent; {} of too short a time.
+
+        `cpu_stall_percent`: how long some task, of others or our own, waited for a core (kept, no reason for doubt).
+        """
         now, own = self.clock(), self.own()
         sample, seconds = self.take(now), now - self.start[0]
         if seconds < SHORTEST_S:
@@ -83,6 +97,8 @@ class Meanwhile:
         mine = 100 * (own - self.start[1]) / (seconds * cores)
         found = {"seconds": seconds, "others_cpu_percent": max(sample["cpu_mean_percent"] - mine, 0.0)}
         found |= {name: sample[name] for name in ("cpu_steal_percent",) if name in sample}
+        if (stalled := _stalled_seconds()) is not None and self.stalled is not None:
+            found["cpu_stall_percent"] = min(100 * (stalled - self.stalled) / seconds, 100.0)
         return {name: round(value, 3) for name, value in found.items()}
 
 
@@ -109,7 +125,7 @@ def disturbances(around: Mapping[str, Any]) -> list[str]:
         reasons.append(f"others use {cpu:.0f} % of the CPU")
     if (used := around.get("others_cpu_percent", 0.0)) > QUIET_CPU_PERCENT:
         reasons.append(f"others used {used:.0f} % of the CPU meanwhile")
-    if stolen > 1:
+    if stolen > MOST_STOLEN_PERCENT:
         reasons.append(f"the hypervisor withholds {stolen:.0f} % of the CPU")
     if around.get("neighbours"):
         reasons.append(f"processes {', '.join(map(str, around['neighbours']))} compute on the device")

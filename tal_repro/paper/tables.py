@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from tal_repro.errors import InputError
+from tal_repro.measure.surroundings import MOST_STOLEN_PERCENT, QUIET_CPU_PERCENT
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.claims.derivation import Reading
 from tal_repro.paper.claims.judging import compare
@@ -35,6 +36,11 @@ PUBLISHED_SECONDS_OF = {
 PUBLISHED_SELECTION = {
     "tadtr": "best-on-test raw", "tridet": "last ema", "actionformer": "last ema", "temporalmaxer": "best-on-test ema",
 }  # fmt: skip
+NOT_ALONE = (
+    f"A run that was not alone counts with its mAP, and its time is left out. Not alone: started beside others; or others "
+    f"used more than {QUIET_CPU_PERCENT:g} % of the CPU, the hypervisor withheld more than {MOST_STOLEN_PERCENT:g} %, or "
+    "somebody else was on its GPU."
+)
 MAP_CLAIMS = {"tadtr": "T2.5", "tridet": "T2.6", "actionformer": "T2.7", "temporalmaxer": "T2.8"}
 
 
@@ -150,10 +156,11 @@ def _engine(setting: Setting, settings: Sequence[Setting]) -> str:
 
 def _measured_row(model: str, engine: str, group: Sequence[Run], runs: Runs, stated: Assumed) -> tuple[str, ...]:
     machine = group[0].device
-    shared = "" if all(run.alone for run in group) else " (shared while running)"
+    timed = [run for run in group if run.alone]
+    shared = "" if len(timed) == len(group) else f" ({len(group) - len(timed)} of {len(group)} not alone: not timed)"
     accurate = [run for run in group if run.average_map is not None]
     maps = [run.average_map for run in group if run.average_map is not None]
-    seconds = [run.train_seconds for run in group if run.train_seconds is not None]
+    seconds = [run.train_seconds for run in timed if run.train_seconds is not None]
     selection = accurate[0].reported if accurate else None
     n = f"{len(seconds)}" if len(seconds) == len(maps) else f"{len(seconds)} timed, {len(maps)} scored"
     spread = "sample std" if max(len(seconds), len(maps)) > 1 else "one run"
@@ -198,6 +205,8 @@ def _notes(published: Published, runs: Runs) -> Iterable[str]:
             derivation = derive(claim.id, published)
             verdict, _ = compare(claim, derivation)
             yield f"{claim.id} {verdict}: {derivation.reason if derivation else claim.not_derivable}."
+    if not all(run.alone for run in runs.of("baseline")):
+        yield NOT_ALONE
     yield from (f"{note}." for note in [*runs.notes, processors(runs.of("baseline"))] if note)
     if any(run.synthetic for run in runs.of("baseline")):
         yield "Lines marked SYNTHETIC are of made-up data: they show that the kit works and say nothing about THUMOS14."

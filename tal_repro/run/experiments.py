@@ -12,7 +12,6 @@ from typing import Any
 
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.errors import InputError
-from tal_repro.machine.gpus import neighbours
 from tal_repro.runs.store import RunStore
 
 Execute = Callable[[RunContext, Adapter], None]
@@ -78,7 +77,6 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
     """Time inference at every length of the spec, interleaved -> measurements.csv; judge the line through it."""
     from tal_repro.measure.latency import Effort, measure_inference
     from tal_repro.measure.linearity import linearity_of
-    from tal_repro.measure.surroundings import Meanwhile, look_around, surroundings
 
     lengths = run.spec.feature_lengths
     rows = measure_inference(
@@ -89,11 +87,9 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
         effort=Effort(**run.spec.options.get("effort", {})),
         seed=run.spec.seed,
     )
-    before, meanwhile = look_around(run.device, neighbours), Meanwhile()
     taken = list(_beating(rows, run))
     run.record.write_measurements(taken)
-    about = surroundings(before, meanwhile.over(), look_around(run.device, neighbours))
-    run.record.write_json("details", {"surroundings": about, "linearity": linearity_of(taken).to_json()})
+    run.record.write_json("details", {"linearity": linearity_of(taken).to_json()})
 
 
 def _model_to_time(run: RunContext, adapter: Adapter, length: int) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
+from tal_repro.console import write
 from tal_repro.spec import RunSpec
 from tal_repro.untrusted import printable
 
@@ -48,11 +49,10 @@ class Progress:
         """Print one line: above the bar on a terminal, with the time when piped."""
         message = printable(message)
         if self.terminal:
-            self.stream.write(f"\r\x1b[K{message}\n")
+            write(self.stream, f"\r\x1b[K{message}\n")
             self._drawn = 0.0
         else:
-            self.stream.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {message}\n")
-        self.stream.flush()
+            write(self.stream, f"{datetime.now(UTC).isoformat(timespec='seconds')} {message}\n")
 
     def ended(self, message: str, estimated_seconds: float) -> None:
         """Count one run that is over, and tell so."""
@@ -84,11 +84,9 @@ class Progress:
         filled = round(20 * self.finished / max(1, self.total))
         bar = f"[{'#' * filled}{'.' * (20 - filled)}] {self.finished}/{self.total} {self.rate()} {self.eta()}"
         line = " | ".join([bar, *running])
-        self.stream.write(f"\r\x1b[K{printable(line)[: width - 1]}")
-        self.stream.flush()
+        write(self.stream, f"\r\x1b[K{printable(line)[: width - 1]}")
 
     def close(self) -> None:
         """Take the bar away."""
         if self.terminal:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+            write(self.stream, "\r\x1b[K")

@@ -18,10 +18,12 @@ from tal_repro.detection.protocols import PROTOCOLS, GroundTruth, evaluate
 from tal_repro.engines.adapter import Adapter, RunContext
 from tal_repro.engines.registry import engine_version
 from tal_repro.errors import InputError
+from tal_repro.interrupt import PATIENCE_S
 from tal_repro.models.registry import model_entry
 from tal_repro.run.inputs import Inputs
 from tal_repro.run.released_files import how_to_get
-from tal_repro.run.worker import BUSY, DONE, FAILED, OUTCOMES, Job, read_outcome, run_job
+from tal_repro.run.signals import StopFlag
+from tal_repro.run.worker import BUSY, DONE, FAILED, OUTCOMES, STOPPED, Job, read_outcome, run_job
 from tal_repro.runs.folder import RunPaths
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
@@ -75,9 +77,13 @@ def evaluate_released(
     store = RunStore(results)
 
     def perform(context: RunContext, _: Adapter) -> None:
-        _evaluate(context, checkpoint, published)
+        with stop.raising():
+            _evaluate(context, checkpoint, published)
 
-    outcome = run_job(Job(spec.to_json(), str(results), str(data_dir), device), log=False, perform=perform)
+    stop = StopFlag(PATIENCE_S)
+    outcome = run_job(Job(spec.to_json(), str(results), str(data_dir), device), log=False, stop=stop, perform=perform)
+    if outcome == STOPPED:
+        raise SystemExit(stop.exit_status)
     if outcome != DONE:
         raise InputError(_why(outcome, store, spec), store.folder(spec).parent, "the same command starts it again")
     rows: list[Row] = RunRecord(store.folder(spec)).metrics["released"]

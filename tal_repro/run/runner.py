@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Protocol
 
 from tal_repro.errors import InputError
+from tal_repro.interrupt import end_within, heeded
 from tal_repro.machine.gpus import gpu_use
 from tal_repro.run import failures, locks, space, worker
 from tal_repro.run.devices import Device
@@ -25,8 +26,9 @@ from tal_repro.runs.store import RunStore
 
 POLL_SECONDS = 0.25
 ELSEWHERE_SECONDS = 1.0  # between looks at runs that another runner has
-GRACE_SECONDS = 8.0  # from SIGTERM to SIGKILL: a spot instance gives little more
-HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE_SECONDS = 7.0  # from SIGTERM to SIGKILL: a spot instance gives little more
+ANSWER_SECONDS = 1.0  # after SIGKILL, before a server that does not tell of its run is ended with all its runs
+LEAVE_SECONDS = 9.5  # after which the runner ends even where it waits for a disk itself
 MOST_KILLS = 3  # of one run, before this runner leaves it for a later start
 
 
@@ -36,7 +38,12 @@ class Pool(Protocol):
     def start(self, slot: int, job: worker.Job) -> None: ...
     def signal(self, slot: int, number: int) -> None: ...
     def poll(self, timeout_s: float) -> list[tuple[int, int | None]]: ...
+    def kill(self) -> None: ...
     def close(self) -> None: ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def survivors(self) -> Collection[int]: ...
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class Runner:
         self.kills: Counter[str] = Counter()
         self.memory_kills = failures.count_memory_kills()
         self.signals: deque[int] = deque()  # received, not yet obeyed
+        self.asked: Counter[int] = Counter()  # how often each was received
         self.wish = ""  # "", "epoch", "now" or "kill"
         self.deadline = float("inf")
         self.looked = 0.0
@@ -112,6 +120,8 @@ class Runner:
             finally:
                 self.pool.close()
                 self.progress.close()
+                for pid in sorted(self.pool.survivors):
+                    self.progress.say(f"process {pid} could not be ended: it waits in the kernel, for a disk perhaps")
         return self.summary
 
     def _step(self) -> bool:
@@ -183,7 +193,9 @@ class Runner:
             self._pack(running)
         run, run_id = running.run, running.run.spec.run_id
         took = format_duration(time.monotonic() - running.began)
-        if running.hung:
+        if running.hung and self.store.state(run.spec) == "done":  # its server hung, after it
+            self._settle(run, "done", took)
+        elif running.hung:
             reason = f"hung: no sign of life for {self.settings.hang_seconds:g} s"
             self._settle(run, "failed", failures.record(self.store, run.spec, reason))
         elif status == worker.DONE:
@@ -274,18 +286,23 @@ class Runner:
                 self._look_at(device)
         for slot, running in self.running.items():
             silent = running.life.silent_seconds()
-            if silent > self.settings.hang_seconds + GRACE_SECONDS and running.hung:
+            late = silent - self.settings.hang_seconds - GRACE_SECONDS
+            if running.hung and late > ANSWER_SECONDS:
+                self.progress.say("the process that starts runs does not answer: it is ended")
+                self.pool.kill()
+                break
+            if running.hung and late > 0:
                 self.pool.signal(slot, signal.SIGKILL)
             elif silent > self.settings.hang_seconds and not running.hung:
                 running.hung = True
                 self.pool.signal(slot, signal.SIGTERM)
         if time.monotonic() > self.deadline:
             self.deadline = float("inf")
-            self._signal_all(signal.SIGKILL)
+            self.pool.kill()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._on_signal) for number in HANDLED}
+        before = {number: signal.signal(number, self._on_signal) for number in heeded()}
         try:
             yield
         finally:
@@ -294,6 +311,9 @@ class Runner:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)  # no more: a handler may interrupt a write
+        self.asked[number] += 1
+        if number != signal.SIGINT or self.asked[number] > 1:
+            end_within(LEAVE_SECONDS, 128 + number)
 
     def _obey(self, number: int) -> None:
         """SIGTERM, SIGHUP: now. SIGINT: after the epoch; again: now; a third time: at once, without a checkpoint."""
@@ -306,7 +326,10 @@ class Runner:
 
     def _stop(self, wish: str) -> None:
         self.wish = wish
-        if wish == "epoch":
+        if not self.pool.ready:
+            self.progress.say("stopping: no run has begun")
+            self.pool.kill()
+        elif wish == "epoch":
             self.progress.say(f"finishing the epoch of {len(self.running)} runs; Ctrl-C again: stop now")
             self._signal_all(signal.SIGINT)
         elif wish == "now":
@@ -314,7 +337,7 @@ class Runner:
             self.deadline = time.monotonic() + GRACE_SECONDS
             self._signal_all(signal.SIGTERM)
         else:
-            self._signal_all(signal.SIGKILL)
+            self.pool.kill()
 
     def _signal_all(self, number: int) -> None:
         for slot in list(self.running):

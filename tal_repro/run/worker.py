@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +20,14 @@ from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.engines.registry import STAND_IN_VARIABLE, get_adapter
 from tal_repro.errors import InputError
 from tal_repro.machine.gpus import neighbours
+from tal_repro.measure.surroundings import Meanwhile, surroundings
 from tal_repro.run import locks
 from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.experiments import WITHOUT_CHECKPOINT, experiment_of
 from tal_repro.run.signals import EXIT_SIGTERM, StopFlag
 from tal_repro.run.space import NO_SPACE, has_room
 from tal_repro.run.system import describe_system, machine_name
+from tal_repro.run.turns import turn
 from tal_repro.runs.folder import FORMAT
 from tal_repro.runs.record import RunRecord, read_json
 from tal_repro.runs.store import RunStore
@@ -94,16 +96,25 @@ def run_job(
     """
     stop = stop or StopFlag()
     stop.install()
+    try:
+        return _run_locked(job, computed, log, stop, perform)
+    except StopRequested:
+        return STOPPED
+
+
+def _run_locked(
+    job: Job, computed: Callable[[], None] | None, log: bool, stop: StopFlag, perform: Perform | None
+) -> int:
     spec, store = RunSpec.from_json(job.spec), RunStore(job.results)
     if not has_room(store.root):  # before the lock: it is a file, too
         return DISK_FULL
     path = locks.lock_path(store.root, spec.name)
     lock = locks.acquire(path)
-    while lock is None and job.wait_for_lock and not stop():
+    while lock is None and job.wait_for_lock and not stop.wish:
         time.sleep(0.5)
         lock = locks.acquire(path)
     if lock is None:
-        return STOPPED if stop() else BUSY
+        return STOPPED if stop.wish else BUSY
     try:
         if store.state(spec) == "done":  # by another runner, between our look and our lock
             return DONE
@@ -130,13 +141,18 @@ def execute(
         writer = store.writer(spec)
         if log:
             _redirect_output(writer.paths.log)
-        status = _begin(writer, job)
-        inputs = _inputs(spec, store, job.data)
-        status |= _note_data(writer, inputs)
-        _execute(writer, job, stop, perform)
-        if inputs is not None:  # what was read is what the run is named after
-            inputs.again().check(spec)
-        _end_output(log)
+        with turn(store.root, job.device, job.exclusive, _Waiting(writer, job.device, stop)):
+            started = time.monotonic()
+            status = _begin(writer, job)
+            inputs = _inputs(spec, store, job.data)
+            status |= _note_data(writer, inputs)
+            if job.exclusive:
+                _wait_for_device(job.device)
+            with _watched(writer, job):
+                _execute(writer, job, stop, perform)
+            if inputs is not None:  # what was read is what the run is named after
+                inputs.again().check(spec)
+            _end_output(log)
         if computed is not None:
             computed()
         writer.finish(**status, **_cost(started))
@@ -188,8 +204,6 @@ def _note_data(writer: RunWriter, inputs: Inputs | None) -> dict[str, str]:
 def _execute(writer: RunWriter, job: Job, stop: StopFlag, perform: Perform | None) -> None:
     spec = writer.spec
     _set_threads(spec.threads)
-    if job.exclusive:
-        _wait_for_device(job.device)
     context = RunContext(
         spec=spec,
         record=writer,
@@ -206,6 +220,45 @@ def _execute(writer: RunWriter, job: Job, stop: StopFlag, perform: Perform | Non
                 perform(context, adapter)
         else:
             perform(context, adapter)
+    stop.raises = False  # all is computed: what is left is to write it
+
+
+class _Waiting:
+    """What a run does while another one measures time on its device, or while it waits to do so itself."""
+
+    def __init__(self, writer: RunWriter, device: str, stop: StopFlag) -> None:
+        self.writer, self.device, self.stop, self.said = writer, device, stop, False
+
+    def __call__(self) -> None:
+        if self.stop.wish:
+            raise StopRequested
+        if not self.said:
+            print(f"waiting for {self.device}: a run that measures time goes alone", file=sys.stderr, flush=True)
+        self.said = True
+        self.writer.beat()
+
+
+@contextlib.contextmanager
+def _watched(writer: RunWriter, job: Job) -> Iterator[None]:
+    """Measure what others use of the machine while a run works, and write it to system.json: was it alone?"""
+    meanwhile = Meanwhile()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, InputError):
+            after = neighbours(job.device) if job.exclusive else ()  # before, there were none
+            about, system = surroundings({}, meanwhile.over(), {"neighbours": after}), read_json(writer.paths.system)
+            about["doubtful"] = [*system["surroundings"]["doubtful"], *about["doubtful"]]
+            alone = system["alone"] and not about["doubtful"]
+            writer.write_json("system", {**system, "alone": alone, "surroundings": about})
+
+
+def _earlier_doubts(writer: RunWriter) -> list[str]:
+    """Return what disturbed an earlier attempt of this run: its time is part of the run's."""
+    try:
+        return [str(reason) for reason in read_json(writer.paths.system)["surroundings"]["doubtful"]]
+    except (InputError, KeyError, TypeError):
+        return []
 
 
 def _wait_for_device(device: str) -> None:
@@ -229,11 +282,12 @@ def _begin(writer: RunWriter, job: Job) -> dict[str, Any]:
         "host": socket.gethostname(),
         "machine": machine_name(device),
         "device": device,
-        "alone": job.alone,
         "started": _now(),
         "attempts": attempts,
     }
-    writer.write_json("system", describe_system(device, job.alone))
+    doubtful = _earlier_doubts(writer)
+    about = {**describe_system(device, job.alone and not doubtful), "surroundings": {"doubtful": doubtful}}
+    writer.write_json("system", about)
     writer.write_json("status", {"format": FORMAT, "state": "running", "pid": os.getpid(), **status})
     print(f"# attempt {attempts}, {status['started']}, {status['host']}, {device}", file=sys.stderr, flush=True)
     for warning in warnings_of([writer.spec], [device]):

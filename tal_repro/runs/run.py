@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tal_repro.models.registry import MODELS
+from tal_repro.runs.details import part
 from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_text
@@ -122,8 +123,14 @@ class Run:
 
     @property
     def alone(self) -> bool:
-        """Say whether it had its device to itself, so that its times count."""
-        return bool(self.system.get("alone", True))
+        """Say whether it had its machine to itself, as measured, so that its times count."""
+        return bool(self.system.get("alone", True)) and not self.doubtful
+
+    @property
+    def doubtful(self) -> list[str]:
+        """Return what disturbed its times: the worker measures it, `bench` around the timing itself."""
+        told = [part(about, "surroundings").get("doubtful") for about in (self.system, self.details)]
+        return list(dict.fromkeys(str(reason) for reasons in told if isinstance(reasons, list) for reason in reasons))
 
     @property
     def device(self) -> str:

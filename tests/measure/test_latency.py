@@ -315,7 +315,6 @@ def test_a_run_is_timed_in_the_precision_it_is_recorded_under(
             seen.add(result.dtype)
             return result
 
-    monkeypatch.setattr("tal_repro.measure.surroundings.look_around", lambda *_: {})
     options = {"effort": {**vars(QUICK), "min_seconds": 0.0}}
     spec = RunSpec("inference", "tadtr", "native", "1", {}, feature_lengths=(4,), options=options, precision=precision)
     adapter: Any = SimpleNamespace(
@@ -328,7 +327,6 @@ def test_a_run_is_timed_in_the_precision_it_is_recorded_under(
 def test_a_run_of_a_study_keeps_its_linearity(
     clock: MadeUpClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tal_repro.measure.surroundings.look_around", lambda *_: {})
     spec = RunSpec("inference", "tadtr", "native", "1", {}, feature_lengths=LENGTHS, options={"effort": vars(QUICK)})
     writer = RunStore(tmp_path).writer(spec)
     adapter: Any = SimpleNamespace(

@@ -114,8 +114,7 @@ def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
 
 def _disturbances(chosen: Sequence[Run]) -> str:
     """Return what the runs say disturbed their times ("" for a quiet machine)."""
-    told = [part(run.details, "surroundings").get("doubtful") for run in chosen]
-    return ", ".join(dict.fromkeys(str(reason) for one in told if isinstance(one, list) for reason in one))
+    return ", ".join(dict.fromkeys(reason for run in chosen for reason in run.doubtful))
 
 
 def latencies(chosen: Sequence[Run]) -> dict[int, float]:

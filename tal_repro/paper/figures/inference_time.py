@@ -15,7 +15,7 @@ from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import measured_gmacs
 from tal_repro.published.table import Table
-from tal_repro.runs.run import Measurement, Run, measurements, part
+from tal_repro.runs.run import Measurement, Run, measurements
 
 LOW, HIGH = 10, 90  # percentiles of the band
 HOW = "run: tal-repro run --only experiment=inference, then give --results DIR"
@@ -90,8 +90,7 @@ def by_machine(material: Material) -> dict[Setting, list[Measurement]]:
 
 def _disturbances(rows: list[Measurement]) -> list[str]:
     """Return what the runs of these times say disturbed them."""
-    told = [part(run.details, "surroundings").get("doubtful") for run in used([row.run for row in rows])]
-    return list(dict.fromkeys(str(reason) for one in told if isinstance(one, list) for reason in one))
+    return list(dict.fromkeys(reason for run in used([row.run for row in rows]) for reason in run.doubtful))
 
 
 def _published(ax: Axes, table: Table, drawing: Drawing) -> None:

@@ -1,8 +1,9 @@
 """A warm process that imports torch once and then forks one process a run, told so by its runner through a pipe.
 
 Lines of JSON in: {"start": job, "slot": n} or {"signal": number, "slot": n}. Lines of JSON out: {"ready": true},
-{"slot": n} from a run that computes no more and writes its folder, and {"slot": n, "exit": status} (negative: the
-signal that ended the run). The server ends when the pipe closes; its runs end with it.
+{"slot": n, "pid": p} of a run that was started, {"slot": n} from one that computes no more and writes its folder, and
+{"slot": n, "exit": status} (negative: the signal that ended the run). The server ends when the pipe closes; its runs
+end with it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, TextIO
 from tal_repro.engines.child import die_with_parent
 from tal_repro.engines.native.freed_memory import keep_freed_memory
 
-_STOPPED = 143
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ForkServer:
@@ -36,10 +37,13 @@ class ForkServer:
         parent = os.getpid()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a library's idle helper thread is no reason not to fork
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # one sent before the run hears them waits for it
             pid = os.fork()
         if pid == 0:
             self._become_run(parent, slot, job)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         self.runs[pid] = slot
+        self.answer({"slot": slot, "pid": pid})
 
     def _become_run(self, parent: int, slot: int, job: dict[str, Any]) -> None:
         """Execute the job in this forked process, in a process group of its own, and exit."""
@@ -48,7 +52,9 @@ class ForkServer:
             os.setpgid(0, 0)
             die_with_parent(parent)
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number in (signal.SIGCHLD, *_SIGNALS):
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             for descriptor in self.inherited:
                 os.close(descriptor)
             os.open(os.devnull, os.O_RDONLY)  # becomes 0: nothing a run opens may land there
@@ -98,7 +104,7 @@ def serve(modules: list[str]) -> None:
     """Import `modules`, then obey the lines of stdin until it closes."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints must not reach the protocol
-    for number in (signal.SIGINT, signal.SIGTERM):  # the runner tells when to stop, not the terminal
+    for number in _SIGNALS:  # the runner tells when to stop, not the terminal
         signal.signal(number, signal.SIG_IGN)
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
