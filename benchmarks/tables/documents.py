@@ -15,7 +15,7 @@ from benchmarks.tables.steps import steps_waited_text
 from benchmarks.tables.walkthrough import classes_text, steps_text
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
-from tal_repro.paper.claims.measured import RUNS_WANTED
+from tal_repro.paper.claims.means import RUNS_WANTED
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
 from tal_repro.paper.report.claims_document import changes_text, claims_text, labels_text, sentences_text
 from tal_repro.paper.tables import TextTable, render
