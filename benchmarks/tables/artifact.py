@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 
 from tal_repro.paper.claims.acceleration import LEAST_LOW, LOW_PERCENT
-from tal_repro.paper.claims.measured import CONFIDENCE, RUNS_WANTED
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.run import costs
@@ -149,8 +148,8 @@ def artifact_text() -> str:
         for claim in load_claims()
     )
     lead = (
-        f"A claim about mAP is reproduced when the {100 * CONFIDENCE:.0f} % interval of the mean of {RUNS_WANTED} or "
-        "more runs lies within what is accepted, any other when its value does; see docs/claims.md for the reasons."
+        "Runs reproduce a claim when they agree with what is accepted here within their own scatter and exclude a "
+        "truth off by twice the claim's margin; docs/claims.md has the rule and how often it errs."
     )
     table = render(TextTable(f"The {len(rows)} claims", header, rows), "markdown").rstrip()
     return f"{lead}\n\n{table}"
@@ -174,4 +173,4 @@ def machine(claim: Claim) -> str:
     """Say on which machine a claim is judged absolutely."""
     if not claim.gpu:
         return "any machine" if claim.measure else "-"
-    return f"{claim.gpu}" + (f"; elsewhere as a ratio to {claim.ratio_to}" if claim.ratio_to else "")
+    return f"{claim.gpu} only" + (f"; elsewhere the ratio to {claim.ratio_to} is told" if claim.ratio_to else "")

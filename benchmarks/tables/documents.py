@@ -17,7 +17,7 @@ from benchmarks.tables.walkthrough import classes_text, steps_text
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
 from tal_repro.paper.changes import SEVERITIES, changes, count_text, models_text
-from tal_repro.paper.claims.measured import RUNS_WANTED
+from tal_repro.paper.claims.means import RUNS_WANTED
 from tal_repro.paper.claims.readings import LABELS
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
 from tal_repro.paper.tables import TextTable, render

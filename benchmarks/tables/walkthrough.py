@@ -114,7 +114,7 @@ def duration(minutes: float) -> str:
 
 
 def classes_text() -> str:
-    """Return what each class of GPU is held to: absolute bands on the paper's, ratios between models elsewhere."""
+    """Return what each class of GPU is held to: bands on the paper's, no verdict elsewhere."""
     claims = [claim for claim in load_claims() if claim.gpu and claim.measure]
     classes = (*PAPER_GPUS, ELSEWHERE)
     rows = tuple(
@@ -122,7 +122,7 @@ def classes_text() -> str:
         for claim in claims
     )
     header = ("Claim", "Statement", "Paper", *classes)
-    caption = "Accepted by class of GPU, where a claim is about one (-: inconclusive there)"
+    caption = "Accepted by class of GPU, where a claim is about one (-: not comparable there)"
     return render(TextTable(caption, header, rows), "markdown").rstrip()
 
 
@@ -132,10 +132,5 @@ def band(claim: Claim, gpu: str) -> str:
         return bounds_text(claim)
     if gpu == ELSEWHERE and claim.gpu not in PAPER_GPUS:
         return f"{bounds_text(claim)} (on an {claim.gpu})"
-    if claim.measure == "latency_ratio":  # the paper's time for TadTR turns the ratio into milliseconds anywhere
-        return f"{bounds_text(claim)}, where TadTR takes 35 ms"
     ratio = printed_ratio(claim)
-    if ratio is None:
-        return "-"
-    low, high = ratio * (1 - claim.relative), ratio * (1 + claim.relative)
-    return f"{low:.2f} to {high:.2f} times {model_entry(claim.ratio_to).title}'s"
+    return "-" if ratio is None else f"no verdict; printed {ratio:.2f} times {model_entry(claim.ratio_to).title}'s"

@@ -61,17 +61,6 @@ def half_width(standard_error: float, n: int, level: float = 0.9) -> float:
     return float(stdtrit(n - 1, 0.5 + level / 2)) * standard_error
 
 
-def runs_needed(sample: Sample, half: float, level: float = 0.9, most: int = 1000) -> int:
-    """Return how many runs make the t interval no wider than ± half, at the spread seen (at most `most`)."""
-    if half <= 0:
-        return most
-    spread = sample.standard_error * math.sqrt(sample.n) if sample.n > 1 else math.inf
-    for n in range(2, most):
-        if half_width(spread / math.sqrt(n), n, level) <= half:
-            return n
-    return most
-
-
 def r_squared(x: NDArray[Any], y: NDArray[Any]) -> float:
     """Return the R2 of the least-squares line of y on x."""
     return float(np.corrcoef(np.asarray(x, dtype=float), np.asarray(y, dtype=float))[0, 1] ** 2)

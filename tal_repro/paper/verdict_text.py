@@ -21,6 +21,7 @@ from tal_repro.paper.verdict_words import (
     headline_text,
     measured_text,
     measured_with_unit,
+    multiplicity_text,
     recomputed_text,
     recomputed_with_unit,
     why,
@@ -32,6 +33,7 @@ from tal_repro.runs.load import Runs
 WIDTH = 100
 COLOURS = {
     "consistent": "green", "reproduced": "green", "consistent with correction": "yellow", "inconclusive": "yellow",
+    "not comparable here": "yellow",
     "inconsistent": "red", "not reproduced": "red",
 }  # fmt: skip
 SHORT = {"consistent with correction": "with correction"}
@@ -91,6 +93,8 @@ def _summary_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Sty
             else ""
         )
         yield [(f"Measured in {runs.root}: {_counts(measured)}.{told}", None)]
+        for line in textwrap.wrap(multiplicity_text(verdicts), WIDTH):
+            yield [(line, None)]
         for line in (*released_runs.lines(runs), *beyond_paper(runs)):
             yield [(line, None)]
     found = changes()
@@ -170,7 +174,6 @@ def _spread_kind(sample: Sample | None) -> str:
 
 
 def _rule(claim: Claim) -> str:
-    low, high = claim.bounds
     rules = {
         "digits": "the value rounds to the printed digits",
         "welch": f"Welch's test against the printed mean and std, n = {claim.reference_n}, p >= 0.05",
@@ -180,8 +183,10 @@ def _rule(claim: Claim) -> str:
     text = rules[claim.rule]
     if claim.about:
         text = f'within ± {claim.half_digits[0]:g} {claim.unit} (the text says "about")'
-    runs = "" if claim.nothing_to_run or claim.rule.startswith("at-") else f"; runs: {low:.6g} to {high:.6g}"
-    return text + runs
+    if claim.nothing_to_run:
+        return text
+    side = "" if claim.alternative == "either" else f", {claim.alternative}"
+    return f"{text}; runs must tell it from a truth {2 * claim.margin:g} {claim.unit} off{side} (twice the margin)"
 
 
 def _systems(claim: Claim) -> str:
@@ -190,8 +195,8 @@ def _systems(claim: Claim) -> str:
     data = "" if claim.kind in ("macs", "latency") else ", on THUMOS14 only (never synthetic data)"
     if not claim.gpu:
         return f"any machine{data}"
-    ratio = f"; elsewhere as a ratio to {claim.ratio_to}" if claim.ratio_to else ""
-    return f"an NVIDIA {claim.gpu}{ratio}{data}"
+    ratio = f" but for the ratio to {claim.ratio_to}" if claim.ratio_to else ""
+    return f"an NVIDIA {claim.gpu}, elsewhere not comparable{ratio}{data}"
 
 
 def _row_lines(table: Table) -> Iterator[list[Styled]]:

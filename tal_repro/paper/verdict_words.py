@@ -9,6 +9,8 @@ from tal_repro.paper.claims.statements import Claim
 from tal_repro.paper.table_text import upper_first
 from tal_repro.paper.verdicts import Verdict
 
+DECIDED = ("reproduced", "not reproduced")
+NOT_RANDOM = ("setting", "macs")
 WORDS_FORMAT = ".3g"  # of a number that a claim in words is held to
 
 
@@ -22,7 +24,7 @@ def headline_counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
         "not_derivable": sum(v.published == "not derivable" for v in chosen),
         "reproduced": sum(v.measured.verdict == "reproduced" for v in chosen),
         "not_reproduced": sum(v.measured.verdict == "not reproduced" for v in chosen),
-        "undecided": sum(v.measured.verdict in ("inconclusive", "not run") for v in chosen),
+        "undecided": sum(v.measured.verdict not in DECIDED for v in chosen),
     }
 
 
@@ -32,6 +34,19 @@ def headline_text(verdicts: Iterable[Verdict]) -> str:
     return (
         f"{count['reproduced']} of {count['claims']} headline claims reproduced here, {count['not_reproduced']} not, "
         f"{count['undecided']} undecided."
+    )
+
+
+def multiplicity_text(verdicts: Iterable[Verdict]) -> str:
+    """Say how many verdicts to expect wrong among those summed up: each is judged alone, at 5 % ("": too few)."""
+    decided = [v for v in verdicts if v.measured.verdict in DECIDED and v.claim.kind not in NOT_RANDOM]
+    if len(decided) < 2:
+        return ""
+    shared = len(decided) - len({frozenset(run.run_id for run in v.measured.runs) for v in decided})
+    return (
+        f"Multiple tests: each of these {len(decided)} verdicts is judged alone, at 5 %, uncorrected; were all claims "
+        f'true, about {0.05 * len(decided):.1f} would read "not reproduced" by chance, and {shared} rest on '
+        "runs that another rests on, so they err together."
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
+from tal_repro.paper.claims.bands import Band, band_of
 from tal_repro.paper.claims.derivation import Derivation, Reading
+from tal_repro.paper.claims.means import AFFORDABLE_RUNS
 from tal_repro.paper.claims.statements import Claim
 from tal_repro.paper.statistics import Sample, welch
 
 SIGNIFICANCE = 0.05
+TOO_MANY = f"no affordable number of runs (up to {AFFORDABLE_RUNS}) settles it"
 
 
 def compare(claim: Claim, derivation: Derivation | None) -> tuple[str, Reading | None]:
@@ -65,40 +68,46 @@ def _allows(claim: Claim, reading: Reading) -> bool:
     return reading.low is None or claim.rule != "digits" or distance(claim, reading) == 0
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What one set of measured tables says of a claim: reproduced, not reproduced or inconclusive."""
+def measured_reading(claim: Claim, derivation: Derivation, published: Derivation) -> Reading | None:
+    """Return the reading of measured tables that answers to the one that the published verdict rests on.
 
-    verdict: str
-    reading: Reading | None
-    derivation: Derivation
-
-
-def judge_measured(claim: Claim, derivation: Derivation, published: Derivation) -> Judged:
-    """Judge measured tables by the reading that the published column rests on, within the claim's band.
-
-    Where the published data contradict the paper, a value nearer to theirs than to the printed one reproduces them,
-    not the paper; so the published tables, fed back as runs, contradict no published verdict.
+    None where the data leave the number open: the published ones, so that runs like them would too, or these.
     """
-    verdict, chosen = compare(claim, published)
-    reading = _same_reading(derivation, published, chosen)
-    if reading is None:
-        return Judged("inconclusive", None, derivation)
-    low, high = claim.bounds
-    inside = low <= reading.value <= high
-    if inside and verdict == "inconsistent" and chosen is not None and claim.numbers:
-        inside = abs(reading.value - claim.numbers[0]) < abs(reading.value - chosen.value)
-    return Judged("reproduced" if inside else "not reproduced", reading, derivation)
-
-
-def _same_reading(derivation: Derivation, published: Derivation, chosen: Reading | None) -> Reading | None:
-    """Return the reading that answers to the published one; None where the tables leave the number open."""
+    chosen = compare(claim, published)[1]
     known = [reading for reading in derivation.readings if not reading.undetermined]
-    if chosen is None:  # the published data leave it open: as worded, unless the measured ones leave it open too
-        return None if len(known) < len(derivation.readings) or not known else known[0]
+    if chosen is None:
+        tied = any(reading.undetermined and reading.low is not None for reading in published.readings)
+        return None if tied or len(known) < len(derivation.readings) or not known else known[0]
     place = published.readings.index(chosen)
-    if place < len(derivation.readings) == len(published.readings):
+    if len(derivation.readings) == len(published.readings):
         same = derivation.readings[place]
         return None if same.undetermined else same
     alike = (reading for reading in known if reading.changed == chosen.changed)
     return next(alike, known[0] if known else None)
+
+
+def judge_reading(claim: Claim, value: float, n: int, points: int) -> tuple[str, str, int | None]:
+    """Judge a derived number of n runs at each of so many points; say how, and how many more runs would settle it."""
+    band = band_of(claim.id, n)
+    if band is None:  # nothing random: MACs
+        low, high = claim.bounds
+        inside = low <= value <= high
+        return ("reproduced" if inside else "not reproduced"), f"accepted {interval_text(low, high)}", None
+    verdict, how = band.verdict(value), _band_text(band)
+    if verdict != "inconclusive":
+        return verdict, how, None
+    further = points * (band.settled_at - n) if band.settled_at > n else None
+    return verdict, f"{how}; {TOO_MANY if further is None else f'{further} more runs'}", further
+
+
+def _band_text(band: Band) -> str:
+    low, high = max(band.low, band.inner_low), min(band.high, band.inner_high)
+    reproduced = interval_text(low, high) if low < high else "by no value"
+    outside = interval_text(band.low, band.high)
+    return f"with {band.n} runs a point reproduced {reproduced}, not reproduced unless {outside}"
+
+
+def interval_text(low: float, high: float) -> str:
+    if math.isinf(low):
+        return f"at most {high:g}"
+    return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"

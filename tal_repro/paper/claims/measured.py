@@ -1,30 +1,31 @@
-"""Judge a claim by runs: reproduced, not reproduced, inconclusive (and how many runs more), or not run."""
+"""Judge a claim by runs: reproduced, not, inconclusive (and how many runs more), not comparable here, or not run."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tal_repro import thumos14
 from tal_repro.paper.claims.derivation import Derivation
 from tal_repro.paper.claims.found import Found
-from tal_repro.paper.claims.judging import judge_measured
+from tal_repro.paper.claims.judging import TOO_MANY, interval_text, judge_reading, measured_reading
+from tal_repro.paper.claims.means import RUNS_WANTED, further_runs, judge_mean, runs_wanted
 from tal_repro.paper.claims.measurements import READERS, train_seconds
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.measured_tables import measured_tables, sweeps
-from tal_repro.paper.statistics import Sample, mean_interval, runs_needed, welch
+from tal_repro.paper.statistics import Sample, mean_interval, welch
 from tal_repro.published.table import Table
 from tal_repro.runs.apart import others, pooled
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
 
-RUNS_WANTED = 5  # the paper's repetitions
-CONFIDENCE = 0.9  # of the interval of a mean that must lie inside the band (two one-sided tests at 5 %)
 TADTR_PERCENTS = (*range(1, 6), *range(10, 101, 5))
 OTHER_PERCENTS = (10, 20, 40, 60, 80, 100)
 NEED_NO_DATA = ("macs", "latency")
+REPEATED = ("seconds", "latency", "hardware")  # in processes of their own
 # no manifest of the authors' feature files is known: width and lengths are what could be compared
 UNVERIFIED = "features unverified"
 HOPPER = ("H100", "H200", "H800", "H20", "GH200")  # a claim about an H100 is one about its generation
@@ -89,8 +90,9 @@ def unlike_thumos14(run: Run) -> str:
 
 def _by_reading(claim: Claim, runs: Runs, chosen: list[Run]) -> Measured:
     name, _, option = claim.measure.partition(":")
+    here = [run for run in chosen if not claim.gpu or _is_gpu(claim.gpu, run.device)]
     reader = READERS.get(name)
-    found = reader(runs, chosen, option) if reader else None
+    found = (reader(runs, here, option) or reader(runs, chosen, option)) if reader else None
     if found is None:
         return Measured("not run", f"{_count(chosen)} of {claim.experiment}, but none holds a usable value")
     if claim.gpu and not all(_is_gpu(claim.gpu, run.device) for run in found.runs):
@@ -103,22 +105,16 @@ def _is_gpu(wanted: str, device: str) -> bool:
 
 
 def _on_another_machine(claim: Claim, runs: Runs, found: Found) -> Measured:
-    """A time counts absolutely on the paper's GPU only; elsewhere as a ratio to another model on the same machine."""
-    here = ", ".join(sorted({run.device for run in found.runs}))
-    told = f"measured on {here}, printed for {claim.gpu}"
-    if claim.measure == "latency_ratio":
-        return _judge(claim, found)
+    """A claim about a machine is judged on its class only; elsewhere the ratio to another model is told, no verdict."""
+    devices = ", ".join(sorted({run.device for run in found.runs}))
+    notes = [f"measured on {devices}, printed for {claim.gpu}", *filter(None, [found.note])]
     other = runs.of(claim.experiment, claim.ratio_to) if claim.ratio_to else []
     base = train_seconds(runs, [r for r in other if r.engine == found.runs[0].engine], "")
-    wanted = printed_ratio(claim)
-    same = base is not None and {r.device for r in base.runs} == {r.device for r in found.runs}
-    if base is None or wanted is None or not same:
-        return Measured("inconclusive", told, found.value, found.sample, found.runs)
-    ratio = found.value / base.value
-    inside = abs(ratio / wanted - 1) <= claim.relative
-    told = f"ratio to {claim.ratio_to} {ratio:.2f}, printed {wanted:.2f} ± {100 * claim.relative:.0f} % ({told})"
-    verdict = "reproduced" if inside else "not reproduced"
-    return Measured(verdict, told, found.value, found.sample, (*found.runs, *base.runs))
+    printed = printed_ratio(claim)
+    if base and printed and {r.device for r in base.runs} == {r.device for r in found.runs}:
+        ratio = found.value / base.value
+        notes.append(f"on one machine {ratio:.2f} times {claim.ratio_to}'s, printed {printed:.2f} times")
+    return Measured("not comparable here", "; ".join(notes), found.value, found.sample, found.runs)
 
 
 def printed_ratio(claim: Claim) -> float | None:
@@ -128,37 +124,44 @@ def printed_ratio(claim: Claim) -> float | None:
 
 
 def _judge(claim: Claim, found: Found) -> Measured:
-    """Compare with the band: by the interval of the mean where runs repeat the number, else by the number itself."""
-    low, high = claim.bounds
+    """Judge by the mean where runs repeat the number, else by the number itself."""
     sample = found.sample
-    told = f"{found.note}; " if found.note else ""
+    note = f"{found.note}; " if found.note else ""
     if not found.decided:
         value = found.value if math.isfinite(found.value) else None
         return Measured("inconclusive", found.note, value, sample, found.runs, found.further_runs)
-    if claim.kind == "map" and sample is not None:
-        return _judge_mean(claim, found, sample, low, high)
-    inside = found.holds and low <= found.value <= high
-    told += f"accepted {_band(low, high)}"
-    return Measured("reproduced" if inside else "not reproduced", told, found.value, sample, found.runs)
+    if sample is not None:
+        return _judge_mean(claim, found, sample, note)
+    if missing := _missing_processes(claim, found):
+        note += f"needs {runs_wanted(claim)} processes; at least {missing} more"
+        return Measured("inconclusive", note, found.value, sample, found.runs, missing)
+    inside = found.holds and claim.bounds[0] <= found.value <= claim.bounds[1]
+    note += f"accepted {interval_text(*claim.bounds)}"
+    return Measured("reproduced" if inside else "not reproduced", note, found.value, sample, found.runs)
 
 
-def _judge_mean(claim: Claim, found: Found, sample: Sample, low: float, high: float) -> Measured:
-    left, right = mean_interval(sample, CONFIDENCE)
-    told = f"{found.note}; " if found.note else ""
-    told += f"90 % interval of the mean {left:.2f} to {right:.2f} (n = {sample.n}), accepted {_band(low, high)}"
-    told += _against_printed(claim, sample)
-    if low <= left and right <= high and sample.n >= RUNS_WANTED:
-        return Measured("reproduced", told, found.value, sample, found.runs)
-    if right < low or left > high:
-        return Measured("not reproduced", told, found.value, sample, found.runs)
-    room = min(found.value - low, high - found.value)
-    wanted = runs_needed(sample, room) if room > 0 and sample.n > 1 else RUNS_WANTED
-    further = max(1, max(wanted, RUNS_WANTED) - sample.n)
-    return Measured("inconclusive", f"{told}; {further} more runs", found.value, sample, found.runs, further)
+def _missing_processes(claim: Claim, found: Found) -> int:
+    """Return how many more processes a time needs on the machine that has fewest."""
+    if claim.kind not in REPEATED:
+        return 0
+    return max(0, runs_wanted(claim) - min(Counter(run.device for run in found.runs).values()))
+
+
+def _judge_mean(claim: Claim, found: Found, sample: Sample, note: str) -> Measured:
+    left, right = mean_interval(sample)
+    note += (
+        f"90 % interval of the mean {left:.4g} to {right:.4g} (n = {sample.n}); claimed "
+        f"{interval_text(*claim.bounds)}, margin {claim.margin:g}{_against_printed(claim, sample)}"
+    )
+    verdict, further = judge_mean(claim, sample), None
+    if verdict == "inconclusive":
+        further = further_runs(claim, sample)
+        note += f"; {TOO_MANY if further is None else f'{further} more runs'}"
+    return Measured(verdict, note, found.value, sample, found.runs, further)
 
 
 def _against_printed(claim: Claim, sample: Sample) -> str:
-    if len(claim.numbers) < 2 or sample.n < 2:
+    if claim.kind != "map" or len(claim.numbers) < 2 or sample.n < 2:
         return ""
     said = Sample(claim.numbers[0], claim.numbers[1], RUNS_WANTED)
     return f"; Welch against the printed mean p = {welch(said, sample):.2g}"
@@ -172,25 +175,26 @@ def _by_derivation(claim: Claim, chosen: list[Run], published: Mapping[str, Tabl
     tables = {**published, **measured_tables(chosen)}
     if claim.experiment == "macs" and (absent := sorted(set(claim.models) - set(tables["gmacs"]["model"].tolist()))):
         return Measured("inconclusive", f"no MACs of {', '.join(absent)}", runs=tuple(chosen), further_runs=len(absent))
-    judged = judge_measured(claim, DERIVATIONS[claim.id](tables), DERIVATIONS[claim.id](published))
-    if judged.reading is None:
-        return Measured(judged.verdict, judged.derivation.reason, runs=tuple(chosen), derivation=judged.derivation)
-    told = f"{judged.derivation.reason}; judged by: {judged.reading.label}; accepted {_band(*claim.bounds)}"
-    return Measured(
-        judged.verdict, told, judged.reading.value, None, tuple(chosen), derivation=judged.derivation
-    )  # fmt: skip
+    derivation = DERIVATIONS[claim.id](tables)
+    reading = measured_reading(claim, derivation, DERIVATIONS[claim.id](published))
+    if reading is None:
+        reason = f"{derivation.reason}; such runs leave it open, however many they are"
+        return Measured("inconclusive", reason, runs=tuple(chosen), derivation=derivation)
+    verdict, how, further = judge_reading(claim, reading.value, *_repeats(claim, chosen))
+    reason = f"{derivation.reason}; judged by: {reading.label}; {how}"
+    return Measured(verdict, reason, reading.value, None, tuple(chosen), further, derivation)
+
+
+def _repeats(claim: Claim, chosen: list[Run]) -> tuple[int, int]:
+    """Return the runs at the sweep's point with fewest, and how many points there are."""
+    counts = [len(group) for (model, _), group in sweeps(chosen).items() if model in claim.models]
+    return min(counts, default=0), len(counts)
 
 
 def _missing_sweep_runs(models: Iterable[str], chosen: list[Run]) -> int:
     points = sweeps(chosen)
     wanted = ((m, float(p)) for m in models for p in (TADTR_PERCENTS if m == "tadtr" else OTHER_PERCENTS))
     return sum(max(0, RUNS_WANTED - len(points.get(key, ()))) for key in wanted)
-
-
-def _band(low: float, high: float) -> str:
-    if math.isinf(low):
-        return f"at most {high:g}"
-    return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
 
 
 def _count(runs: list[Run]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from tal_repro.measure.compare import MIN_SAMPLES, Key, compare
 from tal_repro.measure.linearity import linearity
 from tal_repro.paper.claims.acceleration import acceleration
-from tal_repro.paper.claims.found import Found
+from tal_repro.paper.claims.found import Found, on_one_device, sampled
 from tal_repro.paper.claims.quantities import quantity
 from tal_repro.paper.claims.traces import (
     busy_while_evaluating,
@@ -21,7 +21,7 @@ from tal_repro.paper.claims.traces import (
     trace_mean,
     trace_peak,
 )
-from tal_repro.paper.statistics import Sample, describe
+from tal_repro.paper.statistics import Sample
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, finite, measurements, part
 
@@ -38,7 +38,7 @@ def average_map(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     note = "" if not full else f"{' '.join(full[0].reported or ())}"
     if full and full[0].experiment == "released":  # fixed weights: another evaluation tells nothing new
         return Found(float(full[0].average_map or 0.0), (full[0],), note=note)
-    return _sampled(full, [run.average_map for run in full], note)
+    return sampled(full, [run.average_map for run in full], note)
 
 
 def map_below(runs: Runs, chosen: list[Run], reported: str) -> Found | None:
@@ -56,25 +56,17 @@ OTHER_KERNEL = ", with the kit's RoIAlign in place of the authors' CUDA kernel: 
 
 def train_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Mean training time in Table 2's definition for the model, in seconds, of runs that had the device alone."""
-    timed = _on_one_device([run for run in chosen if run.percent == 100 and run.train_seconds and run.alone])
+    timed = on_one_device([run for run in chosen if run.percent == 100 and run.train_seconds and run.alone])
     note = timed[0].train_seconds_of if timed else ""
     if any((run.model, run.engine) == ("tadtr", "upstream") for run in timed):
         note += OTHER_KERNEL
-    return _sampled(timed, [run.train_seconds for run in timed], note)
-
-
-def _on_one_device(runs: list[Run]) -> list[Run]:
-    """Return the runs of one kind of machine: of the one with most, then the first by name."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.device, []).append(run)
-    return max((groups[name] for name in sorted(groups)), key=len, default=[])
+    return sampled(timed, [run.train_seconds for run in timed], note)
 
 
 def trainings_a_day(runs: Runs, chosen: list[Run], option: str) -> Found | None:
     """Trainings that fit in 24 hours."""
     found = train_seconds(runs, chosen, option)
-    return None if found is None else Found(86400 / found.value, found.runs)
+    return None if found is None else sampled(found.runs, [86400 / float(run.train_seconds or 0) for run in found.runs])
 
 
 def recipe(runs: Runs, chosen: list[Run], name: str) -> Found | None:
@@ -158,22 +150,24 @@ def on_one_machine(runs: Runs, chosen: list[Run]) -> list[Run]:
     return max((groups[key] for key in sorted(groups)), key=reach, default=[])
 
 
-def latency_at_30000(runs: Runs, chosen: list[Run], _: str) -> Found | None:
-    """Median inference time in ms at length 30000."""
-    here = on_one_machine(runs, chosen)
-    medians = latencies(here)
-    return Found(medians[LONG_LENGTH], tuple(here)) if LONG_LENGTH in medians else None
+def latency_at_30000(runs: Runs, chosen: list[Run], model: str) -> Found | None:
+    """Inference time in ms at length 30000: the median of each run; of one model, where it is named."""
+    here = [run for run in on_one_machine(runs, chosen) if LONG_LENGTH in latencies([run])]
+    here = [run for run in here if model in ("", run.model)]
+    return sampled(here, [latencies([run])[LONG_LENGTH] for run in here])
 
 
-def latency_ratio(runs: Runs, chosen: list[Run], _: str) -> Found | None:
-    """ActionFormer's inference time over TadTR's at length 30000 on one machine, times TadTR's printed 35 ms, in s."""
-    here = on_one_machine(runs, chosen)
-    times = {m: samples_of([run for run in here if run.model == m]) for m in ("actionformer", "tadtr")}
-    if any(LONG_LENGTH not in samples for samples in times.values()):
+def latency_seconds(runs: Runs, chosen: list[Run], model: str) -> Found | None:
+    """The same time in s; its ratio to TadTR's on that machine beside it."""
+    found = latency_at_30000(runs, chosen, model)
+    if found is None:
         return None
-    ratio, interval = _ratio(times["actionformer"][LONG_LENGTH], times["tadtr"][LONG_LENGTH])
-    note = f"ratio to TadTR {ratio:.1f} on one machine ({interval}){_not_quiet(here)}"
-    return Found(ratio * 0.035, tuple(here), note=note)
+    times = {m: samples_of([r for r in on_one_machine(runs, chosen) if r.model == m]) for m in (model, "tadtr")}
+    note = ""
+    if LONG_LENGTH in times["tadtr"]:
+        ratio, interval = _ratio(times[model][LONG_LENGTH], times["tadtr"][LONG_LENGTH])
+        note = f"ratio to TadTR {ratio:.1f} on one machine ({interval}){_not_quiet(found.runs)}"
+    return sampled(found.runs, [latencies([run])[LONG_LENGTH] / 1000 for run in found.runs], note)
 
 
 def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Found | None:
@@ -193,25 +187,23 @@ def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Found | None:
 
 
 def build_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
-    """Mean time to create the model, in seconds."""
+    """Time to create the model, in seconds."""
     found = quantity(runs, chosen, "build_ms")
-    return None if found is None else Found(found.value / 1000, found.runs, note=found.note)
+    return None if found is None else sampled(found.runs, [_mean(run, "build_ms") / 1000 for run in found.runs])
 
 
 def collection_share(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Garbage collection's share of collection plus inference at length 30000, in percent."""
-    collection, inference = quantity(runs, chosen, "collection_ms"), latency_at_30000(runs, chosen, "")
-    if collection is None or inference is None:
+    timed, found = latency_at_30000(runs, chosen, ""), quantity(runs, chosen, "collection_ms")
+    if timed is None or found is None:
         return None
-    share = 100 * collection.value / (collection.value + inference.value)
-    return Found(share, tuple({run.run_id: run for run in (*collection.runs, *inference.runs)}.values()))
+    both = [run for run in timed.runs if run in found.runs]
+    times = [(_mean(run, "collection_ms"), latencies([run])[LONG_LENGTH]) for run in both]
+    return sampled(both, [100 * collection / (collection + inference) for collection, inference in times])
 
 
-def _sampled(runs: list[Run], values: Sequence[float | None], note: str = "") -> Found | None:
-    if not runs:
-        return None
-    sample = describe(np.array(values, dtype=float))
-    return Found(sample.mean, tuple(runs), sample, note)
+def _mean(run: Run, name: str) -> float:
+    return float(np.mean([row.value for row in measurements([run], name)]))
 
 
 READERS: dict[str, Read] = {
@@ -222,7 +214,7 @@ READERS: dict[str, Read] = {
     "recipe": recipe,
     "latency_linearity": latency_linearity,
     "latency_at_30000": latency_at_30000,
-    "latency_ratio": latency_ratio,
+    "latency_seconds": latency_seconds,
     "cpu_against_gpu": cpu_against_gpu,
     "build_seconds": build_seconds,
     "quantity": quantity,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from tal_repro.paper.claims.found import Found
-from tal_repro.paper.statistics import describe
+import numpy as np
+
+from tal_repro.paper.claims.found import Found, on_one_device, sampled
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, measurements
 
 
 def quantity(runs: Runs, chosen: list[Run], name: str) -> Found | None:
-    """Mean of a quantity of measurements.csv."""
-    rows = list(measurements(chosen, name))
-    if not rows:
-        return None
-    sample = describe([row.value for row in rows])
-    return Found(sample.mean, tuple({row.run.run_id: row.run for row in rows}.values()), sample)
+    """Mean over the runs of a quantity of measurements.csv; iterations within a run are one value of it."""
+    values: dict[str, list[float]] = {}
+    for row in measurements(chosen, name):
+        values.setdefault(row.run.run_id, []).append(row.value)
+    here = on_one_device([run for run in chosen if run.run_id in values])
+    return sampled(here, [float(np.mean(values[run.run_id])) for run in here])

@@ -14,7 +14,8 @@ from tal_repro.errors import InputError
 
 CLAIMS_FILE = Path(__file__).resolve().parent.parent / "claims.toml"
 PUBLISHED_VERDICTS = ("consistent", "consistent with correction", "inconsistent", "not derivable")
-MEASURED_VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not run")
+MEASURED_VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable here", "not run")
+ALTERNATIVES = ("either", "above", "below")
 RULES = ("digits", "welch", "at-most", "at-least")
 IMPORTANCE = ("headline", "supporting", "setting")
 KINDS = ("setting", "map", "seconds", "latency", "macs", "hardware", "text")
@@ -43,8 +44,8 @@ class Claim:
     experiment: str = ""
     models: tuple[str, ...] = ()
     measure: str = ""
-    band: tuple[float, ...] = ()
-    relative: float = 0.0
+    margin: float = 0.0
+    alternative: str = ""
     gpu: str = ""
     ratio_to: str = ""
 
@@ -70,18 +71,16 @@ class Claim:
         return tuple(share * 10.0 ** int(Decimal(text).as_tuple().exponent) for text in self.reference)
 
     @property
+    def centre(self) -> float:
+        """Return the printed number, or the limit that a claim in words is held to."""
+        return self.numbers[0] if self.rule in ("digits", "welch") else self.limit
+
+    @property
     def bounds(self) -> tuple[float, float]:
-        """Return the values that count as reproduced, inclusive."""
-        if self.rule == "at-most":
-            return -float("inf"), self.limit
-        if self.rule == "at-least":
-            return self.limit, float("inf")
-        if self.band:
-            return self.band[0], self.band[1]
-        if self.relative:
-            return self.numbers[0] * (1 - self.relative), self.numbers[0] * (1 + self.relative)
-        half = self.half_digits[0]
-        return self.numbers[0] - half, self.numbers[0] + half
+        """Return the values that agree with the claim, inclusive: its limit, or what is printed ± the margin."""
+        slack = 0.0 if self.rule.startswith("at-") else self.margin
+        low = -float("inf") if self.alternative == "above" else self.centre - slack
+        return low, float("inf") if self.alternative == "below" else self.centre + slack
 
 
 @cache
@@ -113,9 +112,17 @@ def _claim(entry: dict[str, Any], path: Path) -> Claim:
         ("expected", claim.expected, PUBLISHED_VERDICTS),
         ("kind", claim.kind, KINDS),
         ("importance", claim.importance, IMPORTANCE),
+        *([("alternative", claim.alternative, _alternatives(claim))] if claim.measure else []),
     ):
         if value not in allowed:
             raise InputError(f"{name} = {value!r}", where, f"use one of: {', '.join(allowed)}")
     if bool(claim.nothing_to_run) == bool(claim.measure):
         raise InputError("needs either `measure` or `nothing_to_run`", where)
+    if bool(claim.measure) != (claim.margin > 0):
+        raise InputError(f"margin = {claim.margin:g}", where, "give a claim that runs can judge a margin above 0")
     return claim
+
+
+def _alternatives(claim: Claim) -> tuple[str, ...]:
+    """Return the sides on which a claim can be wrong: a limit has one."""
+    return {"at-most": ("above",), "at-least": ("below",)}.get(claim.rule, ALTERNATIVES)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tal_repro.paper.claims.found import Found
+from tal_repro.paper.claims.found import Found, on_one_device, sampled
 from tal_repro.paper.claims.quantities import quantity
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, finite, part
@@ -40,12 +40,12 @@ def sampler_cost(runs: Runs, chosen: list[Run], _: str) -> Found | None:
 
 def busy_while_evaluating(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     """Share of the samples, taken while the model is evaluated, with a thread at 100 %, in percent."""
-    for run in chosen:
+
+    def evaluating(run: Run) -> Any:
         trace, phases = _traced(run)
-        used = _within(trace.get("thread_busiest_percent"), trace, [phase for phase in phases if phase.kind == "eval"])
-        if used is not None:
-            return Found(100 * float((used >= FULL_PERCENT).mean()), (run,), note=f"{len(used)} samples")
-    return None
+        return _within(trace.get("thread_busiest_percent"), trace, [phase for phase in phases if phase.kind == "eval"])
+
+    return _reduced(chosen, evaluating, lambda used: 100 * float((used >= FULL_PERCENT).mean()), "samples")
 
 
 def gpu_kernels(runs: Runs, chosen: list[Run], _: str) -> Found | None:
@@ -56,20 +56,20 @@ def gpu_kernels(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     profiled = quantity(runs, chosen, "gpu_kernel_percent")
     if profiled is not None:
         return replace(profiled, note=f"profiled{_bandwidth(profiled.runs)}")
-    for run in chosen:
-        trace, phases = _traced(run)
-        used = _while_training(trace.get("gpu_percent"), trace, phases)
-        if used is not None:
-            note = f"NVML's utilisation, mean of {len(used)} samples while training{_bandwidth((run,))}"
-            return Found(float(used.mean()), (run,), note=note)
-    return None
+    seen = _reduced(chosen, lambda run: _column_while_training(run, "gpu_percent"), lambda used: float(used.mean()), "")
+    note = "NVML's utilisation, mean of the samples while training"
+    return None if seen is None else replace(seen, note=f"{note}{_bandwidth(seen.runs)}")
+
+
+def _column_while_training(run: Run, column: str) -> Any:
+    trace, phases = _traced(run)
+    return _while_training(trace.get(column), trace, phases)
 
 
 def _bandwidth(runs: Sequence[Run]) -> str:
     """Say how busy the GPU's memory was, where a trace tells it."""
     for run in runs:
-        trace, phases = _traced(run)
-        used = _while_training(trace.get("gpu_memory_bandwidth_percent"), trace, phases)
+        used = _column_while_training(run, "gpu_memory_bandwidth_percent")
         if used is not None:
             return f"; its memory was being read or written {used.mean():.0f} % of the time"
     return ""
@@ -140,8 +140,19 @@ def trace_low(runs: Runs, chosen: list[Run], column: str) -> Found | None:
 
 
 def _of_trace(chosen: list[Run], column: str, reduce: Callable[[Any], float]) -> Found | None:
-    for run in chosen:
+    def finite_values(run: Run) -> Any:
         values = _traced(run).columns.get(column)
-        if values is not None and np.isfinite(values).any():
-            return Found(reduce(values[np.isfinite(values)]), (run,), note=f"{len(values)} samples of {column}")
-    return None
+        kept = None if values is None else values[np.isfinite(values)]
+        return kept if kept is not None and len(kept) else None
+
+    return _reduced(chosen, finite_values, reduce, f"samples of {column}")
+
+
+def _reduced(
+    chosen: list[Run], read: Callable[[Run], Any], reduce: Callable[[Any], float], samples: str
+) -> Found | None:
+    """Return one number of each run's samples, of the runs of one machine that have some."""
+    values = {run.run_id: read(run) for run in chosen}
+    here = on_one_device([run for run in chosen if values[run.run_id] is not None])
+    counts = ", ".join(str(len(values[run.run_id])) for run in here)
+    return sampled(here, [reduce(values[run.run_id]) for run in here], f"{counts} {samples}")

@@ -17,6 +17,7 @@ IDS_SHOWN = 60
 HEADER = ("Claim", "Statement", "Paper", "Recomputed", "Published data", "Measured here", "Verdict here")
 TONES = {
     "consistent": "good", "reproduced": "good", "consistent with correction": "fair", "inconclusive": "fair",
+    "not comparable here": "fair",
     "inconsistent": "bad", "not reproduced": "bad",
 }  # fmt: skip
 SIGNS = {"good": "✓", "fair": "~", "bad": "✗", "none": "·"}  # colour is never the only difference

@@ -20,7 +20,7 @@ from tal_repro.paper.report.markup import Html, command, join, number, region, s
 from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.runs_section import runs_table
 from tal_repro.paper.report.tracing import COLUMNS as TRACE_COLUMNS
-from tal_repro.paper.verdict_words import headline_published_text, headline_text
+from tal_repro.paper.verdict_words import headline_published_text, headline_text, multiplicity_text
 from tal_repro.paper.verdicts import Verdict
 
 TITLE = "tal-repro report"
@@ -121,6 +121,8 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Html]:
     yield tag("p", f"{len(verdicts)} claims of the paper, each judged twice.")
     yield _counts("In the published data", published, PUBLISHED_VERDICTS)
     yield _counts("Measured here", measured, MEASURED_VERDICTS)
+    if told := multiplicity_text(verdicts):
+        yield tag("p", told)
     reasons = Counter(v.measured.reason for v in verdicts if v.measured.verdict == "not run")
     if reasons:
         listed = [tag("li", f"{count}: {reason}") for reason, count in reasons.most_common()]
