@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import jsonschema
 import pytest
 from click.testing import CliRunner
-from tal_repro.paper.report.step_section import steps
 
 import tal_repro
 from tal_repro.cli import main
 from tal_repro.commands.train import plan, read_settings
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
+from tal_repro.paper.report.cost_section import steps
 from tal_repro.run.inputs import Inputs
 from tal_repro.run.worker import DONE, Job, run_job
 from tal_repro.runs.load import load_runs
