@@ -1,6 +1,6 @@
 """Mean average precision of detections against instances: tables in, a `MapResult` out. Every mAP of the kit is one.
 
-    result = mean_average_precision(detections, ground_truth)   # DataFrames, or dicts of columns
+    result = summarize(match(detections, ground_truth, tious), detections)   # DataFrames, or dicts of columns
     result.average, result.map_per_tiou, result.ap[class, tIoU]  # fractions in 0..1
 
 Columns: `video_id, start_s, end_s, label, score` (no score in the ground truth). Which videos and instances count is
@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tal_repro.detection.matching import Matched, Table, match
+from tal_repro.detection.matching import Matched, Table
 from tal_repro.detection.tiou import FloatArray, IntArray
-from tal_repro.thumos14 import TIOUS
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,22 +48,12 @@ class MapResult:
         return float(self.map_per_tiou.mean())
 
 
-def mean_average_precision(
-    detections: Table,
-    ground_truth: Table,
-    tious: Sequence[float] = TIOUS,
-    classes: Iterable[str] = (),
-) -> MapResult:
+def summarize(matched: Matched, detections: Table, classes: Iterable[str] = ()) -> MapResult:
     """Return the interpolated average precision (VOC 2011) of every class with ground truth, at every tIoU.
 
     `classes` names those expected; one without ground truth is reported in `missing_classes`. A detection in a video
-    without ground truth is a false positive. Equal scores keep the order of the input. ValueError: see `match`.
+    without ground truth is a false positive. Equal scores keep the order of the input.
     """
-    return summarize(match(detections, ground_truth, tious), detections, classes)
-
-
-def summarize(matched: Matched, detections: Table, classes: Iterable[str] = ()) -> MapResult:
-    """Return the `MapResult` of matched detections."""
     named = {str(name) for name in {*np.asarray(detections["label"], object).tolist(), *classes}}
     return MapResult(
         matched.tious,
@@ -99,17 +88,12 @@ def average_precision(true_positive: npt.NDArray[np.bool_], instances: int) -> f
     return float(np.maximum.accumulate(precision[::-1]).sum() / instances)
 
 
-def recall_at(detections: Table, ground_truth: Table, tious: Sequence[float], k: Sequence[int] = (1, 5)) -> FloatArray:
+def recalls(matched: Matched, k: Sequence[int] = (1, 5)) -> FloatArray:
     """Return recall [tIoUs, k]: the mean over classes of the share of instances that a top detection overlaps.
 
     The top detections of a class in a video are the k x n best scored, n being its instances there; one detection may
     find several instances (EPIC-Kitchens' "Recall@kx", as ActionFormer prints it).
     """
-    return recalls(match(detections, ground_truth, tious), k)
-
-
-def recalls(matched: Matched, k: Sequence[int] = (1, 5)) -> FloatArray:
-    """Return `recall_at` of matched detections."""
     tious, classes = matched.tious, len(matched.classes)
     group = matched.video * classes + matched.label
     instance_group = matched.instance_video * classes + matched.instance_label

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.recalibrate import calibrate
 from tal_repro.curves import bootstrap, fit, forecast, make_points
 from tal_repro.curves.calibrate import PATH, inflation, load_calibration
 from tal_repro.curves.decide import data_needed, next_percentage, saturation
-from tal_repro.curves.recalibrate import calibrate
 from tal_repro.curves.stacking import STACKED, average, roll, stacking_weights
 from tal_repro.errors import InputError
 

@@ -1,6 +1,6 @@
 """Make `calibration.json` anew: back-test reference curves and measure coverage with each left out.
 
-    python -m tal_repro.curves.recalibrate learning_curves.csv [model=percent:value ...]
+    python -m benchmarks.recalibrate learning_curves.csv [model=percent:value ...]
 
 Run it after any change of families, stacking or scale; a test compares the shipped file with a new one.
 """
