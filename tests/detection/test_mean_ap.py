@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tal_repro.detection.bootstrap import bootstrap_averages, bootstrap_interval
 from tal_repro.detection.errors_tide import TYPES, error_types
 from tal_repro.detection.matching import match
-from tal_repro.detection.mean_ap import recalls, summarize
+from tal_repro.detection.mean_ap import bootstrap_averages, bootstrap_interval, recalls, summarize
 from tal_repro.engines.upstream.checkout import checkout_folder
 from tal_repro.models.registry import model_entry
 from tal_repro.thumos14 import TIOUS

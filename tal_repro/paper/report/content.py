@@ -16,7 +16,7 @@ from tal_repro.paper.figures import FIGURES, drawer
 from tal_repro.paper.figures.drawing import METADATA, Drawing, Material, NotRun, code_version
 from tal_repro.paper.figures.hardware_trace import traced
 from tal_repro.paper.report.compare import Compared, compare
-from tal_repro.paper.report.forecasts import CurveForecast, forecasts
+from tal_repro.paper.report.curve_chart import CurveForecast, forecasts
 from tal_repro.paper.report.markup import Html, tag
 from tal_repro.paper.report.provenance import Deviation, deviations, systems
 from tal_repro.paper.report.run_rows import RunRow, run_rows
