@@ -17,10 +17,10 @@ from benchmarks.reference.settings import Setting
 from benchmarks.reference.stubs import checkout
 from benchmarks.reference.weights import set_named_weights
 from tal_repro.models import recipes, roi_align
-from tal_repro.models.dropout import Dropout
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.recipes import TadtrRecipe
 from tal_repro.models.tadtr import TadTR, TadtrOutputs
+from tal_repro.models.tadtr_layers import Dropout
 from tal_repro.models.tadtr_weights import load, native_name
 
 CONFIG = "configs/thumos14_i3d2s_tadtr.yml"

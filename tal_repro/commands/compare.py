@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,17 +77,11 @@ def _measured_with(system: System) -> str:
 
 def read_system(name: str) -> System:
     """Read the runs of a results folder, or of a system shipped under results/reference."""
-    from tal_repro.kit import reference_folder
     from tal_repro.measure.compare import Key
-    from tal_repro.runs.load import load_runs
+    from tal_repro.runs.load import load_system
     from tal_repro.runs.run import measurements
 
-    reference = reference_folder()
-    folder = Path(name) if Path(name).is_dir() else reference / name
-    if not folder.is_dir():
-        known = ", ".join(sorted(p.name for p in reference.iterdir() if p.is_dir())) if reference.is_dir() else ""
-        raise InputError(f"no such system: {name!r}", remedy=f"give a results folder, or one of: {known or 'none'}")
-    runs = load_runs(folder)
+    folder, runs = load_system(name)
     samples: dict[Key, list[float]] = {}
     units: dict[Key, str] = {}
     for run in runs.of("inference"):

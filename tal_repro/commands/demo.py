@@ -76,7 +76,7 @@ def _verify(folder: Path, results: str) -> None:
     from tal_repro.commands.verify import load_results
     from tal_repro.files import write_whole
     from tal_repro.paper import verdict_text
-    from tal_repro.paper.verdict_json import as_json
+    from tal_repro.paper.verdict_words import as_json
     from tal_repro.paper.verdicts import judge_all
     from tal_repro.published.load import load_published
 

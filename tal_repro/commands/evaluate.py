@@ -197,7 +197,7 @@ def _report(evaluation: Evaluation, per_class: bool, bootstrap: int | None, erro
 def _interval(evaluation: Evaluation, resamples: int) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from tal_repro.detection.bootstrap import bootstrap_interval
+    from tal_repro.detection.mean_ap import bootstrap_interval
 
     return asdict(bootstrap_interval(evaluation.matched, evaluation.videos, resamples))
 

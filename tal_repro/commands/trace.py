@@ -16,7 +16,7 @@ from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
 if TYPE_CHECKING:
-    from tal_repro.measure.command import Traced
+    from tal_repro.measure.trace import Traced
 
 SHOWN = (
     "cpu_mean_percent",
@@ -60,7 +60,7 @@ def trace(
     Ends with the command's own exit code.
     """
     from tal_repro.files import write_whole
-    from tal_repro.measure.command import trace_command
+    from tal_repro.measure.trace import trace_command
     from tal_repro.runs.folder import RunPaths
 
     gpu = _gpu(gpu_index)

@@ -37,7 +37,7 @@ def verify(
     left out, 2 on an error.
     """
     from tal_repro.paper import verdict_text
-    from tal_repro.paper.verdict_json import as_json as to_json
+    from tal_repro.paper.verdict_words import as_json as to_json
     from tal_repro.paper.verdicts import judge_all
     from tal_repro.published.load import load_published
 

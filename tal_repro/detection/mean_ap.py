@@ -1,6 +1,6 @@
 """Mean average precision of detections against instances: tables in, a `MapResult` out. Every mAP of the kit is one.
 
-    result = mean_average_precision(detections, ground_truth)   # DataFrames, or dicts of columns
+    result = summarize(match(detections, ground_truth, tious), detections)   # DataFrames, or dicts of columns
     result.average, result.map_per_tiou, result.ap[class, tIoU]  # fractions in 0..1
 
 Columns: `video_id, start_s, end_s, label, score` (no score in the ground truth). Which videos and instances count is
@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tal_repro.detection.matching import Matched, Table, match
+from tal_repro.detection.matching import Matched, Table
 from tal_repro.detection.tiou import FloatArray, IntArray
-from tal_repro.thumos14 import TIOUS
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,22 +48,12 @@ class MapResult:
         return float(self.map_per_tiou.mean())
 
 
-def mean_average_precision(
-    detections: Table,
-    ground_truth: Table,
-    tious: Sequence[float] = TIOUS,
-    classes: Iterable[str] = (),
-) -> MapResult:
+def summarize(matched: Matched, detections: Table, classes: Iterable[str] = ()) -> MapResult:
     """Return the interpolated average precision (VOC 2011) of every class with ground truth, at every tIoU.
 
     `classes` names those expected; one without ground truth is reported in `missing_classes`. A detection in a video
-    without ground truth is a false positive. Equal scores keep the order of the input. ValueError: see `match`.
+    without ground truth is a false positive. Equal scores keep the order of the input.
     """
-    return summarize(match(detections, ground_truth, tious), detections, classes)
-
-
-def summarize(matched: Matched, detections: Table, classes: Iterable[str] = ()) -> MapResult:
-    """Return the `MapResult` of matched detections."""
     named = {str(name) for name in {*np.asarray(detections["label"], object).tolist(), *classes}}
     return MapResult(
         matched.tious,
@@ -99,17 +88,12 @@ def average_precision(true_positive: npt.NDArray[np.bool_], instances: int) -> f
     return float(np.maximum.accumulate(precision[::-1]).sum() / instances)
 
 
-def recall_at(detections: Table, ground_truth: Table, tious: Sequence[float], k: Sequence[int] = (1, 5)) -> FloatArray:
+def recalls(matched: Matched, k: Sequence[int] = (1, 5)) -> FloatArray:
     """Return recall [tIoUs, k]: the mean over classes of the share of instances that a top detection overlaps.
 
     The top detections of a class in a video are the k x n best scored, n being its instances there; one detection may
     find several instances (EPIC-Kitchens' "Recall@kx", as ActionFormer prints it).
     """
-    return recalls(match(detections, ground_truth, tious), k)
-
-
-def recalls(matched: Matched, k: Sequence[int] = (1, 5)) -> FloatArray:
-    """Return `recall_at` of matched detections."""
     tious, classes = matched.tious, len(matched.classes)
     group = matched.video * classes + matched.label
     instance_group = matched.instance_video * classes + matched.instance_label
@@ -133,3 +117,68 @@ def _place_in_group(group: IntArray) -> IntArray:
     place = np.empty(len(group), np.int64)
     place[order] = np.arange(len(group)) - np.repeat(starts, np.diff(np.append(starts, len(group))))
     return place
+
+
+_RESAMPLES_AT_ONCE = 50  # bounds memory
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile bootstrap interval of the average mAP, as a fraction."""
+
+    low: float
+    high: float
+    std: float
+    confidence: float
+    resamples: int
+
+
+def bootstrap_interval(
+    matched: Matched, videos: int, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the interval of the average mAP over `videos` counted videos (those without any row included).
+
+    A class that a resample left without an instance is left out of that resample's mean.
+    """
+    if resamples < 2 or not 0 < confidence < 1:
+        raise ValueError(f"need at least 2 resamples and a confidence in (0, 1), got {resamples} and {confidence}")
+    averages = bootstrap_averages(matched, videos, resamples, seed)
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.nanpercentile(averages, [tail, 100 - tail])
+    return Interval(float(low), float(high), float(np.nanstd(averages, ddof=1)), confidence, resamples)
+
+
+def bootstrap_averages(matched: Matched, videos: int, resamples: int, seed: int) -> FloatArray:
+    """Return the average mAP of each resample [resamples]."""
+    total = max(videos, len(matched.videos))
+    draws = np.random.default_rng(seed).multinomial(total, np.full(total, 1 / total), size=resamples)
+    times = draws[:, : len(matched.videos)]  # how often each video with a row was drawn
+    parts = [times[i : i + _RESAMPLES_AT_ONCE] for i in range(0, resamples, _RESAMPLES_AT_ONCE)]
+    return np.concatenate([_averages(matched, part) for part in parts])
+
+
+def _averages(matched: Matched, times: IntArray) -> FloatArray:
+    per_class = [_class_precisions(matched, times, label) for label in range(len(matched.classes))]
+    with np.errstate(invalid="ignore"):
+        precisions = np.stack(per_class)  # [classes, resamples], NaN without an instance
+        present = np.isfinite(precisions)
+        count = np.where(present.any(axis=0), present.sum(axis=0), np.nan)
+        return np.asarray(np.where(present, precisions, 0).sum(axis=0) / count, np.float64)
+
+
+def _class_precisions(matched: Matched, times: IntArray, label: int) -> FloatArray:
+    """Return a class's average precision, averaged over tIoUs, in each resample."""
+    rows = matched.class_slices[label]
+    weight = times[:, matched.video[rows]]
+    instances = times[:, matched.instance_video[matched.instance_label == label]].sum(axis=1)
+    counted = np.cumsum(weight, axis=1)
+    total = np.zeros(len(times))
+    for hit in matched.hit[:, rows]:
+        positive = np.flatnonzero(hit >= 0)
+        if len(positive):
+            gained = weight[:, positive]
+            precision = np.cumsum(gained, axis=1) / np.maximum(counted[:, positive], 1)
+            envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            total += (gained * envelope).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(instances > 0, total / instances / len(matched.tious), np.nan)

@@ -18,7 +18,7 @@ RUNTIMES = ("none", "docker", "podman", "apptainer")
 LAYOUT_BYTES: dict[LayoutName, int] = {"actionformer": 5 * GIB, "tadtr": 5 * GIB // 2}
 ARCHIVE_BESIDE = 2  # while an archive is unpacked it lies beside its files
 RUN_MEMORY_BYTES = 4 * GIB  # the largest model's training on a CPU peaked at 3.4 GB
-NATIVE, UPSTREAM = "native", "upstream"
+UPSTREAM = "upstream"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Needs:
 
 
 def needs_of(plan: Plan, results: Path, data: Path | None, runtime: str, before_fetch: bool = False) -> Needs:
-    """Read a plan: only what is left to do counts, all of it where nothing was done yet."""
+    """Return what a plan needs. Runs that are done need nothing; a study that has not begun needs everything."""
     specs = [run.spec for run in plan.pending]
     with_data = [spec for spec in specs if spec.data is not None]
     cuda = [spec for spec in specs if spec.device_kind == "cuda"]

@@ -5,7 +5,7 @@ All four: `interface` (what a model is called with and gives), `recipes` and `re
 checkpoints).
 
 ActionFormer, TriDet, TemporalMaxer: `pyramid` (the detector: embedding, encoder, heads), `heads`, `layers`, `levels`
-(which columns are computed, and the points they are), `pyramid_loss` (which point finds which action), `decoding`.
+(which columns are computed, and the points they are), `pyramid_loss` (which point finds which action).
 They differ in the encoder, and in what hangs on the model's name:
 
 * `actionformer`: window attention in the blocks of `block_encoder`;
@@ -14,7 +14,7 @@ They differ in the encoder, and in what hangs on the model's name:
 
 TadTR: `tadtr` (the predictor), `tadtr_layers`, `deformable` (attention at a few learned positions), `roi_align` (its
 actionness), `weighted_rows` (the gather under both), `tadtr_loss`, `tadtr_weights`, and for speed
-on a CPU `linear` and `dropout`.
+on a CPU `linear`.
 
 `build` and `load_upstream_state` import torch when called, so that listing models needs none.
 """

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tal_repro.errors import InputError
-from tal_repro.models import decoding, pyramid_loss
+from tal_repro.models import pyramid_loss
 from tal_repro.models.actionformer import ActionFormerEncoder
-from tal_repro.models.heads import PRIOR, Head, PackedLevels
+from tal_repro.models.heads import PRIOR, Head, PackedLevels, decode
 from tal_repro.models.inputs import check_features, check_finite_outputs, check_outputs, check_targets, read_lengths
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.layers import HALF, ConvNorm, widened
@@ -130,7 +130,7 @@ class PyramidDetector(nn.Module):
         numbers = read_lengths(lengths, outputs.lengths, where)
         check_finite_outputs(zip(*outputs.logits, *outputs.offsets, strict=True), where)
         with torch.autocast(outputs.logits[0].device.type, enabled=False):
-            return decoding.decode(self, outputs, numbers)
+            return decode(self, outputs, numbers)
 
     def upstream_form(self, on: bool = True) -> PyramidDetector:
         """Switch to upstream's arithmetic (padding, chunked attention, separate levels), for counting its MACs."""

@@ -47,7 +47,7 @@ def set_damaged_aside(store: RunStore, specs: Iterable[RunSpec]) -> list[tuple[R
 
 
 def set_strays_aside(store: RunStore, specs: Iterable[RunSpec]) -> list[tuple[RunSpec, str]]:
-    """Set aside files where a run's folders belong: a run could not be kept there. Return them with what is wrong."""
+    """Rename files that stand where a run's folder must go, so that the run can be written; return why, by file."""
     found = []
     for spec in specs:
         for path in (store.folder(spec), store.partial(spec), store.failed(spec)):

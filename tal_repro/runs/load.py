@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tal_repro.errors import InputError
+from tal_repro.kit import reference_folder
 from tal_repro.runs.members import LeftOut, Planned, choose, summary
 from tal_repro.runs.record import DamagedRun
 from tal_repro.runs.run import Run, open_run
@@ -89,6 +90,17 @@ def load_runs(
         return Runs(Path(root), tuple(runs), tuple(problems))
     mine, left_out = choose(runs, planned, data_digests)
     return Runs(Path(root), tuple(mine), tuple(problems), tuple(left_out), planned.name)
+
+
+def load_system(name: str) -> tuple[Path, Runs]:
+    """Return the folder and the runs of a system: a results folder, or the name of one that the kit ships."""
+    shipped = reference_folder()
+    for folder in (Path(name), shipped / name):
+        if folder.is_dir() and (runs := load_runs(folder)).runs:
+            return folder, runs
+    names = sorted(path.name for path in shipped.iterdir() if path.is_dir()) if shipped.is_dir() else []
+    known = f", or one of: {', '.join(names)}" if names else ""
+    raise InputError(f"no finished runs of system {name!r}", remedy=f"name a folder of runs{known}")
 
 
 def computed(runs: Runs, make: Callable[[Runs], Result]) -> tuple[Result, Runs]:

@@ -153,7 +153,7 @@ def test_intervals_hold_what_they_say() -> None:
 def test_bad_input_exits_with_2(machine: Callable[..., str], tmp_path: Path) -> None:
     first = machine("a", 1.0, (100,))
     (tmp_path / "none").mkdir()
-    for other, words in (("no-such-system", "no such system"), (str(tmp_path / "none"), "no measurement in common")):
+    for other, words in (("no-such-system", "no finished runs"), (str(tmp_path / "none"), "no finished runs")):
         code, out, err = run(first, other)
         assert (code, out) == (2, "")
         assert words in err

@@ -263,7 +263,7 @@ def test_what_does_not_fit_on_the_disk_is_refused_before_the_first_byte(tmp_path
     with pytest.raises(InputError, match=r"1\.0 MiB are free"):
         write_synthetic(tmp_path / "out", TINY)
     monkeypatch.setattr("tal_repro.data.synthetic.invent_videos", lambda config: pytest.fail("invented in vain"))
-    with pytest.raises(InputError, match=r"needs [\d,]+ MiB"):
+    with pytest.raises(InputError, match=r"needs [\d,.]+ MiB"):
         write_synthetic(tmp_path / "out", SyntheticConfig(train_videos=100_000))
     assert list(tmp_path.iterdir()) == []
 

@@ -13,16 +13,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tal_repro.detection.bootstrap import bootstrap_averages, bootstrap_interval
 from tal_repro.detection.errors_tide import TYPES, error_types
 from tal_repro.detection.matching import match
-from tal_repro.detection.mean_ap import mean_average_precision, recall_at
+from tal_repro.detection.mean_ap import bootstrap_averages, bootstrap_interval, recalls, summarize
 from tal_repro.engines.upstream.checkout import checkout_folder
 from tal_repro.models.registry import model_entry
 from tal_repro.thumos14 import TIOUS
 from tests.detection.scalar_oracles import scalar_ap, segment_tiou
 
 AF, TADTR = (checkout_folder(model_entry(name)) for name in ("actionformer", "tadtr"))
+
+
+def mean_average_precision(detections, truth, tious=TIOUS, classes=()):
+    return summarize(match(detections, truth, tious), detections, classes)
+
+
+def recall_at(detections, truth, tious, k=(1, 5)):
+    return recalls(match(detections, truth, tious), k)
 
 
 def table(*rows):

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 from machines import checkout, machine, needs
 
-from tal_repro.doctor import access, mend
+from tal_repro.doctor import mend
+from tal_repro.doctor.host import write_access
 from tal_repro.machine.host import obstacle
 
 
 def test_each_folder_that_cannot_be_written_is_told(tmp_path):
     wanted = needs(results=tmp_path / "runs", upstream=())
-    (found,) = access.findings(wanted, machine())
+    (found,) = write_access(wanted, machine())
     assert (found.status, found.what) == ("ok", "results can be written and locked")
-    found = list(access.findings(needs(results=tmp_path / "r", makes_data=True, upstream=()), machine(
+    found = list(write_access(needs(results=tmp_path / "r", makes_data=True, upstream=()), machine(
         obstacle=lambda folder: "read-only file system" if folder.name == "r" else ""
     )))  # fmt: skip
     assert [(one.check, one.status) for one in found] == [("write results", "fail"), ("write access", "ok")]
@@ -27,9 +28,9 @@ def test_an_image_is_read_only_and_its_copies_are_not_written(tmp_path, monkeypa
     monkeypatch.setenv("TAL_REPRO_UPSTREAM", str(tmp_path / "copies"))
     readonly = {"obstacle": lambda folder: "read-only" if folder.name == "copies" else ""}
     wanted = needs(results=tmp_path, data=None)
-    assert [one.status for one in access.findings(wanted, machine(**readonly))] == ["fail", "ok"]
+    assert [one.status for one in write_access(wanted, machine(**readonly))] == ["fail", "ok"]
     inside = machine(environment={"TAL_REPRO_CONTAINER": "kit"}, **readonly)
-    assert [one.status for one in access.findings(wanted, inside)] == ["ok"]
+    assert [one.status for one in write_access(wanted, inside)] == ["ok"]
 
 
 def test_obstacles(tmp_path):

@@ -10,9 +10,9 @@ import torch
 from benchmarks.reference import golden, tadtr_golden
 from tal_repro.errors import InputError
 from tal_repro.models import build, load_upstream_state
-from tal_repro.models.dropout import Dropout
 from tal_repro.models.interface import Localizer
 from tal_repro.models.tadtr import TadTR
+from tal_repro.models.tadtr_layers import Dropout
 
 SMALL = {"feature_dim": 12, "hidden_dim": 64, "ffn_dim": 32, "queries": 7, "num_classes": 3, "encoder_layers": 2}
 

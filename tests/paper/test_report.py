@@ -15,16 +15,15 @@ from pages import Page
 from tal_repro.errors import InputError
 from tal_repro.paper.report import markup
 from tal_repro.paper.report.appendix import run_table, verdict_table
-from tal_repro.paper.report.compare import compare, other_system
+from tal_repro.paper.report.compare import compare
 from tal_repro.paper.report.content import Content, embedded, gather
 from tal_repro.paper.report.page import SECTIONS, page
-from tal_repro.paper.report.run_rows import RunRow, run_rows, tail
-from tal_repro.paper.report.runs_section import LISTED, PAGE, runs_table
+from tal_repro.paper.report.run_rows import LISTED, PAGE, RunRow, run_rows, runs_table, tail
 from tal_repro.paper.tables import render
 from tal_repro.paper.verdicts import judge_all
 from tal_repro.published.load import load_published
 from tal_repro.runs.folder import RunPaths
-from tal_repro.runs.load import NO_RUNS, Runs, computed, load_runs
+from tal_repro.runs.load import NO_RUNS, Runs, computed, load_runs, load_system
 from tal_repro.runs.store import RunStore
 
 SCRIPT = "<script>alert(1)<"  # a model's folder cannot hold a slash
@@ -225,14 +224,14 @@ def test_compare_finds_what_two_systems_share(tmp_path: Path) -> None:
         for seed in range(3):
             training(tmp_path / folder, "tadtr", 50 + add + seed, experiment="baseline", seed=seed, seconds=10 + add)
         training(tmp_path / folder, "tridet", 60, experiment="baseline", recipe={"epochs": 3 + add})
-    found = compare(load_runs(tmp_path / "here"), other_system(str(tmp_path / "there")))
+    found = compare(load_runs(tmp_path / "here"), load_system(str(tmp_path / "there"))[1])
     assert [one.key[1] for one in found] == ["tadtr"]  # TriDet's recipes differ
     assert found[0].maps and found[0].seconds and found[0].p is not None
     assert found[0].maps[0].mean - found[0].maps[1].mean == pytest.approx(-5)
     assert found[0].seconds[0].mean / found[0].seconds[1].mean == pytest.approx(10 / 15)
     assert found[0].p < 0.01
     with pytest.raises(InputError, match="no finished runs of system"):
-        other_system("nowhere")
+        load_system("nowhere")
 
 
 def test_demo_writes_every_experiment(tmp_path: Path) -> None:

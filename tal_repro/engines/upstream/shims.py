@@ -1,4 +1,5 @@
-"""What inserts cannot do: small replacements installed before upstream's code is imported. Its mathematics stays.
+"""Shims: functions that replace some of upstream's before its code is imported, where a patch that only inserts lines
+cannot do it. No shim changes the mathematics.
 
 Each shim says which models need it and why; each was found by removing it and reading the first error. None edits a
 file. They make code of 2023 run on today's numpy, pandas, torch and without compiled extensions.

@@ -13,13 +13,12 @@ from tal_repro.measure.linearity import linearity
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
-from tal_repro.paper.figures.macs import measured_gmacs
+from tal_repro.paper.figures.macs import LONGEST_LINEAR, measured_gmacs, set_axes
 from tal_repro.published.table import Table
 from tal_repro.runs.run import Measurement, Run, measurements
 
 LOW, HIGH = 10, 90  # percentiles of the band
 HOW = "run: tal-repro run --only experiment=inference, then give --results DIR"
-LONGEST_LINEAR = 5000  # feature steps; beyond, both axes are logarithmic
 TITLE_LETTERS = 48  # of a panel's title a line
 
 
@@ -171,12 +170,7 @@ def _as_many_decades(*axes: Axes) -> None:
 
 
 def _finish(ax: Axes, longest: int) -> None:
-    ax.set(xlabel="input length (feature steps)", ylabel="inference time (ms)")
-    if longest > LONGEST_LINEAR:
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-    else:
-        ax.set(xlim=(0, None), ylim=(0, None))
+    set_axes(ax, longest, "inference time (ms)")
     ax.legend(loc="best" if longest > LONGEST_LINEAR else "upper left")
 
 

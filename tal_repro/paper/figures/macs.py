@@ -45,7 +45,8 @@ def draw(material: Material) -> Drawing:
         if material.draws_published:
             _published(ax, material, drawing)
         _counted(ax, counts, material, drawing)
-        _finish(ax, max([3000 if material.draws_published else 0, *(count.feature_length for count in counts)]))
+        longest = max([3000 if material.draws_published else 0, *(count.feature_length for count in counts)])
+        set_axes(ax, longest, "GMACs (fvcore's count)")
         _legend(ax, material, counts)
     return drawing
 
@@ -92,8 +93,9 @@ def _counted(ax: Axes, counts: Sequence[Count], material: Material, drawing: Dra
     drawing.runs = used([*drawing.runs, *(count.run for count in counts if count.run is not None)])
 
 
-def _finish(ax: Axes, longest: int) -> None:
-    ax.set(xlabel="input length (feature steps)", ylabel="GMACs (fvcore's count)")
+def set_axes(ax: Axes, longest: int, ylabel: str) -> None:
+    """Label the axes of a figure against input length; logarithmic where the longest input asks for it."""
+    ax.set(xlabel="input length (feature steps)", ylabel=ylabel)
     if longest > LONGEST_LINEAR:
         ax.set_xscale("log")
         ax.set_yscale("log")

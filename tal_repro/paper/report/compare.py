@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tal_repro.errors import InputError
-from tal_repro.kit import reference_folder
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.report.markup import NOTHING, Html, number, table, tag
 from tal_repro.paper.statistics import Sample, describe, welch
-from tal_repro.runs.load import Runs, load_runs
+from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
 from tal_repro.spec import canonical_json
 
@@ -31,19 +28,6 @@ class Compared:
         if self.maps is None or min(sample.n for sample in self.maps) < 2:
             return None
         return welch(*self.maps)
-
-
-def other_system(name: str) -> Runs:
-    """Load the runs of a system: a folder, or the name of one that the kit ships."""
-    shipped = reference_folder()
-    for folder in (Path(name), shipped / name):
-        if folder.is_dir():
-            found = load_runs(folder)
-            if found.runs:
-                return found
-    names = sorted(path.name for path in shipped.iterdir() if path.is_dir()) if shipped.is_dir() else []
-    remedy = f"name a folder of runs, or one of: {', '.join(names)}" if names else "name a folder of runs"
-    raise InputError(f"no finished runs of system {name!r}", remedy=remedy)
 
 
 def compare(here: Runs, there: Runs) -> list[Compared]:

@@ -8,21 +8,77 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+
 from tal_repro.errors import InputError
 from tal_repro.paper import tables
 from tal_repro.paper.figures import FIGURES, drawer
 from tal_repro.paper.figures.drawing import METADATA, Drawing, Material, NotRun, code_version
-from tal_repro.paper.report.compare import Compared, compare, other_system
-from tal_repro.paper.report.forecasts import CurveForecast, forecasts
+from tal_repro.paper.figures.hardware_trace import traced
+from tal_repro.paper.report.compare import Compared, compare
+from tal_repro.paper.report.curve_chart import CurveForecast, forecasts
 from tal_repro.paper.report.markup import Html, tag
 from tal_repro.paper.report.provenance import Deviation, deviations, systems
 from tal_repro.paper.report.run_rows import RunRow, run_rows
-from tal_repro.paper.report.tracing import TraceSummary, summarize
 from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdicts import Verdict, judge_all
-from tal_repro.published.load import Published
-from tal_repro.runs.load import NO_RUNS, Runs
+from tal_repro.published.load import Published, load_published
+from tal_repro.runs.load import NO_RUNS, Runs, load_system
 from tal_repro.runs.record import DamagedRun
+from tal_repro.runs.run import Run
+from tal_repro.runs.trace import Phase, trace_of
+
+NAMES = {"train": "training", "eval": "evaluation", "": "outside both"}
+COLUMNS = {
+    "cpu_mean_percent": "CPU, all cores (%)",
+    "cpu_busiest_percent": "CPU, busiest core (%)",
+    "gpu_percent": "GPU (%)",
+}
+
+
+@dataclass(frozen=True)
+class TraceSummary:
+    """One traced run: a row (phase, times it came, seconds, mean use by column) for each kind of phase."""
+
+    run: Run
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, int, float, tuple[float, ...]], ...]
+
+
+def summarize(runs: Runs) -> TraceSummary | None:
+    """Return the means over each phase of the traced run; None where none was traced."""
+    run = traced(Material(load_published(), runs))
+    if run is None:
+        return None
+    traced_run = trace_of(run)
+    if traced_run is None:
+        return None
+    trace, phases = traced_run
+    columns = tuple(name for name in COLUMNS if name in trace and np.isfinite(trace[name]).any())
+    kinds = _kinds(trace["time_s"], phases)
+    rows = []
+    for kind, name in NAMES.items():
+        inside = kinds == kind
+        if inside.any():
+            of_kind = [phase for phase in phases if phase.kind == kind]
+            seconds = sum(phase.end_s - phase.start_s for phase in of_kind)
+            use = tuple(float(np.mean(_finite(trace[column][inside]))) for column in columns)
+            rows.append((name, len(of_kind), seconds if of_kind else float("nan"), use))
+    return TraceSummary(run, columns, tuple(rows))
+
+
+def _kinds(time_s: np.ndarray, phases: list[Phase]) -> np.ndarray:
+    """Name the phase of each sample ("" outside all)."""
+    kinds = np.full(len(time_s), "", dtype=object)
+    for phase in phases:
+        kinds[(time_s >= phase.start_s) & (time_s < phase.end_s)] = phase.kind
+    return kinds
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    kept = values[np.isfinite(values)]
+    return kept if len(kept) else np.array([np.nan])
+
 
 FONTS = "'DejaVu Sans', Verdana, sans-serif"  # the last two where the first is missing: as wide, then any
 COORDINATES = re.compile(r' (d|x|y)="([^"]*)"')
@@ -147,7 +203,7 @@ def gather(
         deviations=attempt("deviations", deviations),
         systems=attempt("systems", systems),
         version=code_version(),
-        compared=None if system is None else (system, compare(runs, other_system(system))),
+        compared=None if system is None else (system, compare(runs, load_system(system)[1])),
         problems=problems,
     )
 
