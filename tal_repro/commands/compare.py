@@ -101,11 +101,8 @@ def read_system(name: str) -> System:
 
 def _settings(run: Run) -> str:
     """Name what must be the same beside model, engine and length: runs made otherwise never meet."""
-
-    from tal_repro.runs.record import RunRecord
-
-    spec = RunRecord(run.folder).spec
-    recipe = hashlib.sha256(json.dumps(dict(run.spec.recipe), sort_keys=True).encode()).hexdigest()[:6]
+    spec = run.spec
+    recipe = hashlib.sha256(json.dumps(dict(spec.recipe), sort_keys=True).encode()).hexdigest()[:6]
     timed = f", {spec.options.get('include', 'model')}" if run.experiment == "inference" else ""
     return f"recipe {recipe}, {spec.threads} threads, {spec.precision}{timed}"
 

@@ -101,8 +101,7 @@ def _attempts(run: Run) -> int:
 
 
 def _seconds(run: Run) -> float | None:
-    total = finite(part(run.record.metrics, "seconds").get("total"))
-    return total if total is not None and total > 0 else None
+    return run.total_seconds if run.total_seconds and run.total_seconds > 0 else None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import IO, Self
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
 from tal_repro.planned import FOLDER as NOTES
-from tal_repro.planned import adopt_notes, portable_notes
+from tal_repro.planned import adopt_notes, notes, portable_notes
 from tal_repro.run import locks
 from tal_repro.run.failures import find_damage
 from tal_repro.run.space import NO_SPACE, free_mib
@@ -39,11 +40,15 @@ SCHEMA = "tal-repro/results-archive/1"
 MANIFEST = "manifest.json"
 LOCK = ".lock"  # in a staging folder, held while its import lives
 LARGE_FILES = tuple(FILE_NAMES[name] for name in ("detections", "trace", "events", "log"))
-MOST_FILE_BYTES, MOST_SMALL_BYTES, MOST_NOTE_BYTES = 1 << 30, 32 << 20, 1 << 16
-MOST_ARCHIVE_BYTES, MOST_MEMBERS = 256 << 30, 5_000_000
+MOST_FILE_BYTES, MOST_SMALL_BYTES, MOST_NOTE_BYTES = 1 << 30, 16 << 20, 1 << 16
+MOST_ARCHIVE_BYTES, MOST_MEMBERS, MOST_FILES_OF_RUN = 256 << 30, 5_000_000, 64
+MOST_TIMES, LEAST_UNPACKED = 200, 256 << 20  # all of it unpacks to no more than the larger of these
 _RUN_ID = re.compile(r"[0-9a-f]{16}(-[0-9a-f]{8})?")
 _NOTE = re.compile(r"[\w-]{1,200}\.json")  # of a study
 _EXTRA_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+_SPARSE = "a sparse file, which no run holds"
 
 
 @dataclass
@@ -140,6 +145,7 @@ def _staging(root: Path) -> Iterator[Path]:
 def _read_archive(source: Path, staging: Path) -> list[RunRecord]:
     """Unpack an archive and return its runs, each of them whole."""
     names = _extract(source, staging)
+    notes(staging)
     records = list(RunStore(staging).records())
     if sorted(record.folder.name for record in records) != sorted(names):
         raise InputError("its manifest names other runs than it holds", source, "export it again")
@@ -200,32 +206,45 @@ def _add(archive: tarfile.TarFile, name: str, stream: IO[bytes], size: int) -> N
 
 
 class _Entry(tarfile.TarInfo):
-    """A member whose long names and other notes are small: tarfile reads them into memory whole."""
+    """A member whose long names and other notes are small: tarfile reads them, and maps of holes, into memory whole."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         entry = super().frombuf(buf, encoding, errors)
         if entry.type not in tarfile.REGULAR_TYPES and entry.size > MOST_NOTE_BYTES:
             raise tarfile.ReadError("a member's notes are larger than any run needs")
+        if entry.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError(_SPARSE)
         return entry
+
+    def _proc_gnusparse_10(self, *_: object) -> None:  # tarfile's, of a map that stands in the member's own bytes
+        raise tarfile.ReadError(_SPARSE)
 
 
 def _extract(source: Path, staging: Path) -> list[str]:
     """Copy the regular files of an archive whose names are those of a run folder; return the manifest's run names."""
     names: list[str] | None = None
     total = members = 0
+    files: Counter[Path] = Counter()
+    most = min(MOST_ARCHIVE_BYTES, max(LEAST_UNPACKED, MOST_TIMES * source.stat().st_size))
     try:
         with gzip.open(source) as packed, tarfile.open(fileobj=packed, mode="r|", tarinfo=_Entry) as archive:
             for entry in archive:
                 archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every member that it has passed
                 total, members = total + entry.size, members + 1
-                _check_entry(entry, total, members, source)
+                _check_entry(entry, source)
+                if total > most or members > MOST_MEMBERS:
+                    raise InputError("unpacks to more than any archive of runs of its size", source, "do not trust it")
                 stream = archive.extractfile(entry)
                 assert stream is not None
                 if names is None:
                     names = _read_manifest(entry, stream, source)
                     continue
                 target = staging / _checked_name(entry.name, source)
+                files[target.parent] += 1
+                if files[target.parent] > MOST_FILES_OF_RUN:
+                    what = f"holds more than {MOST_FILES_OF_RUN} files of {target.parent.name}"
+                    raise InputError(what, source, "do not trust it")
                 with _writing(staging.parent):
                     _copy(stream, target, source)
             while packed.read(1 << 20):  # to the end, where gzip's checksum is
@@ -243,14 +262,12 @@ def _extract(source: Path, staging: Path) -> list[str]:
     return names
 
 
-def _check_entry(entry: tarfile.TarInfo, total: int, members: int, source: Path) -> None:
+def _check_entry(entry: tarfile.TarInfo, source: Path) -> None:
     """Raise InputError for what is no plain file, or is larger than any run's file of that name."""
     name = entry.name.rpartition("/")[2]
     most = MOST_FILE_BYTES if name in LARGE_FILES else MOST_SMALL_BYTES
     if not entry.isreg() or entry.issparse() or entry.size > most:
         raise InputError(f"member {short(entry.name)} is not a plain file of sane size", source, "do not trust it")
-    if total > MOST_ARCHIVE_BYTES or members > MOST_MEMBERS:
-        raise InputError("larger than any archive of runs", source, "export fewer runs: --only")
 
 
 def _copy(stream: IO[bytes], target: Path, source: Path) -> None:

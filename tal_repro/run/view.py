@@ -16,8 +16,10 @@ from tal_repro.runs.repeat import repeat_command
 from tal_repro.runs.run import averages
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
+from tal_repro.untrusted import read_end
 
 ALIVE_SECONDS = 120.0  # a heartbeat younger than this counts where the lock cannot be asked (another machine's disk)
+MOST_LOG_BYTES = 65536
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,8 @@ def silence(paths: RunPaths) -> float:
 
 
 def log_tail(folder: Path, lines: int) -> list[str]:
-    """Return the last lines of a run's log, reading no more than 64 KiB."""
-    path = RunPaths(folder).log
-    try:
-        with path.open("rb") as stream:
-            stream.seek(0, 2)
-            stream.seek(max(0, stream.tell() - 65536))
-            return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
-    except OSError:
-        return []
+    """Return the last lines of a run's log, reading no more than its last 64 KiB."""
+    return read_end(RunPaths(folder).log, MOST_LOG_BYTES).decode("utf-8", "replace").splitlines()[-lines:]
 
 
 def find_run(store: RunStore, run_id: str) -> Path:

@@ -79,7 +79,7 @@ class Planned:
         planned = setting_of(near)
         open_fields = {name for admitted in self.admits for name in ADMITTED[admitted]}
         names = [name for name in planned.differences(run.setting) if name not in open_fields]
-        return "other " + ", ".join(_words(name, run.setting, planned) for name in names or ["feature lengths"])
+        return "other " + (", ".join(_words(name, run.setting, planned) for name in names) or "feature lengths")
 
 
 def choose(runs: Iterable[Run], planned: Planned, chosen: Sequence[str] = ()) -> tuple[list[Run], list[LeftOut]]:

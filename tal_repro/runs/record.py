@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMER_FORMATS = (1,)  # read, but a training of theirs names no data
-MOST_JSON_BYTES, MOST_FILE_BYTES = 64 << 20, 512 << 20
+MOST_JSON_BYTES, MOST_BYTES = 16 << 20, 64 << 20  # parsed, they take twenty times as much memory
 _KNOWN = frozenset(FILE_NAMES.values()) - {FILE_NAMES["status"]}
 _REMEDY = "move the folder away and run it again"
 
@@ -102,11 +102,11 @@ class RunRecord:
         """Tell whether the run wrote this file (`metrics`, `trace`, ...)."""
         return FILE_NAMES[name] in self.digests if self.checked else self.paths.__getattr__(name).is_file()
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most_bytes: int = MOST_BYTES) -> bytes:
         """Return the content of a file; where `checked`, raise DamagedRun unless it is as it was written."""
         file = FILE_NAMES[name]
         try:
-            content = read_bytes(f"{self.folder}/{file}", most_bytes=MOST_FILE_BYTES, remedy=_REMEDY)
+            content = read_bytes(f"{self.folder}/{file}", most_bytes=most_bytes, remedy=_REMEDY)
         except InputError as error:
             raise DamagedRun(error.what, self.folder / file) from None
         if self.checked and self.digests.get(file) != hashlib.sha256(content).hexdigest():
@@ -118,7 +118,7 @@ class RunRecord:
         if default is not None and not self.has(name):
             return default
         try:
-            return parse_json_object(self.read(name), FILE_NAMES[name], _REMEDY)
+            return parse_json_object(self.read(name, MOST_JSON_BYTES), FILE_NAMES[name], _REMEDY)
         except DamagedRun:
             raise
         except InputError as error:

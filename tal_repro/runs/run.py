@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tal_repro.models.registry import MODELS
+from tal_repro.runs.details import finite, part
 from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_text
@@ -53,6 +54,7 @@ class Run:
             self.scores: Scores = averages(metrics.get("rows", ()))
             self.optimizer_steps = _whole(metrics.get("optimizer_steps", 0))
             self.train_seconds = _seconds(metrics.get("table2_seconds"))  # Table 2's definition for its model
+            self.total_seconds = finite(part(metrics, "seconds").get("total"))
             self.train_seconds_of = str(metrics.get("table2_definition", ""))
             self.flags = _texts(metrics.get("flags", []))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -145,6 +147,14 @@ class Run:
         """Return data.json: what the run was made from ({} where it needs none)."""
         return self.record.json("data", {})
 
+    @cached_property
+    def measured(self) -> tuple[Measurement, ...]:
+        """Return the rows of measurements.csv (none where it measured nothing)."""
+        if not self.record.has("measurements"):
+            return ()
+        rows = self.record.rows("measurements", MEASUREMENT_COLUMNS)
+        return tuple(_measurement(self, row, where) for where, row in rows)
+
 
 def open_run(folder: Path, former: bool = False) -> Run:
     """Open a finished run for publishing; raise InputError unless all that is read of it is as it was written.
@@ -221,10 +231,7 @@ class Measurement(NamedTuple):
 def measurements(runs: Iterable[Run], quantity: str | None = None) -> Iterator[Measurement]:
     """Yield the measurements of runs (of one quantity), skipping runs that hold none."""
     for run in runs:
-        if run.record.has("measurements"):
-            for where, row in run.record.rows("measurements", MEASUREMENT_COLUMNS):
-                if quantity is None or row.get("quantity") == quantity:
-                    yield _measurement(run, row, where)
+        yield from (row for row in run.measured if quantity is None or row.quantity == quantity)
 
 
 def _measurement(run: Run, row: Mapping[str, str], where: str) -> Measurement:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +19,7 @@ from tal_repro.errors import InputError
 from tal_repro.runs.folder import RunPaths
 from tal_repro.runs.record import DamagedRun
 from tal_repro.runs.run import Run
-from tal_repro.untrusted import read_bytes
+from tal_repro.untrusted import read_bytes, short
 
 PHASES = ("train", "eval")
 Columns = dict[str, NDArray[np.float64]]
@@ -40,6 +43,7 @@ class Trace(NamedTuple):
     phases: list[Phase]
 
 
+@lru_cache(maxsize=4)  # a figure and its table are of the same run
 def trace_of(run: Run) -> Trace | None:
     """Return a run's trace; None where it was not traced. Raises DamagedRun for one that cannot be believed."""
     if not run.record.has("trace"):
@@ -67,16 +71,15 @@ def _columns(text: str, path: Path) -> Columns:
     """Return the columns of a trace; an empty cell is NaN and a last line cut short by a kill is dropped."""
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        header = next(reader, [])
-        rows = [row for row in reader if len(row) == len(header)]
-    except csv.Error as error:
-        raise InputError(f"not a trace ({error})", path, _REMEDY) from None
-    if "time_s" not in header or not rows:
+        header, cells = next(reader, []), array("d")
+        for row in reader:
+            if len(row) == len(header):
+                cells.extend(float(cell) if cell else math.nan for cell in row)
+    except (csv.Error, ValueError) as error:
+        raise InputError(f"not a trace ({short(str(error))})", path, _REMEDY) from None
+    if "time_s" not in header or not cells:
         raise InputError("holds no samples", path, _REMEDY)
-    try:
-        values = np.array([[float(cell) if cell else np.nan for cell in row] for row in rows])
-    except ValueError as error:
-        raise InputError(f"not a trace ({error})", path, _REMEDY) from None
+    values = np.array(cells).reshape(-1, len(header))
     return {name: values[:, index] for index, name in enumerate(header)}
 
 

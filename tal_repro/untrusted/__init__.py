@@ -4,7 +4,7 @@ Every refusal is an InputError that names file, place and remedy. Nothing below 
 """
 
 from tal_repro.untrusted.output import csv_cell, printable, short
-from tal_repro.untrusted.reading import MAX_BYTES, access_remedy, decode, read_bytes, refuse_all
+from tal_repro.untrusted.reading import MAX_BYTES, access_remedy, decode, read_bytes, read_end, refuse_all
 from tal_repro.untrusted.strict_csv import check_columns, csv_records, parse_csv_rows, read_csv_rows
 from tal_repro.untrusted.strict_json import MAX_DEPTH, is_number, parse_json_object, read_json_object
 
@@ -22,6 +22,7 @@ __all__ = [
     "printable",
     "read_bytes",
     "read_csv_rows",
+    "read_end",
     "read_json_object",
     "refuse_all",
     "short",

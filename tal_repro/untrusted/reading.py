@@ -13,6 +13,7 @@ from os import PathLike
 from tal_repro.errors import InputError
 
 MAX_BYTES = 1 << 30  # unpacked
+MOST_TIMES, LEAST_UNPACKED = 64, 64 << 20  # a packed file unpacks to no more than the larger of these
 RESTORE = "restore the file, or write it again"
 _SHOWN_PROBLEMS = 5
 _ACCESS_REMEDIES = {
@@ -35,6 +36,7 @@ def read_bytes(
         descriptor = _open_regular(name, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if name.endswith(".gz"):
+                most_bytes = min(most_bytes, max(LEAST_UNPACKED, MOST_TIMES * os.fstat(descriptor).st_size))
                 with open(descriptor, "rb", closefd=False) as raw:
                     content: bytes = gzip.GzipFile(fileobj=raw).read(most_bytes + 1)
             else:
@@ -70,6 +72,19 @@ def _read_up_to(descriptor: int, most: int) -> bytes:
         parts.append(part)
         most -= len(part)
     return b"".join(parts)
+
+
+def read_end(path: str | PathLike[str], most_bytes: int) -> bytes:
+    """Return the last bytes of a regular file; b"" where there is none."""
+    try:
+        descriptor = _open_regular(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        os.lseek(descriptor, max(0, os.fstat(descriptor).st_size - most_bytes), os.SEEK_SET)
+        return _read_up_to(descriptor, most_bytes)
+    finally:
+        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:

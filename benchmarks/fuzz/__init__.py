@@ -1,0 +1,1 @@
+"""What is mutated, and how: for benchmarks/fuzz_readers.py."""
