@@ -29,13 +29,14 @@ WATCH_SECONDS = 5.0
 @click.option("--compare", "system", metavar="SYSTEM", help="Compare with another folder of runs, or a shipped system.")
 @click.option("--markdown", "kind", flag_value="markdown", help="Print its tables as Markdown instead.")
 @click.option("--latex", "kind", flag_value="latex", help="Print its tables as LaTeX instead.")
+@click.option("--with-host", is_flag=True, help="Show names of host and user and absolute paths on the page.")
 @of_study
 def report(
     results: str | None, out: str, show: bool, watch: bool, system: str | None, kind: str | None,
-    study: str | None, data_digests: tuple[str, ...],
+    with_host: bool, study: str | None, data_digests: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Write one self-contained page: what was run, every verdict, table and figure."""
-    wanted = Wanted(results, study, data_digests)
+    wanted = Wanted(results, study, data_digests, with_host)
     if kind:
         _tables(wanted, kind)
     else:
@@ -49,6 +50,7 @@ class Wanted:
     results: str | None = None
     study: str | None = None
     data_digests: tuple[str, ...] = ()
+    with_host: bool = False
 
     def load(self) -> Runs:
         return load_results(self.results, self.study, self.data_digests)
@@ -92,7 +94,9 @@ def write_page(wanted: Wanted, folder: Path, system: str | None = None, live: bo
     from tal_repro.published.load import load_published
 
     say = (lambda what: echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
-    content, runs = whole(wanted.load(), lambda those: gather(load_published(None), those, say, system))
+    content, runs = whole(
+        wanted.load(), lambda those: gather(load_published(None), those, say, system, wanted.with_host)
+    )
     path = writable(folder / "index.html")
     write_whole(path, page(content, live).encode())
     return path, runs

@@ -1,7 +1,7 @@
 """Runs take turns on a device, whichever runner or results folder started them: one that measures time goes alone.
 
 Every run holds a lock of its device, shared, or for itself where it measures time. The lock lies in the results folder
-(runners in several containers) and in a folder of this user's on this machine (several results folders); a lock vanishes
+(runners in several containers) and in a folder of this user's on this machine (several results folders); it vanishes
 with its process. Who cannot be seen there, another user say, is measured: `measure/surroundings`.
 """
 

@@ -36,7 +36,9 @@ def video(steps, segments=(), labels=None, stride=8):
 
 def test_videos_without_end_are_refused_before_they_are_cut():
     endless = video(10**9 // 8, [[1.0, 2.0]])  # 10^6 s at 1000 frames a second
-    dataset = DataSet("d", "1", True, "", ("Diving",), {endless.id: replace(endless, subset="train")}, "tadtr", Path("d"))
+    dataset = DataSet(
+        "d", "1", True, "", ("Diving",), {endless.id: replace(endless, subset="train")}, "tadtr", Path("d")
+    )
     with pytest.raises(InputError, match="video_test_0000001, has 125,000,000 steps"):
         training_windows(dataset)
 

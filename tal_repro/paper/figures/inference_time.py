@@ -15,7 +15,6 @@ from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import measured_gmacs
 from tal_repro.published.table import Table
-from tal_repro.runs.details import part
 from tal_repro.runs.run import Measurement, Run, measurements
 
 LOW, HIGH = 10, 90  # percentiles of the band

@@ -73,7 +73,7 @@ def _story(row: RunRow) -> Iterator[Html]:
         yield tag("p", tag("strong", "Why: "), row.why[:1000])
     if row.ended:
         yield tag("p", f"Ended {row.ended}.")
-    lines = tail(row.folder)
+    lines = [row.clean(line) for line in tail(row.folder)]
     if lines:
         yield tag("pre", "\n".join(lines), tabindex="0", role="region", aria_label=f"End of the log of {row.run_id}")
     else:
