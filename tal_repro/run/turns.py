@@ -23,6 +23,7 @@ from tal_repro.machine.host import read_text
 
 LOOK_SECONDS = 0.2
 FOLDER = ".devices"
+TURNS_VARIABLE = "TAL_REPRO_TURNS"  # another folder for the locks of this machine
 
 
 @contextmanager
@@ -37,7 +38,8 @@ def turn(root: Path, device: str, exclusive: bool, waiting: Callable[[], None]) 
 
 
 def _own_folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"tal-repro-{os.getuid()}"
+    given = os.environ.get(TURNS_VARIABLE)
+    return Path(given) if given else Path(tempfile.gettempdir()) / f"tal-repro-{os.getuid()}"
 
 
 def _name(device: str) -> str:
