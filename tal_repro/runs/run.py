@@ -118,7 +118,7 @@ class Run:
     @property
     def alone(self) -> bool:
         """Say whether it had its machine to itself, as measured, so that its times count."""
-        return bool(self.system.get("alone", True)) and not self.doubtful
+        return bool(self.system.get("alone", True))
 
     @property
     def doubtful(self) -> list[str]:
