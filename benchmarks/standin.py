@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,8 @@ def misbehave(how: str, run: RunContext) -> None:
         raise FloatingPointError("loss is nan at epoch 3, batch video_validation_0000051")
     elif how == "disk":
         raise OSError(28, "No space left on device", str(run.record.paths.folder))
+    elif how == "folder":
+        shutil.rmtree(run.record.paths.folder)
     elif how == "die":
         os.kill(os.getpid(), 9)
     elif how == "exit":

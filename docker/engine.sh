@@ -111,10 +111,16 @@ run_and_explain() {
   [ "$status" = 0 ] || die "building $IMAGE failed" "$(remedy_for "$message")"
 }
 
-# The caller, so that results are his; a rootless daemon calls him root inside.
+# The caller, so that results are his; a rootless daemon calls him root inside. Root (under sudo, say) has no need to be
+# root there: whoever owns the writable folder, else who called sudo.
 caller() {
+  local folder=$RESULTS_DIR; [ -z "${fetch:-}" ] || folder=$DATA_DIR
   if [ "$RUNTIME" = docker ] && [ -z "$print" ] && engine info --format '{{.SecurityOptions}}' 2>/dev/null | grep -q rootless; then
     echo 0:0
+  elif [ "$(id -u)" = 0 ] && [ -d "$folder" ]; then
+    stat -c %u:%g -- "$folder"
+  elif [ "$(id -u)" = 0 ]; then
+    echo "${SUDO_UID:-0}:${SUDO_GID:-0}"
   else
     echo "$(id -u):$(id -g)"
   fi

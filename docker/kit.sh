@@ -143,7 +143,9 @@ if [ "$verb" = build ]; then
   exit 0
 fi
 if [ -z "$print" ] && [ "$RUNTIME" != none ]; then
-  mkdir -p "$RESULTS_DIR" "$DATA_DIR"
+  for folder in "$RESULTS_DIR" "$DATA_DIR"; do
+    [ -d "$folder" ] || { mkdir -p "$folder"; [ "$(id -u)" != 0 ] || chown "${SUDO_UID:-0}:${SUDO_GID:-0}" "$folder"; }
+  done
   check_image
 fi
 case $RUNTIME in none) run_none "$@" ;; apptainer) run_apptainer "$@" ;; *) run_engine "$@" ;; esac

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# Other tests of this machine are no reason to wait (tal_repro/run/turns.py); those of one process are.
+os.environ["TAL_REPRO_TURNS"] = tempfile.mkdtemp(prefix="tal-repro-turns-")
+atexit.register(shutil.rmtree, os.environ["TAL_REPRO_TURNS"], ignore_errors=True)
 
 from tal_repro.runs.record import RunRecord  # noqa: E402 (the threads are set before numpy is loaded)
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec  # noqa: E402

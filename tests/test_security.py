@@ -18,6 +18,8 @@ SURFACES = (
     "Archives of data", "Downloads", "Archives of runs", "Checkpoints", "Features", "Annotations and detections",
     "Patches", "The authors' code", "Study files", "Run folders", "Points of a curve", "A fifth model",
     "Container mounts", "Dependency locks", "Offline bundle", "Report", "Commands of other programs", "Notebooks",
+    "Names of the machine",
+    "Locks in a shared temporary folder",
     "Secrets",
 )  # fmt: skip
 # Names that run what they are given, whatever module they come from.

@@ -27,13 +27,14 @@ WATCH_SECONDS = 5.0
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @click.option("--watch", is_flag=True, help="Write it again whenever runs change; the open page follows. Ctrl-C ends.")
 @click.option("--compare", "system", metavar="SYSTEM", help="Compare with another folder of runs, or a shipped system.")
+@click.option("--with-host", is_flag=True, help="Show names of host and user and absolute paths on the page.")
 @of_study
 def report(
-    results: str | None, out: str, show: bool, watch: bool, system: str | None,
+    results: str | None, out: str, show: bool, watch: bool, system: str | None, with_host: bool,
     study: str | None, data_digests: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Write one self-contained page: what was run, every verdict, table and figure."""
-    _page(Source(results, study, data_digests), Path(out), show, watch, system)
+    _page(Source(results, study, data_digests, with_host), Path(out), show, watch, system)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Source:
     results: str | None = None
     study: str | None = None
     data_digests: tuple[str, ...] = ()
+    with_host: bool = False
 
     def load(self) -> Runs:
         return load_results(self.results, self.study, self.data_digests)
@@ -76,7 +78,7 @@ def write_page(source: Source, folder: Path, system: str | None = None, live: bo
 
     say = (lambda what: echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
     loaded, path = source.load(), writable(folder / "index.html")  # before the work of a minute
-    content, runs = whole(loaded, lambda those: gather(load_published(None), those, say, system))
+    content, runs = whole(loaded, lambda those: gather(load_published(None), those, say, system, source.with_host))
     write_whole(path, page(content, live).encode())
     return path, runs
 

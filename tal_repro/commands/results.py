@@ -20,14 +20,15 @@ def results() -> None:
 @click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
 @results_option
 @only_option
-def export_archive(archive: Path, results: str, only: str) -> None:
+@click.option("--with-host", is_flag=True, help="Keep names of host and user and absolute paths in it.")
+def export_archive(archive: Path, results: str, only: str, with_host: bool) -> None:
     """Write finished runs into ARCHIVE (.tar.gz)."""
     from tal_repro.run.archive import export_runs
     from tal_repro.run.selection import parse_filter
     from tal_repro.runs.store import RunStore
 
     terms = parse_filter(only)
-    ids = export_runs(RunStore(results), archive, lambda spec: all(term.holds(spec) for term in terms))
+    ids = export_runs(RunStore(results), archive, lambda spec: all(term.holds(spec) for term in terms), with_host)
     echo(f"{len(ids)} runs written to {archive}", err=True)
 
 

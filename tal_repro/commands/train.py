@@ -89,16 +89,17 @@ def _execute(spec: RunSpec, store: RunStore, data_dir: Path) -> None:
     """Execute a run as a study's are, in this process; leave with its status unless it is done."""
     from tal_repro.interrupt import PATIENCE_S
     from tal_repro.run import locks
+    from tal_repro.run.failures import NO_TRACE
     from tal_repro.run.signals import StopFlag
     from tal_repro.run.space import REMEDY, describe_lack
-    from tal_repro.run.worker import BUSY, DISK_FULL, DONE, OUTCOMES, STOPPED, Job, read_outcome, run_job
+    from tal_repro.run.worker import BUSY, DISK_FULL, DONE, FAILED, OUTCOMES, STOPPED, Job, read_outcome, run_job
 
     stop = StopFlag(PATIENCE_S)
     job = Job(spec.to_json(), str(store.root), str(data_dir), _device(spec))
     outcome = run_job(job, log=False, stop=stop)
     if outcome == DONE:
         return
-    reason = read_outcome(store, spec) or OUTCOMES.get(outcome, "killed")
+    reason = read_outcome(store, spec) or (NO_TRACE if outcome == FAILED else OUTCOMES.get(outcome, "killed"))
     if outcome == STOPPED:
         echo(f"stopped at a checkpoint; the same command goes on from here: {store.partial(spec)}", err=True)
         sys.exit(stop.exit_status)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +25,7 @@ from tal_repro.files import write_json
 from tal_repro.untrusted import read_json_object
 
 GENERATOR_VERSION = 1  # raised whenever the same configuration gives other data
+NEW_SECONDS = 2.0  # a folder younger than that may be about to be locked
 LEAST_STEPS = feature_steps(5, 24)  # of a video: none is shorter or has fewer frames a second
 
 LayoutChoice = Literal["both", "actionformer", "tadtr", "annotations"]
@@ -53,10 +58,13 @@ def write_synthetic(
         _check_space(target, config, rows, names)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        _clear(target)
+        building = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
+        held = os.open(building, os.O_RDONLY)
     except OSError as error:
         raise InputError(f"cannot be made ({error.strerror})", target, "choose a folder you may write to") from None
     try:
+        _lock(held)
         _write_all(building, config, videos, classes, names, annotations_only, progress)
         _record_digests(building, [] if annotations_only else names)
         for name, value in (notes or {}).items():
@@ -70,7 +78,34 @@ def write_synthetic(
         if isinstance(error, OSError):
             raise InputError(f"cannot be written ({error.strerror})", target, "free space, then run it again") from None
         raise
+    finally:
+        os.close(held)
     return target
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}.tal-repro-synth-"
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a folder while its data set is built; where folders cannot be locked it is nobody's to clear away."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _clear(target: Path) -> None:
+    """Remove what killed commands left of this data set: hidden folders that nobody holds."""
+    for stale in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
+        with contextlib.suppress(OSError):  # somebody else's
+            descriptor = os.open(stale, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if time.time() - os.fstat(descriptor).st_mtime > NEW_SECONDS and _lock(descriptor):
+                    shutil.rmtree(stale, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def _write_all(
@@ -113,6 +148,8 @@ def _record_digests(root: Path, names: list[LayoutName]) -> None:
 def _check_target(target: Path) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise InputError("is not a folder", target, "name a new folder")
+    if target.is_dir() and not os.access(target, os.R_OK | os.W_OK | os.X_OK):
+        raise InputError("the folder may not be entered", target, "name a new folder")
     if target.is_dir() and any(os.scandir(target)):
         raise InputError("the folder is not empty", target, "name a new folder; nothing is overwritten")
 

@@ -14,8 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tal_repro.data.dataset import DataSet, FloatArray, IntArray, Video
+from tal_repro.errors import InputError
 
 TADTR_STRIDE_FRAMES = 8
+MOST_SLICES = 500_000  # of all training videos: THUMOS14 has some 7,000
 Mode = Literal["train", "test"]
 
 
@@ -58,8 +60,18 @@ class Window:
 
 def training_windows(dataset: DataSet, slicing: Slicing = DEFAULT) -> list[Window]:
     """Return the slices TadTR trains on; those without a whole enough action are left out."""
+    _check_count(dataset, slicing)
     windows = (window for video in dataset.train for window in cut_windows(video, "train", slicing))
     return [window for window in windows if len(window.labels)]
+
+
+def _check_count(dataset: DataSet, slicing: Slicing) -> None:
+    """Raise InputError for videos stated to be so long that cutting them would not end."""
+    steps = {video.id: tadtr_steps(video)[0] for video in dataset.train}
+    if sum(steps.values()) // slicing.hop("train") > MOST_SLICES:
+        longest = max(steps, key=lambda video_id: steps[video_id])
+        what = f"more than {MOST_SLICES:,} training slices; the longest video, {longest}, has {steps[longest]:,} steps"
+        raise InputError(what, dataset.root, "correct its duration and fps")
 
 
 def cut_windows(video: Video, mode: Mode, slicing: Slicing = DEFAULT) -> list[Window]:

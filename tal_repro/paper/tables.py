@@ -37,8 +37,8 @@ PUBLISHED_SELECTION = {
     "tadtr": "best-on-test raw", "tridet": "last ema", "actionformer": "last ema", "temporalmaxer": "best-on-test ema",
 }  # fmt: skip
 NOT_ALONE = (
-    f"A run that was not alone counts with its mAP, and its time is left out. Not alone: started beside others; or others "
-    f"used more than {QUIET_CPU_PERCENT:g} % of the CPU, the hypervisor withheld more than {MOST_STOLEN_PERCENT:g} %, or "
+    "A run that was not alone counts with its mAP, its time is left out. Not alone: started beside others; or others "
+    f"used more than {QUIET_CPU_PERCENT:g} % of the CPU, a hypervisor withheld more than {MOST_STOLEN_PERCENT:g} %, or "
     "somebody else was on its GPU."
 )
 MAP_CLAIMS = {"tadtr": "T2.5", "tridet": "T2.6", "actionformer": "T2.7", "temporalmaxer": "T2.8"}

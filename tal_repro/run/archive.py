@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
@@ -30,6 +30,7 @@ from tal_repro.run import locks
 from tal_repro.run.failures import find_damage
 from tal_repro.run.space import NO_SPACE, free_mib
 from tal_repro.runs.folder import FILE_NAMES, FORMAT
+from tal_repro.runs.portable import portable_files, same_results
 from tal_repro.runs.record import FORMER_FORMATS, RunRecord
 from tal_repro.runs.run import open_run
 from tal_repro.runs.store import RunStore
@@ -61,8 +62,13 @@ class Imported:
     busy: list[str] = field(default_factory=list)  # left out: a runner is at it
 
 
-def export_runs(store: RunStore, out: Path, chosen: Callable[[RunSpec], bool] = lambda spec: True) -> list[str]:
-    """Write the chosen finished runs into one archive; raise InputError for a damaged run. Return their ids."""
+def export_runs(
+    store: RunStore, out: Path, chosen: Callable[[RunSpec], bool] = lambda spec: True, with_host: bool = False
+) -> list[str]:
+    """Write the chosen finished runs into one archive; raise InputError for a damaged run. Return their ids.
+
+    Names of host and user and absolute paths stay here unless `with_host`; the copies get digests of their own.
+    """
     records = [record for record in store.records() if chosen(record.spec)]
     if not records:
         raise InputError("no finished run to export", store.root, "run the study first, or widen --only")
@@ -79,7 +85,7 @@ def export_runs(store: RunStore, out: Path, chosen: Callable[[RunSpec], bool] = 
                 for name, note in portable_notes(store.root):
                     _add(archive, f"{NOTES}/{name}", io.BytesIO(note), len(note))
                 for record in records:
-                    _add_run(archive, store.root, record.folder)
+                    _add_run(archive, store.root, record.folder, {} if with_host else portable_files(record))
             packed.close()
             raw.flush()
             os.fsync(raw.fileno())
@@ -165,7 +171,7 @@ def _look(store: RunStore, record: RunRecord, source: Path) -> str:
     here = RunRecord(target)
     if wrong := find_damage(here):
         return wrong
-    if here.status["digests"] != record.status["digests"]:
+    if not same_results(here, record):
         raise InputError(f"run {target.name} is here already with other results", source, "import into another folder")
     return "same"
 
@@ -192,11 +198,16 @@ def _place(store: RunStore, record: RunRecord, source: Path, imported: Imported)
         lock.release()
 
 
-def _add_run(archive: tarfile.TarFile, root: Path, folder: Path) -> None:
+def _add_run(archive: tarfile.TarFile, root: Path, folder: Path, portable: Mapping[str, bytes]) -> None:
     for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+        if not path.is_file() or path.is_symlink() or path.name.startswith("."):
+            continue
+        name = path.relative_to(root).as_posix()
+        if (content := portable.get(path.name)) is not None:
+            _add(archive, name, io.BytesIO(content), len(content))
+        else:
             with path.open("rb") as stream:
-                _add(archive, path.relative_to(root).as_posix(), stream, path.stat().st_size)
+                _add(archive, name, stream, path.stat().st_size)
 
 
 def _add(archive: tarfile.TarFile, name: str, stream: IO[bytes], size: int) -> None:

@@ -12,6 +12,8 @@ from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
+NO_TRACE = "its folder was taken away, or could not be written, while it ran"
+
 
 def record(store: RunStore, spec: RunSpec, reason: str) -> str:
     """Set a run aside as failed for `reason`; return the reason (and why, where it cannot be recorded)."""

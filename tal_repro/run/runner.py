@@ -203,7 +203,7 @@ class Runner:
         elif status == worker.BUSY:
             self.elsewhere[run_id] = run
         elif status == worker.FAILED:
-            self._settle(run, "failed", worker.read_outcome(self.store, run.spec))
+            self._settle(run, "failed", worker.read_outcome(self.store, run.spec) or self._no_trace(run))
         elif status in worker.OUTCOMES:
             self._settle(run, worker.OUTCOMES[status], self._explain(status, running, took))
         elif status > 0:
@@ -219,6 +219,10 @@ class Runner:
         if status == worker.BLOCKED:
             return f"another process computes on {running.device.name}"
         return f"after {took}"
+
+    def _no_trace(self, run: PlannedRun) -> str:
+        """Record and return why a run failed that could not say so itself."""
+        return failures.record(self.store, run.spec, failures.NO_TRACE)
 
     def _look_at(self, device: Device) -> None:
         """Note what is on a device that one run is watched on; without NVML nothing is packed."""

@@ -1,7 +1,7 @@
 """Runs take turns on a device, whichever runner or results folder started them: one that measures time goes alone.
 
 Every run holds a lock of its device, shared, or for itself where it measures time. The lock lies in the results folder
-(runners in several containers) and in a folder of this user's on this machine (several results folders); a lock vanishes
+(runners in several containers) and in a folder of this user's on this machine (several results folders); it vanishes
 with its process. Who cannot be seen there, another user say, is measured: `measure/surroundings`.
 """
 
@@ -23,6 +23,7 @@ from tal_repro.machine.host import read_text
 
 LOOK_SECONDS = 0.2
 FOLDER = ".devices"
+TURNS_VARIABLE = "TAL_REPRO_TURNS"  # another folder for the locks of this machine
 
 
 @contextmanager
@@ -37,7 +38,8 @@ def turn(root: Path, device: str, exclusive: bool, waiting: Callable[[], None]) 
 
 
 def _own_folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"tal-repro-{os.getuid()}"
+    given = os.environ.get(TURNS_VARIABLE)
+    return Path(given) if given else Path(tempfile.gettempdir()) / f"tal-repro-{os.getuid()}"
 
 
 def _name(device: str) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tal_repro.models.registry import MODELS
-from tal_repro.runs.details import finite, part
 from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_text
@@ -125,7 +124,7 @@ class Run:
     @property
     def alone(self) -> bool:
         """Say whether it had its machine to itself, as measured, so that its times count."""
-        return bool(self.system.get("alone", True)) and not self.doubtful
+        return bool(self.system.get("alone", True))
 
     @property
     def doubtful(self) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -256,6 +258,18 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_synthetic(tmp_path / "out", TINY, progress=interrupt)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_command_left_is_cleared_and_what_another_builds_is_not(tmp_path):
+    killed, busy = (tmp_path / f".out.tal-repro-synth-{name}" for name in ("killed00", "busy0000"))
+    for folder in (killed, busy, tmp_path / ".out.mine"):
+        (folder / "data").mkdir(parents=True)
+        os.utime(folder, (1, 1))
+    descriptor = os.open(busy, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    write_synthetic(tmp_path / "out", TINY, "annotations")
+    os.close(descriptor)
+    assert {path.name for path in tmp_path.iterdir()} == {"out", busy.name, ".out.mine"}
 
 
 def test_what_does_not_fit_on_the_disk_is_refused_before_the_first_byte(tmp_path, monkeypatch):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tal_repro.data import load_dataset
-from tal_repro.data.dataset import Video
+from tal_repro.data.dataset import DataSet, Video
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
 from tal_repro.data.windows import cut_windows, tadtr_steps, training_windows, window_bounds
 from tal_repro.engines.upstream.checkout import checkout_folder
+from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 
 from .conftest import TADTR_INFO, TADTR_JSON
@@ -29,6 +32,15 @@ def video(steps, segments=(), labels=None, stride=8):
     return Video(
         "video_test_0000001", "test", 100.0, fps, stride, fps / stride, steps, True, segments, labels, segments[:0]
     )
+
+
+def test_videos_without_end_are_refused_before_they_are_cut():
+    endless = video(10**9 // 8, [[1.0, 2.0]])  # 10^6 s at 1000 frames a second
+    dataset = DataSet(
+        "d", "1", True, "", ("Diving",), {endless.id: replace(endless, subset="train")}, "tadtr", Path("d")
+    )
+    with pytest.raises(InputError, match="video_test_0000001, has 125,000,000 steps"):
+        training_windows(dataset)
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,18 @@ def test_a_rootless_daemon_calls_the_caller_root(engine, tmp_path):
     assert "0:0" in (tmp_path / "words").read_text().splitlines()
 
 
+def test_root_runs_as_the_owner_of_the_results(engine, tmp_path):
+    run = 'case "$*" in *entrypoint*) ;; *) printf "%s\\n" "$@" > "$OUT" ;; esac'
+    settings = engine(run=run)
+    folder = Path(settings["PATH"].partition(":")[0])
+    for name, body in {"id": "echo 0", "stat": "echo 1234:5678", "chown": 'echo "$@" >> "$OUT.chown"'}.items():
+        stand_in(folder / name, body)
+    kit("--", "verify", **settings, OUT=str(tmp_path / "words"), SUDO_UID="1234", SUDO_GID="5678")
+    assert "1234:5678" in (tmp_path / "words").read_text().splitlines()
+    owned = (tmp_path / "words.chown").read_text().splitlines()  # a folder made here is not left to root
+    assert owned == [f"1234:5678 {settings[name]}" for name in ("RESULTS_DIR", "DATA_DIR")]
+
+
 def test_dockerfile_keeps_its_promises():
     text = (ROOT / "docker" / "Dockerfile").read_text()
     assert "@sha256:" in next(line for line in text.splitlines() if line.startswith("ARG BASE_IMAGE="))

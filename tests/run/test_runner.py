@@ -98,6 +98,24 @@ def test_nothing_starts_on_a_full_disk(mini: Study, store: RunStore, monkeypatch
     assert not store.root.exists()
 
 
+def test_a_disk_that_can_hold_no_more_files_is_told_as_such(
+    mini: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(space, "disk", lambda path: Disk(0, 299 * 2**20, 2**33, 3))
+    with pytest.raises(InputError, match=r"disk full: 3 files \(inodes\) can still be made there"):
+        run_here(mini, store)
+    assert space.describe_lack(store.root).startswith(f"{store.root}: 3 files (inodes)")
+
+
+def test_a_folder_that_is_taken_away_under_a_run_is_a_reason(
+    mini: Study, store: RunStore, stand_in: Callable[..., None]
+) -> None:
+    stand_in(misbehave={"1": "folder"})
+    summary = run_here(mini, store)
+    assert summary.counts == {"done": 4, "failed": 2}
+    assert set(summary.reasons.values()) == {failures.NO_TRACE}
+
+
 def test_a_file_in_place_of_a_folder_is_set_aside_before_the_start(mini: Study, store: RunStore) -> None:
     first, second, *_ = mini.runs()
     store.folder(first).parent.mkdir(parents=True)

@@ -37,8 +37,7 @@ with turn(Path(sys.argv[1]), "cpu", sys.argv[2] == "exclusive", lambda: time.sle
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep other tests and runs of this machine out."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv(turns.TURNS_VARIABLE, str(tmp_path / "turns"))
     monkeypatch.setattr(turns, "LOOK_SECONDS", 0.01)
 
 
@@ -107,7 +106,7 @@ def test_nobody_passes_a_run_that_waits_to_be_alone(tmp_path: Path, hold: Any) -
 
 def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / f"tal-repro-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "turns").symlink_to(tmp_path / "elsewhere")
     assert is_free(tmp_path / "a", exclusive=True)
     assert not list((tmp_path / "elsewhere").iterdir())
 

@@ -94,18 +94,23 @@ def file_states(tree: Path, patches: Sequence[Patch]) -> dict[str, str]:
     states = {}
     for path, ids in chain.items():
         file = tree / path
-        found = blob_id(file.read_bytes()) if file.is_file() else ""
+        found = blob_id(file.read_bytes()) if _is_own_file(tree, path) else ""
         known = {"": "missing", ids[0]: "pristine", ids[-1]: "patched"}
         states[path] = known.get(found, f"drifted (blob {found}, expected {ids[0]})")
     return states
 
 
 def read_tree_file(tree: Path, path: str) -> bytes:
-    """Read a file of an upstream tree; raise InputError when it is missing or a link."""
+    """Read a file of an upstream tree; raise InputError when it is missing, a link, or behind one."""
+    if not _is_own_file(tree, path):
+        raise InputError(f"{path} is missing or a link", tree, "check out the pinned commit again: make submodules")
+    return (tree / path).read_bytes()
+
+
+def _is_own_file(tree: Path, path: str) -> bool:
+    """Tell whether a file lies in the tree itself: no part of its path is a link out of it, or to elsewhere in it."""
     file = tree / path
-    if file.is_symlink() or not file.is_file():
-        raise InputError(f"{path} is missing", tree, "check out the pinned commit again: make submodules")
-    return file.read_bytes()
+    return file.is_file() and file.resolve() == tree.resolve() / path
 
 
 def _patched(patch: Patch, change: FilePatch, content: bytes, tree: Path) -> bytes:

@@ -24,6 +24,7 @@ from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdicts import Verdict, judge_all
 from tal_repro.published.load import Published, load_published
 from tal_repro.runs.load import NO_RUNS, Runs, load_system
+from tal_repro.runs.portable import cleaner
 from tal_repro.runs.record import DamagedRun
 from tal_repro.runs.run import Run
 from tal_repro.runs.trace import Phase, trace_of
@@ -171,13 +172,14 @@ class Content:
 
 
 def gather(
-    published: Published, runs: Runs, say: Callable[[str], None] = lambda _: None, system: str | None = None
-) -> Content:
+    published: Published, runs: Runs, say: Callable[[str], None] = lambda _: None, system: str | None = None,
+    with_host: bool = False,
+) -> Content:  # fmt: skip
     """Read the runs and draw the figures. What cannot be read is named in `problems`, and the rest is shown.
 
     `system`: compare with the runs of this one too (a folder, or a name under results/reference).
     """
-    problems = runs.notes
+    problems, clean = runs.notes, str if with_host else cleaner()
 
     def attempt(what: str, make: Callable[[Runs], Result]) -> Result:
         """Make a part of the page from the runs; where a file of theirs is broken, from published numbers alone."""
@@ -191,20 +193,20 @@ def gather(
             return make(NO_RUNS)
 
     return Content(
-        results=None if runs.root is None else str(runs.root),
+        results=None if runs.root is None else clean(str(runs.root)),
         published=published,
         runs=runs,
         verdicts=attempt("verdicts", lambda those: judge_all(published, those)),
         tables=attempt("tables", lambda those: [tables.table(number, published, those) for number in (1, 2)]),
         figures=[attempt(f"Figure {n}", lambda those, n=n: _figure(n, published, those)) for n in FIGURES],  # type: ignore[misc]
         forecasts=attempt("forecasts", lambda those: forecasts(published, those)),
-        rows=attempt("runs", run_rows),
+        rows=attempt("runs", lambda those: run_rows(those, with_host)),
         trace=attempt("trace", summarize),
         deviations=attempt("deviations", deviations),
         systems=attempt("systems", systems),
         version=code_version(),
-        compared=None if system is None else (system, compare(runs, load_system(system)[1])),
-        problems=problems,
+        compared=None if system is None else (clean(system), compare(runs, load_system(system)[1])),
+        problems=[clean(problem) for problem in problems],
     )
 
 

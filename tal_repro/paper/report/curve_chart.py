@@ -16,7 +16,7 @@ from tal_repro.curves.forecast import too_few
 from tal_repro.curves.report import build_report
 from tal_repro.errors import InputError
 from tal_repro.paper.claims.curves import curve
-from tal_repro.paper.claims.measured import RUNS_WANTED
+from tal_repro.paper.claims.means import RUNS_WANTED
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Material
 from tal_repro.paper.figures.learning_curves import Panel, measured_panels

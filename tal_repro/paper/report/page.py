@@ -20,8 +20,6 @@ from tal_repro.paper.report.cost_section import costs, steps
 from tal_repro.paper.report.markup import Html, command, join, number, region, shortened, table, tag
 from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.run_rows import runs_table
-from tal_repro.paper.report.runs_section import runs_table
-from tal_repro.paper.report.tracing import COLUMNS as TRACE_COLUMNS
 from tal_repro.paper.verdict_words import headline_published_text, headline_text, multiplicity_text
 from tal_repro.paper.verdicts import Verdict
 

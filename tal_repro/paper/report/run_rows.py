@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from tal_repro.errors import InputError
 from tal_repro.paper.energy import joules_of
 from tal_repro.paper.report.markup import Html, command, duration, join, number, plain, region, tag
 from tal_repro.run.view import log_tail
-from tal_repro.runs.folder import name_of
+from tal_repro.runs.folder import RunPaths, name_of
 from tal_repro.runs.load import Runs
+from tal_repro.runs.portable import Clean, cleaner
 from tal_repro.runs.record import RunRecord, read_json
 from tal_repro.runs.repeat import repeat_command
 from tal_repro.runs.run import Run, finite
@@ -44,15 +45,25 @@ class RunRow:
     folder: Path
     repeat: str  # the command that runs it again, into another folder
     why: str = ""
+    clean: Clean = str  # takes out of a text what tells of the machine
 
 
-def run_rows(runs: Runs) -> list[RunRow]:
-    """Return failed runs first (they want a look), then finished ones in the order of their paths."""
-    return [*_failed(runs), *(_finished(run, runs) for run in runs.runs)]
+def run_rows(runs: Runs, with_host: bool = False) -> list[RunRow]:
+    """Return failed runs first (they want a look), then finished ones in the order of their paths.
+
+    Names of host and user and absolute paths are left out unless `with_host`.
+    """
+    rows = [*_failed(runs), *(_finished(run, runs) for run in runs.runs)]
+    return rows if with_host else [_without_host(row) for row in rows]
+
+
+def _without_host(row: RunRow) -> RunRow:
+    clean = cleaner(str(_read(RunPaths(row.folder).status).get("host", "")))
+    return replace(row, study=clean(row.study), repeat=clean(row.repeat), why=clean(row.why), clean=clean)
 
 
 def _finished(run: Run, runs: Runs) -> RunRow:
-    status, alone = run.record.status, "" if run.alone else " (shared)"
+    status, alone = run.record.status, "" if run.alone else " (not alone)"
     return RunRow(
         run.run_id, run.experiment, run.model, run.engine, run.data_title,
         run.percent if run.unit else None, run.seed, finite(run.average_map), finite(status.get("seconds")),
@@ -180,7 +191,7 @@ def _story(row: RunRow) -> Iterator[Html]:
         yield tag("p", tag("strong", "Why: "), row.why[:1000])
     if row.ended:
         yield tag("p", f"Ended {row.ended}.")
-    lines = tail(row.folder)
+    lines = [row.clean(line) for line in tail(row.folder)]
     if lines:
         yield tag("pre", "\n".join(lines), tabindex="0", role="region", aria_label=f"End of the log of {row.run_id}")
     else:

@@ -89,20 +89,23 @@ def test_a_patched_tree_is_refused_and_unharmed(repository, patch_files):
     assert set(file_states(repository, patches).values()) == {"patched"}
 
 
-@pytest.mark.parametrize("change", ["edit", "crlf", "delete", "link"])
+@pytest.mark.parametrize("change", ["edit", "crlf", "delete", "link", "folder link"])
 def test_a_drifted_tree_is_refused_and_nothing_is_written(repository, patch_files, change):
     train, data = repository / "train.py", repository / "libs/data.py"
     untouched = data.read_bytes()
+    if change == "folder link":  # what is behind it is the very file that the patch was made for
+        (repository / "libs").rename(repository.parent / "elsewhere")
+        (repository / "libs").symlink_to(repository.parent / "elsewhere")
     if change == "edit":
         train.write_text(train.read_text().replace("training", "Training"))
     elif change == "crlf":
         train.write_bytes(train.read_bytes().replace(b"\n", b"\r\n"))
-    else:
+    elif change != "folder link":
         train.unlink()
         if change == "link":
             train.symlink_to("/etc/hostname")
     patches = [read_patch(path) for path in patch_files]
-    with pytest.raises(InputError, match=r"train\.py"):
+    with pytest.raises(InputError, match=r"libs/data\.py" if change == "folder link" else r"train\.py"):
         apply_patches(repository, patches)
     assert data.read_bytes() == untouched
 
