@@ -23,6 +23,7 @@ import numpy as np
 
 from benchmarks import skeleton
 from benchmarks.batched_fits import in_two_passes
+from benchmarks.tables.calibration import MOST
 from benchmarks.verdict_truths import as_derived, simulated, statistic, truths
 from tal_repro.kit import reference_folder
 from tal_repro.paper.claims.bands import BANDS_FILE, SETTLED, Band, band_of
@@ -34,7 +35,6 @@ REPLICATIONS, BAND_REPLICATIONS, COSTLY_REPLICATIONS = 500, 400, 200
 STUDY_N, MORE_N = 5, (10, 20)
 COSTLY = ("D11", "F6", "F8", "F9", "F10", "F11", "F12")  # 5PL fits
 FITTED = (*COSTLY, "D7", "E1", "E2", "E3", "E4", "E5", "E6", "E7", "E12", "E15", "F3")
-MOST = 0.075  # of 500: the 99 % limit of a share whose expectation is 5 %
 TUNING, TESTING = 1, 2  # seeds
 FEWEST_LEFT_OPEN = 10  # replications left inconclusive, below which nothing is said of what settles them
 REPORT = "verdicts/calibration.json"

@@ -268,7 +268,7 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
         scope=table.choice("scope", SCOPES, "core"),
         models=tuple(_with_added(table, table.texts("models", list(MODELS)))),
         engines=tuple(table.choices("engines", engines, defaults.choices("engines", engines, ["native"]))),
-        seeds=(0,) if swept or measured else tuple(table.integers("seeds", [0], low=0)),
+        seeds=(0,) if swept or experiment == "macs" else tuple(table.integers("seeds", [0], low=0)),
         percentages=tuple(table.percentages("percentages")) if swept else (),
         repeats=table.integer("repeats", 1, low=1) if swept else 1,
         unit=table.choice("unit", ("", *get_args(Unit)), "") if swept else "",

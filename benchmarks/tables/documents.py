@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.tables.artifact import artifact_text, bounds_text, experiments_text, machine
+from benchmarks.tables.calibration import calibration_text
 from benchmarks.tables.equality import equality_text, same_map_text
 from benchmarks.tables.precision import precision_text
 from benchmarks.tables.sentences import load_sentences
@@ -115,6 +116,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "artifact": artifact_text,
     "changes": changes_text,
     "claims": claims_text,
+    "calibration": calibration_text,
     "labels": labels_text,
     "sentences": sentences_text,
 }

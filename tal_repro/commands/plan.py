@@ -45,6 +45,7 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show the runs of a study, what is done, and what the rest will cost."""
+    from tal_repro.paper.claims.settled import unsettled_lines
     from tal_repro.run.plan import make_plan
     from tal_repro.runs.store import RunStore
 
@@ -62,7 +63,7 @@ def plan(
     if as_json:
         echo(json.dumps(planned.to_json(), indent=1, allow_nan=False))
         return
-    echo(format_plan(planned))
+    echo("\n".join([format_plan(planned), *unsettled_lines(run.spec for run in planned.runs)]))
     if list_runs:
         echo(format_runs(planned.runs))
 

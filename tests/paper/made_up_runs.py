@@ -77,11 +77,12 @@ def training(
 
 
 def measured(
-    root: Path, experiment: str, model: str, rows: Iterable[Mapping[str, Any]], machine: str = CPU, engine: str = NATIVE
+    root: Path, experiment: str, model: str, rows: Iterable[Mapping[str, Any]], machine: str = CPU,
+    engine: str = NATIVE, seed: int = 0,
 ) -> RunRecord:  # fmt: skip
     """Write a macs or inference run."""
     device = "cuda:0" if "NVIDIA" in machine else "cpu"
-    spec = RunSpec(experiment, model, engine, "1", {}, None, None, 0, (100, 200), "fp32", device.split(":")[0])  # type: ignore[arg-type]
+    spec = RunSpec(experiment, model, engine, "1", {}, None, None, seed, (100, 200), "fp32", device.split(":")[0])  # type: ignore[arg-type]
     writer = writer_of(root, spec)
     writer.write_json("system", {"schema": "tal-repro/system/1", "machine": machine, "device": {"name": device}})
     writer.write_measurements(rows)
@@ -93,9 +94,12 @@ def row(quantity: str, length: int, value: float, sample: int = 0, unit: str = "
     return {"quantity": quantity, "feature_length": length, "sample": sample, "value": value, "unit": unit}
 
 
-def trace(root: Path, seconds: float = 10.0, synthetic: bool = True, gpu: bool = False, step: float = 0.1) -> RunRecord:
+def trace(
+    root: Path, seconds: float = 10.0, synthetic: bool = True, gpu: bool = False, step: float = 0.1,
+    seed: int = 0,
+) -> RunRecord:  # fmt: skip
     """Write a trace of TadTR with three epochs and a bit, each 0.2 of the time training and 0.08 evaluation."""
-    spec = RunSpec("trace", "tadtr", "native", "1", {}, SYNTHETIC if synthetic else REAL, SubsetSpec("slice"))
+    spec = RunSpec("trace", "tadtr", "native", "1", {}, SYNTHETIC if synthetic else REAL, SubsetSpec("slice"), seed)
     writer = writer_of(root, spec)
     start, random = 1e9, np.random.default_rng(0)
     time_s = np.arange(1, int(seconds / step) + 1) * step
