@@ -114,7 +114,8 @@ def disturb(command: Command, results: Path, how: str) -> dict[str, Any]:
     took = time.monotonic() - began
     return {
         "command": command.name, "how": how, "alive": alive, "status": status, "seconds": round(took, 2),
-        "right": status in expected or (status == 0 and took < FINISHING_SECONDS), "in_time": took < MOST_SECONDS, "orphans": orphans(mark),
+        "right": status in expected or (status == 0 and took < FINISHING_SECONDS),
+        "in_time": took < MOST_SECONDS, "orphans": orphans(mark),
     }  # fmt: skip
 
 
