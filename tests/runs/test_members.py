@@ -110,6 +110,7 @@ def strangers(spec: RunSpec) -> dict[str, RunSpec]:
         "other threads (2)": replace(spec, threads=2),
         "other precision (bf16)": replace(spec, precision="bf16"),
         "other device (cuda)": replace(spec, device_kind="cuda"),
+        "other feature lengths": replace(spec, feature_lengths=(7,)),
         "other unit (video)": replace(spec, subset=replace(spec.subset, unit="video")),
         "not in the study's grid": replace(spec, subset=replace(spec.subset, percent=30)),
         "the study plans no baseline of tridet": replace(spec, model="tridet", experiment="baseline"),
