@@ -212,6 +212,11 @@ def test_two_states_of_the_data_are_refused_or_chosen(root: Path, study: Study) 
     assert chosen.exit_code == 0, chosen.output
 
 
+def test_status_counts_runs_of_data(root: Path, study: Study) -> None:
+    result = CliRunner().invoke(main, ["status", "--study", str(study.path), "--results", str(root)])
+    assert "10/10 done" in result.output, result.output
+
+
 def test_a_digest_that_no_run_has_is_refused(root: Path) -> None:
     with pytest.raises(InputError, match="no run of study mine is of data 'cafe'"):
         of_study(root, data_digests=["cafe"])
