@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import json
 import os
@@ -34,6 +35,9 @@ from tal_repro.run.plan import make_plan  # noqa: E402
 from tal_repro.runs.folder import FORMAT  # noqa: E402
 from tal_repro.runs.store import RunStore  # noqa: E402
 from tal_repro.study import load_study  # noqa: E402
+
+MOST_REPORTED = 10_000  # runs on a page
+STEPS = ("plan", "status", "table", "report")  # of scale, each in a process of its own
 
 
 def write_study(folder: Path, percentages: list[float], repeats: int, models: str = '["tadtr"]') -> Path:
@@ -184,10 +188,13 @@ def scale(folder: Path, runs: int = 100_000) -> dict[str, Any]:
     plan = _timed("plan", study_path, store.root)
     status = _timed("status", study_path, store.root)
     table = _timed("table", study_path, store.root)
-    return {"runs": number + 1, "making_seconds": round(making, 1), "plan": plan, "status": status, "table": table}
+    report = _timed("report", study_path, store.root) if made <= MOST_REPORTED else None
+    steps = {"plan": plan, "status": status, "table": table, "report": report}
+    return {"runs": number + 1, "making_seconds": round(making, 1), **steps}
 
 
 def _make_up(store: RunStore, spec: Any, number: int) -> None:
+    spec = dataclasses.replace(spec, data_digest="d" * 64)
     folder = store.folder(spec)
     folder.mkdir(parents=True)
     rows = [
@@ -204,13 +211,14 @@ def _make_up(store: RunStore, spec: Any, number: int) -> None:
     ]
     metrics = {"schema": "tal-repro/metrics/1", "optimizer_steps": 10, "seconds": {"total": 400.0}}
     metrics |= {"table2_seconds": 400.0, "table2_definition": "made up", "flags": [], "rows": rows}
-    files = {"spec.json": spec.to_json(), "metrics.json": metrics, "system.json": {}}
-    contents = {name: json.dumps(value).encode() for name, value in files.items()}
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    contents = {"spec": spec.to_json(), "metrics": metrics, "system": {"machine": "made up", "alone": True}}
+    digests = {}
+    for name, value in contents.items():
+        text = json.dumps(value).encode()
+        (folder / f"{name}.json").write_bytes(text)
+        digests[f"{name}.json"] = hashlib.sha256(text).hexdigest()
     status = {"format": FORMAT, "state": "done", "seconds": 400.0, "attempts": 1, "machine": "made up"}
-    contents["status.json"] = json.dumps({**status, "digests": digests}).encode()
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
+    (folder / "status.json").write_text(json.dumps({**status, "digests": digests}))
 
 
 def _timed(what: str, study: Path, results: Path) -> dict[str, Any]:
@@ -240,13 +248,17 @@ def _step(what: str, study_path: str, results: str) -> dict[str, Any]:
 
         counted = read_status(study, store, study.runs("core"))["counts"]["done"]
     else:
+        from tal_repro.commands.report import Source, write_page
         from tal_repro.paper.measured_tables import measured_tables
+        from tal_repro.planned import planned
         from tal_repro.runs.load import load_runs
 
-        runs = load_runs(results)
-        tables = measured_tables(runs.runs)
-        assert len(tables["learning_curves"])
-        counted = len(runs.runs)
+        if what == "_report":
+            counted = len(write_page(Source(results, study_path), Path(results).parent / "report")[1].runs)
+        else:
+            runs = load_runs(results, planned(store.root, study_path))
+            assert len(measured_tables(runs.runs)["learning_curves"])
+            counted = len(runs.runs)
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = round(used.ru_utime + used.ru_stime, 2)  # what the wall would show on an idle machine
     return {"runs": counted, "cpu_seconds": cpu, "peak_mib": round(used.ru_maxrss / 1024)}
@@ -292,7 +304,8 @@ def workplace(memory: bool) -> Iterator[Path]:
 def main() -> None:
     parser = skeleton.parser(__doc__)
     parser.add_argument(
-        "what", choices=("chaos", "chaos-native", "share", "scale", "overhead", "all", "_plan", "_status", "_table")
+        "what",
+        choices=("chaos", "chaos-native", "share", "scale", "overhead", "all", "_plan", "_status", "_table", "_report"),
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--runs", type=int, default=100_000, help="of scale")

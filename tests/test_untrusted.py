@@ -12,7 +12,7 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.files import write_bytes, write_json
-from tal_repro.untrusted import csv_cell, parse_json_object, printable, read_csv_rows, read_json_object, short
+from tal_repro.untrusted import csv_cell, parse_json_object, printable, read_csv_rows, read_end, read_json_object, short
 
 
 def nested(levels: int) -> bytes:
@@ -118,6 +118,20 @@ def test_no_more_is_read_than_asked_for_unpacked_or_not(tmp_path) -> None:
 def rows_of(tmp_path, content: bytes, **how):
     (tmp_path / "t.csv").write_bytes(content)
     return list(read_csv_rows(tmp_path / "t.csv", ("a", "b"), **how))
+
+
+def test_few_bytes_that_unpack_to_many_are_refused(tmp_path) -> None:
+    packed = tmp_path / "bomb.json.gz"
+    packed.write_bytes(gzip.compress(b" " * (65 << 20), 1))
+    with pytest.raises(InputError, match="larger than 64 MiB"):
+        read_json_object(packed)
+
+
+def test_only_the_end_of_a_regular_file_is_read(tmp_path) -> None:
+    file, pipe = tmp_path / "log.txt", tmp_path / "pipe"
+    file.write_bytes(b"0123456789")
+    os.mkfifo(pipe)
+    assert [read_end(path, 4) for path in (file, pipe, tmp_path, tmp_path / "none")] == [b"6789", b"", b"", b""]
 
 
 def test_csv_rows_come_with_their_lines(tmp_path) -> None:

@@ -53,10 +53,12 @@ def read_status(study: Study, store: RunStore, specs: list[RunSpec]) -> dict[str
     """Return the counts of a study, the runs under way and those that failed."""
     from collections import Counter
 
+    from tal_repro.planned import latest_digests
     from tal_repro.run.progress import name_run
     from tal_repro.run.view import under_way
     from tal_repro.run.worker import read_outcome
 
+    specs = store.with_digests(specs, latest_digests(store.root, study))
     states = store.states(specs)
     running = under_way(store, specs, states)
     counts = Counter(states.values())

@@ -294,7 +294,7 @@ def _read_manifest(entry: tarfile.TarInfo, stream: IO[bytes], source: Path) -> l
     where, remedy = f"{source}: {MANIFEST}", "make it with: tal-repro results export"
     if entry.name != MANIFEST:
         raise InputError(f"its first member is {short(entry.name)}, not {MANIFEST}", source, remedy)
-    manifest = parse_json_object(stream.read(MOST_SMALL_BYTES), where, remedy)
+    manifest = parse_json_object(stream.read(entry.size), where, remedy)
     if manifest.get("schema") != SCHEMA or manifest.get("format") not in (FORMAT, *FORMER_FORMATS):
         raise InputError(f"not an archive of runs of format {FORMAT}", where, remedy)
     runs = manifest.get("runs")

@@ -111,6 +111,7 @@ def strangers(spec: RunSpec) -> dict[str, RunSpec]:
         "other threads (2)": replace(spec, threads=2),
         "other precision (bf16)": replace(spec, precision="bf16"),
         "other device (cuda)": replace(spec, device_kind="cuda"),
+        "other feature lengths": replace(spec, feature_lengths=(7,)),
         "other unit (video)": replace(spec, subset=replace(spec.subset, unit="video")),
         "not in the study's grid": replace(spec, subset=replace(spec.subset, percent=30)),
         "the study plans no baseline of tridet": replace(spec, model="tridet", experiment="baseline"),
@@ -210,6 +211,11 @@ def test_two_states_of_the_data_are_refused_or_chosen(root: Path, study: Study) 
     assert result.exit_code == 2 and "2 states" in result.stderr
     chosen = CliRunner().invoke(main, ["verify", "--results", str(root), "--data-digest", "aaaaaaaa"])
     assert chosen.exit_code == 0, chosen.output
+
+
+def test_status_counts_runs_of_data(root: Path, study: Study) -> None:
+    result = CliRunner().invoke(main, ["status", "--study", str(study.path), "--results", str(root)])
+    assert "10/10 done" in result.output, result.output
 
 
 def test_a_digest_that_no_run_has_is_refused(root: Path) -> None:
