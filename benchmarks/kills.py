@@ -112,9 +112,10 @@ def disturb(command: Command, results: Path, how: str) -> dict[str, Any]:
         process.kill()
         status = process.wait()
     took = time.monotonic() - began
+    right = status in expected or (status == 0 and took < FINISHING_SECONDS)
     return {
         "command": command.name, "how": how, "alive": alive, "status": status, "seconds": round(took, 2),
-        "right": status in expected or (status == 0 and took < FINISHING_SECONDS), "in_time": took < MOST_SECONDS, "orphans": orphans(mark),
+        "right": right, "in_time": took < MOST_SECONDS, "orphans": orphans(mark),
     }  # fmt: skip
 
 
