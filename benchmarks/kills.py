@@ -52,7 +52,8 @@ class Command:
         option = "--results" if self.name == "run" else "--out"
         command = [sys.executable, "-m", "tal_repro", *self.words, option, str(results)]
         environment = {**self.environment, MARK: mark}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with results.with_suffix(".stderr").open("wb") as said:
+            return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
 
 
 def commands(folder: Path) -> list[Command]:
@@ -97,6 +98,7 @@ def _checkpoint(folder: Path) -> Path:
 def disturb(command: Command, results: Path, how: str) -> dict[str, Any]:
     """Start a command, send it signals at a random moment, and say how it left."""
     mark = uuid.uuid4().hex
+    results.parent.mkdir(parents=True, exist_ok=True)
     process = command.start(results, mark)
     # the same chance for start-up (no handler, imports) as for the work
     time.sleep(random.uniform(0.0, random.choice([0.4, 2.0, command.longest_s])))
@@ -112,10 +114,12 @@ def disturb(command: Command, results: Path, how: str) -> dict[str, Any]:
         process.kill()
         status = process.wait()
     took = time.monotonic() - began
+    right = status in expected or (status == 0 and took < FINISHING_SECONDS)
+    if status == 1 and how == "twice":  # Python's own start, before the first line of ours
+        right = b"Fatal Python error: init_" in results.with_suffix(".stderr").read_bytes()
     return {
         "command": command.name, "how": how, "alive": alive, "status": status, "seconds": round(took, 2),
-        "right": status in expected or (status == 0 and took < FINISHING_SECONDS),
-        "in_time": took < MOST_SECONDS, "orphans": orphans(mark),
+        "right": right, "in_time": took < MOST_SECONDS, "orphans": orphans(mark),
     }  # fmt: skip
 
 
@@ -146,6 +150,7 @@ def kills(folder: Path, count: int, seconds: float, seed: int) -> dict[str, Any]
     compared: Counter[str] = Counter()
     finished: Counter[str] = Counter()
     calm = {}
+    (folder / "calm").mkdir()
     for command in given:
         assert command.start(folder / "calm" / command.name, "calm").wait() == 0
         calm[command.name] = results_of(folder / "calm" / command.name)
