@@ -31,7 +31,8 @@ from tal_repro.paper.claims.means import mean_verdicts
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.published.table import Table
 
-REPLICATIONS, BAND_REPLICATIONS, COSTLY_REPLICATIONS = 500, 400, 200
+REPLICATIONS, BAND_REPLICATIONS = 500, 200
+COSTLY_REPLICATIONS, COSTLY_BAND_REPLICATIONS = 200, 100
 STUDY_N, MORE_N = 5, (10, 20)
 COSTLY = ("D11", "F6", "F8", "F9", "F10", "F11", "F12")  # 5PL fits
 FITTED = (*COSTLY, "D7", "E1", "E2", "E3", "E4", "E5", "E6", "E7", "E12", "E15", "F3")
@@ -67,7 +68,7 @@ def make_bands(claim_id: str) -> list[Band]:
     """Simulate a claim's bands: for the study's n; for more where that does not settle it."""
     claim = next(c for c in simulated() if c.id == claim_id)
     found = truths(claim_id)
-    count = COSTLY_REPLICATIONS if claim_id in COSTLY else BAND_REPLICATIONS
+    count = COSTLY_BAND_REPLICATIONS if claim_id in COSTLY else BAND_REPLICATIONS
 
     def simulate(sizes: tuple[int, ...]) -> list[Band]:
         drawn = {side: numbers(claim, truth, (TUNING, side), count, sizes) for side, truth in found.items()}
@@ -154,6 +155,7 @@ def write_bands(bands: list[Band], path: Path = BANDS_FILE) -> None:
 def calibrate(claim_id: str, count: int = REPLICATIONS) -> dict[str, Any]:
     """Return how often each verdict comes out under each truth of a claim, with n as the study plans."""
     claim = next(c for c in load_claims() if c.id == claim_id)
+    count = min(count, COSTLY_REPLICATIONS) if claim_id in COSTLY else count
     started = time.perf_counter()
     if claim_id in {c.id for c in mean_claims()}:
         offs = {"claimed": 0.0, "above": 2 * claim.margin, "below": -2 * claim.margin}

@@ -21,7 +21,7 @@ from tal_repro.published.table import Table, concatenate
 
 Move = Callable[[Table, float], Table]
 Where = Callable[[Table], np.ndarray]
-BISECTIONS, DOUBLINGS, FIRST_STEP = 40, 24, 1e-3
+BISECTIONS, STEPS, FIRST_STEP, GROWTH = 14, 22, 1e-2, 1.5
 
 
 @cache
@@ -203,7 +203,7 @@ def _reaching(claim: Claim, target: float) -> Table | None:
         return bool(np.isfinite(value)) and (value > target) != above
 
     before = 0.0
-    for step in (FIRST_STEP * 1.7**k for k in range(DOUBLINGS)):
+    for step in (FIRST_STEP * GROWTH**k for k in range(STEPS)):
         for sign in (1.0, -1.0):
             if passed(sign * step):
                 return move(table, _bisected(passed, sign * before, sign * step))

@@ -22,8 +22,10 @@ def calibration_text() -> str:
     weak = [row for row in rows if _power(row) < SETTLED]
     headline = ", ".join(row["id"] for row in weak if row["importance"] == "headline") or "none"
     others = ", ".join(row["id"] for row in weak if row["importance"] != "headline") or "none"
+    fewer = [row for row in rows if row["replications"] < report["replications"]]
+    some = f" ({fewer[0]['replications']} of {', '.join(row['id'] for row in fewer)}: slow fits)" if fewer else ""
     lead = (
-        f"{report['replications']} replications a claim and truth, n = {rows[0]['n']}, seeds that tuned nothing. Wrong "
+        f"{report['replications']} replications a claim and truth{some}, n = {rows[0]['n']}, fresh seeds. Wrong "
         f"in more than {100 * MOST:g} %: {', '.join(wrong) or 'none'}. Settled in under {100 * SETTLED:.0f} %, so "
         f"`plan` names them before the start: headline claims {headline}; others {others}."
     )
