@@ -113,7 +113,8 @@ def _fed_back(claim: Claim, derivation: Derivation) -> str:
     if claim.measure == "derivation":
         return judge_reading(claim, reading.value, 5, 1)[0]
     spread = 0.0 if reading.sample is None else reading.sample.std
-    return judge_mean(claim, Sample(reading.value, spread, 5))
+    verdict = judge_mean(claim, Sample(reading.value, spread, 5))
+    return "inconclusive" if claim.cannot_settle and verdict == "reproduced" else verdict
 
 
 def test_the_headline_claims_that_the_published_data_support_are_reproduced_by_them() -> None:

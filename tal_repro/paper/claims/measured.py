@@ -154,6 +154,8 @@ def _judge_mean(claim: Claim, found: Found, sample: Sample, note: str) -> Measur
         f"{interval_text(*claim.bounds)}, margin {claim.margin:g}{_against_printed(claim, sample)}"
     )
     verdict, further = judge_mean(claim, sample), None
+    if verdict == "reproduced" and claim.cannot_settle:
+        return Measured("inconclusive", f"{note}; {claim.cannot_settle}", found.value, sample, found.runs)
     if verdict == "inconclusive":
         further = further_runs(claim, sample)
         note += f"; {TOO_MANY if further is None else f'{further} more runs'}"

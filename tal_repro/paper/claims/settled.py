@@ -42,6 +42,8 @@ def _runs(claim: Claim, specs: list[RunSpec]) -> int:
 
 
 def _settles(claim: Claim, n: int) -> bool:
+    if claim.cannot_settle:
+        return False
     if claim.id in load_bands():
         band = band_of(claim.id, n)
         return band is not None and band.settles

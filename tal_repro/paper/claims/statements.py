@@ -41,6 +41,7 @@ class Claim:
     criterion: str = ""
     not_derivable: str = ""
     nothing_to_run: str = ""
+    cannot_settle: str = ""
     experiment: str = ""
     models: tuple[str, ...] = ()
     measure: str = ""
