@@ -89,6 +89,4 @@ def _as_fit(problem: Problem, batch: varpro.Batch, found: varpro.Solution, i: in
     y = np.array(problem[2])[np.argsort(problem[1])]
     last, theta, beta = float(batch.t_last[i]), found.theta[i], found.beta[i]
     params = dict(zip(family.parameters, family.natural(theta, beta, float(x[0]), last), strict=True))
-    params |= dict.fromkeys(family.constants, float(x[0]))
-    return Fit(family, params, x, y, batch.weights[i], theta, beta, float(x[0]), last, float(found.cost[i]),
-               bool(found.converged[i]), "none", {})  # fmt: skip
+    return Fit(family, params, x, y, theta, beta, float(x[0]), last, float(found.cost[i]), bool(found.converged[i]))

@@ -85,7 +85,7 @@ def test_no_control_character_of_a_run_reaches_the_terminal(escapes: Path) -> No
     for words in (
         ("show", record.folder.name), ("show", record.folder.name, "--json"), ("table", 2), ("table", "energy"),
         ("table", 2, "--format", "csv"), ("table", 2, "--format", "latex"), ("verify", "--claim", "A2"),
-        ("verify", "--json"), ("report", "--markdown"), ("gc", "--study", "demo"),
+        ("verify", "--json"), ("table", "runs"), ("gc", "--study", "demo"),
     ):  # fmt: skip
         result = call(*words, "--results", escapes)
         assert result.exit_code == 0, (words, result.output)

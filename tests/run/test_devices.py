@@ -72,7 +72,7 @@ def test_auto_watches_one_run_and_then_shares_the_device(
     assert drive(on_cuda, store, [device]).counts == {"done": 6}
     assert device.capacity == 3 and device.packing is None
     alone = [record.system["alone"] for record in store.records()]
-    assert alone.count(True) == 1, "only the first one had the device to itself"
+    assert alone.count(True) <= 1, "only the first one can have had the device to itself; it had, on a quiet machine"
 
 
 def test_without_nvml_nothing_is_shared(on_cuda: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def test_json_alone_on_stdout_meets_the_schema(tmp_path: Path) -> None:
     assert answer.exit_code == 0
     found = json.loads(answer.stdout)
     jsonschema.validate(found, schema("plan"))
-    assert found["totals"]["runs"] == len(found["runs"]) == 149
+    assert found["totals"]["runs"] == len(found["runs"]) == 159
     assert 13 < found["totals"]["device_hours"] < 16, "about 13 GPU-hours of trainings at published speeds"
     assert found["totals"]["usd"] == pytest.approx(found["totals"]["wall_hours"] * 0.86, abs=0.01)
 
@@ -93,12 +93,12 @@ def test_wall_time_knows_jobs_and_runs_that_must_be_alone(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "count"),
     [
-        ("", 149),
+        ("", 159),
         ("experiment=data_sweep,percent<=20", 40),
         ("model=tadtr|tridet,experiment=baseline", 10),
         ("model!=tadtr,experiment=baseline", 15),
         ("percent>95, seed=0, experiment=data_sweep", 1),
-        ("engine=native", 8),
+        ("engine=native", 16),
     ],
 )
 def test_filters_pick(text: str, count: int) -> None:

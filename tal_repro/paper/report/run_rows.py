@@ -12,7 +12,7 @@ from tal_repro.errors import InputError
 from tal_repro.paper.energy import joules_of
 from tal_repro.paper.report.markup import Html, command, duration, join, number, plain, region, tag
 from tal_repro.run.view import log_tail
-from tal_repro.runs.folder import RunPaths, name_of
+from tal_repro.runs.folder import name_of
 from tal_repro.runs.load import Runs
 from tal_repro.runs.portable import Clean, cleaner
 from tal_repro.runs.record import RunRecord, read_json
@@ -45,6 +45,7 @@ class RunRow:
     folder: Path
     repeat: str  # the command that runs it again, into another folder
     why: str = ""
+    host: str = ""
     clean: Clean = str  # takes out of a text what tells of the machine
 
 
@@ -58,7 +59,7 @@ def run_rows(runs: Runs, with_host: bool = False) -> list[RunRow]:
 
 
 def _without_host(row: RunRow) -> RunRow:
-    clean = cleaner(str(_read(RunPaths(row.folder).status).get("host", "")))
+    clean = cleaner(row.host)
     return replace(row, study=clean(row.study), repeat=clean(row.repeat), why=clean(row.why), clean=clean)
 
 
@@ -69,7 +70,7 @@ def _finished(run: Run, runs: Runs) -> RunRow:
         run.percent if run.unit else None, run.seed, finite(run.average_map), finite(status.get("seconds")),
         _energy(run, runs), f"{run.device}{alone}",
         "invalid" if run.flags else "done", str(status.get("study") or ""), str(status.get("finished") or ""),
-        run.folder, repeat_command(run.spec, status), "; ".join(run.flags),
+        run.folder, repeat_command(run.spec, status), "; ".join(run.flags), str(status.get("host") or ""),
     )  # fmt: skip
 
 
@@ -96,7 +97,7 @@ def _unfinished(folder: Path) -> RunRow:
         subset.percent if subset else None, None, None, finite(status.get("seconds")), None,
         str(system.get("machine") or "unknown machine"), "unfinished" if kind == "partial" else kind,
         str(status.get("study") or ""), str(status.get("finished") or ""), folder,
-        repeat_command(spec, status) if spec else "", str(status.get("reason") or ""),
+        repeat_command(spec, status) if spec else "", str(status.get("reason") or ""), str(status.get("host") or ""),
     )  # fmt: skip
 
 
