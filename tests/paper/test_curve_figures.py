@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
-from tal_repro.published.load import load_published
-from tal_repro.runs.table import NO_RUNS
 
 from tal_repro.paper.figures import extrapolation, learning_curves
 from tal_repro.paper.figures.drawing import Drawing, Material
+from tal_repro.published.load import load_published
+from tal_repro.runs.load import NO_RUNS
 
 MATERIAL = Material(load_published(), NO_RUNS)
 
