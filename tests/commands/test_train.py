@@ -130,7 +130,7 @@ def test_a_share_without_a_unit_is_refused_like_any_input(data_dir: Path, tmp_pa
     result = call(data_dir, tmp_path, "--percent", "1")
     assert result.exit_code == 2 and "remedy" in result.stderr and "Traceback" not in result.output
     (failed,) = tmp_path.glob("*/*/*.failed")
-    assert "percent" in (failed / "log.txt").read_text()
+    assert "1 % of 20 training videos is none" in (failed / "log.txt").read_text()
 
 
 def test_settings_are_read_as_toml_or_words() -> None:
