@@ -61,6 +61,7 @@ SMALL: dict[str, dict[str, Any]] = {
     for name in MODELS[1:]
 }  # fmt: skip
 SMALL["actionformer"]["mlp_dim"] = 256  # upstream's is four times the width
+del SMALL["temporalmaxer"]["mlp_dim"], SMALL["temporalmaxer"]["drop_path"]  # which it does not have
 SMALL["tadtr"] = {"dropout": 0.0, "epochs": 5, "lr_decay_epoch": 3}  # upstream's input width is fixed at 2048
 
 
