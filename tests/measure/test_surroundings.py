@@ -72,9 +72,12 @@ def test_what_others_use_meanwhile_is_what_we_do_not(
     """Two cores at 60 % for ten seconds are 12 s, of which this process had 8."""
     sample = {"cpu_mean_percent": 60.0, "cpu_steal_percent": 0.5, "cpu_0_percent": 80.0, "cpu_1_percent": 40.0}
     monkeypatch.setattr("tal_repro.measure.surroundings.system_counters", lambda: lambda now: dict(sample))
+    stalled = iter((7.0, 7.0 + 0.1 * seconds))  # a kernel that counts waiting for cores
+    monkeypatch.setattr("tal_repro.measure.surroundings._stalled_seconds", lambda: next(stalled))
     times, used = iter((100.0, 100.0 + seconds)), iter((3.0, 3.0 + own))
     found = Meanwhile(lambda: next(times), lambda: next(used)).over()
     expected = {"seconds": seconds, "others_cpu_percent": others, "cpu_steal_percent": 0.5}
+    expected["cpu_stall_percent"] = pytest.approx(10)
     assert found == ({} if others is None else expected)
 
 
