@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -147,7 +146,7 @@ def judge(model: str, scratch: Path, patched: Path, unpatched: Path) -> dict[str
         "own_print": upstream["own_print"],
         "losses_compared": min(len(with_patches), len(without)),
         "losses_equal": bool(with_patches) and with_patches == without,
-        "spec": asdict(record.spec)["subset"],
+        "spec": record.spec.to_json()["subset"],
     }
     checks = {
         "units": row["ids_asked"] == row["ids_used"],
