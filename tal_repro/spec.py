@@ -100,7 +100,7 @@ class RunSpec:
             for name in ("recipe", "options"):
                 if isinstance(values.get(name), dict):
                     values[name] = _shared(values[name], MappingProxyType)
-            values["feature_lengths"] = tuple(int(length) for length in values.get("feature_lengths", ()))
+            values["feature_lengths"] = _lengths(values.get("feature_lengths", []), where)
             spec = cls(**values)
         except (TypeError, AttributeError) as error:
             raise InputError(f"not a run specification ({error})", where) from None
@@ -145,6 +145,12 @@ class RunSpec:
         for name in ("recipe", "options"):
             if not isinstance(getattr(self, name), Mapping):
                 raise InputError(f"{name} = {getattr(self, name)!r}"[:80], where, "use an object")
+
+
+def _lengths(values: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(values, list | tuple) or not all(type(length) is int and length > 0 for length in values):
+        raise InputError(f"feature_lengths = {values!r}"[:80], where, "use a list of whole numbers from 1")
+    return tuple(values)
 
 
 # Many runs of a folder hold the same recipe and data: each is kept once, and so is its canonical text.
