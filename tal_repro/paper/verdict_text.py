@@ -11,7 +11,7 @@ from typing import Any
 from tal_repro.paper import released_runs
 from tal_repro.paper.beyond import beyond_paper
 from tal_repro.paper.changes import changes, count_text
-from tal_repro.paper.claims.derivation import Reading
+from tal_repro.paper.claims.derivation import Reading, between
 from tal_repro.paper.claims.measured import Measured
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS, Claim
 from tal_repro.paper.statistics import Sample
@@ -156,7 +156,7 @@ def _tried_text(reading: Reading, claim: Claim) -> str:
     if reading.value != reading.value:
         return "unpublished"
     spread = "" if reading.spread is None else f" {claim.joint} {reading.spread:.6g}"
-    bounds = "" if reading.low is None else f" ({reading.low:.6g} to {reading.high:.6g})"
+    bounds = "" if reading.low is None or reading.high is None else f" ({between(reading.low, reading.high, '.6g')})"
     open_ended = ", undetermined" if reading.undetermined else ""
     return f"{reading.value:.8g}{spread}{bounds} {claim.unit}{open_ended}"
 

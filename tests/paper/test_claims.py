@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from tal_repro.paper import claims as claims_package
+from tal_repro.paper.claims.curves import curve, fitted, partial_points
 from tal_repro.paper.claims.derivation import Derivation
+from tal_repro.paper.claims.fits import determined
 from tal_repro.paper.claims.judging import compare
 from tal_repro.paper.claims.measurements import READERS
+from tal_repro.paper.claims.readings import half_digit
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.verdicts import derive, judge_all
@@ -179,6 +182,20 @@ def test_the_logistic_is_reported_as_not_identified() -> None:
         assert compare(CLAIMS[claim_id], derivation) == ("not derivable", None)
     far = dataclasses.replace(CLAIMS["F1"], reference=("90.00",))
     assert compare(far, DERIVED["F1"])[0] == "inconsistent"  # what no fit as good gives is still refuted
+
+
+@pytest.mark.parametrize("b", [49.4, 60.0, 114.6, 199.9])
+def test_where_in_a_flat_valley_the_fit_stopped_decides_nothing(b: float) -> None:
+    """Rounding decides it, so that one processor stops at b = 115 and another at 200."""
+    part = partial_points(curve(PUBLISHED["learning_curves"], "tadtr"))
+    found = fitted("5pl", part["train_percent"], part["map_mean"])
+    elsewhere = dict(found.params) | {"b": b, "g": found.params["b"] * found.params["g"] / b}
+    stopped = dataclasses.replace(found, params=elsewhere)
+    half = half_digit(part["map_mean"])
+    _, low, high = determined(stopped, "5pl", "b", half)
+    assert low == pytest.approx(11.15, rel=0.01) and high == np.inf
+    _, low, high = determined(stopped, "5pl", "g", half)
+    assert low == 0.0 and high == pytest.approx(0.0240, rel=0.02)
 
 
 def test_tables_are_not_changed_by_deriving() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,8 @@ class Reading:
 
     `label` says what the number is of. `low` and `high` bound it where its inputs are rounded. `changed` names the
     label in which it departs from the paper's wording ("": as worded). `undetermined` says why the published data
-    leave it open; then `low` and `high` bound what fits them as well, and a reading without bounds may be anything.
+    leave it open; then `low` and `high` bound what fits them as well (0 and infinity: no bound), and a reading without
+    bounds may be anything.
     """
 
     label: str
@@ -31,10 +33,18 @@ class Reading:
     def to_json(self) -> dict[str, Any]:
         """Return the reading as `verify --json` lists it; a value that nobody knows is null."""
         unknown = self.value != self.value
+        high = None if self.high == math.inf else self.high
         return {
             "label": self.label, "value": None if unknown else self.value, "spread": self.spread, "low": self.low,
-            "high": self.high, "changed": self.changed, "undetermined": self.undetermined,
+            "high": high, "changed": self.changed, "undetermined": self.undetermined,
         }  # fmt: skip
+
+
+def between(low: float, high: float, how: str) -> str:
+    """Write the bounds of a positive number in a format; 0 and infinity bound nothing."""
+    if high == math.inf:
+        return f"from {low:{how}} up"
+    return f"up to {high:{how}}" if low == 0.0 else f"from {low:{how}} to {high:{how}}"
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,12 @@ from tal_repro.paper.claims.curves import (
     sources,
     titled,
 )
-from tal_repro.paper.claims.derivation import Derivation, Reading, derives
+from tal_repro.paper.claims.derivation import Derivation, Reading, between, derives
 from tal_repro.paper.claims.readings import half_digit, number, vary
 from tal_repro.published.table import Table
 
-FIRST_STEP, GROWTH, STEPS, BISECTIONS = 2e-3, 2.5, 8, 5  # of the logarithm: 2e-3 * 2.5^7 is a factor of 3.4
+# Of a parameter's logarithm. Beyond a ten-thousandth or ten thousand times the optimum a valley counts as endless.
+FIRST_STEP, GROWTH, LONGEST_STEP, FARTHEST, BISECTIONS = 2e-3, 2.5, 0.7, np.log(1e4), 9
 
 HOPELESS = 1e3  # the miss where a curve overflows
 
@@ -51,7 +52,8 @@ CURVES: dict[str, tuple[tuple[str, ...], Callable[[Array, Array], Array], bool]]
 def tied_range(family: str, name: str, percent: Theta, value: Theta, start: Theta, half: float) -> tuple[float, float]:
     """Return the lowest and highest value of a parameter whose best fit to the points is as good as the optimum.
 
-    `start` is the optimum (parameters in the family's order), `half` half the last digit of the values.
+    `start` is the optimum (parameters in the family's order), `half` half the last digit of the values. A side on which
+    the fit ties without end is 0 or infinity; where in such a valley the optimum stopped then does not matter.
     """
     names, curve, in_log2 = CURVES[family]
     if not all(0 < parameter < np.inf for parameter in start):  # not a curve that rises to a ceiling
@@ -71,14 +73,13 @@ def tied_range(family: str, name: str, percent: Theta, value: Theta, start: Thet
 
 def _farthest(misses: Callable[[Array], Array], start: Array, place: int, sign: float, tie: float) -> float:
     """Walk a parameter away in growing steps, refitting the others, while the fit ties; then bisect the last step."""
-    size, held, value = FIRST_STEP, start, start[place]
-    for _ in range(STEPS):
-        trial = start[place] * float(np.exp(sign * size))
-        refitted = _refit(misses, held, place, trial)
+    way, size, held = 0.0, FIRST_STEP, start
+    while way < FARTHEST:
+        refitted = _refit(misses, held, place, start[place] * float(np.exp(sign * (way + size))))
         if float((misses(refitted) ** 2).sum()) > tie:
-            return _bisect(misses, held, place, value, trial, tie)
-        held, value, size = refitted, trial, size * GROWTH
-    return float(value)
+            return _bisect(misses, held, place, held[place], held[place] * float(np.exp(sign * size)), tie)
+        held, way, size = refitted, way + size, min(size * GROWTH, LONGEST_STEP)
+    return np.inf if sign > 0 else 0.0
 
 
 def _bisect(
@@ -123,19 +124,25 @@ def _parameter(family: str, name: str) -> Callable[[Table], Derivation]:
     def derive(learning_curves: Table) -> Derivation:
         part = partial_points(curve(learning_curves, "tadtr"))
         found = fitted(family, part["train_percent"], part["map_mean"])
-        value, low, high = _determined(found, family, name, half_digit(part["map_mean"]))
-        reason = (
-            f"the least-squares optimum on {found.n} points has {name} = {value:.6g} ({found.k} parameters), but any "
-            f"from {low:.4g} to {high:.4g} fits them as well, as far as their own rounding can tell"
-        )
-        optimum = number(value, f"least-squares optimum on {found.n} points")
+        value, low, high = determined(found, family, name, half_digit(part["map_mean"]))
+        if low == 0.0 or high == np.inf:
+            any_value = f"any {name} {between(low, high, '.2g')} fits the {found.n} points as well"
+            reason = f"{any_value}, and they have no least-squares optimum ({found.k} parameters)"
+            value = high if low == 0.0 else low
+            optimum: tuple[Reading, ...] = ()
+        else:
+            reason = (
+                f"the least-squares optimum on {found.n} points has {name} = {value:.6g} ({found.k} parameters), but any "
+                f"{between(low, high, '.4g')} fits them as well, as far as their own rounding can tell"
+            )
+            optimum = number(value, f"least-squares optimum on {found.n} points")
         tied = Reading("any value that fits as well", value, low=low, high=high, undetermined=reason)
         return Derivation((*optimum, tied), (part,), reason)
 
     return derive
 
 
-def _determined(found: Fit, family: str, name: str, half: float) -> tuple[float, float, float]:
+def determined(found: Fit, family: str, name: str, half: float) -> tuple[float, float, float]:
     """Return a parameter's optimum, and between which values the points do not tell it apart from the optimum."""
     parameters = dict(found.params)
     if family == "5pl":

@@ -22,7 +22,7 @@ def compare(claim: Claim, derivation: Derivation | None) -> tuple[str, Reading |
             return ("consistent with correction" if reading.changed else "consistent"), reading
     if not readings or any(reading.undetermined and _allows(claim, reading) for reading in readings):
         return "not derivable", None
-    return "inconsistent", next(reading for reading in readings if not reading.undetermined)
+    return "inconsistent", next((reading for reading in readings if not reading.undetermined), readings[0])
 
 
 def matches(claim: Claim, reading: Reading) -> bool:
@@ -52,7 +52,7 @@ def distance(claim: Claim, reading: Reading) -> float:
 
 def nearest(claim: Claim, derivation: Derivation) -> Reading:
     """Return the reading that comes nearest to what is printed."""
-    known = [reading for reading in derivation.readings if not reading.undetermined]
+    known = [reading for reading in derivation.readings if not reading.undetermined] or derivation.readings
     if claim.rule != "digits":
         return min(known, key=lambda reading: reading.value * (1 if claim.rule == "at-most" else -1))
     return min(known, key=lambda reading: distance(claim, reading))
