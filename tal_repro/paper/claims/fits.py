@@ -132,8 +132,8 @@ def _parameter(family: str, name: str) -> Callable[[Table], Derivation]:
             optimum: tuple[Reading, ...] = ()
         else:
             reason = (
-                f"the least-squares optimum on {found.n} points has {name} = {value:.6g} ({found.k} parameters), but any "
-                f"{between(low, high, '.4g')} fits them as well, as far as their own rounding can tell"
+                f"the least-squares optimum on {found.n} points has {name} = {value:.6g} ({found.k} parameters), "
+                f"but any {between(low, high, '.4g')} fits them as well, as far as their own rounding can tell"
             )
             optimum = number(value, f"least-squares optimum on {found.n} points")
         tied = Reading("any value that fits as well", value, low=low, high=high, undetermined=reason)
