@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import click
 
 from tal_repro import __version__
 from tal_repro.console import echo
-from tal_repro.errors import InputError, as_typed
+from tal_repro.errors import NO_SPACE, InputError, as_typed, of_system
 from tal_repro.interrupt import drop
 
 # verb -> (module in tal_repro.commands, attribute, one line for --help)
@@ -48,21 +47,6 @@ VERBS: dict[str, tuple[str, str, str]] = {
 FULL_ONLY = frozenset({"torch", "fvcore", "psutil", "pynvml", "yaml"})
 
 
-_ACCESS = "see to its permissions, or give another place"
-REMEDIES = {
-    errno.EACCES: _ACCESS,
-    errno.EPERM: _ACCESS,
-    errno.EROFS: "its disk is read-only: give another place",
-    errno.EISDIR: "name a file, not a folder",
-    errno.ENOTDIR: "a part of this path is a file: give another place",
-    errno.ENOENT: "check the path",
-    errno.ENAMETOOLONG: "give a shorter name",
-    errno.ELOOP: "its links go round in a circle: give another place",
-    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
-    errno.EIO: "its disk cannot be read or written: check it",
-}
-
-
 class LazyVerbs(click.Group):
     """A group that imports a command's module only when that command runs."""
 
@@ -92,9 +76,11 @@ class LazyVerbs(click.Group):
             echo(f"error: {as_typed(str(error))}", err=True)
             sys.exit(2)
         except OSError as error:  # of a file or folder that a command was given
-            if error.filename is None or error.errno not in REMEDIES:
+            if (readable := of_system(error)) is None:
                 raise
-            echo(f"error: {error.filename}: {error.strerror}\n  remedy: {REMEDIES[error.errno]}", err=True)
+            if error.filename is None and error.errno in NO_SPACE:
+                raise  # the output's own disk, see below
+            echo(f"error: {readable}", err=True)
             sys.exit(2)
         except ModuleNotFoundError as error:
             if error.name not in FULL_ONLY:
@@ -107,7 +93,7 @@ class LazyVerbs(click.Group):
         try:
             return super().main(*args, **extra)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in NO_SPACE:
                 raise
             drop(1)  # the interpreter's last flush would complain of the same full disk again
             where = error.filename or "the output"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import secrets
 from pathlib import Path
 from typing import Any
 
-from tal_repro.errors import InputError
+from tal_repro.errors import InputError, system_remedy
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -40,8 +39,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:
-        remedies = {errno.ENOENT: "make its folder first", errno.EISDIR: "name a file in it"}
-        remedy = remedies.get(error.errno or 0, "free space or choose another folder")
+        remedy = system_remedy(error, "make its folder first") or "choose another folder"
         raise InputError(f"cannot be written ({error.strerror})", path, remedy) from None
 
 

@@ -90,9 +90,9 @@ def test_a_file_that_cannot_be_read_is_named_with_a_way_out(tmp_path, monkeypatc
     (tmp_path / "file").write_text("{}")
     os.mkfifo(tmp_path / "pipe")
     cases = {
-        "nope": ("No such file", "check the path"), "": ("directory", "file in it"),
+        "nope": ("No such file", "check the path"), "": ("directory", "not a folder"),
         "false.json.gz": ("gzip", "without .gz"), "circle": ("symbolic links", "circle"),
-        "pipe": ("not a regular file", "permissions"), "file/x": ("Not a directory", "check the path"),
+        "pipe": ("not a regular file", "permissions"), "file/x": ("Not a directory", "is a file"),
         "a\0b": ("null", "check the path"),
     }  # fmt: skip
     for name, (what, way_out) in cases.items():
@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_read_is_named_with_a_way_out(tmp_path, monkeypatc
     monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     with pytest.raises(InputError, match="Permission denied") as refused:
         read_json_object(tmp_path / "file", remedy="restore it")
-    assert refused.value.remedy == "see to its permissions"
+    assert refused.value.remedy == "see to its permissions, or give another place"
 
 
 def test_no_more_is_read_than_asked_for_unpacked_or_not(tmp_path) -> None:

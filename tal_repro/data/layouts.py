@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tal_repro.data.dataset import LayoutName
-from tal_repro.errors import InputError
-from tal_repro.untrusted import access_remedy, read_json_object
+from tal_repro.errors import InputError, system_remedy
+from tal_repro.untrusted import read_json_object
 
 CLIP_FRAMES = 16  # an I3D feature sees 16 frames
 STRIDE_FRAMES: dict[LayoutName, int] = {"actionformer": 4, "tadtr": 8}
@@ -135,7 +135,7 @@ def check_inside(path: Path, root: Path) -> None:
         regular = stat.S_ISREG(resolved.stat().st_mode)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"cannot be read ({_reason(error)})", path, access_remedy(error, "restore the file from the archive")
+            f"cannot be read ({_reason(error)})", path, system_remedy(error, "restore the file from the archive")
         ) from None
     if not resolved.is_relative_to(root.resolve()):
         raise InputError("a link that leads out of the data folder", path, "replace it by a copy of the file")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tal_repro.errors import InputError
+from tal_repro.errors import InputError, system_remedy
 from tal_repro.machine.host import MIB, nearest
 
 SPARE_BYTES = 64 * MIB  # left free on the disk
@@ -64,8 +63,7 @@ def on_disk(work: Callable[[], Any], target: Path) -> Any:
     try:
         return work()
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "free space on this disk" if full else "see to its permissions, or choose another folder"
+        remedy = system_remedy(error) or "choose another folder"
         raise InputError(
             f"cannot be written ({error.strerror})", target, f"{remedy}; the same command goes on from here"
         ) from None

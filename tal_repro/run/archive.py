@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
-from tal_repro.errors import InputError
+from tal_repro.errors import NO_SPACE, InputError
 from tal_repro.models.registry import MODELS
 from tal_repro.planned import FOLDER as NOTES
 from tal_repro.planned import adopt_notes, notes, portable_notes
 from tal_repro.run import locks
 from tal_repro.run.failures import find_damage
-from tal_repro.run.space import NO_SPACE, free_mib
+from tal_repro.run.space import free_mib
 from tal_repro.runs.folder import FILE_NAMES, FORMAT
 from tal_repro.runs.portable import portable_files, same_results
 from tal_repro.runs.record import FORMER_FORMATS, RunRecord

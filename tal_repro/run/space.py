@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 from tal_repro.errors import InputError
@@ -10,7 +9,6 @@ from tal_repro.machine.host import MIB, disk
 
 LEAST_FREE_MIB = 64  # below it no run starts: a checkpoint cut short helps nobody
 LEAST_FREE_INODES = 64  # a run writes about 15 files, each beside the one it replaces
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 REMEDY = "free space there (tal-repro gc lists what can go) or give another folder: --results DIR"
 
 
@@ -23,7 +21,10 @@ def describe_lack(folder: Path) -> str:
     """Say where the disk is full, what is free now and what a run needs to start."""
     if lack := _lack_of_inodes(folder):
         return f"{folder}: {lack}"
-    return f"{folder}: {free_mib(folder)} MiB free now, a run needs {LEAST_FREE_MIB} MiB to start"
+    free = free_mib(folder)
+    if free >= LEAST_FREE_MIB:
+        return f"{folder}: {free} MiB are free now, so that it was freed meanwhile, or your quota is used up"
+    return f"{folder}: {free} MiB free now, a run needs {LEAST_FREE_MIB} MiB to start"
 
 
 def has_room(folder: Path) -> bool:

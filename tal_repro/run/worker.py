@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tal_repro import hooks
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.engines.registry import STAND_IN_VARIABLE, get_adapter
-from tal_repro.errors import InputError
+from tal_repro.errors import NO_SPACE, InputError, of_system
 from tal_repro.machine.gpus import neighbours
 from tal_repro.measure.surroundings import Meanwhile, surroundings
 from tal_repro.run import locks
 from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.experiments import WITHOUT_CHECKPOINT, experiment_of
 from tal_repro.run.signals import EXIT_SIGTERM, StopFlag
-from tal_repro.run.space import NO_SPACE, has_room
+from tal_repro.run.space import has_room
 from tal_repro.run.system import describe_system, machine_name
 from tal_repro.run.turns import turn
 from tal_repro.runs.folder import FORMAT
@@ -165,14 +165,9 @@ def execute(
     except OSError as error:
         if error.errno in NO_SPACE:
             return DISK_FULL
-        return _fail(writer, error, started)
+        return _refuse(writer, of_system(error), error, started, log)
     except InputError as error:
-        if log:
-            return _fail(writer, error, started)
-        if writer is not None:
-            with contextlib.suppress(OSError), writer.paths.log.open("a", encoding="utf-8") as stream:
-                _fail(writer, error, started, stream)
-        raise
+        return _refuse(writer, error, error, started, log)
     except BaseException as error:  # whatever an engine raises is this run's failure and nobody else's
         return _fail(writer, error, started)
 
@@ -334,6 +329,18 @@ class _hooked:
         hooks.reset()
         for name in self.variables:
             os.environ.pop(name, None)
+
+
+def _refuse(writer: RunWriter | None, readable: InputError | None, error: Exception, started: float, log: bool) -> int:
+    """Record a failure that its user can mend; raise it where nobody reads the log, for the command to say."""
+    if log or readable is None:
+        return _fail(writer, readable or error, started)
+    if readable is not error:
+        readable.__cause__ = error
+    if writer is not None:
+        with contextlib.suppress(OSError), writer.paths.log.open("a", encoding="utf-8") as stream:
+            _fail(writer, readable, started, stream)
+    raise readable
 
 
 def _fail(writer: RunWriter | None, error: BaseException, started: float, stream: TextIO | None = None) -> int:

@@ -4,14 +4,13 @@ Every refusal is an InputError that names file, place and remedy. Nothing below 
 """
 
 from tal_repro.untrusted.output import csv_cell, printable, short
-from tal_repro.untrusted.reading import MAX_BYTES, access_remedy, decode, read_bytes, read_end, refuse_all
+from tal_repro.untrusted.reading import MAX_BYTES, decode, read_bytes, read_end, refuse_all
 from tal_repro.untrusted.strict_csv import check_columns, csv_records, parse_csv_rows, read_csv_rows
 from tal_repro.untrusted.strict_json import MAX_DEPTH, is_number, parse_json_object, read_json_object
 
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
-    "access_remedy",
     "check_columns",
     "csv_cell",
     "csv_records",

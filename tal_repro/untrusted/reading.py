@@ -10,20 +10,12 @@ import zlib
 from collections.abc import Iterable
 from os import PathLike
 
-from tal_repro.errors import InputError
+from tal_repro.errors import InputError, system_remedy
 
 MAX_BYTES = 1 << 30  # unpacked
 MOST_TIMES, LEAST_UNPACKED = 64, 64 << 20  # a packed file unpacks to no more than the larger of these
 RESTORE = "restore the file, or write it again"
 _SHOWN_PROBLEMS = 5
-_ACCESS_REMEDIES = {
-    errno.ENOENT: "check the path",
-    errno.ENOTDIR: "check the path",
-    errno.ENAMETOOLONG: "check the path",
-    errno.EISDIR: "name a file in it",
-    errno.ELOOP: "replace the links, which lead in a circle, by the file",
-    errno.EIO: "the disk or its network failed: try again, or copy the file elsewhere",
-}
 
 
 def read_bytes(
@@ -94,15 +86,7 @@ def _reason(error: Exception) -> str:
 def _way_out(error: Exception, remedy: str | None) -> str:
     if isinstance(error, gzip.BadGzipFile | EOFError | zlib.error):
         return "compress it again, or give it unpacked, without .gz in its name"
-    return access_remedy(error, remedy)
-
-
-def access_remedy(error: Exception, missing: str | None = None) -> str:
-    """Return what to do about a file that cannot be opened; `missing`: where it is not there."""
-    number = error.errno if isinstance(error, OSError) else errno.ENOENT
-    if number == errno.ENOENT and missing:
-        return missing
-    return _ACCESS_REMEDIES.get(number or 0, "see to its permissions")
+    return system_remedy(error, remedy) or "see to its permissions"
 
 
 def named(what: str, problem: str) -> str:

@@ -100,7 +100,7 @@ def test_a_full_disk_is_told_with_its_place_and_what_frees_it(
     monkeypatch.setattr("tal_repro.run.worker.execute", lambda *_, **__: DISK_FULL)
     result = call(data_dir, tmp_path / "runs")
     assert result.exit_code == DISK_FULL
-    assert f"error: disk full: {tmp_path / 'runs'}: " in result.stderr and "MiB free now" in result.stderr
+    assert f"error: disk full: {tmp_path / 'runs'}: " in result.stderr and "MiB are free now" in result.stderr
     assert "another folder: --out DIR" in result.stderr
 
 
