@@ -192,7 +192,7 @@ def faults(folder: Path, count: int, seconds: float, seed: int, names: list[str]
             ended = call(case.line(out), Fault(error, 0, case.folder(out)), case.environment, out.parent)
             assert ended.status == 0, ended.printed
             calls[case.name, error], calm[case.name] = ended.calls, case.left(out)
-            shutil.rmtree(out)
+            shutil.rmtree(out, ignore_errors=True)
         if not (most := calls[case.name, error]):
             continue
         fault = Fault(error, rng.randint(1, most), case.folder(out))
