@@ -140,8 +140,8 @@ def resolve_recipe(model: str, engine: str, overrides: Mapping[str, Any]) -> dic
     """Return every hyper-parameter of a run as plain values (native's draws do not depend on its worker count)."""
     recipe = dataclasses.asdict(resolved(model, overrides))
     if engine == "native":
-        workers, default = recipe.pop("loader_workers"), model_entry(model).recipe.loader_workers
-        if workers != default:
+        default = getattr(model_entry(model).recipe, "loader_workers", None)
+        if (workers := recipe.pop("loader_workers", None)) != default:
             remedy = "give it in the [experiments.recipe] of an experiment of the upstream engine"
             raise InputError(f"loader_workers = {workers!r}: the native engine has no loader workers", None, remedy)
     return recipe
@@ -294,7 +294,7 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
 
 def _with_added(table: Table, names: list[str]) -> list[str]:
     """Put every model that was added to the four (none, in a fresh clone) in the place of the word `added`."""
-    added = [model for model, entry in MODELS.items() if entry.adapter]
+    added = [model for model, entry in MODELS.items() if entry.beyond]
     return _models(table, [model for name in names for model in (added if name == ADDED else [name])])
 
 

@@ -109,7 +109,7 @@ def _ratios(store: RunStore, runs: list[RunSpec], machine: str, stated: Mapping[
 
 def _epoch_share(spec: RunSpec) -> float:
     """Return this recipe's epochs as a share of the model's own."""
-    own = model_entry(spec.model).recipe.epochs
+    own = int(model_entry(spec.model).recipe.epochs)
     return float(spec.recipe.get("epochs", own)) / own
 
 
