@@ -1,8 +1,8 @@
 """The four detectors: one pyramid detector with three encoders, one set predictor. Recipes in, nn.Modules out.
 
 All: `interface` (what a model is called with and gives), `native_recipe` (what the engine asks of a recipe), `recipes`
-and `recipe_checks` (the four's hyper-parameters), `registry` (names, sources), folder own/ (models of yours), `inputs` (what
-is refused), `checkpoint_io` and `upstream_weights` (the authors' checkpoints).
+and `recipe_checks` (the four's hyper-parameters), `registry` (names, sources), folder own/ (models of yours), `inputs`
+(what is refused), `checkpoint_io` and `upstream_weights` (the authors' checkpoints).
 
 ActionFormer, TriDet, TemporalMaxer: `pyramid` (the detector: embedding, encoder, heads), `heads`, `layers`, `levels`
 (which columns are computed, and the points they are), `pyramid_loss` (which point finds which action).

@@ -2,7 +2,7 @@
 
 The engine knows no model by name: whatever differs between two is an attribute or a method here, and a recipe replaces
 those that its model needs otherwise. `NativeRecipe` holds the answers, `OwnRecipe` the fields too: a model of one's own
-inherits it (docs/adding-a-model.md).
+inherits it (docs/adding-a-native-model.md).
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def added(name: str, title: str, repository: str, commit: str, licence: str, uni
     """Return the entry of a model beyond the four; tal_repro/engines/added/<name>.py describes it."""
     module = f"tal_repro.engines.added.{name}"
     # Its top level holds plain values alone (no torch, nothing of the kit), so that this import is quick and ends.
-    description = _read(module, "import torch, the authors' packages and the kit's within train and build")
+    remedy = "import torch, the authors' packages and the kit's within train and build; see docs/adding-a-model.md"
+    description = _read(module, remedy)
     stride_frames = TADTR_STRIDE_FRAMES if description.LAYOUT == "tadtr" else 4
     folder = repository.rpartition("/")[2].removesuffix(".git")
     reported = Reported(protocol=getattr(description, "PROTOCOL", PROTOCOL))
@@ -86,7 +87,7 @@ def own(name: str, title: str, licence: str = "yours", paper: str = "") -> Model
     All else follows from the recipe. Raises InputError naming the file where it cannot be read or has none.
     """
     module = f"tal_repro.models.own.{name}"
-    file = _read(module, "import torch within build")
+    file = _read(module, "import torch within build; see docs/adding-a-native-model.md")
     recipe = getattr(file, "RECIPE", None)
     if not isinstance(recipe, NativeRecipe):
         what = "RECIPE is no recipe of the native engine"
@@ -105,7 +106,7 @@ def _read(module: str, remedy: str) -> Any:
     except Exception as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         what = f"cannot be read ({reason})"
-        raise InputError(what, _file(module), f"{remedy}; see docs/adding-a-model.md") from None
+        raise InputError(what, _file(module), remedy) from None
 
 
 def _file(module: str) -> str:

@@ -1,4 +1,4 @@
-"""A native model of one's own: one file and one line of the registry, and the kit trains, scores, counts and times it."""
+"""A native model of one's own: one file, one line of the registry; the kit trains, scores, counts and times it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ class Recipe(OwnRecipe):
 
     def build(self, name: str) -> Localizer:
         """Return the network with fresh weights."""
-        return network(name, self)
+        made: Localizer = network(name, self)
+        return made
 
 
 RECIPE = Recipe()

@@ -1,1 +1,1 @@
-"""Native models of one's own, one file each: its recipe, and how its network is built (docs/adding-a-model.md)."""
+"""Native models of one's own, a file each: its recipe, and its network (docs/adding-a-native-model.md)."""
