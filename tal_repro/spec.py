@@ -14,19 +14,17 @@ from json.encoder import encode_basestring_ascii
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from tal_repro import experiments
 from tal_repro.errors import InputError
 
-Experiment = Literal["baseline", "data_sweep", "ablation", "macs", "inference", "trace", "released", "training"]
 Engine = Literal["native", "upstream"]
 Unit = Literal["video", "slice"]
 Policy = Literal["uniform", "all-classes", "stratified", "nested", "published"]
 Precision = Literal["fp32", "bf16"]
 DeviceKind = Literal["cpu", "cuda"]
 
-EXPERIMENTS: tuple[str, ...] = get_args(Experiment)
+EXPERIMENTS: tuple[str, ...] = tuple(experiments.EXPERIMENTS)
 SCOPES = ("core", "full", "every-percent")  # how much of a study; each holds the ones before it
-# Experiments whose runs measure time: they always have the device alone.
-TIMING_EXPERIMENTS = ("baseline", "inference", "trace")
 RUN_ID_DIGITS = 16
 DATA_DIGITS = 8  # of the data digest, in the name of a run's folder
 _HEX = re.compile("([0-9a-f]{8,64})?")
@@ -57,7 +55,7 @@ class SubsetSpec:
 class RunSpec:
     """Everything that defines one run's result, and nothing else (no paths, device index, or worker counts)."""
 
-    experiment: Experiment
+    experiment: str  # one of experiments.EXPERIMENTS
     model: str
     engine: Engine
     engine_version: str  # native: raised whenever results change; upstream: commit and patch hash

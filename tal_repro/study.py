@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, get_args
 from tal_repro import thumos14
 from tal_repro.engines.registry import ENGINES, engine_for, engine_version
 from tal_repro.errors import InputError
+from tal_repro.experiments import EXPERIMENTS, MEASURED, PLANNED, SWEPT, TIMING
 from tal_repro.models.recipes import with_overrides
 from tal_repro.models.registry import MODELS, model_entry, resolved
 from tal_repro.runs.members import ADMITTED
 from tal_repro.spec import (
     SCOPES,
-    TIMING_EXPERIMENTS,
     DataSpec,
     DeviceKind,
     Policy,
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "studies"
 ADDED = "added"  # among the models of an experiment: all beyond the four
-PLANNED = ("baseline", "data_sweep", "ablation", "macs", "inference", "trace")
-MEASURED = ("macs", "inference")  # of the model alone: no data, no training
 COUNTED_ON: Mapping[str, Any] = {"device_kind": "cpu", "precision": "fp32", "threads": 1}
 SETTABLE = ("engine", "device", "precision", "threads", "repeats", "synthetic")
 MACHINE = "of the machine: jobs_per_gpu, hang_seconds, slurm.*"  # read by run.machine
@@ -113,7 +111,7 @@ class Study:
         """Return the run that all runs of a grid under one model and engine are variations of."""
         recipe = _overrides(self.recipes, grid, model, engine)
         run = RunSpec(
-            experiment=grid.experiment,  # type: ignore[arg-type]
+            experiment=grid.experiment,
             model=model,
             engine=engine,  # type: ignore[arg-type]
             engine_version=engine_version(model, engine, grid.experiment),
@@ -140,8 +138,8 @@ def resolve_recipe(model: str, engine: str, overrides: Mapping[str, Any]) -> dic
     """Return every hyper-parameter of a run as plain values (native's draws do not depend on its worker count)."""
     recipe = dataclasses.asdict(resolved(model, overrides))
     if engine == "native":
-        workers, default = recipe.pop("loader_workers"), model_entry(model).recipe.loader_workers
-        if workers != default:
+        default = getattr(model_entry(model).recipe, "loader_workers", None)
+        if (workers := recipe.pop("loader_workers", None)) != default:
             remedy = "give it in the [experiments.recipe] of an experiment of the upstream engine"
             raise InputError(f"loader_workers = {workers!r}: the native engine has no loader workers", None, remedy)
     return recipe
@@ -153,7 +151,7 @@ def _subsets_and_seeds(grid: Grid, model: str) -> Iterator[tuple[SubsetSpec | No
     whole = SubsetSpec(unit=unit, percent=100.0)  # type: ignore[arg-type]
     if grid.experiment in MEASURED:
         yield from ((None, seed) for seed in grid.seeds)
-    elif grid.experiment in ("baseline", "trace"):
+    elif grid.experiment not in SWEPT:
         yield from ((whole, seed) for seed in grid.seeds)
     else:
         for percent in grid.percentages:
@@ -200,7 +198,7 @@ def load_study(
         synthesis=MappingProxyType(synthesis.values),
         grids=tuple(_read_grid(table, defaults, overrides) for table in top.tables("experiments")),
         recipes={model: recipes.table(model).values for model in _models(recipes, list(recipes.values))},
-        alone=tuple(defaults.choices("alone", PLANNED, TIMING_EXPERIMENTS)),
+        alone=tuple(defaults.choices("alone", PLANNED, TIMING)),
         price_usd_per_hour=cost.number("price_usd_per_hour", 0.0, low=0),
         price_source=cost.text("price_source", "none given"),
         settings=tuple(f"{key}={value}" for key, value in (settings or {}).items()),
@@ -261,14 +259,14 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
         if name != "repeats" or "repeats" in table.values:
             table.values[name] = value
     measured = experiment in MEASURED
-    swept = experiment in ("data_sweep", "ablation")
+    swept = experiment in SWEPT
     engines = tuple(ENGINES)
     grid = Grid(
         experiment=experiment,
         scope=table.choice("scope", SCOPES, "core"),
         models=tuple(_with_added(table, table.texts("models", list(MODELS)))),
         engines=tuple(table.choices("engines", engines, defaults.choices("engines", engines, ["native"]))),
-        seeds=(0,) if swept or experiment == "macs" else tuple(table.integers("seeds", [0], low=0)),
+        seeds=(0,) if swept or not EXPERIMENTS[experiment].seeded else tuple(table.integers("seeds", [0], low=0)),
         percentages=tuple(table.percentages("percentages")) if swept else (),
         repeats=table.integer("repeats", 1, low=1) if swept else 1,
         unit=table.choice("unit", ("", *get_args(Unit)), "") if swept else "",
@@ -294,7 +292,7 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
 
 def _with_added(table: Table, names: list[str]) -> list[str]:
     """Put every model that was added to the four (none, in a fresh clone) in the place of the word `added`."""
-    added = [model for model, entry in MODELS.items() if entry.adapter]
+    added = [model for model, entry in MODELS.items() if entry.beyond]
     return _models(table, [model for name in names for model in (added if name == ADDED else [name])])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
+from tal_repro.experiments import EXPERIMENTS, MEASURED
 from tal_repro.study_file import Table
 
 if TYPE_CHECKING:
@@ -20,13 +21,12 @@ COUNTED = (  # recipe fields that a count of MACs depends on
     "attention_heads", "attention_window", "mlp_dim", "trident_bins", "hidden_dim", "ffn_dim", "encoder_layers",
     "decoder_layers", "sampling_points", "queries", "actionness", "roi_bins",
 )  # fmt: skip
-INTERVAL_S = (0.05, 3600.0)  # what the sampler of measure.trace takes
 
 
 def read_options(table: Table, experiment: str) -> dict[str, Any]:
     """Return the `options` of an experiment: part of a run's identity, so what nothing reads is refused.
 
-    Trainings by the native engine: evaluate_every (epochs); trace: interval_s too; inference: effort; macs: none.
+    Trainings by the native engine: evaluate_every (epochs); inference: effort; and what an experiment lists itself.
     """
     options = table.table("options")
     if experiment == "inference":
@@ -36,10 +36,10 @@ def read_options(table: Table, experiment: str) -> dict[str, Any]:
         for name in EFFORT_REAL:
             effort.number(name, 0.0, low=0)
         effort.reject_unknown()
-    elif experiment != "macs":
+    elif experiment not in MEASURED:
         options.integer("evaluate_every", 1, low=1)
-    if experiment == "trace":
-        options.number("interval_s", 0.5, *INTERVAL_S)
+    for name, (lowest, highest) in EXPERIMENTS[experiment].options.items():
+        options.number(name, lowest, lowest, highest)
     options.reject_unknown()
     return options.values
 

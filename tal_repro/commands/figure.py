@@ -1,4 +1,4 @@
-"""`tal-repro figure`: draw Figures 1 to 6 as PNG, PDF and SVG with a caption file each."""
+"""`tal-repro figure`: draw figures as PNG, PDF and SVG with a caption file each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import click
 from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.commands.verify import load_results, whole
 from tal_repro.console import echo
+from tal_repro.paper.figures import FIGURES
 
 if TYPE_CHECKING:
     from tal_repro.paper.figures.drawing import Drawing
     from tal_repro.runs.load import Runs
 
 DEFAULT_OUT = Path("results", "figures")
-NUMBERS = tuple(str(number) for number in range(1, 7))
+NUMBERS = tuple(map(str, FIGURES))
 
 
 @click.command()

@@ -37,7 +37,7 @@ def macs(
     for model in models:
         _check_padding(model_entry(model), max_seq_len)
     rows = []
-    for model in models or [name for name, entry in MODELS.items() if not entry.adapter]:
+    for model in models or [name for name, entry in MODELS.items() if not entry.beyond]:
         for length in lengths or (1000,):
             echo(f"counting {model} at {length} feature steps", err=True)
             rows.append(_count(model, length, max_seq_len, actionness))
@@ -50,7 +50,7 @@ def macs(
 
 
 def _check_padding(entry: ModelEntry, max_seq_len: int | None) -> None:
-    if max_seq_len is not None and (entry.adapter or not hasattr(entry.recipe, "max_seq_len")):
+    if max_seq_len is not None and getattr(entry.recipe, "padded_to", None) is None:
         remedy = "leave it out, or choose other models with --model"
         raise InputError(f"--max-seq-len means nothing to {entry.name}, whose input is not padded to it", remedy=remedy)
 
@@ -63,10 +63,9 @@ def _count(model: str, length: int, max_seq_len: int | None, actionness: bool) -
     if "native" not in engines_of(model):
         return _count_authors_code(model, length), None
     options: dict[str, Any] = {} if model != "tadtr" else {"actionness": actionness}
-    limit = None if model == "tadtr" else max_seq_len
     return (
-        count_macs(model, length, limit, upstream_form=True, **options),
-        count_macs(model, length, limit, upstream_form=False, **options),
+        count_macs(model, length, max_seq_len, upstream_form=True, **options),
+        count_macs(model, length, max_seq_len, upstream_form=False, **options),
     )
 
 

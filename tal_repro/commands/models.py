@@ -42,15 +42,13 @@ def models(ctx: click.Context, with_macs: bool, as_json: bool) -> None:
 def describe(name: str, with_macs: bool) -> dict[str, Any]:
     """Return what is known of a model; sizes are null without torch or a native model, `macs` if not asked for."""
     from tal_repro.models import model_entry
-    from tal_repro.models.recipes import TadtrRecipe
 
     entry = model_entry(name)
-    row: dict[str, Any] = {key: getattr(entry, key) for key in PUBLIC} | {"native": not entry.adapter}
+    row: dict[str, Any] = {key: getattr(entry, key) for key in PUBLIC} | {"native": "native" in entry.engines}
     row |= {"training_length": None, "parameters": None, "macs": None}
-    if entry.adapter:
+    if not row["native"]:
         return row
-    recipe = entry.recipe
-    length = recipe.slice_length if isinstance(recipe, TadtrRecipe) else recipe.max_seq_len
+    length = entry.recipe.training_length
     row["training_length"] = length
     if not _has_torch():
         return row
@@ -91,7 +89,8 @@ def _grouped(count: int | None) -> str:
 
 def _source(row: dict[str, Any]) -> str:
     paper = f"{row['paper']}; " if row["paper"] else ""
-    return f"{row['title']}: {paper}{row['repository']}@{row['commit'][:COMMIT_DIGITS]}"
+    source = f"{row['repository']}@{row['commit'][:COMMIT_DIGITS]}" if row["repository"] else "a model of your own"
+    return f"{row['title']}: {paper}{source}"
 
 
 @models.command()

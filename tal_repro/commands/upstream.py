@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tal_repro.console import echo
-from tal_repro.models.registry import MODELS
+from tal_repro.models.registry import OF_AUTHORS
 from tal_repro.text_table import table
 
 ALL = "all"
@@ -27,7 +27,7 @@ def status(as_json: bool) -> None:
     from tal_repro.engines.upstream.checkout import status as look
     from tal_repro.engines.upstream.checkout import to_json
 
-    found = [look(model) for model in MODELS]
+    found = [look(model) for model in OF_AUTHORS]
     if as_json:
         echo(json.dumps({"schema": "tal-repro/upstream-status/1", "models": [to_json(one) for one in found]}))
     else:
@@ -45,25 +45,25 @@ def status(as_json: bool) -> None:
 
 
 @upstream.command()
-@click.argument("model", type=click.Choice([*MODELS, ALL]))
+@click.argument("model", type=click.Choice([*OF_AUTHORS, ALL]))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the copies (default: .cache/upstream).")
 def prepare(model: str, out: Path | None) -> None:
     """Make the patched copy of a model's checkout, outside third_party/; nothing to do when it is there."""
     from tal_repro.engines.upstream.checkout import prepare as make
 
-    for name in MODELS if model == ALL else (model,):
+    for name in OF_AUTHORS if model == ALL else (model,):
         echo(make(name, out))
 
 
 @upstream.command()
-@click.argument("model", type=click.Choice([*MODELS, ALL]))
+@click.argument("model", type=click.Choice([*OF_AUTHORS, ALL]))
 def diff(model: str) -> None:
     """Show what the patches of a model insert, and why."""
     from tal_repro import kit
     from tal_repro.engines.upstream.patches import model_patches
     from tal_repro.engines.upstream.shims import needed
 
-    for name in MODELS if model == ALL else (model,):
+    for name in OF_AUTHORS if model == ALL else (model,):
         for patch in model_patches(kit.patches(name)):
             echo(f"{name}/{patch.source.name}: {patch.title}\n  " + patch.reason.replace("\n", "\n  "))
             for change in patch.files:

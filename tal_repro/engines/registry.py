@@ -38,8 +38,8 @@ def get_adapter(model: str, engine: str) -> Adapter:
 
 
 def engines_of(model: str) -> tuple[str, ...]:
-    """Return the engines that run a model: both for the four, upstream alone for one that was added."""
-    return ("upstream",) if model_entry(model).adapter else tuple(ENGINES)
+    """Return the engines that run a model: both for the four, one of them for a model beyond."""
+    return model_entry(model).engines
 
 
 def engine_for(model: str, wanted: str) -> str:
@@ -61,10 +61,19 @@ def engine_version(model: str, engine: str, experiment: str) -> str:
         return str(importlib.import_module(stand_in).VERSION)
     _check_pair(model, engine)
     if engine == "native":
-        return str(importlib.import_module("tal_repro.engines.native").native_version(experiment))
+        version = str(importlib.import_module("tal_repro.engines.native").native_version(experiment))
+        return f"{version}+{own_digest(own)}" if (own := model_entry(model).own) else version
     from tal_repro.engines.upstream.identity import upstream_version
 
     return upstream_version(model, patch_hash(model))
+
+
+@cache
+def own_digest(module: str) -> str:
+    """Hash the file of a native model of one's own, as parsed: a change of it gives other runs."""
+    from tal_repro.engines.upstream.identity import DIGITS, module_digest
+
+    return module_digest(module)[:DIGITS]
 
 
 @cache

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tal_repro.errors import InputError
 from tal_repro.measure.memory import is_out_of_memory, memory_guard
 from tal_repro.models import build, model_entry
-from tal_repro.models.recipes import PyramidRecipe, Recipe, with_overrides
+from tal_repro.models.recipes import Recipe, with_overrides
 
 if TYPE_CHECKING:
     from tal_repro.models.interface import Localizer
@@ -49,11 +49,11 @@ def count_macs(
     `max_seq_len` sets the padding rule (None: the recipe's 2304; published counts used 576); `overrides` replace other
     hyper-parameters. `upstream_form` counts upstream's algorithm, otherwise this kit's. InputError for a bad length.
     """
-    if model_entry(model).adapter:
+    if "native" not in model_entry(model).engines:
         raise InputError(f"{model} has no native model to count", remedy="run the experiment `macs` of a study")
-    recipe = model_entry(model).recipe
+    recipe: Recipe = model_entry(model).recipe
     if max_seq_len is not None:
-        if not isinstance(recipe, PyramidRecipe):
+        if recipe.padded_to is None:
             raise InputError(f"{model} does not pad, so max_seq_len means nothing to it", remedy="leave it out")
         _check_length(max_seq_len, "max_seq_len")
         overrides = overrides | {"max_seq_len": max_seq_len}
@@ -63,8 +63,7 @@ def count_macs(
     padded = detector.padded_length(length)
     # upstream's form depends on the padded length alone, and padded lengths repeat
     macs, by_operator, unsupported = _count(model, recipe, padded if upstream_form else length, upstream_form)
-    limit = recipe.max_seq_len if isinstance(recipe, PyramidRecipe) else None
-    return MacCount(model, length, padded, limit, macs, dict(by_operator), dict(unsupported))
+    return MacCount(model, length, padded, recipe.padded_to, macs, dict(by_operator), dict(unsupported))
 
 
 def count_module(module: nn.Module, *inputs: Any, handlers: Mapping[str, Any] | None = None) -> tuple[int, Any, Any]:
@@ -146,7 +145,7 @@ def _count(
 
 
 @lru_cache(maxsize=8)
-def _build(model: str, recipe: Recipe) -> Any:
+def _build(model: str, recipe: Any) -> Any:
     """Return the model in evaluation mode; its weights do not matter."""
     import dataclasses
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tal_repro.models.recipes import PyramidRecipe
-
 NOMINAL_FEATURE_FPS = 3.75  # of THUMOS14 at 30 frames a second and stride 8; it scales seconds, not the work
 
 
@@ -22,7 +20,7 @@ def postprocess(model: Any, outputs: Any, inputs: tuple[Any, ...]) -> Any:
         (field.float() if field.is_floating_point() else field).cpu().numpy() for field in candidates
     )
     recipe = model.recipe
-    if isinstance(recipe, PyramidRecipe):
+    if recipe.samples == "clips":
         how = Suppression(SoftNms(sigma=recipe.nms_sigma, min_score=recipe.nms_min_score))
         return suppress(segments, scores, labels, recipe.max_detections, how)
     slices = [SliceCandidates(0, int(inputs[1][0]), segments, scores, labels)]

@@ -1,8 +1,8 @@
 """The four detectors: one pyramid detector with three encoders, one set predictor. Recipes in, nn.Modules out.
 
-All four: `interface` (what a model is called with and gives), `recipes` and `recipe_checks` (hyper-parameters),
-`registry` (names, sources), `inputs` (what is refused), `checkpoint_io` and `upstream_weights` (the authors'
-checkpoints).
+All: `interface` (what a model is called with and gives), `native_recipe` (what the engine asks of a recipe), `recipes`
+and `recipe_checks` (the four's hyper-parameters), `registry` (names, sources), folder own/ (models of yours), `inputs`
+(what is refused), `checkpoint_io` and `upstream_weights` (the authors' checkpoints).
 
 ActionFormer, TriDet, TemporalMaxer: `pyramid` (the detector: embedding, encoder, heads), `heads`, `layers`, `levels`
 (which columns are computed, and the points they are), `pyramid_loss` (which point finds which action).
@@ -41,16 +41,10 @@ def build(name: str, **overrides: Any) -> Localizer:
     Raises InputError for an unknown model or hyper-parameter.
     """
     entry = model_entry(name)
-    if entry.adapter:
+    if "native" not in entry.engines:
         raise InputError(f"{name} has no native model", remedy="use --engine upstream")
-    recipe = recipes.with_overrides(entry.recipe, overrides)
-    if isinstance(recipe, recipes.TadtrRecipe):
-        from tal_repro.models.tadtr import TadTR
-
-        return TadTR(recipe)
-    from tal_repro.models.pyramid import PyramidDetector
-
-    return PyramidDetector(name, recipe)
+    recipe: recipes.Recipe = recipes.with_overrides(entry.recipe, overrides)
+    return recipe.build(name)
 
 
 def load_upstream_state(model: Localizer, state: Mapping[str, Any]) -> None:

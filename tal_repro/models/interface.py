@@ -45,8 +45,29 @@ class Localizer(Protocol):
         Whatever the arithmetic inside (autocast, half-precision weights), outputs are float32 or wider.
         """
 
+    def prepare(self, device: str) -> None:
+        """Choose how to compute on a device ("cpu", "cuda:0"), with the same results."""
+
     def loss(self, outputs: Any, targets: list[Target]) -> dict[str, Tensor]:
         """Return named losses and their weighted sum under `total`."""
 
     def decode(self, outputs: Any, lengths: Tensor) -> list[Candidates]:
         """Return each sample's candidate detections, in upstream's order, before NMS."""
+
+
+class Network:
+    """What most models need not replace; a model of one's own is a `class Mine(Network, nn.Module)`."""
+
+    name: str
+    recipe: Recipe
+
+    def prepare(self, device: str) -> None:
+        """Do nothing: it computes alike on every device."""
+
+    def padded_length(self, length: int) -> int:
+        """Return the steps that an input of `length` steps is padded to: as many as its recipe says."""
+        return max(length, self.recipe.padded_to or 0)
+
+    def upstream_form(self, on: bool = True) -> Network:
+        """Return this: it has no second form, so that its MACs are counted as they are."""
+        return self

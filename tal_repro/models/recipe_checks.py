@@ -5,7 +5,6 @@ Needs no torch, so that a wrong value is told when a study is planned and not ho
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 MOST = 2**31 - 1  # of any whole number
 MAX_LEVELS = 16  # the coarsest stride is 2 ** (levels - 1) feature steps
-OWN = ("tadtr", "actionformer", "tridet", "temporalmaxer")  # what another model's values mean is not known here
 GROUPS = {"tridet": ("TriDet's", 16), "temporalmaxer": ("TemporalMaxer's", 4)}  # of the normalisation
 TADTR_GROUPS = 32
 BUDGETS = ("epochs", "steps")
@@ -97,15 +95,12 @@ def _is_pair(value: Any) -> bool:
 
 def check_recipe(model: str, recipe: Recipe) -> None:
     """Raise InputError where the values of a whole recipe do not fit together, or not the model's network."""
-    if model not in OWN:
-        return
-    values = dataclasses.asdict(recipe)
-    problem = _tadtr_problem(values) if model == "tadtr" else _pyramid_problem(model, values)
-    if problem:
+    if problem := recipe.problem(model):
         raise InputError(problem[0], f"recipe of {model}", problem[1])
 
 
-def _pyramid_problem(model: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
+def pyramid_problem(model: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return which values of a pyramid model's recipe do not fit together, and the remedy."""
     levels, ranges, width, heads = (
         values[name] for name in ("levels", "regression_ranges", "embed_dim", "attention_heads")
     )
@@ -125,7 +120,8 @@ def _pyramid_problem(model: str, values: Mapping[str, Any]) -> tuple[str, str] |
     return None
 
 
-def _tadtr_problem(values: Mapping[str, Any]) -> tuple[str, str] | None:
+def tadtr_problem(values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return which values of TadTR's recipe do not fit together, and the remedy."""
     for what, by in ((f"{values['attention_heads']} attention_heads", values["attention_heads"]),
                      (f"TadTR's {TADTR_GROUPS} groups", TADTR_GROUPS)):  # fmt: skip
         if values["hidden_dim"] % by:

@@ -1,4 +1,4 @@
-"""Every hyper-parameter of the four models, as frozen dataclasses that need no torch.
+"""Every hyper-parameter of the four models, and what training with them means, as dataclasses that need no torch.
 
 A recipe is the `recipe` of a RunSpec: it says how a model is built, trained and decoded. Table 1 of the paper is
 printed from `TadtrRecipe`. Sources: the papers and the THUMOS14 configurations of the pinned upstream commits.
@@ -7,18 +7,28 @@ printed from `TadtrRecipe`. Sources: the papers and the THUMOS14 configurations 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tal_repro.errors import InputError
-from tal_repro.models.recipe_checks import check_value
+from tal_repro.models import recipe_checks
+from tal_repro.models.native_recipe import Budget, NativeRecipe, Samples, is_multiple, warmup_and_cosine
 
-Budget = Literal["epochs", "steps"]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tal_repro.models.interface import Localizer
+
+CHECKPOINT_INTERVAL = 5  # epochs between the checkpoints that ActionFormer and TriDet keep
+PATIENCE = 3  # evaluations without a better mAP, each better one giving one back
 
 
 @dataclass(frozen=True)
-class PyramidRecipe:
+class PyramidRecipe(NativeRecipe):
     """Shared by ActionFormer, TriDet and TemporalMaxer; the defaults are ActionFormer's."""
+
+    known_ranges: ClassVar[bool] = True
 
     # architecture
     feature_dim: int = 2048
@@ -68,10 +78,84 @@ class PyramidRecipe:
     max_detections: int = 200  # per video; TriDet 2000
     loader_workers: int = 4  # upstream's draws depend on it; native's do not, and native leaves it out of the run id
 
+    @property
+    def training_length(self) -> int:
+        """Return the feature steps of a padded training sample."""
+        return self.max_seq_len
+
+    @property
+    def padded_to(self) -> int:
+        """Return the feature steps that a shorter input is padded to."""
+        return self.max_seq_len
+
+    @property
+    def patience(self) -> int | None:
+        """Return how many evaluations without a better mAP end TemporalMaxer's training; None: it runs to its end."""
+        return PATIENCE if self.early_stop else None
+
+    @property
+    def first_stopping_epoch(self) -> int:
+        """Return the first epoch after which TemporalMaxer evaluates."""
+        return max((self.epochs - 5) // 2, 0)
+
+    def build(self, name: str) -> Localizer:
+        """Return the detector with the encoder of model `name`."""
+        from tal_repro.models.pyramid import PyramidDetector
+
+        return PyramidDetector(name, self)
+
+    def problem(self, name: str) -> tuple[str, str] | None:
+        """Return which values do not fit together, or not the encoder of `name`, and the remedy."""
+        return recipe_checks.pyramid_problem(name, dataclasses.asdict(self))
+
+    def small(self, name: str) -> Mapping[str, Any]:
+        """Return the fields that make a training of seconds of it."""
+        sizes = {"epochs": 3, "warmup_epochs": 1, "embed_dim": 16, "head_dim": 16, "max_seq_len": 576}
+        # ActionFormer's own code has four times its embedding
+        mlp = {"mlp_dim": 64} if name == "actionformer" else {}
+        return {**sizes, "pre_nms_topk": 50, "learning_rate": 0.001, **mlp}
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Decay the weights of convolutions and linear layers, and nothing else."""
+        from torch import nn
+
+        decayed = {
+            id(parameter)
+            for module in network.modules()
+            if isinstance(module, nn.Linear | nn.Conv1d)
+            for name, parameter in module.named_parameters(recurse=False)
+            if name == "weight"
+        }
+        parts: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+        for parameter in network.parameters():
+            parts[id(parameter) not in decayed].append(parameter)
+        rate = self.learning_rate
+        return [
+            {"params": parts[0], "lr": rate, "weight_decay": self.weight_decay},
+            {"params": parts[1], "lr": rate, "weight_decay": 0.0},
+        ]
+
+    def learning_rate_at(self, base: float, step: int, steps_per_epoch: int) -> float:
+        """Return the rate of a step: a line over the warm-up, then a half cosine."""
+        return warmup_and_cosine(base, step, self.warmup_epochs * steps_per_epoch, self.epochs * steps_per_epoch)
+
+    def is_evaluated(self, epoch: int, every: int | None = None) -> bool:
+        """Tell whether a training evaluates after `epoch`.
+
+        TemporalMaxer does from the middle on. ActionFormer and TriDet upstream never do while they train, so every
+        fifth epoch of the second half stands for the checkpoints that upstream would have kept.
+        """
+        if self.early_stop:
+            return epoch >= self.first_stopping_epoch and is_multiple(epoch, every or 1)
+        return epoch >= self.epochs // 2 and is_multiple(epoch, every or CHECKPOINT_INTERVAL)
+
 
 @dataclass(frozen=True)
-class TadtrRecipe:
+class TadtrRecipe(NativeRecipe):
     """TadTR on THUMOS14 with I3D features at stride 8 (paper Table 1; upstream default is 16 epochs)."""
+
+    samples: ClassVar[Samples] = "slices"
+    known_ranges: ClassVar[bool] = True
 
     # architecture
     feature_dim: int = 2048
@@ -119,8 +203,42 @@ class TadtrRecipe:
     max_detections: int = 200
     loader_workers: int = 2
 
+    @property
+    def training_length(self) -> int:
+        """Return the feature steps of a slice."""
+        return self.slice_length
 
-Recipe = PyramidRecipe | TadtrRecipe
+    def build(self, name: str) -> Localizer:
+        """Return the set predictor."""
+        from tal_repro.models.tadtr import TadTR
+
+        return TadTR(self)
+
+    def problem(self, name: str) -> tuple[str, str] | None:
+        """Return which values do not fit together, and the remedy."""
+        return recipe_checks.tadtr_problem(dataclasses.asdict(self))
+
+    def small(self, name: str) -> Mapping[str, Any]:
+        """Return the fields that make a training of seconds of it."""
+        return {"epochs": 2, "encoder_layers": 1, "decoder_layers": 1}
+
+    def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """Let sampling offsets and reference points learn more slowly; everything decays."""
+        parts: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+        slow = network.slow_parameter_names()  # type: ignore[operator]
+        for name, parameter in network.named_parameters():
+            parts[name in slow].append(parameter)
+        return [
+            {"params": parts[0], "lr": self.learning_rate},
+            {"params": parts[1], "lr": self.learning_rate * self.slow_lr_factor},
+        ]
+
+    def learning_rate_at(self, base: float, step: int, steps_per_epoch: int) -> float:
+        """Return the rate of a step: one drop, at the start of an epoch."""
+        return base * (self.lr_decay_factor if step >= self.lr_decay_epoch * steps_per_epoch else 1.0)
+
+
+Recipe = NativeRecipe  # of whichever native model
 
 ACTIONFORMER = PyramidRecipe()
 TRIDET = dataclasses.replace(
@@ -137,7 +255,7 @@ TEMPORALMAXER = dataclasses.replace(ACTIONFORMER, stem_blocks=0, epochs=65, earl
 TADTR = TadtrRecipe()
 
 
-def with_overrides(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
+def with_overrides(recipe: Any, overrides: dict[str, Any]) -> Any:
     """Return `recipe` with named fields replaced; raise InputError for an unknown name or an impossible value."""
     known = {f.name for f in dataclasses.fields(recipe)}
     unknown = sorted(set(overrides) - known)
@@ -148,7 +266,7 @@ def with_overrides(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
         )
     frozen = {k: _freeze(v) for k, v in overrides.items()}
     for name, value in frozen.items():
-        check_value(name, value, getattr(recipe, name), own=isinstance(recipe, PyramidRecipe | TadtrRecipe))
+        recipe_checks.check_value(name, value, getattr(recipe, name), own=getattr(recipe, "known_ranges", False))
     return dataclasses.replace(recipe, **frozen)
 
 

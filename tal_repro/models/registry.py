@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tal_repro.errors import InputError
 from tal_repro.models import recipes
+from tal_repro.models.native_recipe import NativeRecipe
 from tal_repro.models.recipe_checks import check_recipe
 from tal_repro.thumos14 import PROTOCOL
 
@@ -35,7 +36,7 @@ class ModelEntry:
 
     name: str
     title: str
-    recipe: recipes.Recipe
+    recipe: Any  # a NativeRecipe; of a model of its authors' code alone, its description's own dataclass
     feature_stride_frames: int  # frames per feature step
     unit: str  # what a training unit is: "video" or "slice"
     repository: str  # owner/name of the authors' code
@@ -46,7 +47,18 @@ class ModelEntry:
     reported: Reported = Reported()
     crops_reach_out: bool = True  # a training crop also counts what lies half a clip beyond its ends
     unread: tuple[str, ...] = ()  # fields of its recipe's class that are of its siblings: setting them is refused
-    adapter: str = ""  # module of a model beyond the four: its recipe, and how its authors' code is run
+    adapter: str = ""  # module of a model of its authors' code alone: its recipe, and how that code is run
+    own: str = ""  # module of a native model of one's own: its recipe and network
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Return the engines that run it, its first choice first."""
+        return ("upstream",) if self.adapter else ("native",) if self.own else ("native", "upstream")
+
+    @property
+    def beyond(self) -> bool:
+        """Tell a model that the paper knows nothing of."""
+        return bool(self.adapter or self.own)
 
     @property
     def layout(self) -> Literal["actionformer", "tadtr"]:
@@ -58,14 +70,8 @@ def added(name: str, title: str, repository: str, commit: str, licence: str, uni
     """Return the entry of a model beyond the four; tal_repro/engines/added/<name>.py describes it."""
     module = f"tal_repro.engines.added.{name}"
     # Its top level holds plain values alone (no torch, nothing of the kit), so that this import is quick and ends.
-    try:
-        description = importlib.import_module(module)
-    except Exception as error:  # the file is its author's: any command would end in a traceback otherwise
-        raise InputError(
-            f"cannot be read ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})",
-            f"{module.replace('.', '/')}.py",
-            "import torch, the authors' packages and the kit's within train and build; see docs/adding-a-model.md",
-        ) from None
+    remedy = "import torch, the authors' packages and the kit's within train and build; see docs/adding-a-model.md"
+    description = _read(module, remedy)
     stride_frames = TADTR_STRIDE_FRAMES if description.LAYOUT == "tadtr" else 4
     folder = repository.rpartition("/")[2].removesuffix(".git")
     reported = Reported(protocol=getattr(description, "PROTOCOL", PROTOCOL))
@@ -73,6 +79,38 @@ def added(name: str, title: str, repository: str, commit: str, licence: str, uni
         name, title, description.RECIPE, stride_frames, unit, repository, commit, folder, licence, "", reported,
         adapter=module,
     )  # fmt: skip
+
+
+def own(name: str, title: str, licence: str = "yours", paper: str = "") -> ModelEntry:
+    """Return the entry of a native model of one's own; tal_repro/models/own/<name>.py holds its recipe and network.
+
+    All else follows from the recipe. Raises InputError naming the file where it cannot be read or has none.
+    """
+    module = f"tal_repro.models.own.{name}"
+    file = _read(module, "import torch within build; see docs/adding-a-native-model.md")
+    recipe = getattr(file, "RECIPE", None)
+    if not isinstance(recipe, NativeRecipe):
+        what = "RECIPE is no recipe of the native engine"
+        raise InputError(what, _file(module), "RECIPE = Recipe(), a frozen dataclass that inherits OwnRecipe")
+    slices = recipe.samples == "slices"
+    weights = "ema" if recipe.ema_decay > 0 else "raw"
+    reported = Reported("last", weights, getattr(file, "PROTOCOL", PROTOCOL))
+    stride_frames = TADTR_STRIDE_FRAMES if slices else 4
+    return ModelEntry(name, title, recipe, stride_frames, recipe.unit, "", "", "", licence, paper, reported, own=module)
+
+
+def _read(module: str, remedy: str) -> Any:
+    """Import a file that a user wrote: any command would end in a traceback otherwise."""
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        what = f"cannot be read ({reason})"
+        raise InputError(what, _file(module), remedy) from None
+
+
+def _file(module: str) -> str:
+    return f"{module.replace('.', '/')}.py"
 
 
 ENTRIES = (
@@ -105,8 +143,10 @@ ENTRIES = (
         ),
     ),
     # Models beyond the four, a line each: tal-repro models new NAME --repository URL --commit SHA writes it.
+    # Native models of your own, a line each: own("mine", "Mine"), with tal_repro/models/own/mine.py.
 )  # fmt: skip
 MODELS = {entry.name: entry for entry in ENTRIES}
+OF_AUTHORS = tuple(name for name, entry in MODELS.items() if "upstream" in entry.engines)  # whose code can be run
 
 
 def model_entry(name: str) -> ModelEntry:
@@ -116,11 +156,12 @@ def model_entry(name: str) -> ModelEntry:
     return MODELS[name]
 
 
-def resolved(name: str, overrides: Mapping[str, Any]) -> recipes.Recipe:
+def resolved(name: str, overrides: Mapping[str, Any]) -> Any:
     """Return a model's recipe with fields replaced; raise InputError for what its network or training cannot use."""
     entry = model_entry(name)
     recipe = recipes.with_overrides(entry.recipe, dict(overrides))
-    check_recipe(name, recipe)
+    if "native" in entry.engines:
+        check_recipe(name, recipe)
     for field in entry.unread:
         value, default = getattr(recipe, field), getattr(entry.recipe, field)
         if value != default:

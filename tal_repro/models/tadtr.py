@@ -83,6 +83,9 @@ class TadTR(nn.Module):
         with torch.no_grad():
             self.segment_heads[0][-1].bias[1:] = INITIAL_WIDTH_LOGIT  # type: ignore[index]
 
+    def prepare(self, device: str) -> None:
+        """Do nothing: it computes alike on every device."""
+
     def slow_parameter_names(self) -> set[str]:
         """Return the parameters that train at `recipe.slow_lr_factor`: sampling offsets and reference points."""
         return {n for n, _ in self.named_parameters() if ".offsets." in n or n.startswith("reference.")}

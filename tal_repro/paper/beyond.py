@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def beyond_paper(runs: Runs) -> Iterator[str]:
     """Yield a line for each model beyond the four: its average mAP on all training data, and its place there."""
     for entry in ENTRIES:
-        if not entry.adapter:
+        if not entry.beyond:
             continue
         whole = [run for run in _on_all_data(runs) if run.model == entry.name]
         if not whole:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tal_repro.models.registry import MODELS
+from tal_repro.models.registry import MODELS, OF_AUTHORS
 
 SEVERITIES = {
     "high": "changes what is computed",
@@ -32,7 +32,7 @@ PATCHES = {  # name -> severity, title as in the file (a wheel holds no patches)
         "one reading of the losses an epoch, and a file of detections an evaluation",
     ),
 }  # fmt: skip
-_ALL = tuple(MODELS)
+_ALL = OF_AUTHORS
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ def _patched() -> dict[str, list[str]]:
     from tal_repro import kit
 
     if kit.checkout() is None:
-        return {name: list(MODELS) for name in PATCHES}
+        return {name: list(OF_AUTHORS) for name in PATCHES}
     models: dict[str, list[str]] = {}
-    for model in MODELS:
+    for model in OF_AUTHORS:
         for path in sorted(kit.patches(model).glob("*.patch")):
             models.setdefault(path.stem, []).append(model)
     return models
@@ -105,5 +105,5 @@ def count_text(found: Sequence[Change]) -> str:
 
 def models_text(change: Change) -> str:
     """Name the models that a change is about."""
-    every = set(change.models) >= set(MODELS)
+    every = set(change.models) >= set(OF_AUTHORS)
     return "all" if every else ", ".join(MODELS[name].title for name in change.models if name in MODELS)

@@ -19,7 +19,6 @@ from tal_repro import kit
 from tal_repro.engines.macs_process import count_apart
 from tal_repro.engines.registry import engine_version, engines_of, get_adapter
 from tal_repro.errors import InputError
-from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe
 from tal_repro.models.registry import model_entry
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
@@ -33,12 +32,6 @@ PERCENT = 60
 PHASES_TOLERANCE = 0.02
 LAST_LINES = 12
 DOCS = "docs/adding-a-model.md"
-# Sizes of the small training of the kit's own models; a model beyond the four has its own recipe, for two epochs.
-SMALL_PYRAMID = {
-    "epochs": 3, "warmup_epochs": 1, "embed_dim": 16, "head_dim": 16, "max_seq_len": 576, "pre_nms_topk": 50,
-    "learning_rate": 0.001,
-}  # fmt: skip
-SMALL_TADTR = {"epochs": 2, "encoder_layers": 1, "decoder_layers": 1}
 
 
 @dataclass(frozen=True)
@@ -229,14 +222,11 @@ def judge(record: RunRecord) -> str:
 
 
 def _small(model: str, engine: str) -> dict[str, Any]:
-    recipe: Any = model_entry(model).recipe
-    if isinstance(recipe, PyramidRecipe | TadtrRecipe):
-        sizes: Mapping[str, Any] = SMALL_PYRAMID if isinstance(recipe, PyramidRecipe) else SMALL_TADTR
-        if model == "actionformer":  # four times its embedding, as its authors' code has it
-            sizes = {**sizes, "mlp_dim": 64}
-        # TadTR's own code knows no width but 2048
-        return {"feature_dim": 2048 if engine == "upstream" and model == "tadtr" else 16, **sizes}
-    return {"feature_dim": recipe.feature_dim, "epochs": 2}
+    entry = model_entry(model)
+    if "native" not in entry.engines:
+        return {"feature_dim": entry.recipe.feature_dim, "epochs": 2}
+    # TadTR's own code knows no width but 2048
+    return {"feature_dim": 2048 if (engine, model) == ("upstream", "tadtr") else 16, **entry.recipe.small(model)}
 
 
 def _small_data(out: Path, feature_dim: int) -> Path:

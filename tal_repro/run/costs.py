@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from functools import cache
 
 from tal_repro.errors import InputError
+from tal_repro.experiments import EXPERIMENTS
 from tal_repro.models.registry import model_entry
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
 FIXED_SHARE = 0.1  # of a full training, whatever the percentage: evaluations and start
-FLAT_SECONDS = {"macs": 60.0, "inference": 180.0}
+FLAT_SECONDS = {name: one.seconds for name, one in EXPERIMENTS.items() if one.seconds is not None}
 FLAT_SOURCE = "assumed, none done here yet"
 UNPUBLISHED_SECONDS = 1000.0  # a training of a model without a published time
-DISK_MIB = {"baseline": 6.0, "data_sweep": 6.0, "ablation": 6.0, "trace": 8.0, "macs": 0.1, "inference": 0.2}
+DISK_MIB = {name: one.disk_mib for name, one in EXPERIMENTS.items()}
 PARTIAL_MIB = 500.0  # a checkpoint with optimizer and EMA, only while a run is under way
 MOST_SAMPLED = 200  # done runs looked at for each (experiment, model, engine)
 
@@ -109,7 +110,7 @@ def _ratios(store: RunStore, runs: list[RunSpec], machine: str, stated: Mapping[
 
 def _epoch_share(spec: RunSpec) -> float:
     """Return this recipe's epochs as a share of the model's own."""
-    own = model_entry(spec.model).recipe.epochs
+    own = int(model_entry(spec.model).recipe.epochs)
     return float(spec.recipe.get("epochs", own)) / own
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.errors import InputError
+from tal_repro.experiments import EXPERIMENTS, MEASURED
 from tal_repro.runs.store import RunStore
 
 Execute = Callable[[RunContext, Adapter], None]
@@ -166,19 +168,19 @@ def _beating(rows: Iterable[Row], run: RunContext) -> Iterator[Row]:
         yield row
 
 
-EXPERIMENTS: dict[str, Execute] = {
-    "baseline": run_training,
-    "data_sweep": run_training,
-    "ablation": run_training,
-    "training": lambda run, adapter: (run_trace if "interval_s" in run.spec.options else run_training)(run, adapter),
-    "trace": run_trace,
-    "macs": run_macs,
-    "inference": run_inference,
-}
-WITHOUT_CHECKPOINT = ("macs", "inference")  # minutes of work: stopping them means starting over
+def run_one(run: RunContext, adapter: Adapter) -> None:
+    """Do what `tal-repro train` asks for: a training, under a sampler where it has an interval."""
+    (run_trace if "interval_s" in run.spec.options else run_training)(run, adapter)
+
+
+WITHOUT_CHECKPOINT = MEASURED  # minutes of work: stopping them means starting over
 
 
 def experiment_of(name: str) -> Execute:
-    if name not in EXPERIMENTS:
-        raise InputError(f"experiment {name!r} is not one a runner executes", remedy=f"use: {', '.join(EXPERIMENTS)}")
-    return EXPERIMENTS[name]
+    """Return what a run of an experiment does; raise InputError for one that no runner executes."""
+    known = {experiment: one.perform for experiment, one in EXPERIMENTS.items() if one.perform}
+    if name not in known:
+        raise InputError(f"experiment {name!r} is not one a runner executes", remedy=f"use: {', '.join(known)}")
+    module, _, function = known[name].partition(":")
+    perform: Execute = getattr(importlib.import_module(module), function)
+    return perform

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from tal_repro.console import write
+from tal_repro.experiments import SWEPT
 from tal_repro.spec import RunSpec
 from tal_repro.untrusted import printable
 
@@ -18,7 +19,7 @@ _REDRAW_SECONDS = 0.2
 
 def name_run(spec: RunSpec) -> str:
     """Name a run for people: `data_sweep tadtr 20 % seed 3`."""
-    share = f" {spec.subset.percent:g} %" if spec.subset and spec.experiment in ("data_sweep", "ablation") else ""
+    share = f" {spec.subset.percent:g} %" if spec.subset and spec.experiment in SWEPT else ""
     seed = "" if spec.experiment in ("macs", "inference") else f" seed {spec.seed}"
     engine = "" if spec.engine == "native" else f" ({spec.engine})"
     return f"{spec.experiment} {spec.model}{engine}{share}{seed}"

@@ -65,7 +65,7 @@ def evaluate_released(
     where there is none under that protocol), source, difference. Raises InputError for a checkpoint that is missing,
     unsafe or of another model; where the authors' script fails, its log stays in the run's `.failed` folder.
     """
-    if model_entry(model).adapter:
+    if model_entry(model).beyond:
         raise InputError(
             f"{model} is none of the four whose checkpoints are known",
             remedy="score its detections: tal-repro evaluate",

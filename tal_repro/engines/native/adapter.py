@@ -1,4 +1,4 @@
-"""The native adapter, one class for the four models: what the runner's worker calls.
+"""The native adapter, one class for all native models: what the runner's worker calls.
 
 Everything a training needs is imported here, not when it starts, so that a warm worker pays for it once.
 """
@@ -14,15 +14,15 @@ import torch._dynamo  # 2 s that every first optimizer would otherwise pay
 
 from tal_repro import hooks
 from tal_repro.engines.adapter import RunContext
-from tal_repro.engines.native import native_version
 from tal_repro.engines.native.clock import Clock, table2_seconds
 from tal_repro.engines.native.session import open_training
 from tal_repro.engines.native.trainer import Trainer
+from tal_repro.engines.registry import engine_version
 from tal_repro.models import build, model_entry
 
 
 class NativeAdapter:
-    """Train, evaluate and build one of the four models with the native engine."""
+    """Train, evaluate and build a model with the native engine."""
 
     engine = "native"
 
@@ -30,8 +30,8 @@ class NativeAdapter:
         self.model = model
 
     def version(self) -> str:
-        """Return the native engine's version number."""
-        return native_version("training")
+        """Return the native engine's version number, and of a model of one's own its digest too."""
+        return engine_version(self.model, self.engine, "training")
 
     def train(self, run: RunContext) -> None:
         """Train and evaluate; write epochs, metrics and detections; go on from a checkpoint that is there."""

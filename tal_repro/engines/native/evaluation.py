@@ -29,7 +29,6 @@ from tal_repro.engines.native.limits import check_test_set, invalid_flags
 from tal_repro.engines.native.samples import Sample, VideoFeatures, window_features
 from tal_repro.engines.native.schedule import Score
 from tal_repro.models.interface import Candidates, Localizer
-from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe
 from tal_repro.models.registry import model_entry
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Evaluator:
     def detect(self, model: Localizer, poll: Callable[[], None] = lambda: None) -> pd.DataFrame:
         """Return the detections of a model with its present weights: video_id, start_s, end_s, label, score."""
         model.eval()  # type: ignore[attr-defined]
-        of_video = self._slice_detections if isinstance(model.recipe, TadtrRecipe) else self._video_detections
+        of_video = self._slice_detections if model.recipe.samples == "slices" else self._video_detections
         found = dict(of_video(model, poll))
         return detections_table(((video.id, *found[video.id]) for video in self.videos), self.classes)
 
@@ -81,8 +80,7 @@ class Evaluator:
         return {**score, "ap": {**score["ap"], **scores}}
 
     def _video_detections(self, model: Localizer, poll: Callable[[], None]) -> Iterator[tuple[str, VideoDetections]]:
-        recipe = model.recipe
-        assert isinstance(recipe, PyramidRecipe)
+        recipe: Any = model.recipe
         how = Suppression(SoftNms(sigma=recipe.nms_sigma, min_score=recipe.nms_min_score))
         for videos in _by_length(self.videos, self.features):
             poll()
@@ -101,8 +99,7 @@ class Evaluator:
                 )
 
     def _slice_detections(self, model: Localizer, poll: Callable[[], None]) -> Iterator[tuple[str, VideoDetections]]:
-        recipe = model.recipe
-        assert isinstance(recipe, TadtrRecipe)
+        recipe: Any = model.recipe
         slicing = Slicing.of(vars(recipe))
         windows = [window for video in self.videos for window in cut_windows(video, "test", slicing)]
         found: dict[str, list[SliceCandidates]] = {video.id: [] for video in self.videos}

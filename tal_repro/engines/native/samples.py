@@ -24,10 +24,22 @@ from tal_repro.data.layouts import CLIP_FRAMES
 from tal_repro.data.store import RESIDENT_SHARE, available_memory_bytes
 from tal_repro.data.windows import TADTR_STRIDE_FRAMES, Window
 from tal_repro.errors import InputError
-from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.registry import model_entry
 
 CROP_TRIALS = 200
+
+
+class Cropping(Protocol):
+    """What a recipe says of random crops of a clip."""
+
+    @property
+    def max_seq_len(self) -> int: ...
+    @property
+    def crop_ratio(self) -> tuple[float, float]: ...
+    @property
+    def truncation_threshold(self) -> float: ...
+
+
 Float32Array = npt.NDArray[np.float32]
 
 
@@ -97,7 +109,7 @@ def _free_bytes(device: torch.device) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A stretch of a video that a pyramid model trains on: steps [start, stop) and the actions in it."""
+    """A stretch of a video that a model of clips trains on: steps [start, stop) and the actions in it."""
 
     id: str
     video_id: str
@@ -123,9 +135,7 @@ def slice_clip(window: Window, video: Video, features: VideoFeatures) -> Clip:
 class ClipUnits:
     """Clips cropped at random: the training units of the pyramid models."""
 
-    def __init__(
-        self, clips: Sequence[Clip], features: VideoFeatures, recipe: PyramidRecipe, margin: float = 0.0
-    ) -> None:
+    def __init__(self, clips: Sequence[Clip], features: VideoFeatures, recipe: Cropping, margin: float = 0.0) -> None:
         self.clips, self.features, self.recipe = list(clips), features, recipe
         self.ids = [clip.id for clip in self.clips]
         self.video_ids = [clip.video_id for clip in self.clips]
@@ -192,7 +202,7 @@ def video_segments(video: Video) -> Float32Array:
     return (segments * video.fps / video.feature_stride_frames - clip_offset(video)).astype(np.float32)
 
 
-def crop_length(length: int, recipe: PyramidRecipe, draws: np.random.Generator) -> int:
+def crop_length(length: int, recipe: Cropping, draws: np.random.Generator) -> int:
     """Draw how many steps of a video are kept: all at most, `max_seq_len` of one that is longer."""
     if length > recipe.max_seq_len:
         return recipe.max_seq_len

@@ -1,8 +1,6 @@
-"""When a run evaluates, which checkpoint it selects, and when TemporalMaxer stops early.
+"""When a run evaluates, which checkpoint it selects, and when it stops early: as its recipe says.
 
-TadTR evaluates every epoch; TemporalMaxer from the middle on; ActionFormer and TriDet upstream never do while they
-train, so every fifth epoch of the second half stands for the checkpoints upstream would have kept. The last epoch is
-always evaluated, so that both selections, last and best-on-test, exist for all four.
+The last epoch is always evaluated, so that both selections, last and best-on-test, exist for every model.
 """
 
 from __future__ import annotations
@@ -11,32 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tal_repro.models.recipes import PyramidRecipe, Recipe
-
-CHECKPOINT_INTERVAL = 5
-PATIENCE = 3  # evaluations without a better mAP, each better one giving one back
+from tal_repro.models.recipes import Recipe
 
 Score = dict[str, Any]  # {epoch, map: {protocol: average}, ap: {protocol: {tiou: mAP}}, missing, detections}
 
 
 def is_evaluated(recipe: Recipe, epoch: int, every: int | None = None) -> bool:
     """Tell whether the run evaluates after `epoch` (from 0); `every` replaces the model's own interval."""
-    if epoch == recipe.epochs - 1:
-        return True
-    if isinstance(recipe, PyramidRecipe):
-        if recipe.early_stop:
-            return epoch >= first_stopping_epoch(recipe) and _is_multiple(epoch, every or 1)
-        return epoch >= recipe.epochs // 2 and _is_multiple(epoch, every or CHECKPOINT_INTERVAL)
-    return _is_multiple(epoch, every or 1)
-
-
-def first_stopping_epoch(recipe: PyramidRecipe) -> int:
-    """Return the first epoch after which TemporalMaxer evaluates."""
-    return max((recipe.epochs - 5) // 2, 0)
-
-
-def _is_multiple(epoch: int, every: int) -> bool:
-    return (epoch + 1) % every == 0
+    return epoch == recipe.epochs - 1 or recipe.is_evaluated(epoch, every)
 
 
 @dataclass
@@ -73,7 +53,7 @@ class Selections:
 
     def stops(self, recipe: Recipe) -> bool:
         """Tell whether training ends before its last epoch."""
-        return isinstance(recipe, PyramidRecipe) and recipe.early_stop and self.without_better >= PATIENCE
+        return recipe.patience is not None and self.without_better >= recipe.patience
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of metrics.json."""

@@ -28,13 +28,9 @@ from tal_repro.engines.native.samples import (
 from tal_repro.errors import InputError
 from tal_repro.models import build, model_entry
 from tal_repro.models.interface import Localizer
-from tal_repro.models.pyramid import PyramidDetector
-from tal_repro.models.recipes import PyramidRecipe, Recipe, TadtrRecipe
+from tal_repro.models.recipes import Recipe
 from tal_repro.models.registry import resolved
 from tal_repro.spec import RunSpec
-
-# Up to this width a CPU spends more on starting kernels than on padding, so videos of a batch go through together.
-NARROW = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +45,8 @@ class Data:
 
 def recipe_of(spec: RunSpec) -> Recipe:
     """Return the recipe of a specification; its fields replace the model's own."""
-    return resolved(spec.model, spec.recipe)
+    recipe: Recipe = resolved(spec.model, spec.recipe)
+    return recipe
 
 
 def open_data(run: RunContext) -> Data:
@@ -91,17 +88,18 @@ def _check_width(store: FeatureStore, recipe: Recipe) -> None:
 def open_units(data: Data, unit: str, subset_ids: Sequence[str]) -> tuple[Units, int]:
     """Return the training units of a run (all, where no subset is named) and how many the whole set has.
 
-    `unit` is what a subset of the run counts: pyramid models train on whole videos, or on TadTR's slices when those
-    are counted; TadTR always on slices, all those of a video where videos are counted.
+    `unit` is what a subset of the run counts: a model of clips trains on whole videos, or on slices as clips when those
+    are counted; a model of slices always on slices, all those of a video where videos are counted.
     """
-    recipe, dataset, features = data.recipe, data.dataset, data.features
-    if isinstance(recipe, PyramidRecipe) and unit == "video":
+    recipe: Any = data.recipe
+    dataset, features = data.dataset, data.features
+    if recipe.samples == "clips" and unit == "video":
         videos = {video.id: video for video in dataset.train}
         clips = [whole_video(video, features) for video in _choose(videos, subset_ids, dataset, unit)]
         return ClipUnits(clips, features, recipe, crop_margin(data.model, dataset.train)), len(videos)
     windows = {window.slice_id: window for window in training_windows(dataset, Slicing.of(vars(recipe)))}
     chosen: list[Window] = _choose(windows, subset_ids, dataset, unit)
-    if isinstance(recipe, TadtrRecipe):
+    if recipe.samples == "slices":
         return SliceUnits(chosen, features, recipe.slice_length), len(windows)
     clips = [slice_clip(window, dataset.videos[window.video_id], features) for window in chosen]
     return ClipUnits(clips, features, recipe, crop_margin(data.model, dataset.train)), len(windows)
@@ -144,8 +142,7 @@ def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:
     torch.manual_seed(run.spec.seed)
     model = build(run.spec.model, **dict(run.spec.recipe))
     model.to(run.device)  # type: ignore[attr-defined]
-    if isinstance(model, PyramidDetector) and (run.device != "cpu" or model.recipe.embed_dim <= NARROW):
-        model.padding = "batch"
+    model.prepare(run.device)
     return model, units, steps, Evaluator(data.dataset, data.features, model, run.spec.precision)
 
 

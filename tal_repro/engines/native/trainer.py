@@ -181,7 +181,7 @@ class Trainer:
     @property
     def recipe_may_stop(self) -> bool:
         """Tell whether any evaluated epoch can turn out to be the last."""
-        return getattr(self.recipe, "early_stop", False)
+        return self.recipe.patience is not None
 
     def detect(self, weights: str) -> Any:
         """Return the test detections of the current "raw" or "ema" weights."""

@@ -44,8 +44,13 @@ def change_digest(model: str, patches: str) -> str:
     for shim in shims.needed(model):
         parts += [shim.name, source_digest(textwrap.dedent(inspect.getsource(shim.install)))]
     if adapter := model_entry(model).adapter:
-        parts.append(source_digest(_file(adapter).read_text(encoding="utf-8")))
+        parts.append(module_digest(adapter))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
+
+
+def module_digest(module: str) -> str:
+    """Hash a module of the kit as parsed."""
+    return source_digest(_file(module).read_text(encoding="utf-8"))
 
 
 def source_digest(source: str) -> str:

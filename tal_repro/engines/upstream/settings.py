@@ -98,20 +98,16 @@ _TADTR = {
 }
 
 
-def resolved(model: str, recipe: Mapping[str, Any]) -> PyramidRecipe | TadtrRecipe:
+def resolved(model: str, recipe: Mapping[str, Any]) -> Any:
     """Return the typed recipe of a run; raise InputError for what upstream's code cannot be told."""
     entry = model_entry(model)
-    wanted = with_overrides(entry.recipe, dict(recipe))
+    wanted: Any = with_overrides(entry.recipe, dict(recipe))
     settable = {"epochs", *(_TADTR if model == "tadtr" else {**_PYRAMID, **_OWN[model]})}
     settable |= {"sampling_points", "lr_decay_epoch", "loader_workers"} if model == "tadtr" else set()
-    if isinstance(wanted, PyramidRecipe) and model == "actionformer":
+    if model == "actionformer":
         settable.add("mlp_dim")  # by its embedding: a recipe must say the size that is built
-        if wanted.mlp_dim != (size := MLP_EXPANSION * wanted.embed_dim):
-            raise InputError(
-                f"mlp_dim = {wanted.mlp_dim}: ActionFormer's own code makes it {MLP_EXPANSION} times embed_dim",
-                remedy=f"set mlp_dim = {size}, or use the native engine",
-            )
-    if isinstance(wanted, PyramidRecipe):
+        _check_mlp(wanted)
+    if model != "tadtr":
         _check_length(model, wanted)
     for field in dataclasses.fields(wanted):
         value, default = getattr(wanted, field.name), getattr(entry.recipe, field.name)
@@ -121,6 +117,15 @@ def resolved(model: str, recipe: Mapping[str, Any]) -> PyramidRecipe | TadtrReci
                 remedy="use the native engine (--engine native), or leave it at its default",
             )
     return wanted
+
+
+def _check_mlp(recipe: PyramidRecipe) -> None:
+    """Raise InputError for another size between ActionFormer's two layers than its code makes."""
+    if recipe.mlp_dim != (size := MLP_EXPANSION * recipe.embed_dim):
+        raise InputError(
+            f"mlp_dim = {recipe.mlp_dim}: ActionFormer's own code makes it {MLP_EXPANSION} times embed_dim",
+            remedy=f"set mlp_dim = {size}, or use the native engine",
+        )
 
 
 def _check_length(model: str, recipe: PyramidRecipe) -> None:
@@ -147,7 +152,7 @@ def write_config(tree: Path, model: str, recipe: PyramidRecipe, data: Path, seed
     for field, (section, key) in {**_PYRAMID, **_OWN[model]}.items():
         if getattr(recipe, field) != getattr(default, field):
             _put(config.setdefault(section, {}), key, _yaml(getattr(recipe, field)))
-    if recipe.embed_dim != default.embed_dim:  # type: ignore[union-attr]
+    if recipe.embed_dim != default.embed_dim:
         config["model"]["fpn_dim"] = recipe.embed_dim
     config["opt"]["epochs"] = recipe.epochs - recipe.warmup_epochs  # upstream counts the warm-up apart
     config["dataset"]["json_file"] = str(data / "annotations" / "thumos14.json")

@@ -122,14 +122,6 @@ def _rounded(found: re.Match[str]) -> str:
     return f' {found[1]}="{" ".join(values.split())}"'
 
 
-FIGURE_TITLES = {
-    1: "The task: segments of actions in an untrimmed video",
-    2: "mAP against the share of training data",
-    3: "Fits and extrapolation",
-    4: "Inference time",
-    5: "MACs",
-    6: "Hardware use while training",
-}
 Result = TypeVar("Result")
 
 
@@ -211,7 +203,7 @@ def gather(
 
 
 def _figure(number: int, published: Published, runs: Runs) -> FigureShown:
-    title = FIGURE_TITLES[number]
+    title = FIGURES[number].title
     try:
         drawing = drawer(number)(Material(published, runs))
     except NotRun as missing:

@@ -10,6 +10,7 @@ from tal_repro.paper import released_runs
 from tal_repro.paper import tables as paper_tables
 from tal_repro.paper.changes import changes, count_text, models_text
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDICTS
+from tal_repro.paper.figures import FIGURES
 from tal_repro.paper.figures.style import look
 from tal_repro.paper.report import curve_chart
 from tal_repro.paper.report.claims_section import badge, claims, quoted
@@ -26,7 +27,7 @@ from tal_repro.paper.verdicts import Verdict
 TITLE = "tal-repro report"
 IDS_SHOWN = 12
 SECTIONS = {
-    "tables": "Tables 1 and 2", "figures": "Figures 1 to 6", "claims": "Claims and verdicts",
+    "tables": "Tables 1 and 2", "figures": f"Figures 1 to {max(FIGURES)}", "claims": "Claims and verdicts",
     "released": "Released checkpoints", "runs": "Runs", "curves": "Learning curves and forecasts",
     "trace": "Trace and phases", "cost": "Cost and time", "comparison": "Another system",
     "deviations": "Deviations", "environment": "Environment", "repeat": "Repeat any number",

@@ -21,7 +21,7 @@ from tal_repro.engines.native.batches import BATCHES_AHEAD, Batch, collate, epoc
 from tal_repro.engines.native.clock import table2_seconds
 from tal_repro.engines.native.evaluation import Evaluator
 from tal_repro.engines.native.limits import check_units, invalid_flags
-from tal_repro.engines.native.optimization import WeightAverage, build_optimizer, learning_rate
+from tal_repro.engines.native.optimization import WeightAverage, build_optimizer
 from tal_repro.engines.native.samples import (
     ClipUnits,
     Sample,
@@ -41,7 +41,7 @@ from tal_repro.models.recipes import ACTIONFORMER, TADTR, TEMPORALMAXER, TRIDET,
 
 
 def test_pyramid_rates_warm_up_from_zero_and_fall_as_a_half_cosine() -> None:
-    rates = [learning_rate(ACTIONFORMER, 1e-4, step, 100) for step in range(3500)]
+    rates = [ACTIONFORMER.learning_rate_at(1e-4, step, 100) for step in range(3500)]
     assert rates[0] == 0
     assert rates[1] == pytest.approx(1e-4 / 499)
     assert rates[499] == rates[500] == pytest.approx(1e-4)  # the line ends one step before the cosine starts
@@ -50,7 +50,7 @@ def test_pyramid_rates_warm_up_from_zero_and_fall_as_a_half_cosine() -> None:
 
 
 def test_tadtr_drops_its_rate_once() -> None:
-    assert [learning_rate(TADTR, 2e-4, step, 10) for step in (0, 139, 140)] == pytest.approx([2e-4, 2e-4, 2e-5])
+    assert [TADTR.learning_rate_at(2e-4, step, 10) for step in (0, 139, 140)] == pytest.approx([2e-4, 2e-4, 2e-5])
 
 
 @pytest.mark.parametrize("model", ["actionformer", "tridet", "temporalmaxer"])

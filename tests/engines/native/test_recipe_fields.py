@@ -21,7 +21,6 @@ from tal_repro.data.synthetic_config import SyntheticConfig
 from tal_repro.data.windows import Slicing
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native.clock import Clock
-from tal_repro.engines.native.optimization import learning_rate
 from tal_repro.engines.native.samples import draws_for
 from tal_repro.engines.native.schedule import Selections, is_evaluated
 from tal_repro.engines.native.session import open_training
@@ -112,7 +111,7 @@ def stages(run: RunContext) -> Iterator[Any]:
     recipe: Recipe = network.recipe
     yield {name: tuple(value.shape) for name, value in network.state_dict().items()}  # type: ignore[attr-defined]
     groups = [group["initial_lr"] for group in trainer.optimizer.param_groups]
-    yield [learning_rate(recipe, base, step, 4) for base in groups for step in range(4 * recipe.epochs)]
+    yield [recipe.learning_rate_at(base, step, 4) for base in groups for step in range(4 * recipe.epochs)]
     yield [is_evaluated(recipe, epoch) for epoch in range(recipe.epochs)], Selections(without_better=9).stops(recipe)
     samples = [units.sample(index, draws_for(1, 0, name)) for index, name in enumerate(units.ids)]
     yield units.ids, steps, [tuple(part.numpy().tobytes() for part in sample[1:]) for sample in samples]
