@@ -11,6 +11,7 @@ where anything was not as it should be. Synthetic data and miniature models.
 from __future__ import annotations
 
 import errno
+import os
 import random
 import shutil
 import sys
@@ -53,7 +54,7 @@ class Case:
         return [word.replace("{out}", str(out)) for word in self.words]
 
     def folder(self, out: Path) -> Path:
-        return Path(self.fails.replace("{out}", str(out)))
+        return Path(os.path.normpath(self.fails.replace("{out}", str(out))))
 
 
 def cases(folder: Path) -> list[Case]:
@@ -83,8 +84,8 @@ def cases(folder: Path) -> list[Case]:
             whole=_half_data,
         ),
         Case("verify data", ["data", "verify", data], data),
-        Case("export", ["results", "export", "{out}/a.tar.gz", "--results", runs], whole=_half_archive),
-        Case("export, its runs", ["results", "export", "{out}/a.tar.gz", "--results", runs], runs, whole=_half_archive),
+        Case("export", ["results", "export", "{out}.tar.gz", "--results", runs], "{out}/..", whole=_half_archive),
+        Case("export, its runs", ["results", "export", "{out}.tar.gz", "--results", runs], runs, whole=_half_archive),
         Case("import", ["results", "import", archive, "--results", "{out}"], **ways),
         Case("verify", ["verify", "--results", runs], runs),
         Case("report", ["report", "--results", runs, *out], whole=_half_page),
@@ -118,7 +119,7 @@ def _files(out: Path) -> Content:
 
 
 def _half_archive(out: Path) -> str:
-    archive = out / "a.tar.gz"
+    archive = out.with_name(f"{out.name}.tar.gz")
     if not archive.exists():
         return ""
     try:

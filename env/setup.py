@@ -169,12 +169,33 @@ def install(layer: str, held: list[str]) -> None:
         marks.append(f".torch-{build}")
     if layer == KIT or (layer in LAYERS and "LOCKS_ONLY" not in os.environ):
         steps.append(["install", "--no-deps", "--no-build-isolation", "--no-index", "-e", str(ROOT)])
-    for step in steps:
+    for number, step in enumerate(steps, 1):
+        print(f"setup: step {number} of {len(steps)}: {_what(step)}", file=sys.stderr, flush=True)
         if code := pip(*step):
             sys.exit(f"setup: pip failed ({code}) at: pip {' '.join(step)}\n"
                      "  remedy: read pip's message above; offline? see REPRODUCE.md, 'Without a network'")  # fmt: skip
     for mark in (*marks, f".{layer}"):
         (VENV / mark).touch()
+
+
+def _what(step: list[str]) -> str:
+    """Say what a call of pip installs."""
+    if str(ROOT) in step:
+        return "the kit itself"
+    names = [Path(word).name for word in step if word.endswith(".lock")]
+    return f"the packages of {', '.join(names)}" + (", some minutes" if "base.lock" in names else "")
+
+
+def _next() -> str:
+    """Say how to call what was set up, and what to do first."""
+    try:
+        tool = (VENV / "bin" / "tal-repro").relative_to(Path.cwd())
+    except ValueError:
+        tool = VENV / "bin" / "tal-repro"
+    return (
+        f"setup: call it as {tool}, or: source {tool.parent / 'activate'}\n"
+        "setup: next: make verify (seconds), make demo (minutes), make help (everything)"
+    )
 
 
 def main() -> None:
@@ -191,6 +212,8 @@ def main() -> None:
         make_environment()
     install(layer, held)
     print(f"setup: {layer} environment ready in {time.monotonic() - start:.0f} s", file=sys.stderr)
+    if layer in LAYERS:
+        print(_next(), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from tal_repro.paper.claims.readings import LABELS
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.paper.verdict_text import markdown
-from tal_repro.paper.verdict_words import headline_published_text, recomputed_with_unit, why
+from tal_repro.paper.verdict_words import headline_published_text, recomputed_with_unit
 from tal_repro.paper.verdicts import Verdict, judge_all
 from tal_repro.published.load import load_published
 from tal_repro.runs.load import NO_RUNS
@@ -41,16 +41,19 @@ def verdicts_text() -> str:
         f"Of {len(verdicts)} statements, judged on the paper's own published measurements: **{summary}**. "
         f"{headline_published_text(verdicts)}"
     )
-    header = ("Claim", "Statement", "Paper", "Recomputed", "Why")
+    header = ("Claim", "Statement", "Paper", "Recomputed")
     wrong = TextTable("Inconsistent under the readings tried", header, _rows(verdicts, "inconsistent"))
     ids = ", ".join(verdict.claim.id for verdict in verdicts if verdict.published == "consistent with correction")
-    tail = f"Consistent with one label changed (which runs, points, percentage, base, kind of std): {ids}."
+    tail = (
+        f"Consistent with one label changed (which runs, points, percentage, base, kind of std): {ids}. "
+        "[docs/claims.md](docs/claims.md) says why, `tal-repro verify --claim T2.3` tells the story of one."
+    )
     return "\n".join([lead, "", render(wrong, "markdown"), tail])
 
 
 def _rows(verdicts: Iterable[Verdict], name: str) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        (v.claim.id, v.claim.statement, v.claim.printed_with_unit, recomputed_with_unit(v), why(v))
+        (v.claim.id, v.claim.statement, v.claim.printed_with_unit, recomputed_with_unit(v))
         for v in verdicts
         if v.published == name
     )
