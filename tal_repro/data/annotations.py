@@ -22,9 +22,20 @@ from tal_repro.annotations import (
     read_document,
     read_duration,
 )
-from tal_repro.data.dataset import DataSet, FloatArray, LayoutName, SubsetName, Video, hash_annotations
-from tal_repro.data.feature_files import read_npy_header
-from tal_repro.data.layouts import CLIP_FRAMES, Layout, check_inside, find_layout, is_safe_id, read_inside
+from tal_repro.data.dataset import (
+    CLIP_FRAMES,
+    SLICE_STRIDE_FRAMES,
+    DataSet,
+    FloatArray,
+    LayoutName,
+    SubsetName,
+    Video,
+    hash_annotations,
+)
+from tal_repro.data.definition import Definition
+from tal_repro.data.feature_formats import read_length, video_ids
+from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id, read_inside
+from tal_repro.data.splits import choose_splits
 from tal_repro.errors import InputError
 from tal_repro.spec import DERIVED_MARK
 from tal_repro.untrusted import short
@@ -54,10 +65,13 @@ def load_dataset(root: str | Path, layout: LayoutName | Literal["auto"] = "auto"
 def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
     """Read one layout; return what could be read and every problem of its annotations."""
     reader = EntryReader(layout.annotation_file)
-    check_inside(layout.annotation_file, layout.root)
+    check_inside(layout.annotation_file, layout.annotation_root)
     document = read_document(layout.annotation_file)
-    _check_subsets(document)
+    if layout.definition is None:
+        _check_subsets(document)
     entries = _entries(document, reader)
+    if layout.definition is not None:
+        entries = choose_splits(entries, layout.definition, reader)
     classes = _classes(document, layout, reader)
     info = _feature_info(layout)
     videos = {}
@@ -69,7 +83,7 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
         reader.note("segment", f"{reader.texts} numbers are written as text", "read as the numbers they spell")
     version, digest = document.content.get("version"), hash_annotations(videos.values(), classes.names)
     dataset = DataSet(
-        name=_name(document.synthetic, digest) + _derived(document.content, layout, reader),
+        name=_name(document.synthetic, digest, layout.definition) + _derived(document.content, layout, reader),
         version=version if isinstance(version, str) else "",
         synthetic=document.synthetic,
         annotation_hash=digest,
@@ -77,13 +91,17 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
         videos=videos,
         layout=layout.name,
         root=layout.root,
+        defined=layout.definition is not None,
         refused=tuple(video_id for video_id in document.entries if is_safe_id(video_id) and video_id not in videos),
     )
     return dataset, reader.problems
 
 
-def _name(synthetic: bool, annotation_hash: str) -> str:
-    """Name a data set: `thumos14` where its annotations hash to the real ones."""
+def _name(synthetic: bool, annotation_hash: str, definition: Definition | None) -> str:
+    """Name a data set: `thumos14` where its annotations hash to the real ones, else as its definition does."""
+    if definition is not None and annotation_hash != thumos14.ANNOTATION_HASH:
+        made = f"synthetic-{definition.name}" if synthetic else definition.name
+        return f"custom-{made}" if thumos14.NAME in made.lower() else made
     return f"synthetic-{thumos14.NAME}" if synthetic else thumos14.name_of(annotation_hash)
 
 
@@ -146,7 +164,12 @@ def _classes(document: Document, layout: Layout, reader: EntryReader) -> Classes
 
 
 def _feature_info(layout: Layout) -> dict[str, Any]:
-    """Return TadTR's feature lengths by video id ({} in ActionFormer's layout, whose .npy headers state them)."""
+    """Return TadTR's feature lengths by video id ({} in ActionFormer's layout, whose .npy headers state them).
+
+    Of a defined set: which videos have features.
+    """
+    if layout.definition is not None:
+        return dict.fromkeys(video_ids(layout.definition), True)
     if layout.feature_info_file is None:
         return {}
     raw = read_inside(layout.feature_info_file, layout.root)
@@ -171,10 +194,13 @@ def _video(
     actions = read_actions(video_id, entry, classes, duration_s or math.inf, reader)
     if subset is None or duration_s is None or fps is None:
         return None
-    stride, path = layout.stride_frames, layout.feature_file(video_id)
+    stride, defined = layout.stride_frames, layout.definition
+    clip = CLIP_FRAMES if defined is None else defined.clip
+    there = info.get(video_id, False) if defined is not None else layout.feature_file(video_id).is_file()
     if layout.feature_info_file is None:
         feature_fps = fps / stride
-        length = _length_in_file(video_id, path, layout, reader) or estimate_feature_length(duration_s, fps, stride)
+        length = _length_in_file(video_id, layout, bool(there), reader)
+        length = length or estimate_feature_length(duration_s, fps, stride, clip)
     if length is None or feature_fps is None:
         return None
     known = {name: index for index, name in enumerate(classes)}
@@ -187,10 +213,12 @@ def _video(
         stride,
         feature_fps,
         length,
-        path.is_file(),
+        bool(there),
         _segments(labelled),
         np.array([known[action.label] for action in labelled], dtype=np.int64),
         _segments([action for action in actions if action.label == AMBIGUOUS]),
+        clip,
+        SLICE_STRIDE_FRAMES if defined is None else stride,
     )
 
 
@@ -201,30 +229,48 @@ def _segments(actions: Sequence[Action]) -> FloatArray:
 def _fps(
     video_id: str, entry: Mapping[str, Any], feature_fps: float | None, layout: Layout, reader: EntryReader
 ) -> float | None:
-    """Return a video's frames a second; TadTR's file of feature lengths says it where the annotations do not."""
+    """Return a video's frames a second; TadTR's file of feature lengths says it where the annotations do not.
+
+    In a defined set whose stride nobody knows a frame is a feature step; else its `fps` is that of every video.
+    """
     if feature_fps is not None and "fps" not in entry:
         return feature_fps * layout.stride_frames
-    fps = reader.number(entry.get("fps"), f"{video_id}.fps", above=MIN_FPS, most=MAX_FPS)
-    if fps and feature_fps is not None and abs(feature_fps * layout.stride_frames / fps - 1) > 0.01:
+    if layout.definition is not None and layout.definition.steps_per_second is not None:
+        return layout.definition.steps_per_second
+    stated = entry.get("fps", None if layout.definition is None else layout.definition.fps)
+    if stated is None and layout.definition is not None:
+        remedy = "state it there, write [time] fps in the definition, or steps_per_second instead of stride_frames"
+        reader.error(f"{video_id}.fps", "missing", remedy)
+        return None
+    fps = reader.number(stated, f"{video_id}.fps", above=MIN_FPS, most=MAX_FPS)
+    if fps and feature_fps and abs(feature_fps * layout.stride_frames / fps - 1) > 0.01:
         reader.note(f"{video_id}.fps", f"{fps:g} frames/s but {feature_fps:g} steps/s: stride is not 8")
     return fps
 
 
-def _length_in_file(video_id: str, path: Path, layout: Layout, reader: EntryReader) -> int | None:
-    """Return the steps that a .npy header states (None: there is no such file, or no sound one)."""
-    if not (path.exists() or path.is_symlink()):
+def _length_in_file(video_id: str, layout: Layout, there: bool, reader: EntryReader) -> int | None:
+    """Return the steps that a feature file states (None: there is no such file, or no sound one)."""
+    path = layout.feature_file(video_id)
+    if not there and not path.is_symlink():
         return None
     try:
-        return read_npy_header(path, layout.root).shape[0]
+        return read_length(layout, video_id)
     except InputError as error:
         reader.error(video_id, error.what, error.remedy or "", path)
         return None
 
 
-def estimate_feature_length(duration_s: float, fps: float, stride_frames: int) -> int:
-    """Estimate the steps of a feature file: one per stride, of ActionFormer's clips of 16 frames that fit."""
-    clips = max(int(duration_s * fps) - CLIP_FRAMES, 0) // 4 + 1
-    return -(-clips * 4 // stride_frames)
+def estimate_feature_length(
+    duration_s: float, fps: float, stride_frames: float, clip_frames: float = CLIP_FRAMES
+) -> int:
+    """Estimate the steps of a feature file: one per stride of the clips that fit.
+
+    Of I3D's clips of 16 frames there is one every 4 frames, of which a layout of another whole stride takes some.
+    """
+    whole = clip_frames == CLIP_FRAMES and float(stride_frames).is_integer() and stride_frames % 4 == 0
+    every = 4 if whole else stride_frames
+    clips = int(max(int(duration_s * fps) - clip_frames, 0) // every) + 1
+    return -(-clips * 4 // int(stride_frames)) if whole else clips
 
 
 def _stated_length(

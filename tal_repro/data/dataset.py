@@ -17,6 +17,8 @@ from tal_repro.spec import DERIVED_MARK
 if TYPE_CHECKING:
     import pandas as pd
 
+CLIP_FRAMES = 16  # an I3D feature sees 16 frames
+SLICE_STRIDE_FRAMES = 8
 SubsetName = Literal["train", "test"]
 LayoutName = Literal["actionformer", "tadtr"]
 FloatArray = npt.NDArray[np.float64]
@@ -31,13 +33,15 @@ class Video:
     subset: SubsetName
     duration_s: float
     fps: float
-    feature_stride_frames: int
+    feature_stride_frames: float
     feature_fps: float  # feature steps a second, as the layout states them: fps / stride
     feature_length: int  # steps T of the feature file; estimated from duration and fps where there is no file
     has_features: bool
     segments_s: FloatArray  # [N, 2] start and end of each action in seconds; may lie beyond the video's end
     labels: IntArray  # [N] index into DataSet.classes
     ambiguous_s: FloatArray  # [M, 2] segments labelled Ambiguous, kept apart: never trained on or scored
+    clip_frames: float = CLIP_FRAMES  # that a feature step sees
+    slice_stride_frames: float = SLICE_STRIDE_FRAMES  # from step to step of a slice: TadTR reads every second of I3D's
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,7 @@ class DataSet:
     videos: Mapping[str, Video]
     layout: LayoutName
     root: Path
+    defined: bool = False  # by a definition of its own, and not one of THUMOS14's two layouts
     refused: tuple[str, ...] = ()  # video ids whose entry is too wrong to be a Video; each has its Problem
 
     @property

@@ -17,7 +17,7 @@ from typing import Any
 
 from tal_repro.data.annotations import load_dataset
 from tal_repro.data.dataset import DataSet, Video
-from tal_repro.data.feature_files import map_features
+from tal_repro.data.feature_formats import map_features
 from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout, find_layout, find_layouts
 from tal_repro.data.workplace import fsync_folder, require_room, staging_in, workplace
 from tal_repro.errors import InputError

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tal_repro.annotations import Problem
 from tal_repro.data.dataset import DataSet
-from tal_repro.data.feature_files import map_features
+from tal_repro.data.feature_formats import map_features
 from tal_repro.data.fingerprint import hash_file
 from tal_repro.data.layouts import Layout
 from tal_repro.errors import InputError

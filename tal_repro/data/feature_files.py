@@ -6,12 +6,12 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tal_repro.data.layouts import Layout, check_inside
+from tal_repro.data.layouts import check_inside
 from tal_repro.errors import InputError
 from tal_repro.untrusted import short
 
@@ -31,22 +31,37 @@ class NpyHeader:
 def read_npy_header(path: Path, root: Path) -> NpyHeader:
     """Read a .npy header without numpy's pickle path; raise InputError unless it is a whole float32 [T, C] file."""
     check_inside(path, root)
+    header = read_array_header(path)
+    _check_float32(header.dtype, path)
+    return header
+
+
+def read_array_header(path: Path) -> NpyHeader:
+    """Read the header of a .npy, or of a .npz that can be mapped; raise InputError unless the file is whole."""
     try:
         start, size = _npz_member(path) if path.suffix == ".npz" else (0, path.stat().st_size)
         with path.open("rb") as stream:
             stream.seek(start)
-            version = np.lib.format.read_magic(stream)
-            if version not in ((1, 0), (2, 0)):
-                raise ValueError(f"format version {version}")
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran_order, dtype = read(stream)
-            offset = stream.tell()
+            return parse_header(stream, size, path, start)
     except InputError:
         raise
+    except Exception as error:  # damaged archives raise nearly anything
+        raise InputError(f"corrupt {path.suffix} header ({first_line(error)})", path, _RESTORE) from None
+
+
+def parse_header(stream: IO[bytes], size: int, path: Path, start: int = 0) -> NpyHeader:
+    """Parse the header of an array of `size` bytes that begins here; InputError unless its values fill it."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"format version {version}")
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran_order, dtype = read(stream)
+        offset = stream.tell()
     except Exception as error:  # numpy's header parser lets many kinds through on damaged bytes
-        raise InputError(f"corrupt {path.suffix} header ({_first_line(error)})", path, _RESTORE) from None
+        raise InputError(f"corrupt {path.suffix} header ({first_line(error)})", path, _RESTORE) from None
     _check_array(shape, dtype, path)
-    expected = offset - start + shape[0] * shape[1] * dtype.itemsize
+    expected = offset - start + int(shape[0]) * int(shape[1]) * dtype.itemsize
     if size != expected:
         kind = "truncated" if size < expected else "too long"
         raise InputError(f"{kind}: {size} bytes, the header needs {expected}", path, _RESTORE)
@@ -80,37 +95,44 @@ def map_npy(path: Path, root: Path) -> npt.NDArray[np.float32]:
 
 def map_tensor(path: Path, root: Path) -> npt.NDArray[np.float32]:
     """Memory-map a torch-saved [T, C] float32 tensor (weights_only: nothing in the file is executed)."""
+    check_inside(path, root)
+    array: npt.NDArray[np.float32] = read_tensor(path, floats=("float32",))
+    _check_array(array.shape, array.dtype, path)
+    return array
+
+
+def read_tensor(path: Path, key: str = "", floats: tuple[str, ...] = ("float32", "float16", "float64")) -> Any:
+    """Return a torch-saved tensor, or that under `key` of a saved dict, as an array (mapped where it can be)."""
     import torch
 
-    check_inside(path, root)
     try:
         # Files older than torch 1.6 are no zip archives and cannot be mapped. An archive is only ever mapped: that
         # refuses compressed ones, which could unpack to more than the memory.
         tensor = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # unpickling damaged bytes raises nearly anything
-        raise InputError(f"not a torch tensor file ({_first_line(error)})", path, _RESTORE) from None
-    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or tensor.dtype != torch.float32:
+        raise InputError(f"not a torch tensor file ({first_line(error)})", path, _RESTORE) from None
+    if isinstance(tensor, dict) and key:
+        tensor = tensor.get(key)
+    dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+    if not dense or str(tensor.dtype).removeprefix("torch.") not in floats:
         kind = f"{tensor.dtype} tensor" if isinstance(tensor, torch.Tensor) else type(tensor).__name__
-        raise InputError(f"holds a {kind}, expected a dense float32 tensor [T, C]", path, _RESTORE)
+        raise InputError(f"holds a {kind}, expected a dense {' or '.join(floats)} tensor [T, C]", path, _RESTORE)
     if not tensor.is_contiguous():
         raise InputError("its tensor is not contiguous", path, _RESTORE)
-    array: npt.NDArray[np.float32] = tensor.detach().numpy()
-    _check_array(array.shape, array.dtype, path)
-    return array
-
-
-def map_features(layout: Layout, video_id: str) -> npt.NDArray[np.float32]:
-    """Memory-map one video's features in either layout, [T, C] float32."""
-    path = layout.feature_file(video_id)
-    return map_npy(path, layout.root) if layout.name == "actionformer" else map_tensor(path, layout.root)
+    return tensor.detach().numpy()
 
 
 def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> None:
-    if dtype != np.dtype("<f4"):
+    if dtype.kind != "f" or dtype.itemsize > 8:
         raise InputError(f"dtype {dtype}, expected float32", path, "convert it: array.astype('float32')")
     if len(shape) != 2 or min(shape) < 1:
         raise InputError(f"shape {tuple(shape)}, expected [T, C]", path, _RESTORE)
 
 
-def _first_line(error: Exception) -> str:
+def _check_float32(dtype: np.dtype[Any], path: Path) -> None:
+    if dtype != np.dtype("<f4"):
+        raise InputError(f"dtype {dtype}, expected float32", path, "convert it: array.astype('float32')")
+
+
+def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -16,7 +16,7 @@ from tal_repro.annotations import Problem
 from tal_repro.annotations.entries import BEYOND_S
 from tal_repro.data.annotations import estimate_feature_length
 from tal_repro.data.dataset import DataSet, Video
-from tal_repro.data.layouts import CLIP_FRAMES, SLICE_MARK, Layout
+from tal_repro.data.layouts import SLICE_MARK, Layout
 from tal_repro.data.store import FeatureStore
 from tal_repro.errors import InputError
 
@@ -112,9 +112,8 @@ def _lengths(dataset: DataSet, steps: Mapping[str, int], widths: Mapping[str, in
 
 
 def _expected(video: Video) -> int:
-    return estimate_feature_length(
-        video.duration_s, video.feature_fps * video.feature_stride_frames, video.feature_stride_frames
-    )
+    fps = video.feature_fps * video.feature_stride_frames
+    return estimate_feature_length(video.duration_s, fps, video.feature_stride_frames, video.clip_frames)
 
 
 def _misfit(steps: int, expected: int) -> bool:
@@ -140,8 +139,8 @@ def _what_would_fit(
         return f"{made}, nor do they have them in common", "see that annotations and features are of the same videos"
     videos = [dataset.videos[video_id] for video_id in steps]
     # clips that fit: steps = (seconds * fps - clip) / stride + 1, solved for the stride, then for fps
-    strides = [(v.duration_s * v.fps - CLIP_FRAMES) / max(steps[v.id] - 1, 1) for v in videos]
-    rates = [((steps[v.id] - 1) * stride + CLIP_FRAMES) / v.duration_s for v in videos]
+    strides = [(v.duration_s * v.fps - v.clip_frames) / max(steps[v.id] - 1, 1) for v in videos]
+    rates = [((steps[v.id] - 1) * stride + v.clip_frames) / v.duration_s for v in videos]
     factors = [rate / v.fps for rate, v in zip(rates, videos, strict=True)]
     fps = float(np.median([v.fps for v in videos]))
     what = (

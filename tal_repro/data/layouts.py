@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tal_repro.data.dataset import LayoutName
+from tal_repro.data.definition import Definition, read_definition
 from tal_repro.errors import InputError, system_remedy
 from tal_repro.untrusted import read_json_object
 
-CLIP_FRAMES = 16  # an I3D feature sees 16 frames
 STRIDE_FRAMES: dict[LayoutName, int] = {"actionformer": 4, "tadtr": 8}
 # Relative to the data folder; the last is what both upstreams' own settings name.
 _PARENTS: dict[LayoutName, tuple[str, ...]] = {
@@ -37,15 +37,20 @@ class Layout:
     root: Path
     folder: Path
     archives: bool = False  # ActionFormer's layout with one .npz a video instead of one .npy
+    definition: Definition | None = None  # of a data set that is in neither of the two; `root` is its file
 
     @property
     def annotation_file(self) -> Path:
         """Return the path of the annotations."""
+        if self.definition is not None:
+            return self.definition.annotations
         return self.folder / ANNOTATION_FILE[self.name]
 
     @property
     def feature_folder(self) -> Path:
         """Return the folder of feature files."""
+        if self.definition is not None:
+            return self.definition.features
         return self.folder / FEATURE_FOLDER[self.name]
 
     @property
@@ -54,9 +59,19 @@ class Layout:
         return self.folder / FEATURE_INFO_FILE if self.name == "tadtr" else None
 
     @property
-    def stride_frames(self) -> int:
+    def stride_frames(self) -> float:
         """Return the frames between two feature steps."""
-        return STRIDE_FRAMES[self.name]
+        return STRIDE_FRAMES[self.name] if self.definition is None else self.definition.stride
+
+    @property
+    def annotation_root(self) -> Path:
+        """Return the folder that the annotation file may not lead out of."""
+        return self.root if self.definition is None else self.definition.annotations.parent
+
+    @property
+    def home(self) -> Path:
+        """Return the folder in which packs of its features lie."""
+        return self.root if self.definition is None else self.definition.path.parent
 
     @property
     def suffix(self) -> str:
@@ -67,6 +82,8 @@ class Layout:
         """Return the path of a video's features; raise InputError for an id that is not a plain file name."""
         if not is_safe_id(video_id):
             raise InputError(f"video id {video_id!r} is not a plain file name", self.annotation_file)
+        if self.definition is not None:
+            return self.definition.feature_file(video_id)
         return self.feature_folder / f"{video_id}{self.suffix}"
 
 
@@ -86,13 +103,21 @@ def is_safe_id(video_id: str) -> bool:
 
 
 def find_layouts(root: Path) -> list[Layout]:
-    """Return the layouts whose annotation file exists under `root`, ActionFormer's first."""
+    """Return the layouts whose annotation file exists under `root`, ActionFormer's first; that of a definition."""
+    if is_definition(root):
+        definition = read_definition(root)
+        return [Layout("actionformer", root, definition.path.parent, definition=definition)]
     return [
         _layout(name, root, root / parent)
         for name, parents in _PARENTS.items()
         for parent in parents
         if os.path.isfile(root / parent / ANNOTATION_FILE[name])  # noqa: PTH113  Path.is_file may raise
     ]
+
+
+def is_definition(root: Path) -> bool:
+    """Tell whether a data set is given by its definition's file instead of a folder."""
+    return root.suffix.lower() == ".toml"
 
 
 def _layout(name: LayoutName, root: Path, folder: Path) -> Layout:
@@ -111,13 +136,13 @@ def _only_archives(folder: Path) -> bool:
 
 def find_layout(root: Path, name: LayoutName | Literal["auto"] = "auto") -> Layout:
     """Return the wanted layout of a data folder (auto: ActionFormer's where both are there)."""
-    if not os.path.isdir(root):  # noqa: PTH112  Path.is_dir may raise
+    if not is_definition(root) and not os.path.isdir(root):  # noqa: PTH112  Path.is_dir may raise
         raise InputError(
             "no such data folder, or none that may be entered",
             root,
-            "make one: tal-repro data synth --out DIR, or fetch THUMOS14",
+            "make one: tal-repro data synth --out DIR, or fetch THUMOS14; of your own: tal-repro data describe",
         )
-    found = [layout for layout in find_layouts(root) if name in ("auto", layout.name)]
+    found = [layout for layout in find_layouts(root) if layout.definition or name in ("auto", layout.name)]
     if not found:
         wanted = [file for key, file in ANNOTATION_FILE.items() if name in ("auto", key)]
         raise InputError(

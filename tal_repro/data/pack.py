@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from tal_repro.data.dataset import LayoutName
-from tal_repro.data.feature_files import map_features
+from tal_repro.data.feature_formats import map_features
 from tal_repro.data.layouts import Layout, find_layout
 from tal_repro.data.store import PACK_SCHEMA, FileStamp, feature_stamps, pack_path
 from tal_repro.data.workplace import require_room
@@ -39,6 +39,8 @@ def pack_features(
     (full disk, bad feature file) raises InputError and leaves what was there before.
     """
     found = find_layout(Path(root), layout)
+    if found.definition is not None:
+        raise InputError("a defined data set is not packed: its features are read as they are", found.root)
     stamps = feature_stamps(found)
     if not stamps:
         raise InputError("no feature files", found.feature_folder, "extract the features, or run data synth")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tal_repro.data.dataset import DataSet, Video
+from tal_repro.data.dataset import CLIP_FRAMES, DataSet, Video
 from tal_repro.data.fingerprint import in_threads
 from tal_repro.data.store import FeatureStore
 from tal_repro.errors import InputError
@@ -113,6 +113,8 @@ def _annotations(video: Video, dataset: DataSet) -> str:
 
 def _video_state(video: Video, dataset: DataSet, features: str) -> VideoState:
     rates = [video.fps, video.feature_fps, video.feature_stride_frames]
+    if video.clip_frames != CLIP_FRAMES:
+        rates.append(video.clip_frames)
     return VideoState(_annotations(video, dataset), _hash(rates), _hash(video.duration_s), features)
 
 

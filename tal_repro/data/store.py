@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tal_repro.data.dataset import LayoutName
-from tal_repro.data.feature_files import map_features
+from tal_repro.data.feature_formats import map_features, video_ids
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
 from tal_repro.errors import InputError
 from tal_repro.machine.host import MIB
@@ -35,7 +35,7 @@ class FeatureStore:
 
     source: Path
     dim: int
-    stride_frames: int
+    stride_frames: float
     video_ids: tuple[str, ...]  # sorted
     _rows: Callable[[str], npt.NDArray[Any]]  # video id -> [T, C], mapped
     file_of: Callable[[str], Path]  # video id -> the file that holds its values
@@ -99,8 +99,8 @@ def open_features(
 ) -> FeatureStore:
     """Open the features of a data folder: its packed store where one matches the files, else the files themselves."""
     found = find_layout(Path(root), layout)
-    index = pack_path(found.root, found.name, "float32")
-    if packed is True or (packed == "auto" and pack_is_current(index, found)):
+    index = pack_path(found.home, found.name, "float32")
+    if found.definition is None and (packed is True or (packed == "auto" and pack_is_current(index, found))):
         return FeatureStore.open(index, resident)
     return _open_files(found)
 
@@ -134,13 +134,14 @@ def feature_stamps(layout: Layout) -> dict[str, FileStamp]:
 
 def _open_files(layout: Layout) -> FeatureStore:
     """Memory-map the feature files of a layout, each when it is first asked for."""
-    ids = tuple(feature_stamps(layout))
+    ids = tuple(video_ids(layout.definition) if layout.definition is not None else feature_stamps(layout))
     if not ids:
         raise InputError("no feature files", layout.feature_folder, "extract the features, or run data synth")
-    known, maps = frozenset(ids), dict[str, npt.NDArray[np.float32]]()
-    dim = map_features(layout, ids[0]).shape[1]
+    known, maps = frozenset(ids), dict[str, npt.NDArray[Any]]()
+    dim = int(map_features(layout, ids[0]).shape[1])
+    kept = layout.definition is None or layout.definition.mapped  # what is not mapped would fill the memory
 
-    def rows(video_id: str) -> npt.NDArray[np.float32]:
+    def rows(video_id: str) -> npt.NDArray[Any]:
         if video_id not in known:
             raise KeyError(video_id)
         if video_id not in maps:
@@ -151,6 +152,8 @@ def _open_files(layout: Layout) -> FeatureStore:
                     layout.feature_file(video_id),
                     "features of one kind only belong in this folder",
                 )
+            if not kept:
+                return mapped
             maps[video_id] = mapped
         return maps[video_id]
 

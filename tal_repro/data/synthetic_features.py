@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tal_repro.data.dataset import FloatArray
-from tal_repro.data.layouts import CLIP_FRAMES
+from tal_repro.data.dataset import CLIP_FRAMES, FloatArray
 from tal_repro.data.synthetic_config import PURPOSE, SyntheticConfig, SyntheticVideo
 
 STRIDE_FRAMES = 4

@@ -16,7 +16,6 @@ import numpy as np
 from tal_repro.data.dataset import DataSet, FloatArray, IntArray, Video
 from tal_repro.errors import InputError
 
-TADTR_STRIDE_FRAMES = 8
 MOST_SLICES = 500_000  # of all training videos: THUMOS14 has some 7,000
 Mode = Literal["train", "test"]
 
@@ -103,10 +102,10 @@ def window_bounds(steps: int, mode: Mode, slicing: Slicing = DEFAULT) -> list[tu
 
 
 def tadtr_steps(video: Video) -> tuple[int, float]:
-    """Return a video's steps at TadTR's stride of 8 frames, and steps a second."""
-    if video.feature_stride_frames == TADTR_STRIDE_FRAMES:
+    """Return a video's steps at the stride of its slices (in THUMOS14 TadTR's 8 frames), and steps a second."""
+    if video.feature_stride_frames == video.slice_stride_frames:
         return video.feature_length, video.feature_fps
-    ratio = TADTR_STRIDE_FRAMES / video.feature_stride_frames
+    ratio = video.slice_stride_frames / video.feature_stride_frames
     return math.ceil(video.feature_length / ratio), video.feature_fps / ratio
 
 

@@ -107,8 +107,8 @@ def pyramid_detections(
     fps: float,
     duration_s: float,
     max_detections: int,
-    stride_frames: int = PYRAMID_STRIDE_FRAMES,
-    clip_frames: int = CLIP_FRAMES,
+    stride_frames: float = PYRAMID_STRIDE_FRAMES,
+    clip_frames: float = CLIP_FRAMES,
     how: Suppression = PYRAMID_SUPPRESSION,
 ) -> VideoDetections:
     """Return a video's detections in seconds, best first, from a pyramid model's candidates in feature steps."""
@@ -122,7 +122,7 @@ def pyramid_detections(
 
 
 def steps_to_seconds(
-    segments: Float32Array, fps: float, duration_s: float, stride_frames: int, clip_frames: int
+    segments: Float32Array, fps: float, duration_s: float, stride_frames: float, clip_frames: float
 ) -> Float32Array:
     """Return float32 seconds, clipped to [0, duration]: step t is centred on frame t x stride + clip / 2."""
     seconds = (segments * np.float32(stride_frames) + np.float32(0.5 * clip_frames)) / np.float32(fps)

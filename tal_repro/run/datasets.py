@@ -65,7 +65,7 @@ def _check_derived(dataset: DataSet, declared: DataSpec, data_dir: Path, model: 
             data_dir,
             "run the models apart: --only model=tadtr with the derived data set",
         )
-    if model == "tadtr" and dataset.layout != "tadtr" and not dataset.synthetic:
+    if model == "tadtr" and dataset.layout != "tadtr" and not dataset.synthetic and not dataset.defined:
         raise InputError(
             "TadTR's features are not there, and ActionFormer's are of other clips",
             data_dir,

@@ -118,7 +118,7 @@ def with_data(plan: Plan, store: RunStore, data_dir: Path | None, say: Say) -> P
     if os.environ.get(STAND_IN_VARIABLE) or not any(spec.data is not None for spec in specs):
         keep(store.root, plan.study, plan.scope, specs, {})
         return plan
-    if not needed and (data_dir is None or not data_dir.is_dir()):
+    if not needed and (data_dir is None or not data_dir.exists()):
         say("no data at hand: the finished runs are not compared with it")
         keep(store.root, plan.study, plan.scope, specs, {})
         return plan

@@ -94,6 +94,7 @@ class Evaluator:
                         duration_s=video.duration_s,
                         max_detections=recipe.max_detections,
                         stride_frames=video.feature_stride_frames,
+                        clip_frames=video.clip_frames,
                         how=how,
                     ),
                 )

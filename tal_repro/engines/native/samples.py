@@ -20,9 +20,8 @@ from torch import Tensor
 
 from tal_repro.data import FeatureStore, Video
 from tal_repro.data.dataset import IntArray
-from tal_repro.data.layouts import CLIP_FRAMES
 from tal_repro.data.store import RESIDENT_SHARE, available_memory_bytes
-from tal_repro.data.windows import TADTR_STRIDE_FRAMES, Window
+from tal_repro.data.windows import Window
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 
@@ -71,7 +70,7 @@ def draws_for(seed: int, passage: int, unit_id: str) -> np.random.Generator:
 class VideoFeatures:
     """Features by video as [C, T] tensors, kept in memory after the first reading as far as half of it allows."""
 
-    def __init__(self, store: FeatureStore, stride_frames: int, device: str = "cpu") -> None:
+    def __init__(self, store: FeatureStore, stride_frames: float, device: str = "cpu") -> None:
         if stride_frames % store.stride_frames:
             raise InputError(
                 f"features at a stride of {store.stride_frames} frames, {stride_frames} needed",
@@ -79,7 +78,7 @@ class VideoFeatures:
                 "use the layout of the other models' features",
             )
         self.store, self.device = store, torch.device(device)
-        self._every = stride_frames // store.stride_frames
+        self._every = int(stride_frames // store.stride_frames)
         self._kept: dict[str, Tensor] = {}
         self._room = int(RESIDENT_SHARE * _free_bytes(self.device))
 
@@ -126,7 +125,7 @@ def whole_video(video: Video, features: VideoFeatures) -> Clip:
 
 def slice_clip(window: Window, video: Video, features: VideoFeatures) -> Clip:
     """Return one of TadTR's slices as a clip, for a pyramid model that is trained on slices."""
-    scale = TADTR_STRIDE_FRAMES // video.feature_stride_frames
+    scale = int(video.slice_stride_frames // video.feature_stride_frames)
     start, stop = window.start * scale, min(window.stop * scale, features.length(video.id))
     steps = (window.segments_s + window.offset_s) * video.fps / video.feature_stride_frames - clip_offset(video)
     return Clip(window.slice_id, video.id, start, stop, (steps - start).astype(np.float32), window.labels)
@@ -193,7 +192,7 @@ def crop_margin(model: str, videos: Sequence[Video]) -> float:
 
 def clip_offset(video: Video) -> float:
     """Return how many steps the middle of the first clip lies behind the video's start."""
-    return 0.5 * CLIP_FRAMES / video.feature_stride_frames
+    return 0.5 * video.clip_frames / video.feature_stride_frames
 
 
 def video_segments(video: Video) -> Float32Array:

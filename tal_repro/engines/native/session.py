@@ -63,7 +63,8 @@ def open_data(run: RunContext) -> Data:
     store = open_features(run.data_dir, layout)
     _check_width(store, recipe)
     require_geometry(dataset, store, run.subset_ids)
-    return Data(dataset, VideoFeatures(store, entry.feature_stride_frames, run.device), recipe, run.spec.model)
+    stride_frames = store.stride_frames if dataset.defined else entry.feature_stride_frames
+    return Data(dataset, VideoFeatures(store, stride_frames, run.device), recipe, run.spec.model)
 
 
 def _check_declared(dataset: DataSet, spec: RunSpec) -> None:
