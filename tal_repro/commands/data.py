@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.commands.data_describe import describe
 from tal_repro.commands.data_fetch import derive_tadtr, fetch, fetch_checkpoint
 from tal_repro.commands.data_verify import counted, progress_of, verify_folder
 from tal_repro.console import echo
@@ -27,6 +28,7 @@ def data() -> None:
     """Make, check, pack or fetch a data set."""
 
 
+data.add_command(describe)
 data.add_command(fetch)
 data.add_command(fetch_checkpoint)
 data.add_command(derive_tadtr)

@@ -12,7 +12,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,8 +47,28 @@ def map_features(layout: Layout, video_id: str) -> npt.NDArray[Any]:
 def read_length(layout: Layout, video_id: str) -> int:
     """Return the steps that a video's feature file states; its values are not read where the file allows it."""
     if layout.definition is not None:
-        return int(_opened(layout.definition, video_id).shape[0])
+        return read_shape(layout.definition, video_id)[0]
     return read_npy_header(layout.feature_file(video_id), layout.root).shape[0]
+
+
+def read_shape(definition: Definition, video_id: str) -> tuple[int, int]:
+    """Return (T, C) of a video's features as its file states it; raise InputError where there is no such array."""
+    path = _inside(definition, video_id)
+    if definition.file_type == "hdf5":
+        with _file(path) as file:
+            first, second = _shape(_array(file, _key(definition, video_id), path), path)
+    elif definition.file_type == "npz":
+        with _member(path, _key(definition, video_id)) as (stream, size):
+            first, second = parse_header(stream, size, path).shape
+    else:
+        return _shape(_opened(definition, video_id), path)
+    return (second, first) if definition.axes == "CT" else (first, second)
+
+
+def _shape(array: Any, path: Path) -> tuple[int, int]:
+    if len(array.shape) != 2:
+        raise InputError(f"shape {tuple(array.shape)}, expected two axes", path, _RESTORE)
+    return int(array.shape[0]), int(array.shape[1])
 
 
 def video_ids(definition: Definition) -> list[str]:
@@ -65,12 +85,18 @@ def video_ids(definition: Definition) -> list[str]:
 
 
 def _opened(definition: Definition, video_id: str) -> npt.NDArray[Any]:
-    path = definition.feature_file(video_id)
-    check_inside(path, definition.features if not definition.one_file else definition.features.parent)
+    path = _inside(definition, video_id)
     readers = {"npy": _npy, "npz": _npz, "pt": _tensor, "hdf5": _hdf5}
     rows = readers[definition.file_type](path, definition, video_id)
     _check(rows, path, video_id if definition.one_file else "")
     return rows.T if definition.axes == "CT" else rows
+
+
+def _inside(definition: Definition, video_id: str) -> Path:
+    """Return a video's feature file, which may not lead out of its folder."""
+    path = definition.feature_file(video_id)
+    check_inside(path, definition.features if not definition.one_file else definition.features.parent)
+    return path
 
 
 def _check(rows: npt.NDArray[Any], path: Path, video_id: str) -> None:
@@ -88,22 +114,36 @@ def _npy(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
 
 
 def _npz(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
-    name = _key(definition, video_id)
+    with _member(path, _key(definition, video_id)) as (stream, size):
+        header = parse_header(stream, size, path)
+        values = np.frombuffer(stream.read(size), header.dtype)
+    return values.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+@contextlib.contextmanager
+def _member(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Open an array of a .npz; yield its stream and its bytes."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
-            chosen = _choose(name, names, path)
-            entry = archive.getinfo(f"{chosen}.npy")
-            if entry.file_size > MOST_UNPACKED_BYTES:
-                raise InputError(f"{short(chosen)} unpacks to {entry.file_size} bytes", path, "write it as .npy")
+            entry = _entry(archive, name, path)
             with archive.open(entry) as stream:
-                header = parse_header(stream, entry.file_size, path)
-                values = np.frombuffer(stream.read(entry.file_size), header.dtype)
+                yield stream, entry.file_size
     except InputError:
         raise
     except (OSError, zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
         raise InputError(f"not a sound .npz ({first_line(error)})", path, _RESTORE) from None
-    return values.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+def _entry(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
+    """Return the entry of an array; a named one is looked up, not searched for."""
+    if name and f"{name}.npy" in archive.NameToInfo:
+        entry = archive.NameToInfo[f"{name}.npy"]
+    else:
+        names = [member.removesuffix(".npy") for member in archive.namelist() if member.endswith(".npy")]
+        entry = archive.getinfo(f"{_choose(name, names, path)}.npy")
+    if entry.file_size > MOST_UNPACKED_BYTES:
+        raise InputError(f"{short(entry.filename)} unpacks to {entry.file_size} bytes", path, "write it as .npy")
+    return entry
 
 
 def _tensor(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
@@ -113,13 +153,17 @@ def _tensor(path: Path, definition: Definition, video_id: str) -> npt.NDArray[An
 
 def _hdf5(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
     with _file(path) as file:
-        name = _key(definition, video_id)
-        found = file.get(name) if name else None
-        if found is None:
-            found = file[_choose(name, [key for key, value in file.items() if hasattr(value, "shape")], path)]
-        if hasattr(found, "keys"):
-            found = found[_choose("", [key for key, value in found.items() if hasattr(value, "shape")], path)]
-        return np.asarray(found[()])
+        return np.asarray(_array(file, _key(definition, video_id), path)[()])
+
+
+def _array(file: Any, name: str, path: Path) -> Any:
+    """Return an array of an HDF5 file by name; that of a group, where the name is one, or the only one."""
+    found = file.get(name) if name else None
+    if found is None:
+        found = file[_choose(name, [key for key, value in file.items() if hasattr(value, "shape")], path)]
+    if hasattr(found, "keys"):
+        found = found[_choose("", [key for key, value in found.items() if hasattr(value, "shape")], path)]
+    return found
 
 
 @contextlib.contextmanager
@@ -127,7 +171,7 @@ def _file(path: Path) -> Iterator[Any]:
     try:
         import h5py
     except ModuleNotFoundError:
-        raise InputError(NO_H5PY, path, "make setup-upstream, which brings it; or convert to .npy") from None
+        raise InputError(NO_H5PY, path, "make setup, which brings it; or convert to .npy") from None
     try:
         with h5py.File(path, "r") as file:
             yield file

@@ -102,7 +102,7 @@ def open_features(
     index = pack_path(found.home, found.name, "float32")
     if found.definition is None and (packed is True or (packed == "auto" and pack_is_current(index, found))):
         return FeatureStore.open(index, resident)
-    return _open_files(found)
+    return open_layout(found)
 
 
 def pack_path(root: Path, layout: LayoutName, dtype: str) -> Path:
@@ -132,7 +132,7 @@ def feature_stamps(layout: Layout) -> dict[str, FileStamp]:
     }
 
 
-def _open_files(layout: Layout) -> FeatureStore:
+def open_layout(layout: Layout) -> FeatureStore:
     """Memory-map the feature files of a layout, each when it is first asked for."""
     ids = tuple(video_ids(layout.definition) if layout.definition is not None else feature_stamps(layout))
     if not ids:

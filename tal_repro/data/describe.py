@@ -1,0 +1,303 @@
+"""What a folder of features and a file of annotations are: a definition that fits them, their facts, their problems.
+
+`tal-repro data describe` prints it. Guesses are made from headers alone, and each is said; what cannot be told is asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tal_repro.annotations import Document, Problem, read_document
+from tal_repro.annotations.problems import MAX_SECONDS
+from tal_repro.data.annotations import read_dataset
+from tal_repro.data.dataset import DataSet, Video
+from tal_repro.data.definition import ENDINGS, Axes, Definition, FileType
+from tal_repro.data.feature_formats import read_shape, video_ids
+from tal_repro.data.fingerprint import in_threads
+from tal_repro.data.geometry import check_geometry
+from tal_repro.data.layouts import Layout
+from tal_repro.data.state import hash_values
+from tal_repro.data.store import open_layout
+from tal_repro.errors import InputError
+from tal_repro.untrusted import is_number, short
+
+LOOKED_AT = 64  # files, for a guess
+NEAR = 0.02
+# subsets (in small letters) -> which of them trains, which tests; the first that is there whole
+CONVENTIONS = (("training", "validation"), ("validation", "test"), ("train", "test"), ("train", "validation"),
+               ("train", "val"), ("training", "testing"), ("val", "test"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Description:
+    """A definition, the data set that it makes, its problems, and what was guessed (key of the definition -> how)."""
+
+    definition: Definition
+    dataset: DataSet
+    problems: tuple[Problem, ...]
+    guesses: Mapping[str, str]
+    dim: int
+
+    @property
+    def errors(self) -> int:
+        return sum(problem.severity == "error" for problem in self.problems)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the caller says of the data, so that it is not guessed."""
+
+    train: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    key: str = ""
+    axes: Axes | None = None
+    fps: float | None = None
+    stride_frames: float | None = None
+    steps_per_second: float | None = None
+    clip_frames: float | None = None
+
+
+def describe(annotations: Path, features: Path, out: Path, given: Given, hashed: bool = False) -> Description:
+    """Look at annotations and features; `out` is where the definition will lie, `hashed` reads every feature value.
+
+    Raises InputError, with what to say, where splits, type or step of the features cannot be told.
+    """
+    document = read_document(annotations)
+    guesses: dict[str, str] = {}
+    train, test = _splits(document, given, guesses)
+    definition = Definition(
+        path=out.absolute(), name=_name(out), annotations=annotations.absolute(), train=train, test=test,
+        features=features.absolute(), file_type=_file_type(features), key=given.key, axes=given.axes or "TC",
+        stride_frames=given.stride_frames or 1.0, steps_per_second=None, clip_frames=given.clip_frames, fps=given.fps,
+        time_unit="seconds",
+    )  # fmt: skip
+    ids = [video_id for video_id in video_ids(definition) if video_id in document.entries]
+    if not ids:
+        what = "no feature file is named after an annotated video"
+        named = f"annotated are {short(next(iter(document.entries), ''))}, ..."
+        raise InputError(what, features, f"rename them: {named}")
+    shapes = _shapes(definition, ids[:: max(len(ids) // LOOKED_AT, 1)])
+    if given.axes is None:
+        definition, shapes = _axes(definition, shapes, guesses)
+    definition = _step(definition, document, shapes, given, guesses)
+    layout = Layout("actionformer", definition.path, definition.path.parent, definition=definition)
+    dataset, problems = read_dataset(layout)
+    widths = dict(in_threads(lambda key: (key, _width(definition, key)), ids))
+    dim = Counter(width for width in widths.values() if width).most_common(1)[0][0]
+    problems += _problems(dataset, layout, {k: w for k, w in widths.items() if w}, dim, hashed)
+    return Description(definition, dataset, tuple(problems), guesses, dim)
+
+
+def _name(out: Path) -> str:
+    kept = "".join(letter if (letter.isalnum() and letter.isascii()) or letter in "._-" else "-" for letter in out.stem)
+    return kept.strip("._-")[:40] or "my-data"
+
+
+def _splits(document: Document, given: Given, guesses: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the subsets that train and test: the given ones, or those of a convention."""
+    if given.train and given.test:
+        return given.train, given.test
+    names = {name.lower(): name for name in document.subset_names}
+    for train, test in CONVENTIONS:
+        if train in names and test in names and not (train == "validation" and "training" in names):
+            guesses["train"] = f"by convention; the subsets are {', '.join(map(short, names.values()))}"
+            return (names[train],), (names[test],)
+    listed = ", ".join(map(short, names.values())) or "none"
+    remedy = (
+        "say which: --train NAME --test NAME (write a subset into each entry of the annotations where it is missing)"
+    )
+    raise InputError(f"which subset trains and which tests cannot be told (there are: {listed})", document.path, remedy)
+
+
+def _file_type(features: Path) -> FileType:
+    """Return the type of features: by a file's ending, or by that of most files in a folder."""
+    kinds: dict[str, FileType] = {ending: kind for kind, endings in ENDINGS.items() for ending in endings}
+    if features.is_file():
+        kind = kinds.get(features.suffix.lower())
+        if kind in ("hdf5", "npz"):
+            return kind
+        raise InputError("one file of all videos, neither .h5 nor .npz", features, "give the folder of feature files")
+    try:
+        with os.scandir(features) as entries:
+            found = Counter(kinds.get(Path(entry.name).suffix.lower()) for entry in entries)
+    except OSError as error:
+        raise InputError(f"cannot be listed ({error.strerror})", features, "give the folder of feature files") from None
+    found.pop(None, None)
+    if not found:
+        endings = ", ".join(kinds)
+        raise InputError("no feature files", features, f"put files of these endings there: {endings}")
+    return found.most_common(1)[0][0] or "npy"
+
+
+def _shapes(definition: Definition, ids: list[str]) -> dict[str, tuple[int, int]]:
+    shapes = {}
+    for video_id in ids:
+        try:
+            shapes[video_id] = read_shape(definition, video_id)
+        except InputError as error:
+            if len(shapes) == 0 and video_id == ids[-1]:
+                raise error
+    if not shapes:
+        read_shape(definition, ids[0])
+    return shapes
+
+
+def _axes(
+    definition: Definition, shapes: dict[str, tuple[int, int]], guesses: dict[str, str]
+) -> tuple[Definition, dict[str, tuple[int, int]]]:
+    """Tell which axis is time: the one that differs from video to video."""
+    first, second = (len({shape[axis] for shape in shapes.values()}) for axis in (0, 1))
+    if first == 1 and second > 1:
+        guesses["axes"] = (
+            f"the first axis has {next(iter(shapes.values()))[0]} entries in every file, the second differs"
+        )
+        return replace(definition, axes="CT"), {key: (t, c) for key, (c, t) in shapes.items()}
+    return definition, shapes
+
+
+def _step(
+    definition: Definition, document: Document, shapes: Mapping[str, tuple[int, int]], given: Given,
+    guesses: dict[str, str],
+) -> Definition:  # fmt: skip
+    """Tell the time between two feature steps from lengths and durations, where it was not given."""
+    if given.stride_frames or given.steps_per_second:
+        return replace(definition, stride_frames=given.stride_frames, steps_per_second=given.steps_per_second)
+    rows = [(steps, *_rates(document.entries[key], given)) for key, (steps, _) in shapes.items()]
+    known = [(steps, seconds, fps) for steps, seconds, fps in rows if seconds]
+    if not known:
+        remedy = "write each video's duration in seconds, or say --steps-per-second or --stride"
+        raise InputError("no duration is stated, so that the feature step cannot be told", document.path, remedy)
+    if all(fps for _, _, fps in known):
+        clip = given.clip_frames or 0.0
+        stride = _common([(seconds * fps - clip) / steps for steps, seconds, fps in known if fps])
+        if stride is not None:
+            guesses["stride_frames"] = f"from the lengths, durations and fps of {len(known)} videos"
+            return replace(definition, stride_frames=max(stride, 1.0))
+    rate = _common([steps / seconds for steps, seconds, _ in known])
+    if rate is None:
+        what = f"the steps of {len(known)} files have no stride in common"
+        raise InputError(what, definition.features, "say --stride N or --steps-per-second N; check durations and fps")
+    guesses["steps_per_second"] = f"from the lengths and durations of {len(known)} videos"
+    return replace(definition, stride_frames=None, steps_per_second=rate)
+
+
+def _rates(entry: Any, given: Given) -> tuple[float | None, float | None]:
+    """Return an entry's seconds and frames a second, as far as it states them."""
+    entry = entry if isinstance(entry, dict) else {}
+    seconds, fps = entry.get("duration", entry.get("duration_second")), entry.get("fps", given.fps)
+    numbers = [float(n) if is_number(n) and 0 < n <= MAX_SECONDS else None for n in (seconds, fps)]
+    return numbers[0], numbers[1]
+
+
+def _common(values: list[float]) -> float | None:
+    """Return the number that most values are near, whole where it is near a whole one; None where there is none."""
+    middle = float(np.median(values))
+    if not np.mean(np.abs(np.array(values) / middle - 1) < 5 * NEAR) > 0.5:
+        return None
+    for digits in (0, 1, 2):
+        if (near := round(middle, digits)) and abs(middle / near - 1) < NEAR:
+            return float(near)
+    return float(f"{middle:.3g}")
+
+
+def _width(definition: Definition, video_id: str) -> int:
+    try:
+        return read_shape(definition, video_id)[1]
+    except InputError:
+        return 0  # told with its length
+
+
+def _problems(dataset: DataSet, layout: Layout, widths: Mapping[str, int], dim: int, hashed: bool) -> Iterator[Problem]:
+    """Yield what would make a training wrong or pointless, each with its remedy."""
+    file, features = str(layout.annotation_file), str(layout.feature_folder)
+    lengths = {video.id: video.feature_length for video in dataset.videos.values() if video.has_features}
+    digests = {}
+    if hashed:
+        store = open_layout(layout)
+        ids = [key for key in lengths if widths.get(key) == dim]
+        digests = dict(zip(ids, in_threads(lambda key: hash_values(store.values(key)), ids), strict=True))
+    yield from check_geometry(dataset, lengths, widths=widths, digests=digests, layout=layout)
+    for video_id, width in widths.items():
+        if width != dim:
+            what = f"{width} channels, most videos have {dim}: features of another extractor"
+            yield Problem("error", str(layout.feature_file(video_id)), video_id, what, "extract it with the others'")
+    used = [*dataset.train, *dataset.test]
+    if absent := [video.id for video in used if not video.has_features]:
+        what = f"{len(absent)} annotated videos have no features, the first: {absent[0]}"
+        yield Problem("error", features, "features", what, "extract them, or leave the videos out of a copy")
+    for side, videos in (("train", dataset.train), ("test", dataset.test)):
+        if not videos:
+            yield Problem("error", file, side, f"no {side} video holds an action", "see [splits]")
+    if len(dataset.train) == 1:
+        what = "one training video: nothing can be learnt of how videos differ"
+        yield Problem("error", file, "train", what, "annotate more, or cut it into several")
+    trained = {label for video in dataset.train for label in video.labels.tolist()}
+    tested = {label for video in dataset.test for label in video.labels.tolist()}
+    for label in sorted(tested - trained):
+        what = f"{short(dataset.classes[label])} is tested and never trained: its AP will be 0"
+        yield Problem(
+            "error", file, "classes", what, "move a video of it to the training split, or leave the class out"
+        )
+
+
+def facts(found: Description) -> dict[str, tuple[str, str, str]]:
+    """Return the table: what -> (all, train, test)."""
+    dataset = found.dataset
+    sides = ([*dataset.train, *dataset.test], dataset.train, dataset.test)
+    rows: dict[str, tuple[str, str, str]] = {}
+
+    def row(name: str, of: Any) -> None:
+        first, second, third = (of(videos) if videos else "-" for videos in sides)
+        rows[name] = (first, second, third)
+
+    row("videos with actions", lambda videos: str(len(videos)))
+    row("instances", lambda videos: str(sum(len(video.labels) for video in videos)))
+    row("classes", lambda videos: str(len({label for video in videos for label in video.labels.tolist()})))
+    row("rarest class (instances)", _rarest(dataset))
+    row("video length, median (s)", lambda videos: f"{np.median([video.duration_s for video in videos]):.4g}")
+    row("video length, longest (s)", lambda videos: f"{max(video.duration_s for video in videos):.4g}")
+    row("feature steps, median", lambda videos: f"{np.median([video.feature_length for video in videos]):.0f}")
+    row("feature steps, most", lambda videos: str(max(video.feature_length for video in videos)))
+    row("action length, median (s)", lambda videos: f"{np.median(_lengths_s(videos)):.3g}")
+    row("action length, median (steps)", lambda videos: f"{np.median(_lengths_steps(videos)):.3g}")
+    row("actions under 2 steps (%)", lambda videos: f"{100 * np.mean(_lengths_steps(videos) < 2):.1f}")
+    row("overlapping actions (%)", lambda videos: f"{100 * _overlapping(videos):.1f}")
+    background = [v for v in dataset.videos.values() if not len(v.labels) and not len(v.ambiguous_s)]
+    count = Counter(video.subset for video in background)
+    rows["videos without any action"] = (str(len(background)), str(count["train"]), str(count["test"]))
+    return rows
+
+
+def _rarest(dataset: DataSet) -> Any:
+    def of(videos: list[Video]) -> str:
+        counts = Counter(label for video in videos for label in video.labels.tolist())
+        label = min(range(len(dataset.classes)), key=lambda index: counts[index])
+        return f"{dataset.classes[label]} ({counts[label]})"
+
+    return of
+
+
+def _lengths_s(videos: list[Video]) -> np.ndarray:
+    return np.concatenate([video.segments_s[:, 1] - video.segments_s[:, 0] for video in videos])
+
+
+def _lengths_steps(videos: list[Video]) -> np.ndarray:
+    return np.concatenate([(v.segments_s[:, 1] - v.segments_s[:, 0]) * v.feature_fps for v in videos])
+
+
+def _overlapping(videos: list[Video]) -> float:
+    """Return the share of actions that begin before an earlier one of their video has ended."""
+    overlapping = total = 0
+    for video in videos:
+        segments = video.segments_s[np.argsort(video.segments_s[:, 0], kind="stable")]
+        ends = np.maximum.accumulate(segments[:, 1]) if len(segments) else segments[:, 1]
+        overlapping += int((segments[1:, 0] < ends[:-1]).sum())
+        total += len(segments)
+    return overlapping / max(total, 1)
