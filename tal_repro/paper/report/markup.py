@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -53,6 +54,16 @@ def join(children: Iterable[object], between: str = "") -> Html:
 def command(text: str) -> Html:
     """Return a command that can be copied (the button appears where scripts run)."""
     return tag("span", tag("code", text), class_="command")
+
+
+def results_option(results: str | None) -> str:
+    """Return the option that names a folder of runs, as a shell takes it; "" without one."""
+    return f" --results {shlex.quote(results)}" if results else ""
+
+
+def rest(title: str, *children: object) -> Html:
+    """Return what is shown on demand; printing opens it."""
+    return tag("details", tag("summary", title), *children, class_="rest")
 
 
 def region(caption: str, *children: object, class_: str = "scroll") -> Html:
