@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_up_runs import SYNTHETIC, finish, training, writer_of
+from made_up_runs import curved, training
 from pages import Page
 
 from tal_repro.paper.report import study
@@ -25,7 +25,6 @@ from tal_repro.paper.verdict_words import NOT_JUDGED_SYNTHETIC, headline_counts,
 from tal_repro.published.load import load_published
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.runs.record import RunRecord
-from tal_repro.spec import RunSpec, SubsetSpec
 
 PUBLISHED = load_published()
 
@@ -118,23 +117,6 @@ def test_mean_average_precisions_bear_their_unit(text: str) -> None:
     cells = re.findall(r'data-label="(?:Paper|Recomputed|Measured here)">([^<]*)', claims)
     assert any(cell.endswith(" % mAP") for cell in cells) and not any(re.search(r"\d mAP", cell) for cell in cells)
     assert 'id="units"' in text and "percentage points" not in "".join(cells)
-
-
-def curved(root: Path, **more: object) -> Path:
-    """Write a finished training with three epochs and the AP of two classes."""
-    spec = RunSpec("baseline", "tadtr", "native", "2", {"epochs": 3, "learning_rate": 0.0002}, SYNTHETIC,
-                   SubsetSpec("slice", "uniform", 100, 0), 0)  # fmt: skip
-    writer = writer_of(root, spec)
-    writer.write_epochs([
-        {"epoch": n, "optimizer_steps": n, "learning_rate": 0.1, "loss": 3.0 - n, "train_seconds": 1.0,
-         "eval_seconds": 0.5, "map_raw": "" if n == 0 else 0.2 * n}
-        for n in range(3)
-    ])  # fmt: skip
-    classes = {"selection": "last", "weights": "raw", "protocol": "tadtr-210", "ap": {"Diving": 0.25, "<b>": 0.5}}
-    writer.write_metrics([], optimizer_steps=3, seconds={}, table2_seconds=1.0, table2_definition="made up",
-                         per_class=classes, **more)  # fmt: skip
-    writer.paths.log.write_text("epoch 3 of 3\n")
-    return finish(writer).folder
 
 
 def test_a_run_opens_to_curves_classes_settings_and_log(tmp_path: Path) -> None:
