@@ -31,10 +31,10 @@ from tal_repro.paper.verdicts import Verdict
 
 SECTIONS = {
     "findings": "Findings", "verdicts": "Verdicts", "claims": "Claims, one by one", "tables": "Tables 1 and 2",
-    "figures": f"Figures 1 to {max(FIGURES)}", "curves": "Learning curves and forecasts", "released": "Released checkpoints",
-    "runs": "Runs", "trace": "Trace and phases", "cost": "Cost and time", "comparison": "Another system",
-    "deviations": "Deviations", "environment": "Environment", "units": "Units and terms", "downloads": "Downloads",
-    "repeat": "Repeat any number",
+    "figures": f"Figures 1 to {max(FIGURES)}", "curves": "Learning curves and forecasts",
+    "released": "Released checkpoints", "runs": "Runs", "trace": "Trace and phases", "cost": "Cost and time",
+    "comparison": "Another system", "deviations": "Deviations", "environment": "Environment",
+    "units": "Units and terms", "downloads": "Downloads", "repeat": "Repeat any number",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from tal_repro.runs.record import RunRecord
 from tal_repro.runs.run import finite, part
 
 TAIL_LINES, TAIL_COLUMNS = 12, 200
+MOST_DOTS = 8  # epochs: of longer curves the last alone is marked
 MOST_EPOCHS, MOST_CLASSES, MOST_SETTINGS = 600, 400, 60
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 170, 44, 10, 22, 34
 MAPS = {"map_ema": "EMA weights", "map_raw": "raw weights"}  # columns of epochs.csv: shares, not percent
@@ -90,7 +91,8 @@ def _chart(title: str, lines: Sequence[tuple[str, list[tuple[float, float]]]], m
     for place, (_, points) in enumerate(shown):
         path = " ".join(f"{x(epoch):g},{y(value):g}" for epoch, value in points)
         parts.append(tag("polyline", points=path, class_=f"curve line{place}"))
-        parts.append(tag("circle", cx=x(points[-1][0]), cy=y(points[-1][1]), r=2.6, class_=f"end line{place}"))
+        dots = points if len(points) <= MOST_DOTS else points[-1:]
+        parts += [tag("circle", cx=x(at), cy=y(value), r=2.4, class_=f"end line{place}") for at, value in dots]
     ends = [f"{name + ': ' if name else ''}{points[-1][1]:.4g} after epoch {points[-1][0]:g}" for name, points in shown]
     picture = tag("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=f"{title}. {'; '.join(ends)}")
     dashes = ", first solid, second dashed" if len(shown) > 1 else ""
