@@ -100,7 +100,7 @@ def test_table_2_sets_paper_beside_measured_in_five_columns(text: str) -> None:
     heads = [len(re.findall(r'scope="col"', table)) for table in tables]
     assert heads == [4, 5, 15]
     assert '<details class="rest">' in section
-    row = re.search(r'<tr><th scope="row">ActionFormer.*?</tr>', tables[1], re.S)
+    row = re.search(r'<tr role="row"><th scope="row" role="rowheader">ActionFormer.*?</tr>', tables[1], re.S)
     assert row and "866 ± 27" in row[0] and "66.5 ± 0.0" in row[0] and "SYNTHETIC" in row[0]
 
 

@@ -6,7 +6,7 @@ import html
 import math
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 VOID = frozenset({"meta", "link", "input", "br"})
@@ -72,18 +72,28 @@ def region(caption: str, *children: object, class_: str = "scroll") -> Html:
 
 
 def table(caption: str, header: Sequence[object], rows: Iterable[Sequence[object]], note: object = None) -> Html:
-    """Return a table with a caption, column headers, and the first cell of each row as its header."""
+    """Return a table with a caption, column headers, and the first cell of each row as its header.
+
+    On a narrow screen its rows become blocks: hence the roles (blocks are no table to a screen reader) and labels.
+    """
     body = [list(row) for row in rows]
     kinds = [None, *(_kind([row[index] for row in body]) for index in range(1, len(header)))]
-    head = tag("tr", *(tag("th", cell, scope="col", class_=kind) for cell, kind in zip(header, kinds, strict=True)))
-    lines = [tag("tr", tag("th", row[0], scope="row"), *_cells(row[1:], kinds[1:])) for row in body]
+    head = tag("tr", *(_head_cell(cell, kind) for cell, kind in zip(header, kinds, strict=True)), role="row")
+    lines = [_line(header, row, kinds) for row in body]
     full = tag("caption", caption, None if note is None else join([" ", tag("span", note, class_="note")]))
     width = "small" if len(header) <= SMALL else "wide" if len(header) >= WIDE else None
-    return region(caption, tag("table", full, tag("thead", head), tag("tbody", *lines), class_=width))
+    parts = (full, tag("thead", head, role="rowgroup"), tag("tbody", *lines, role="rowgroup"))
+    return region(caption, tag("table", *parts, class_=" ".join(filter(None, [width, "stacking"])), role="table"))
 
 
-def _cells(row: Sequence[object], kinds: Sequence[str | None]) -> Iterator[Html]:
-    return (tag("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True))
+def _head_cell(text: object, kind: str | None) -> Html:
+    return tag("th", text, scope="col", class_=kind, role="columnheader")
+
+
+def _line(header: Sequence[object], row: Sequence[object], kinds: Sequence[str | None]) -> Html:
+    labelled = list(zip(header, row, kinds, strict=True))[1:]
+    cells = (tag("td", cell, class_=kind, role="cell", data_label=str(name)) for name, cell, kind in labelled)
+    return tag("tr", tag("th", row[0], scope="row", role="rowheader"), *cells, role="row")
 
 
 def _kind(cells: Sequence[object]) -> str | None:

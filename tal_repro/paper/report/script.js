@@ -259,7 +259,6 @@
     const texts = new Map(marks.map((mark) => {
       const title = mark.querySelector("title");
       const text = title.textContent;
-      mark.setAttribute("aria-label", text);
       title.remove();
       return [mark, text];
     }));
