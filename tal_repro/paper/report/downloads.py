@@ -31,7 +31,7 @@ def downloads(content: Content) -> Html:
     scripted = [*runs, pictures] if content.rows else [pictures]
     whole = f"tal-repro verify --json{results_option(content.results)}"
     return join([
-        tag("ul", *links, class_="downloads"), tag("ul", *scripted, class_="downloads filters"),
+        tag("ul", *links, class_="downloads"), tag("ul", *scripted, class_="downloads scripts-only"),
         tag("p", "Every number behind a verdict, with all digits: ", command(whole)),
     ])  # fmt: skip
 

@@ -188,7 +188,8 @@ def _body(row: RunRow) -> Html:
     texts = cells(row)
     head = tag("th", tag("code", texts[0]), scope="row", role="rowheader")
     rest = (tag("td", text, role="cell", data_label=name) for name, text in zip(COLUMNS[1:], texts[1:], strict=True))
-    story = tag("details", tag("summary", f"{row.run_id}: curves, classes, settings, log"), *_story(row))
+    kept = "curves, classes, settings, log" if row.record and row.record.has("epochs") else "settings, log"
+    story = tag("details", tag("summary", f"{row.run_id}: {kept}"), *_story(row))
     more = tag("tr", tag("td", story, colspan=len(COLUMNS), role="cell"), class_="more", role="row")
     return tag("tbody", tag("tr", head, *rest, role="row"), more, role="rowgroup")
 

@@ -134,7 +134,7 @@
       cell.parentElement.className = "more";
       const details = element("details");
       const kept = byId(`run-${row[0]}`);
-      details.append(element("summary", `${row[0]}: ${kept ? "curves, classes, settings, log" : "how to show it"}`));
+      details.append(element("summary", `${row[0]}: ${kept ? "what is kept of it" : "how to show it"}`));
       const command = element("span", undefined, { class: "command" });
       command.append(element("code", `tal-repro show ${row[0]}${table.dataset.where || ""}`));
       details.append(kept ? kept.content.cloneNode(true) : command);

@@ -155,7 +155,9 @@ def environment(content: Content) -> Html:
 
 def _flat(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {part}" for key, part in value.items() if part not in ("", None))
+        return ", ".join(f"{key} {_flat(part)}" for key, part in value.items() if part not in ("", None, [], {}))
+    if isinstance(value, list | tuple):
+        return " ".join(map(_flat, value))
     return "" if value is None else str(value)
 
 
