@@ -39,6 +39,10 @@ help:  ## list every target
 demo: $(FULL)  ## the whole study in miniature on embedded synthetic data (2 cores, no GPU, minutes)
 	@$(TAL) demo $(ARGS)
 
+.PHONY: example-page
+example-page: demo  ## the demo, and its page as docs/example-report/index.html
+	@$(TAL) report --results results/demo/runs --out docs/example-report
+
 reproduce-all:  ## doctor, plan (asks once; YES=1), images, data, every run, figure, verdict, the report (RUNTIME=none: no container)
 	@STUDY="$(STUDY)" RESULTS="$(RESULTS)" YES="$(YES)" docker/reproduce.sh $(ARGS)
 

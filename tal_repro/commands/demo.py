@@ -41,8 +41,10 @@ def demo(context: click.Context, out: str, jobs: int | None, only: str, draw: bo
     tell(plan, summary, str(store.root))
     if draw and not only and not summary.interrupted:
         _draw(context, folder, str(store.root))
-        echo(f"look at {folder}: report/index.html, figures, tables, verdicts.txt", err=True)
     echo(f"{TITLE}\ndemo took {format_duration(time.monotonic() - began)}", err=True)
+    if (page := folder / "report" / "index.html").is_file():
+        echo(f"in {folder} lie figures, tables and verdicts.txt; open the page in a browser:", err=True)
+        echo(str(page.resolve()))
     sys.exit(summary.exit_status)
 
 

@@ -43,6 +43,11 @@ class MapResult:
         return self.ap.mean(axis=0) if len(self.classes) else np.full(len(self.tious), np.nan)
 
     @property
+    def by_class(self) -> dict[str, float]:
+        """Return the AP of each class with ground truth, averaged over tIoUs."""
+        return dict(zip(self.classes, self.ap.mean(axis=1).tolist(), strict=True))
+
+    @property
     def average(self) -> float:
         """Return the mean over tIoUs of the mAP."""
         return float(self.map_per_tiou.mean())

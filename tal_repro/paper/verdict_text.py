@@ -155,10 +155,10 @@ def _reading_lines(verdict: Verdict) -> Iterator[list[Styled]]:
 def _tried_text(reading: Reading, claim: Claim) -> str:
     if reading.value != reading.value:
         return "unpublished"
-    spread = "" if reading.spread is None else f" {claim.joint} {reading.spread:.6g}"
-    bounds = "" if reading.low is None or reading.high is None else f" ({between(reading.low, reading.high, '.6g')})"
+    spread = "" if reading.spread is None else f" {claim.joint} {reading.spread:.4g}"
+    bounds = "" if reading.low is None or reading.high is None else f" ({between(reading.low, reading.high, '.4g')})"
     open_ended = ", undetermined" if reading.undetermined else ""
-    return f"{reading.value:.8g}{spread}{bounds} {claim.unit}{open_ended}"
+    return f"{reading.value:.6g}{spread}{bounds} {claim.unit}{open_ended}"
 
 
 def _measured_lines(measured: Measured, value: str) -> Iterator[list[Styled]]:
@@ -210,7 +210,7 @@ def _row_lines(table: Table) -> Iterator[list[Styled]]:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:

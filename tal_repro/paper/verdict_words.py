@@ -9,13 +9,17 @@ from typing import Any
 from tal_repro.paper import released_runs
 from tal_repro.paper.changes import changes
 from tal_repro.paper.claims.derivation import Reading
-from tal_repro.paper.claims.statements import Claim
+from tal_repro.paper.claims.measured import SYNTHETIC
+from tal_repro.paper.claims.statements import MEASURED_VERDICTS, Claim
 from tal_repro.paper.table_text import upper_first
 from tal_repro.paper.verdicts import Verdict
 from tal_repro.runs.load import Runs
 
 DECIDED = ("reproduced", "not reproduced")
 NOT_RANDOM = ("setting", "macs")
+NOT_JUDGED_SYNTHETIC = "not judged: synthetic"
+NOT_JUDGED_OTHER = "not judged: other data"
+MEASURED_WORDS = (*MEASURED_VERDICTS[:-1], NOT_JUDGED_SYNTHETIC, NOT_JUDGED_OTHER, MEASURED_VERDICTS[-1])  # as shown
 WORDS_FORMAT = ".3g"  # of a number that a claim in words is held to
 
 
@@ -84,6 +88,34 @@ def why(verdict: Verdict) -> str:
     if verdict.recomputed is None or follows == "as worded":
         return verdict.reason
     return f"{upper_first(follows)}. {upper_first(verdict.reason)}"
+
+
+def measured_word(verdict: Verdict) -> str:
+    """Return the measured verdict; of a claim whose runs there are but cannot judge it, that it was not judged."""
+    unlike = verdict.measured.unlike
+    if not unlike:
+        return verdict.measured.verdict
+    return NOT_JUDGED_SYNTHETIC if unlike == (SYNTHETIC,) else NOT_JUDGED_OTHER
+
+
+def not_judged_reasons(verdicts: Iterable[Verdict]) -> dict[str, list[str]]:
+    """Group the claims without a measured verdict by why: reason -> ids, the reason with most claims first."""
+    groups: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.measured.verdict == "not run":
+            groups.setdefault(_not_judged(verdict), []).append(verdict.claim.id)
+    return dict(sorted(groups.items(), key=lambda pair: -len(pair[1])))
+
+
+def _not_judged(verdict: Verdict) -> str:
+    claim, measured = verdict.claim, verdict.measured
+    if measured.unlike:
+        return f"was run, and cannot judge a claim about THUMOS14: {', '.join(measured.unlike)}"
+    if claim.nothing_to_run:
+        return "is about published data or words alone: no run could judge it (each row says why)"
+    if measured.reason.startswith("needs "):
+        return f"no run of experiment {claim.experiment}"
+    return f"runs of {claim.experiment} hold no usable value"
 
 
 def recomputed_text(verdict: Verdict) -> str:

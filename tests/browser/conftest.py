@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "paper"))
-from made_up_runs import demo, training
+from made_up_runs import curved, demo, training
 
 from tal_repro.paper.report.content import Content, gather
 from tal_repro.paper.report.page import page
-from tal_repro.paper.report.run_rows import RunRow
+from tal_repro.paper.report.run_rows import RunRow, run_rows
 from tal_repro.published.load import load_published
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.store import RunStore
@@ -70,6 +70,16 @@ def crowded(content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [replace(row, run_id=f"{n:016x}", seed=n, average_map=n / 100, seconds=n / 10) for n in range(MANY)]
     path = tmp_path_factory.mktemp("page") / "index.html"
     path.write_text(page(replace(content, rows=rows)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(content: Content, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same page with one run that kept its epochs and classes."""
+    folder = tmp_path_factory.mktemp("trained")
+    curved(folder / "runs")
+    path = folder / "index.html"
+    path.write_text(page(replace(content, rows=run_rows(load_runs(folder / "runs")))), encoding="utf-8")
     return path
 
 

@@ -76,6 +76,23 @@ def training(
     return finish(writer)
 
 
+def curved(root: Path, **more: Any) -> Path:
+    """Write a finished training with three epochs and the AP of two classes."""
+    spec = RunSpec("baseline", "tadtr", "native", "2", {"epochs": 3, "learning_rate": 0.0002}, SYNTHETIC,
+                   SubsetSpec("slice", "uniform", 100, 0), 0)  # fmt: skip
+    writer = writer_of(root, spec)
+    writer.write_epochs([
+        {"epoch": n, "optimizer_steps": n, "learning_rate": 0.1, "loss": 3.0 - n, "train_seconds": 1.0,
+         "eval_seconds": 0.5, "map_raw": "" if n == 0 else 0.2 * n}
+        for n in range(3)
+    ])  # fmt: skip
+    classes = {"selection": "last", "weights": "raw", "protocol": "tadtr-210", "ap": {"Diving": 0.25, "<b>": 0.5}}
+    writer.write_metrics([], optimizer_steps=3, seconds={}, table2_seconds=1.0, table2_definition="made up",
+                         per_class=classes, **more)  # fmt: skip
+    writer.paths.log.write_text("epoch 3 of 3\n")
+    return finish(writer).folder
+
+
 def measured(
     root: Path, experiment: str, model: str, rows: Iterable[Mapping[str, Any]], machine: str = CPU,
     engine: str = NATIVE, seed: int = 0,

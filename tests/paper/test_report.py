@@ -13,12 +13,14 @@ from made_up_runs import demo, seal, training
 from pages import Page
 
 from tal_repro.errors import InputError
-from tal_repro.paper.report import markup
+from tal_repro.paper.report import markup, study
 from tal_repro.paper.report.appendix import run_table, verdict_table
+from tal_repro.paper.report.claims_section import severity
 from tal_repro.paper.report.compare import compare
 from tal_repro.paper.report.content import Content, embedded, gather
 from tal_repro.paper.report.page import SECTIONS, page
-from tal_repro.paper.report.run_rows import LISTED, PAGE, RunRow, run_rows, runs_table, tail
+from tal_repro.paper.report.run_details import tail
+from tal_repro.paper.report.run_rows import LISTED, PAGE, RunRow, run_rows, runs_table
 from tal_repro.paper.tables import render
 from tal_repro.paper.verdicts import judge_all
 from tal_repro.published.load import load_published
@@ -54,11 +56,11 @@ def test_page_is_one_small_well_formed_file_that_loads_nothing(text: str) -> Non
     for _, attributes in parsed.tags:
         for name in ("src", "href", "action"):
             link = attributes.get(name) or "#"
-            assert link.startswith(("#", "data:")), link
+            assert link.startswith(("#", "data:")) or link == study.LINK, link
         for name in ("aria-labelledby", "aria-controls"):
             assert set((attributes.get(name) or "").split()) <= set(ids)
     assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
-    assert {a["href"][1:] for a in parsed.of("a") if a["href"]} | {
+    assert {a["href"][1:] for a in parsed.of("a") if (a["href"] or "").startswith("#")} | {
         (a["href"] or "#")[1:] for a in parsed.of("use")
     } <= set(ids)
 
@@ -69,12 +71,15 @@ def test_page_has_landmarks_captions_and_scoped_headers(text: str) -> None:
         assert len(parsed.of(landmark)) == 1
     assert len(parsed.of("table")) == len(parsed.of("caption"))
     assert all(head.get("scope") in ("col", "row") for head in parsed.of("th"))
-    assert all(svg.get("role") == "img" and svg.get("aria-labelledby") for svg in parsed.of("svg"))
+    assert all(
+        svg.get("aria-hidden") or (svg.get("role") == "img" and (svg.get("aria-labelledby") or svg.get("aria-label")))
+        for svg in parsed.of("svg")
+    )
     assert set(SECTIONS) - {"comparison", "released"} <= set(parsed.ids())
 
 
 def test_page_counts_verdicts_and_shows_every_claim(text: str, content: Content) -> None:
-    verdicts = judge_all(PUBLISHED, content.runs)
+    verdicts = sorted(judge_all(PUBLISHED, content.runs), key=severity)
     bodies = [a for a in Page(text).of("tbody") if (a.get("id") or "").startswith("claim-")]
     assert [a["id"] for a in bodies] == [f"claim-{v.claim.id}" for v in verdicts]
     assert [a["data-published"] for a in bodies] == [v.published for v in verdicts]
@@ -86,7 +91,8 @@ def test_page_counts_verdicts_and_shows_every_claim(text: str, content: Content)
 def test_page_shows_all_figures_and_marks_synthetic_runs(text: str, content: Content) -> None:
     assert [figure.number for figure in content.figures if figure.svg] == [1, 2, 3, 4, 5, 6]
     assert f"{content.synthetic} of {len(content.runs.runs)} runs used SYNTHETIC data." in text
-    assert text.count('class="watermark"') == sum(one.synthetic for one in content.forecasts) == 4
+    assert sum(one.synthetic for one in content.forecasts) == sum(one.synthetic for one in content.overlay) == 4
+    assert text.count('class="watermark"') == 2  # in the chart of the findings, and in that of the forecasts
     assert len(content.forecasts) == 8
     assert "<metadata" not in text and "rdf:" not in text
 
@@ -94,7 +100,7 @@ def test_page_shows_all_figures_and_marks_synthetic_runs(text: str, content: Con
 def test_claim_tells_its_whole_story_once(text: str, content: Content) -> None:
     stories = re.findall(r'<tbody[^>]*id="claim-([^"]+)".*?<pre[^>]*>(.*?)</pre>', text, re.S)
     assert len(stories) == len(content.verdicts)
-    for (name, story), verdict in zip(stories, content.verdicts, strict=True):
+    for (name, story), verdict in zip(stories, sorted(content.verdicts, key=severity), strict=True):
         readings = verdict.derivation.readings if verdict.derivation else ()
         shown = html.unescape(story)
         assert name == verdict.claim.id
@@ -165,7 +171,7 @@ def test_ten_thousand_runs_stay_compact() -> None:
     ]
     text = runs_table(rows)
     assert len(text) < 1_200_000
-    assert text.count("<tbody>") == PAGE
+    assert text.count("<tbody ") == PAGE
     stored = json.loads(re.search(r'id="runs-data">(.*?)</script>', text, re.S)[1])  # type: ignore[index]
     assert len(stored["rows"]) == 10_000
     assert stored["words"][stored["rows"][9999][7]] == "50.00"

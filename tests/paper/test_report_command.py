@@ -63,7 +63,12 @@ def test_watch_follows_the_runs_and_ends_still(tmp_path: Path, monkeypatch: pyte
     seen = []
 
     def sleep(_: float) -> None:
-        seen.append((page.read_text().count("<tbody><tr>"), "data-live" in page.read_text().partition("<head>")[0]))
+        seen.append(
+            (
+                page.read_text().count("settings, log</summary>"),
+                "data-live" in page.read_text().partition("<head>")[0],
+            )
+        )
         if len(seen) > 2:
             raise KeyboardInterrupt
         if len(seen) == 1:

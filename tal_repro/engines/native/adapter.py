@@ -41,7 +41,7 @@ class NativeAdapter:
         with trainer.clock.phase("eval", trainer.epochs_done - 1, purpose="detections"):
             detections = trainer.detect(trainer.weight_sets[0])
             run.record.write_detections(detections)
-        _write_results(run, trainer)
+        _write_results(run, trainer, detections)
         hooks.event("run", "end")
 
     def read_detections(self, run: RunContext) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def _open(run: RunContext) -> Trainer:
     return trainer
 
 
-def _write_results(run: RunContext, trainer: Trainer) -> None:
+def _write_results(run: RunContext, trainer: Trainer, detections: pd.DataFrame) -> None:
     run.record.write_epochs(trainer.epoch_rows)
     seconds = trainer.clock.read()
     paper_seconds, definition = table2_seconds(run.spec.model, seconds)
@@ -98,6 +98,12 @@ def _write_results(run: RunContext, trainer: Trainer) -> None:
         steps_per_epoch=trainer.steps_per_epoch,
         training=_training_summary(trainer),
         evaluated=score["counts"],
+        per_class={
+            "selection": "last",
+            "weights": trainer.weight_sets[0],
+            "protocol": trainer.evaluator.protocol,
+            "ap": trainer.evaluator.by_class(detections),
+        },
     )
 
 

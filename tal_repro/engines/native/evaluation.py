@@ -73,6 +73,10 @@ class Evaluator:
             },
         }
 
+    def by_class(self, detections: pd.DataFrame) -> dict[str, float]:
+        """Return the AP of each class under the model's own protocol, averaged over tIoU."""
+        return evaluate(detections, self._truth, self.protocol).result.by_class
+
     def score_all(self, detections: pd.DataFrame, score: Score) -> Score:
         """Add the scores under the other protocols."""
         others = [name for name in PROTOCOLS if name != self.protocol]

@@ -16,6 +16,7 @@ import pandas as pd
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.layouts import Layout, find_layout
 from tal_repro.detection.detections_io import read_ground_truth
+from tal_repro.detection.protocols import evaluate
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.native.clock import table2_seconds
 from tal_repro.engines.registry import engine_version
@@ -149,7 +150,8 @@ class UpstreamAdapter:
             raise InputError("upstream took no optimizer step: the subset fills no batch", "subset")
         record.write_epochs(epochs)
         last = next(one for (selection, _), one in job.chosen.items() if selection == "last")
-        record.write_detections(scores.reported(last.detections, truth))
+        detections = scores.reported(last.detections, truth)
+        record.write_detections(detections)
         seconds = job.seconds(last.weights)
         paper_seconds, definition = table2_seconds(self.model, seconds)
         record.write_metrics(
@@ -160,6 +162,12 @@ class UpstreamAdapter:
             table2_definition=definition,
             flags=flags,
             reported={"weights": last.weights, "protocol": self.protocol},
+            per_class={
+                "selection": "last",
+                "weights": last.weights,
+                "protocol": self.protocol,
+                "ap": evaluate(detections, truth, self.protocol).result.by_class,
+            },
             upstream={
                 "version": self.version(),
                 "shims": [{"name": shim.name, "reason": shim.reason} for shim in shims.needed(self.model)],

@@ -28,6 +28,7 @@ NEED_NO_DATA = ("macs", "latency")
 REPEATED = ("seconds", "latency", "hardware")  # in processes of their own
 # no manifest of the authors' feature files is known: width and lengths are what could be compared
 UNVERIFIED = "features unverified"
+SYNTHETIC = "synthetic data"
 HOPPER = ("H100", "H200", "H800", "H20", "GH200")  # a claim about an H100 is one about its generation
 
 
@@ -42,6 +43,7 @@ class Measured:
     runs: tuple[Run, ...] = ()
     further_runs: int | None = None
     derivation: Derivation | None = None
+    unlike: tuple[str, ...] = ()  # why runs that there are cannot judge a claim about THUMOS14
 
 
 def measure(claim: Claim, runs: Runs, published: Mapping[str, Table]) -> Measured:
@@ -54,7 +56,8 @@ def measure(claim: Claim, runs: Runs, published: Mapping[str, Table]) -> Measure
     real = chosen if claim.kind in NEED_NO_DATA else [run for run in chosen if not unlike_thumos14(run)]
     if not real:
         reasons = sorted({unlike_thumos14(run) for run in chosen})
-        return Measured("not run", f"{_count(chosen)} cannot judge a claim about THUMOS14: {', '.join(reasons)}")
+        told = f"{_count(chosen)} cannot judge a claim about THUMOS14: {', '.join(reasons)}"
+        return Measured("not run", told, unlike=tuple(reasons))
     engine = "upstream" if any(run.engine == "upstream" for run in real) else "native"
     of_engine = [run for run in real if run.engine == engine]
     kept = of_engine if claim.kind == "latency" else pooled(of_engine)  # times: readers choose the machine
@@ -77,7 +80,7 @@ def _judging(runs: Runs) -> list[Run]:
 def unlike_thumos14(run: Run) -> str:
     """Say why a run's mAP and times are not of the paper's data ("": as far as is known, they are)."""
     if run.synthetic:
-        return "synthetic data"
+        return SYNTHETIC
     if run.derived:
         return "derived features"
     data = run.spec.data

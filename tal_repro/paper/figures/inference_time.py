@@ -134,9 +134,10 @@ def medians_of(lengths: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.
 
 def _line_text(source: str, model: str, lengths: np.ndarray, medians: np.ndarray) -> str:
     found = linearity(dict(zip(lengths.astype(int).tolist(), medians.tolist(), strict=True)))
+    line = f"{found.intercept_ms:.4g} ms + {found.slope_ms_per_step:.4g} ms a step"
     return (
-        f"Line through the {source} medians of {model}: {found.intercept_ms!r} ms + {found.slope_ms_per_step!r} ms a "
-        f"step, R2 = {found.r2!r} ({found.degrees_of_freedom} degrees of freedom), "
+        f"Line through the {source} medians of {model}: {line}, "
+        f"R2 = {found.r2:.4f} ({found.degrees_of_freedom} degrees of freedom), "
         f"relative residuals by length {found.residual_signs}; {found.words}."
     )
 

@@ -72,7 +72,7 @@ def _published(ax: Axes, material: Material, drawing: Drawing) -> None:
         ax.plot(rows["feature_length"], rows["gmacs"], color=look.colour, marker=look.marker, linestyle=look.line,
                 markeredgecolor="black", markeredgewidth=0.5)  # fmt: skip
         r2 = r_squared(rows["feature_length"], rows["gmacs"])
-        drawing.notes.append(f"R2 of a line through the published counts of {model}: {r2!r}.")
+        drawing.notes.append(f"R2 of a line through the published counts of {model}: {r2:.4f}.")
     drawing.rows.append(table)
 
 
@@ -89,7 +89,7 @@ def _counted(ax: Axes, counts: Sequence[Count], material: Material, drawing: Dra
                     markeredgecolor="black", markeredgewidth=0.5, linestyle=look.line)  # fmt: skip
         if len(mine) > 2:
             r2 = r_squared(lengths, values)
-            drawing.notes.append(f"R2 of a line through the counts of {model} made here: {r2!r}.")
+            drawing.notes.append(f"R2 of a line through the counts of {model} made here: {r2:.4f}.")
     drawing.runs = used([*drawing.runs, *(count.run for count in counts if count.run is not None)])
 
 

@@ -8,7 +8,7 @@ from tal_repro.paper.report.markup import duration, number
 from tal_repro.paper.report.run_rows import groups, run_rows
 from tal_repro.paper.statistics import describe
 from tal_repro.paper.table_text import TextTable
-from tal_repro.paper.verdict_words import measured_with_unit, recomputed_with_unit, why
+from tal_repro.paper.verdict_words import measured_with_unit, measured_word, recomputed_with_unit, why
 from tal_repro.paper.verdicts import Verdict
 from tal_repro.runs.load import Runs
 
@@ -23,7 +23,7 @@ def _claim(verdict: Verdict) -> tuple[str, ...]:
     claim = verdict.claim
     return (
         claim.id, claim.statement, claim.printed_with_unit, recomputed_with_unit(verdict), verdict.published,
-        measured_with_unit(verdict), verdict.measured.verdict, why(verdict),
+        measured_with_unit(verdict), measured_word(verdict), why(verdict),
     )  # fmt: skip
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tal_repro.models.registry import MODELS
-from tal_repro.paper.claims.statements import IMPORTANCE, MEASURED_VERDICTS, PUBLISHED_VERDICTS
-from tal_repro.paper.report.markup import Html, command, join, region, shortened, tag
+from tal_repro.paper.claims.statements import IMPORTANCE, PUBLISHED_VERDICTS
+from tal_repro.paper.report.markup import Html, command, join, region, results_option, shortened, tag
 from tal_repro.paper.verdict_text import WIDTH, story_lines
-from tal_repro.paper.verdict_words import follows_text, measured_with_unit, recomputed_with_unit
+from tal_repro.paper.verdict_words import (
+    MEASURED_WORDS,
+    follows_text,
+    measured_with_unit,
+    measured_word,
+    recomputed_with_unit,
+    why,
+)
 from tal_repro.paper.verdicts import Verdict
 from tal_repro.published.table import spans
 
 IDS_SHOWN = 60
+BARE_MAP = re.compile(r"(\d) mAP\b")
 HEADER = ("Claim", "Statement", "Paper", "Recomputed", "Published data", "Measured here", "Verdict here")
 TONES = {
     "consistent": "good", "reproduced": "good", "consistent with correction": "fair", "inconclusive": "fair",
@@ -29,23 +38,33 @@ def badge(verdict: str) -> Html:
     return tag("span", tag("span", SIGNS[tone], aria_hidden="true"), " ", verdict, class_=f"badge {tone}")
 
 
-def claims(verdicts: list[Verdict], results: str | None) -> Html:
-    """Return filters and table."""
+def severity(verdict: Verdict) -> int:
+    """Rank a claim by how much it asks for a look: what does not follow or reproduce first, then what is open."""
+    tones = {TONES.get(verdict.published), TONES.get(verdict.measured.verdict)}
+    return 0 if "bad" in tones else 1 if "fair" in tones else 2
+
+
+def claims(verdicts: Sequence[Verdict], results: str | None) -> Html:
+    """Return filters and table, inconsistent claims first, else in the order of the paper."""
+    verdicts = sorted(verdicts, key=severity)
     head = tag("thead", tag("tr", *(tag("th", name, scope="col", role="columnheader") for name in HEADER), role="row"),
                role="rowgroup")  # fmt: skip
-    caption = tag("caption", "Every quantitative statement of the paper; open a line for its derivation, rows and runs")
+    caption = tag(
+        "caption",
+        "Every quantitative statement of the paper, inconsistent ones first; open a line for derivation, rows and runs",
+    )
     body = join(_claim(verdict, results) for verdict in verdicts)
     whole = tag("table", caption, head, body, id="claims-table", class_="stacking", role="table")
     return join([_filters(verdicts), region("Claims", whole)])
 
 
-def _filters(verdicts: list[Verdict]) -> Html:
+def _filters(verdicts: Sequence[Verdict]) -> Html:
     models = [model for model in MODELS if any(model in models_of(verdict) for verdict in verdicts)]
     options = {
         "importance": list(IMPORTANCE),
         "section": list(dict.fromkeys(verdict.claim.section for verdict in verdicts)),
         "published": list(PUBLISHED_VERDICTS),
-        "measured": list(MEASURED_VERDICTS),
+        "measured": list(MEASURED_WORDS),
         "model": models,
     }
     titles = {
@@ -58,7 +77,10 @@ def _filters(verdicts: list[Verdict]) -> Html:
     selects = [_select(name, titles[name], values) for name, values in options.items()]
     search = tag("label", "Words ", tag("input", type="search", data_filter="words", aria_controls="claims-table"))
     count = tag("span", role="status", class_="count", id="claims-count")
-    return tag("form", *selects, search, count, class_="filters", id="claims-filters", aria_label="Filter the claims")
+    clear = tag("button", "Show all", type="button", id="claims-clear")
+    return tag(
+        "form", *selects, search, clear, count, class_="filters", id="claims-filters", aria_label="Filter the claims"
+    )
 
 
 def _select(name: str, title: str, values: list[str]) -> Html:
@@ -68,10 +90,14 @@ def _select(name: str, title: str, values: list[str]) -> Html:
 
 
 def _claim(verdict: Verdict, results: str | None) -> Html:
-    claim, measured = verdict.claim, verdict.measured
+    claim = verdict.claim
+    printed, computed, measured_here = map(
+        _in_percent, (claim.printed_with_unit, recomputed_with_unit(verdict), measured_with_unit(verdict))
+    )
+    statement = join([claim.statement, tag("span", why(verdict), class_="why")])
     cells = (
-        claim.statement, claim.printed_with_unit, recomputed_with_unit(verdict), badge(verdict.published),
-        measured_with_unit(verdict), badge(measured.verdict),
+        statement, printed, computed, badge(verdict.published),
+        measured_here, join([badge(measured_word(verdict)), _measured_why(verdict)]),
     )  # fmt: skip
     line = tag(
         "tr",
@@ -88,8 +114,20 @@ def _claim(verdict: Verdict, results: str | None) -> Html:
     return tag(
         "tbody", line, more, role="rowgroup", id=f"claim-{claim.id}", data_section=claim.section,
         data_importance=claim.importance,
-        data_published=verdict.published, data_measured=measured.verdict, data_model=" ".join(models_of(verdict)),
+        data_published=verdict.published, data_measured=measured_word(verdict), data_model=" ".join(models_of(verdict)),
     )  # fmt: skip
+
+
+def _in_percent(text: str) -> str:
+    """Give mAPs their unit: the paper writes "56.7 mAP" for 56.7 %."""
+    return BARE_MAP.sub(r"\1 % mAP", text)
+
+
+def _measured_why(verdict: Verdict) -> Html | None:
+    """Return the reason of the verdict; that runs are synthetic the verdict says itself."""
+    if verdict.measured.unlike:
+        return None
+    return tag("span", f"{verdict.measured.reason}.", class_="why")
 
 
 def models_of(verdict: Verdict) -> list[str]:
@@ -115,18 +153,10 @@ def _story(verdict: Verdict, results: str | None) -> Iterator[Html]:
         yield tag("p", "Source rows: ", "; ".join(spans(table) for table in verdict.derivation.rows), ".")
     if verdict.measured.runs:
         yield tag("p", "Runs: ", tag("span", shortened(ids.split(), IDS_SHOWN), class_="ids"))
-    where = f" --results {quoted(results)}" if results else ""
-    yield tag("p", "Repeat it: ", command(f"tal-repro verify --claim {verdict.claim.id}{where}"))
+    yield tag("p", "Repeat it: ", command(f"tal-repro verify --claim {verdict.claim.id}{results_option(results)}"))
 
 
 def _without(lines: list[str], label: str, text: str) -> list[str]:
     """Drop the lines that the story wraps a labelled text over: the page says it in its own way."""
     start = next((place for place, line in enumerate(lines) if line.startswith(label)), len(lines))
     return lines[:start] + lines[start + len(textwrap.wrap(text, WIDTH - 10)) :]
-
-
-def quoted(path: str) -> str:
-    """Return a path as a shell takes it."""
-    import shlex
-
-    return shlex.quote(path)

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,8 +16,9 @@ from tal_repro.paper import tables
 from tal_repro.paper.figures import FIGURES, drawer
 from tal_repro.paper.figures.drawing import METADATA, Drawing, Material, NotRun, code_version
 from tal_repro.paper.figures.hardware_trace import traced
+from tal_repro.paper.report.chart import Series
 from tal_repro.paper.report.compare import Compared, compare
-from tal_repro.paper.report.curve_chart import CurveForecast, forecasts
+from tal_repro.paper.report.curve_chart import CurveForecast, forecasts, overlay, sweep_panels
 from tal_repro.paper.report.markup import Html, tag
 from tal_repro.paper.report.provenance import Deviation, deviations, systems
 from tal_repro.paper.report.run_rows import RunRow, run_rows
@@ -24,7 +26,7 @@ from tal_repro.paper.table_text import TextTable
 from tal_repro.paper.verdicts import Verdict, judge_all
 from tal_repro.published.load import Published, load_published
 from tal_repro.runs.load import NO_RUNS, Runs, load_system
-from tal_repro.runs.portable import cleaner
+from tal_repro.runs.portable import Clean, cleaner
 from tal_repro.runs.record import DamagedRun
 from tal_repro.runs.run import Run
 from tal_repro.runs.trace import Phase, trace_of
@@ -156,6 +158,8 @@ class Content:
     version: str
     compared: tuple[str, list[Compared]] | None = None
     problems: list[str] = field(default_factory=list)
+    overlay: list[Series] = field(default_factory=list)
+    made: str = ""  # the day, UTC
 
     @property
     def synthetic(self) -> int:
@@ -190,7 +194,7 @@ def gather(
         runs=runs,
         verdicts=attempt("verdicts", lambda those: judge_all(published, those)),
         tables=attempt("tables", lambda those: [tables.table(number, published, those) for number in (1, 2)]),
-        figures=[attempt(f"Figure {n}", lambda those, n=n: _figure(n, published, those)) for n in FIGURES],  # type: ignore[misc]
+        figures=[attempt(f"Figure {n}", lambda those, n=n: _figure(n, published, those, clean)) for n in FIGURES],  # type: ignore[misc]
         forecasts=attempt("forecasts", lambda those: forecasts(published, those)),
         rows=attempt("runs", lambda those: run_rows(those, with_host)),
         trace=attempt("trace", summarize),
@@ -198,16 +202,18 @@ def gather(
         systems=attempt("systems", systems),
         version=code_version(),
         compared=None if system is None else (clean(system), compare(runs, load_system(system)[1])),
+        overlay=attempt("curves", lambda those: overlay(sweep_panels(published, those))),
         problems=[clean(problem) for problem in problems],
+        made=datetime.now(UTC).date().isoformat(),
     )
 
 
-def _figure(number: int, published: Published, runs: Runs) -> FigureShown:
+def _figure(number: int, published: Published, runs: Runs, clean: Clean) -> FigureShown:
     title = FIGURES[number].title
     try:
         drawing = drawer(number)(Material(published, runs))
     except NotRun as missing:
-        return FigureShown(number, title, missing=str(missing).replace("\n  remedy", ". To do"))
+        return FigureShown(number, title, missing=clean(str(missing).replace("\n  remedy", ". To do")))
     svg = inline(drawing, number, f"Figure {number}: {title}")
     ids = tuple(run.run_id for run in drawing.runs)
     return FigureShown(number, title, drawing.caption, tuple(drawing.notes), svg, run_ids=ids)

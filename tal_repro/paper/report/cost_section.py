@@ -9,13 +9,12 @@ from tal_repro.models.registry import MODELS
 from tal_repro.paper.energy import assumed, energy_table
 from tal_repro.paper.report.content import Content
 from tal_repro.paper.report.markup import NOTHING, Html, duration, join, number, shortened, table, tag
-from tal_repro.paper.report.run_rows import RunRow, groups
+from tal_repro.paper.report.run_rows import JOULES_PER_WH, RunRow, groups
 from tal_repro.paper.statistics import describe
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, finite, part
 
 RATIO_TO = "tadtr"
-JOULES_PER_WH = 3600.0
 IDS_SHOWN = 3
 Key = tuple[str, str, str]  # engine, data, machine
 

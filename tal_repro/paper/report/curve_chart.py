@@ -1,9 +1,9 @@
-"""A learning curve with its forecast as a small SVG in the page's own colours: points can be pointed at, none move."""
+"""The learning curves of the page: all of Figure 2 in one chart, all forecasts in another, each beside its numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,10 +20,12 @@ from tal_repro.paper.claims.means import RUNS_WANTED
 from tal_repro.paper.figures import style
 from tal_repro.paper.figures.drawing import Material
 from tal_repro.paper.figures.learning_curves import Panel, measured_panels
-from tal_repro.paper.report.markup import Html, tag
+from tal_repro.paper.report.chart import Mark, Place, Series, draw
+from tal_repro.paper.report.markup import Html, table, tag
 from tal_repro.published.load import Published
 from tal_repro.runs.load import Runs
 
+FULL = 100.0  # percent
 HORIZON = 300.0  # percent: what three times the data would give
 GRID = 60
 Array = NDArray[np.float64]
@@ -44,8 +46,7 @@ class CurveForecast:
 
 def forecasts(published: Published, runs: Runs) -> list[CurveForecast]:
     """Return the forecast of each curve there is."""
-    shown = [Panel("Published", published["learning_curves"], published["table2"])]
-    shown += measured_panels(Material(published, runs))
+    shown = sweep_panels(published, runs)
     return [made for part in shown for made in _of(part)]
 
 
@@ -79,119 +80,106 @@ def _grid(made: Forecast | None, points: Points) -> Grid | None:
     return x, made.predict(x), low, high
 
 
-WIDTH, HEIGHT = 320, 210
-LEFT, RIGHT, TOP, BOTTOM = 34, 14, 10, 34
-PERCENTS = (1, 3, 10, 30, 100, 300)
+def sweep_panels(published: Published, runs: Runs) -> list[Panel]:
+    """Return the curves of Figure 2: the published ones, and those of each engine and kind of data run here."""
+    shown = [Panel("Published", published["learning_curves"], published["table2"])]
+    return shown + measured_panels(Material(published, runs))
 
 
-def chart(one: CurveForecast, prefix: str) -> Html:
-    """Draw one curve on a logarithmic axis of percentages; the band is the interval of the forecast."""
-    x, y = _axes(one)
-    name = f"{style.look(one.model).title}, {one.source}"
-    last = float(one.points.percent[-1])
-    parts = [
-        tag("title", f"Learning curve of {name}", id=f"{prefix}-title"),
-        tag("desc", _description(one), id=f"{prefix}-desc"),
-        *_frame(one, x, y),
-        *([] if one.grid is None else _forecast(one.grid, x, y, last)),
-        *_points(one, x, y),
+def overlay(panels: Iterable[Panel]) -> list[Series]:
+    """Return every curve of Figure 2 for one chart: means joined by lines, as many as there are."""
+    return [_overlaid(part, model) for part in panels for model in part.models]
+
+
+def _overlaid(part: Panel, model: str) -> Series:
+    rows = curve(part.curves, model)
+    values = zip(rows["train_percent"].tolist(), rows["map_mean"].tolist(), rows["map_std"].tolist(), strict=True)
+    name = f"{style.look(model).title}, {_source(part)}"
+    marks = [
+        _mark(name, *value, part.counts.get((model, value[0]), 0 if part.runs else RUNS_WANTED)) for value in values
     ]
-    if one.synthetic:
-        parts.append(tag("text", "SYNTHETIC DATA", x=WIDTH / 2 + 12, y=HEIGHT / 2, class_="watermark"))
-    return tag(
-        "svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_labelledby=f"{prefix}-title {prefix}-desc"
-    )
+    if not part.runs and marks[-1].x < FULL and len(row := part.table2.where(model=model)):  # TriDet's is in Table 2
+        marks.append(_mark(f"{name} (Table 2)", FULL, float(row["map_mean"][0]), float(row["map_std"][0]), RUNS_WANTED))
+    line = [(mark.x, mark.y) for mark in marks]
+    return Series(model, _source(part), not part.runs, part.synthetic, marks, line)
 
 
-class _Scale:
-    """From a value to a place."""
-
-    def __init__(self, low: float, high: float, start: float, end: float, logarithmic: bool = False) -> None:
-        self.change = math.log if logarithmic else float
-        self.low, self.start = self.change(low), start
-        self.slope = (end - start) / ((self.change(high) - self.low) or 1.0)
-
-    def __call__(self, value: float) -> float:
-        return round(self.start + self.slope * (self.change(value) - self.low), 1)
+def _source(part: Panel) -> str:
+    return part.title[:1].lower() + part.title[1:]
 
 
-def _axes(one: CurveForecast) -> tuple[_Scale, _Scale]:
-    percent = [float(one.points.percent[0]), 100.0]
-    values = [0.0, float(np.max(one.points.mean))]
+def _mark(name: str, percent: float, mean: float, std: float, runs: float) -> Mark:
+    spread = f" ± {std:.2f}" if math.isfinite(std) and runs != 1 else ""
+    counted = f", n = {runs:g}" if runs else ""
+    return Mark(percent, mean, std, f"{name}: {mean:.2f}{spread} % mAP at {percent:g} % of the data{counted}")
+
+
+def chart(shown: Sequence[CurveForecast], prefix: str) -> Html:
+    """Draw all curves with their forecasts in one chart on a logarithmic axis of percentages."""
+    made_up = "Curves measured here are of SYNTHETIC data. " if any(one.synthetic for one in shown) else ""
+    description = f"{made_up}{len(shown)} curves; the table below has what each forecasts."
+    title = "Learning curves of all models and their forecasts"
+    return draw([_forecast_series(one) for one in shown], prefix, title, description, logarithmic=True)
+
+
+def _forecast_series(one: CurveForecast) -> Series:
+    source = one.source[:1].lower() + one.source[1:]
+    name = f"{style.look(one.model).title}, {source}"
+    points = one.points
+    marks = [
+        _mark(name, float(percent), float(mean), float(std), float(runs))
+        for percent, mean, std, runs in zip(points.percent, points.mean, points.std, points.runs, strict=True)
+    ]
+    line: list[Place] = [(mark.x, mark.y) for mark in marks]
+    ahead: list[Place] = []
+    band: list[Place] = []
     if one.grid is not None:
-        percent.append(float(one.grid[0][-1]))
-        values.append(min(100.0, float(np.max(one.grid[3]))))
-    top = min(100.0, 10 * math.ceil(max(values) / 10 + 0.1))
-    x = _Scale(min(percent), max(percent), LEFT, WIDTH - RIGHT, logarithmic=True)
-    return x, _Scale(0.0, max(top, 10.0), HEIGHT - BOTTOM, TOP)
+        percent, middle, low, high = one.grid
+        beyond = percent >= float(points.percent[-1]) * 0.999
+        line = _places(percent[~beyond | (np.cumsum(beyond) == 1)], middle[~beyond | (np.cumsum(beyond) == 1)])
+        if beyond.sum() > 1:
+            ahead = _places(percent[beyond], middle[beyond])
+            band = [*_places(percent[beyond], high[beyond]), *reversed(_places(percent[beyond], low[beyond]))]
+    return Series(one.model, source, one.source == "Published", one.synthetic, marks, line, ahead, band)
 
 
-def _frame(one: CurveForecast, x: _Scale, y: _Scale) -> Iterable[Html]:
-    base, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    for value in range(0, 101, 20):
-        if y(value) >= TOP - 1:
-            yield tag("line", x1=LEFT, x2=right, y1=y(value), y2=y(value), class_="grid")
-            yield tag("text", value, x=LEFT - 5, y=y(value) + 3, text_anchor="end")
-    for value in PERCENTS:
-        if LEFT - 1 <= x(value) <= right + 1:
-            yield tag("line", x1=x(value), x2=x(value), y1=base, y2=base + 4, class_="axis")
-            yield tag("text", value, x=x(value), y=base + 14, text_anchor="middle")
-    yield tag("line", x1=LEFT, x2=right, y1=base, y2=base, class_="axis")
-    yield tag("text", "training data (%)", x=(LEFT + right) / 2, y=HEIGHT - 6, text_anchor="middle")
-    middle = (TOP + base) / 2
-    yield tag("text", "average mAP (%)", x=9, y=middle, text_anchor="middle", transform=f"rotate(-90 9 {middle})")
+def _places(x: Array, y: Array) -> list[Place]:
+    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
 
 
-def _forecast(grid: tuple[np.ndarray, ...], x: _Scale, y: _Scale, last: float) -> Iterable[Html]:
-    percent, middle, low, high = grid
-    ahead = percent >= last * 0.999
-    if ahead.sum() > 1:
-        up = [(x(p), y(min(v, 100.0))) for p, v in zip(percent[ahead], high[ahead], strict=True)]
-        down = [(x(p), y(max(v, 0.0))) for p, v in zip(percent[ahead], low[ahead], strict=True)]
-        yield tag("polygon", points=_path([*up, *reversed(down)]), class_="band")
-    for part, kind in ((~ahead | (np.cumsum(ahead) == 1), "curve"), (ahead, "curve ahead")):
-        if part.sum() > 1:
-            line = [(x(p), y(float(np.clip(v, 0, 100)))) for p, v in zip(percent[part], middle[part], strict=True)]
-            yield tag("polyline", points=_path(line), class_=kind)
-
-
-def _points(one: CurveForecast, x: _Scale, y: _Scale) -> Iterable[Html]:
-    points = one.points
-    for percent, mean, std, runs in zip(points.percent, points.mean, points.std, points.runs, strict=True):
-        spread = "" if not math.isfinite(std) else f" ± {std:.2f}"
-        told = f"{percent:g} % of the data: {mean:.2f}{spread} % mAP, n = {runs:g}"
-        bar = None
-        if math.isfinite(std) and std > 0:
-            ends = (y(max(mean - std, 0.0)), y(min(mean + std, 100.0)))
-            bar = tag("line", x1=x(percent), x2=x(percent), y1=ends[0], y2=ends[1], class_="spread")
-        yield tag("g", tag("title", told), bar, tag("circle", cx=x(percent), cy=y(mean), r=3.2), class_="point")
-
-
-def _path(points: Iterable[tuple[float, float]]) -> str:
-    return " ".join(f"{a},{b}" for a, b in points)
-
-
-def _description(one: CurveForecast) -> str:
-    points = one.points
-    ends = [f"{points.mean[i]:.1f} % mAP at {points.percent[i]:g} % of the data" for i in (0, -1)]
-    made_up = "Synthetic data. " if one.synthetic else ""
-    return f"{made_up}{len(points)} points, from {ends[0]} to {ends[1]}. {told(one)}"
+def forecast_table(shown: Sequence[CurveForecast]) -> Html:
+    """Return what each curve forecasts at three times the data, with the ends of its points."""
+    header = (
+        "Model",
+        "Source",
+        "Points",
+        "First (% of data: % mAP)",
+        "Last (% of data: % mAP)",
+        f"Forecast at {HORIZON:g} % of the data",
+    )
+    rows = []
+    for one in shown:
+        points = one.points
+        ends = [f"{points.percent[i]:g} %: {points.mean[i]:.2f}" for i in (0, -1)]
+        rows.append([style.look(one.model).title, one.source, len(points), *ends, told(one)])
+    return table("What each curve forecasts", header, rows)
 
 
 def told(one: CurveForecast) -> str:
     """Say in a sentence what the forecast is at three times the data."""
     far = one.report["horizon"]
     if not far["answerable"]:
-        return f"No forecast at {far['train_percent']:g} %: {far['reason']}."
+        return f"none: {far['reason']}"
     low, high = far["interval"]
     level = f"{100 * one.report['level']:.0f} % interval"
-    return f"Forecast at {far['train_percent']:g} %: {far['prediction']:.1f} % mAP, {level} {low:.1f} to {high:.1f}."
+    return f"{far['prediction']:.1f} % mAP, {level} {low:.1f} to {high:.1f}"
 
 
 def legend() -> Html:
-    """Say once what all these charts show."""
+    """Say what the chart shows."""
     told = (
-        "Dots are means over runs and bars their standard deviation; the band is the interval of the forecast, "
+        "Marks are means over runs, bars their standard deviation: filled as published, open as measured here. "
+        "Dotted lines are forecasts beyond the data, bands their intervals, "
         "calibrated on public learning curves of other tasks. The axis of percentages is logarithmic."
     )
-    return tag("p", told, class_="note")
+    return tag("figcaption", told)

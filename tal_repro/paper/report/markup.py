@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 VOID = frozenset({"meta", "link", "input", "br"})
@@ -55,24 +56,44 @@ def command(text: str) -> Html:
     return tag("span", tag("code", text), class_="command")
 
 
+def results_option(results: str | None) -> str:
+    """Return the option that names a folder of runs, as a shell takes it; "" without one."""
+    return f" --results {shlex.quote(results)}" if results else ""
+
+
+def rest(title: str, *children: object) -> Html:
+    """Return what is shown on demand; printing opens it."""
+    return tag("details", tag("summary", title), *children, class_="rest")
+
+
 def region(caption: str, *children: object, class_: str = "scroll") -> Html:
     """Return a box that scrolls by itself, reachable by keyboard and named for screen readers."""
     return tag("div", *children, class_=class_, role="region", aria_label=caption, tabindex="0")
 
 
 def table(caption: str, header: Sequence[object], rows: Iterable[Sequence[object]], note: object = None) -> Html:
-    """Return a table with a caption, column headers, and the first cell of each row as its header."""
+    """Return a table with a caption, column headers, and the first cell of each row as its header.
+
+    On a narrow screen its rows become blocks: hence the roles (blocks are no table to a screen reader) and labels.
+    """
     body = [list(row) for row in rows]
     kinds = [None, *(_kind([row[index] for row in body]) for index in range(1, len(header)))]
-    head = tag("tr", *(tag("th", cell, scope="col", class_=kind) for cell, kind in zip(header, kinds, strict=True)))
-    lines = [tag("tr", tag("th", row[0], scope="row"), *_cells(row[1:], kinds[1:])) for row in body]
+    head = tag("tr", *(_head_cell(cell, kind) for cell, kind in zip(header, kinds, strict=True)), role="row")
+    lines = [_line(header, row, kinds) for row in body]
     full = tag("caption", caption, None if note is None else join([" ", tag("span", note, class_="note")]))
     width = "small" if len(header) <= SMALL else "wide" if len(header) >= WIDE else None
-    return region(caption, tag("table", full, tag("thead", head), tag("tbody", *lines), class_=width))
+    parts = (full, tag("thead", head, role="rowgroup"), tag("tbody", *lines, role="rowgroup"))
+    return region(caption, tag("table", *parts, class_=" ".join(filter(None, [width, "stacking"])), role="table"))
 
 
-def _cells(row: Sequence[object], kinds: Sequence[str | None]) -> Iterator[Html]:
-    return (tag("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True))
+def _head_cell(text: object, kind: str | None) -> Html:
+    return tag("th", text, scope="col", class_=kind, role="columnheader")
+
+
+def _line(header: Sequence[object], row: Sequence[object], kinds: Sequence[str | None]) -> Html:
+    labelled = list(zip(header, row, kinds, strict=True))[1:]
+    cells = (tag("td", cell, class_=kind, role="cell", data_label=str(name)) for name, cell, kind in labelled)
+    return tag("tr", tag("th", row[0], scope="row", role="rowheader"), *cells, role="row")
 
 
 def _kind(cells: Sequence[object]) -> str | None:

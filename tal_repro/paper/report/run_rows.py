@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
 from tal_repro.paper.energy import joules_of
-from tal_repro.paper.report.markup import Html, command, duration, join, number, plain, region, tag
-from tal_repro.run.view import log_tail
+from tal_repro.paper.report.markup import Html, command, duration, join, number, region, results_option, tag
+from tal_repro.paper.report.run_details import details, log
 from tal_repro.runs.folder import name_of
 from tal_repro.runs.load import Runs
 from tal_repro.runs.portable import Clean, cleaner
@@ -21,7 +21,7 @@ from tal_repro.runs.run import Run, finite
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
-TAIL_LINES, TAIL_COLUMNS = 12, 200
+JOULES_PER_WH = 3600.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class RunRow:
     repeat: str  # the command that runs it again, into another folder
     why: str = ""
     host: str = ""
+    record: RunRecord | None = None  # its folder's reader, where it can be read
+    per_class: Mapping[str, Any] = field(default_factory=dict)
     clean: Clean = str  # takes out of a text what tells of the machine
 
 
@@ -71,6 +73,7 @@ def _finished(run: Run, runs: Runs) -> RunRow:
         _energy(run, runs), f"{run.device}{alone}",
         "invalid" if run.flags else "done", str(status.get("study") or ""), str(status.get("finished") or ""),
         run.folder, repeat_command(run.spec, status), "; ".join(run.flags), str(status.get("host") or ""),
+        run.record, run.per_class,
     )  # fmt: skip
 
 
@@ -98,13 +101,8 @@ def _unfinished(folder: Path) -> RunRow:
         str(system.get("machine") or "unknown machine"), "unfinished" if kind == "partial" else kind,
         str(status.get("study") or ""), str(status.get("finished") or ""), folder,
         repeat_command(spec, status) if spec else "", str(status.get("reason") or ""), str(status.get("host") or ""),
+        record,
     )  # fmt: skip
-
-
-def tail(folder: Path) -> list[str]:
-    """Return the last lines of a run's log as text, however long the log and its lines are."""
-    lines = [line.rstrip().rpartition("\r")[2] for line in log_tail(folder, TAIL_LINES)]
-    return [plain(line)[:TAIL_COLUMNS] for line in lines]
 
 
 def _energy(run: Run, runs: Runs) -> float | None:
@@ -129,23 +127,27 @@ def groups(rows: Iterable[RunRow]) -> dict[tuple[str, str, str, str, str], list[
 
 
 PAGE = 100  # rows shown at once; the script pages through the rest
+DETAILED = 200  # runs whose curves, classes, settings and log the page holds: about 1 MB; `tal-repro show` has all
 LISTED = 20_000  # rows in the page's data: 1.2 MB; more are counted, not listed
 COLUMNS = (
-    "Run", "Experiment", "Model", "Engine", "Data", "Train %", "Seed", "mAP (%)", "Duration", "Energy (J)", "Machine",
-    "Status",
+    "Run", "Experiment", "Model", "Engine", "Data", "Training data (%)", "Seed", "mAP (%)", "Duration", "Energy (Wh)",
+    "Machine", "Status",
 )  # fmt: skip
 
 
-def runs_table(rows: Sequence[RunRow]) -> Html:
+def runs_table(rows: Sequence[RunRow], results: str | None = None) -> Html:
     """Return search, table, pager and data; a sentence where there are no runs."""
     if not rows:
         return tag("p", "No runs yet. ", command("tal-repro demo"), " makes some in minutes, on synthetic data; ",
                    command("tal-repro run"), " runs the study.")  # fmt: skip
     caption = tag("caption", _counted(rows))
-    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in COLUMNS)))
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col", role="columnheader") for name in COLUMNS), role="row"),
+               role="rowgroup")  # fmt: skip
     body = join(_body(row) for row in rows[:PAGE])
-    whole = tag("table", caption, head, body, id="runs-table", class_="wide")
-    return join([_search(rows), region("List of runs", whole), _data(rows)])
+    where = results_option(results) or None
+    whole = tag("table", caption, head, body, id="runs-table", class_="wide stacking", role="table", data_where=where)
+    kept = (tag("template", *_story(row), id=f"run-{row.run_id}") for row in rows[PAGE:DETAILED])
+    return join([_search(rows), region("List of runs", whole), _data(rows), *kept])
 
 
 def _counted(rows: Sequence[RunRow]) -> str:
@@ -155,7 +157,8 @@ def _counted(rows: Sequence[RunRow]) -> str:
     told = ", ".join(f"{count} {state}" for state, count in states.items())
     cut = f"; the first {PAGE} here, the rest with scripts or from run folders" if len(rows) > PAGE else ""
     cut += f"; {len(rows) - LISTED} more are not listed" if len(rows) > LISTED else ""
-    return f"{len(rows)} runs: {told}{cut}. Open a line for the end of its log and the command that repeats it"
+    cut += f"; the first {DETAILED} open to curves and log, the others name a command" if len(rows) > DETAILED else ""
+    return f"{len(rows)} runs: {told}{cut}. Open a line for loss, mAP, AP of each class, settings, log and command"
 
 
 def _search(rows: Sequence[RunRow]) -> Html:
@@ -173,31 +176,32 @@ def _search(rows: Sequence[RunRow]) -> Html:
 
 def cells(row: RunRow) -> list[str]:
     """Return the texts of a row, in the order of the columns."""
+    energy = None if row.energy_joules is None else row.energy_joules / JOULES_PER_WH
     return [
         row.run_id, row.experiment, row.model, row.engine, row.data,
         "" if row.percent is None else f"{row.percent:g}", "" if row.seed is None else str(row.seed),
-        number(row.average_map), duration(row.seconds), number(row.energy_joules, 0), row.machine, row.status,
+        number(row.average_map), duration(row.seconds), number(energy, 3), row.machine, row.status,
     ]  # fmt: skip
 
 
 def _body(row: RunRow) -> Html:
     texts = cells(row)
-    line = tag("tr", tag("th", tag("code", texts[0]), scope="row"), *(tag("td", text) for text in texts[1:]))
-    story = tag("details", tag("summary", f"{row.run_id}: log, how to repeat"), *_story(row))
-    return tag("tbody", line, tag("tr", tag("td", story, colspan=len(COLUMNS)), class_="more"))
+    head = tag("th", tag("code", texts[0]), scope="row", role="rowheader")
+    rest = (tag("td", text, role="cell", data_label=name) for name, text in zip(COLUMNS[1:], texts[1:], strict=True))
+    kept = "curves, classes, settings, log" if row.record and row.record.has("epochs") else "settings, log"
+    story = tag("details", tag("summary", f"{row.run_id}: {kept}"), *_story(row))
+    more = tag("tr", tag("td", story, colspan=len(COLUMNS), role="cell"), class_="more", role="row")
+    return tag("tbody", tag("tr", head, *rest, role="row"), more, role="rowgroup")
 
 
 def _story(row: RunRow) -> Iterator[Html]:
     if row.why:
         yield tag("p", tag("strong", "Why: "), row.why[:1000])
-    if row.ended:
-        yield tag("p", f"Ended {row.ended}.")
-    lines = [row.clean(line) for line in tail(row.folder)]
-    if lines:
-        yield tag("pre", "\n".join(lines), tabindex="0", role="region", aria_label=f"End of the log of {row.run_id}")
-    else:
-        yield tag("p", "It left no log.")
-    yield tag("p", "Repeat it: ", command(row.repeat))
+    if row.record is not None:
+        yield from details(row.record, row.per_class, row.clean)
+    yield log(row.folder, row.run_id, row.clean)
+    ended = f"Ended {row.ended}. " if row.ended else ""
+    yield tag("p", f"{ended}Repeat it: ", command(row.repeat))
 
 
 def _data(rows: Sequence[RunRow]) -> Html:

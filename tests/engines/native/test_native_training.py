@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -331,6 +332,11 @@ def test_a_run_writes_both_selections_of_both_weight_sets(
     assert metrics["optimizer_steps"] == 3 * metrics["steps_per_epoch"] > 0
     protocol = "tadtr-210" if model == "tadtr" else "af-212"
     assert metrics["reported"] == {"weights": "ema", "protocol": protocol}, "with an average, it is what is reported"
+    keys = ("selection", "weights", "protocol")
+    last = [row["ap"] for row in metrics["rows"] if tuple(map(row.get, keys)) == ("last", "ema", protocol)]
+    by_class = metrics["per_class"]
+    assert tuple(map(by_class.get, keys)) == ("last", "ema", protocol)
+    assert mean(by_class["ap"].values()) == pytest.approx(mean(last)), "of the same detections"
     seconds = metrics["seconds"]
     phases = sum(seconds[name] for name in ("setup", "train", "eval", "checkpoint"))
     assert 0.9 * seconds["total"] < phases <= seconds["total"]
