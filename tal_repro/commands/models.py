@@ -125,19 +125,23 @@ def new(name: str, repository: str, commit: str, title: str | None, licence: str
 @click.option("--engine", type=click.Choice(["native", "upstream"]), help="[default: the model's first]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of the small training (repeatable).")
 @click.option("--train/--no-train", default=True, show_default=True, help="Train on a small synthetic set as well.")
+@click.option(
+    "--budget", type=click.FloatRange(1), default=900.0, show_default=True, metavar="SECONDS",
+    help="Train longer while too little is learnt to judge by and this allows it.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, on standard output.")
-def check(name: str, engine: str | None, settings: tuple[str, ...], train: bool, as_json: bool) -> None:
-    """Run the contract of a model step by step; exit 1 at the first step that fails."""
+def check(name: str, engine: str | None, settings: tuple[str, ...], train: bool, budget: float, as_json: bool) -> None:
+    """Run the contract of a model step by step; exit 1 where one fails or shows too little to be judged."""
     from tal_repro.commands.train import read_settings
     from tal_repro.engines.registry import engines_of
     from tal_repro.run.contract import check_model
 
     chosen = engine or engines_of(name)[0]
     findings = []
-    for finding in check_model(name, chosen, read_settings(settings), train):
+    for finding in check_model(name, chosen, read_settings(settings), train, budget):
         findings.append(finding)
         if not as_json:
-            echo(f"{finding.outcome:<8} {finding.step:<12} {finding.message}")
+            echo(f"{finding.outcome:<12} {finding.step:<12} {finding.message}")
     passed = all(finding.outcome == "ok" for finding in findings)
     if as_json:
         rows = [{"step": one.step, "outcome": one.outcome, "message": one.message} for one in findings]

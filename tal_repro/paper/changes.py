@@ -71,10 +71,11 @@ def changes() -> list[Change]:
 
 
 def _shims() -> Iterator[Change]:
-    from tal_repro.engines.upstream.shims import SHIMS
+    from tal_repro.engines.upstream.shims import SHIMS, needed
 
     for shim in SHIMS:
-        yield Change(shim.severity, "shim", shim.name, shim.models, shim.reason)
+        models = tuple(model for model in OF_AUTHORS if shim in needed(model))
+        yield Change(shim.severity, "shim", shim.name, models, shim.reason)
 
 
 def _patches() -> Iterator[Change]:
@@ -105,5 +106,7 @@ def count_text(found: Sequence[Change]) -> str:
 
 def models_text(change: Change) -> str:
     """Name the models that a change is about."""
+    if not change.models:
+        return "models beyond the four"
     every = set(change.models) >= set(OF_AUTHORS)
     return "all" if every else ", ".join(MODELS[name].title for name in change.models if name in MODELS)

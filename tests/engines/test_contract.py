@@ -27,7 +27,8 @@ def test_upstream_without_training(model: str) -> None:
 @pytest.mark.parametrize("model", [model for model, engine in PAIRS if engine == "native"])
 def test_native_training(model: str) -> None:
     findings = list(check_model(model, "native"))
-    assert (findings[-1].step, findings[-1].outcome) == ("training", "ok"), findings[-1].message
+    assert "training" in [finding.step for finding in findings]
+    assert {finding.outcome for finding in findings} == {"ok"}, findings
 
 
 @pytest.mark.upstream
@@ -37,4 +38,4 @@ def test_upstream_training(model: str) -> None:
     findings = list(check_model(model, "upstream"))
     if findings[-1].outcome == "not run":
         pytest.skip(findings[-1].message)
-    assert (findings[-1].step, findings[-1].outcome) == ("training", "ok"), findings[-1].message
+    assert {finding.outcome for finding in findings} == {"ok"}, findings

@@ -106,13 +106,16 @@ def kit(commit: tuple[Path, str]) -> Kit:
 
 
 def test_the_contract_passes_and_every_step_is_told(kit: Kit) -> None:
-    said = kit("models", "check", "stepnet", "--set", "feature_dim=16", "--set", "epochs=6", "--json")
+    said = kit("models", "check", "stepnet", "--json")
     found = json.loads(said[: said.rindex("}") + 1])
     jsonschema.validate(found, json.loads((ROOT / "tal_repro" / "schemas" / "models-check.json").read_text()))
     assert found["passed"], found
-    steps = ["registry", "recipe", "patches", "description", "checkout", "macs", "training"]
-    assert [step["step"] for step in found["steps"]] == steps
-    assert "best-on-test, last (synthetic)" in found["steps"][-1]["message"]
+    steps = ["registry", "recipe", "patches", "description", "checkout", "libraries", "macs", "training"]
+    steps += ["events", "subset", "losses", "evaluation", "weights", "detections", "map"]
+    said_of = {step["step"]: step["message"] for step in found["steps"]}
+    assert list(said_of) == steps
+    assert "libs/engine.py:27 (shim cuda_synchronize is on)" in said_of["libraries"]
+    assert "best-on-test, last (synthetic)" in said_of["training"]
 
 
 def test_every_experiment_figure_and_table_includes_it(kit: Kit) -> None:

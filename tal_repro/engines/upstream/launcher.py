@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from tal_repro.engines.child import die_with_parent
-from tal_repro.engines.upstream import probe, shims
+from tal_repro.engines.upstream import probe, shims, witness
 
 
 def main() -> None:
@@ -27,6 +27,7 @@ def main() -> None:
     try:
         shims.install(order["model"])
         probe.install()
+        witness.install()
         runpy.run_path(script, run_name="__main__")
     except BaseException as error:
         said = (str(error).strip().splitlines() or [""])[0]  # numpy's errors go on for lines, the first says what

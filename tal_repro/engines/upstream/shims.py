@@ -71,6 +71,23 @@ def pandas_drop_axis() -> None:
     pd.DataFrame.drop = drop_with_positional_axis  # type: ignore[method-assign,assignment]
 
 
+def numpy_aliases() -> None:
+    import numpy as np
+
+    gone = {"int": int, "bool": bool, "object": object, "str": str, "long": int, "complex": complex, "Inf": np.inf}
+    gone |= {"NaN": np.nan, "float_": np.float64, "product": np.prod}
+    for name, stand_in in gone.items():
+        vars(np).setdefault(name, stand_in)
+
+
+def torch_six() -> None:
+    import collections.abc
+    import math
+
+    classes = {"string_classes": (str, bytes), "int_classes": int, "container_abcs": collections.abc}
+    _module("torch._six", inf=math.inf, nan=math.nan, **classes)
+
+
 def cuda_synchronize() -> None:
     import torch
 
@@ -89,7 +106,7 @@ def torch_load() -> None:
             map_location = "cuda:0" if torch.cuda.is_available() else "cpu"
         rest["weights_only"] = False
         found = load(file, map_location=map_location, **rest)
-        if os.environ.get(WEIGHTS_VARIABLE) == "raw" and "state_dict_ema" in found:
+        if os.environ.get(WEIGHTS_VARIABLE) == "raw" and isinstance(found, dict) and "state_dict_ema" in found:
             found["state_dict_ema"] = found["state_dict"]
         return found
 
@@ -129,14 +146,19 @@ SHIMS: tuple[Shim, ...] = (
     Shim("cuda_synchronize", PYRAMID, "called every few iterations, also where there is no CUDA", cuda_synchronize),
     Shim("torch_load", (*PYRAMID, *TADTR), "torch 2.6 refuses upstream's own pickled checkpoints", torch_load),
     Shim("torchvision_stub", TADTR, "imported for 3-D inputs that features never take", torchvision_stub),
+    Shim("numpy_aliases", (), "np.int, np.bool, np.Inf and others left numpy in 1.24 and 2.0", numpy_aliases),
+    Shim("torch_six", (), "torch._six left torch in 1.13", torch_six),
     Shim("tensorboard_stub", ("actionformer", "temporalmaxer"), "a log writer the kit does not need", tensorboard_stub),
 )
+
+# Always on for a model beyond the four: they only add what a library no longer has, or mend a call that fails.
+ALWAYS = ("numpy_float", "numpy_aliases", "pandas_drop_axis", "cuda_synchronize", "torch_load", "torch_six")
 
 
 def needed(model: str) -> list[Shim]:
     """Return the shims that a model's code needs, in the order they are installed."""
     description = model_entry(model).adapter
-    wanted = importlib.import_module(description).SHIMS if description else ()
+    wanted = (*ALWAYS, *getattr(importlib.import_module(description), "SHIMS", ())) if description else ()
     return [shim for shim in SHIMS if model in shim.models or shim.name in wanted]
 
 

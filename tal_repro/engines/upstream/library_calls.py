@@ -1,0 +1,92 @@
+"""Calls in the authors' code that today's libraries no longer know, found by reading it: before anything runs.
+
+Each kind says which shim makes up for it; where there is none, what to do. A shim that can harm nobody is always on
+for a model beyond the four (shims.ALWAYS).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_SHOWN = 3  # places of a kind
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of call: how it looks in a line, why it fails, and the shim for it ("": what to do is said)."""
+
+    name: str
+    pattern: re.Pattern[str]
+    why: str
+    shim: str = ""
+
+
+KINDS = (
+    Kind("np.float", re.compile(r"\b(?:np|numpy)\.float\b(?!\d)"), "left numpy in 1.24", "numpy_float"),
+    Kind("np.int, np.bool, np.object", re.compile(r"\b(?:np|numpy)\.(?:int|bool|object|str|long|complex)\b(?!\d)"),
+         "left numpy in 1.24", "numpy_aliases"),
+    Kind("np.Inf, np.NaN", re.compile(r"\b(?:np|numpy)\.(?:Inf|NaN|float_|product)\b"), "left numpy in 2.0",
+         "numpy_aliases"),
+    Kind("torch.cuda.synchronize()", re.compile(r"\bcuda\.synchronize\("), "fails where there is no CUDA",
+         "cuda_synchronize"),
+    Kind("torch.load", re.compile(r"\btorch\.load\((?!.*weights_only)"),
+         "refuses pickled checkpoints since torch 2.6 (weights_only)", "torch_load"),
+    Kind("DataFrame.drop(labels, axis)", re.compile(r"\.drop\([^()=]+,\s*[01]\s*[,)]"),
+         "takes its axis by name since pandas 2", "pandas_drop_axis"),
+    Kind("torch._six", re.compile(r"\btorch\._six\b"), "left torch in 1.13", "torch_six"),
+    Kind("joblib", re.compile(r"^\s*(?:from|import)\s+joblib\b"), "its worker processes would lack the shims",
+         "joblib_workers"),
+    Kind("nms_1d_cpu", re.compile(r"^\s*(?:from|import)\s+nms_1d_cpu\b"), "is an extension that is not compiled here",
+         "compiled_nms"),
+    Kind("tensorboard", re.compile(r"^\s*(?:from|import)\s+(?:torch\.utils\.tensorboard|tensorboardX?)\b"),
+         "is not installed", "tensorboard_stub"),
+    Kind("torchvision.__version__", re.compile(r"\btorchvision\.__version__"),
+         "is compared as a number: torchvision is not installed, its stand-in says 0.0", "torchvision_stub"),
+    Kind("distutils", re.compile(r"^\s*(?:from|import)\s+distutils\b"), "left Python in 3.12: a repair patch"),
+    Kind("collections.Mapping", re.compile(r"\bcollections\.(?:Mapping|Sequence|Iterable|Callable|MutableMapping)\b"),
+         "left Python in 3.10: a repair patch"),
+    Kind("yaml.load", re.compile(r"\byaml\.load\([^,()]*\)"), "wants a Loader since PyYAML 6: a repair patch"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a call stands."""
+
+    kind: Kind
+    path: str
+    line: int
+
+
+def scan(tree: Path) -> list[Place]:
+    """Return the calls in the Python files of a tree, in the order of files and lines."""
+    return [place for path in sorted(tree.rglob("*.py")) if path.is_file() for place in _of_file(path, tree)]
+
+
+def _of_file(path: Path, tree: Path) -> Iterator[Place]:
+    name = path.relative_to(tree).as_posix()
+    if name == "setup.py" or name.endswith("/setup.py"):  # builds an extension, which is never built here
+        return
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        code = line.partition("#")[0]
+        yield from (Place(kind, name, number) for kind in KINDS if kind.pattern.search(code))
+
+
+def describe(places: Sequence[Place], installed: Sequence[str]) -> str:
+    """Say each kind of call, where it stands, and whether a shim is on for it."""
+    lines = []
+    for kind in KINDS:
+        found = [place for place in places if place.kind is kind]
+        if not found:
+            continue
+        where = ", ".join(f"{place.path}:{place.line}" for place in found[:MOST_SHOWN])
+        more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+        if kind.shim in installed:
+            what = f"shim {kind.shim} is on"
+        else:
+            what = f"add {kind.shim!r} to SHIMS if it runs there" if kind.shim else "no shim"
+        lines.append(f"    {kind.name} {kind.why}: {where}{more} ({what})")
+    return "\n".join([f"{len(places)} calls that today's libraries do not know", *lines])

@@ -1,0 +1,272 @@
+"""Judge a small training of the authors' code by what a witness saw of it (engines/upstream/witness.py).
+
+Each question has a function: it returns what was seen, raises InputError where that breaks the contract, and Undecided
+where what was seen does not suffice. None of them believes a patch: they compare what the hooks were told with what the
+code did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tal_repro import hooks
+from tal_repro.errors import InputError
+
+DOCS = "docs/adding-a-model.md"
+LEARNT = 0.20  # average mAP; below it a wrong decoding and a right one differ too little
+LEFT_OUT = 0.1  # share of the test videos that an evaluation may go without
+UNSEEN = 0.5  # share of the units that may never come up, in a training of few steps
+SAME_LOSS = 1e-3  # relative
+PAIRED = ("run", "train", "eval", "checkpoint", "iteration")
+Note = Mapping[str, Any]
+
+
+class Undecided(Exception):
+    """What was seen neither breaks the contract nor shows that it is kept; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A small training: what it recorded, what the witness noted, and the data it was given."""
+
+    notes: Sequence[Note]
+    events: Sequence[Mapping[str, Any]]  # of the hooks
+    loss_by_epoch: Mapping[int, float]
+    used: frozenset[str]  # units that restrict() kept
+    own_print: Sequence[Mapping[str, Any]]  # the kit's mAPs beside the authors'
+    training_ids: frozenset[str]  # of videos
+    test_ids: frozenset[str]
+    detected_ids: frozenset[str]  # those of the test videos in which actions are looked for
+
+    def of(self, kind: str, phase: str | None = None) -> list[Note]:
+        """Return the notes of a kind (in a phase), in their order."""
+        return [note for note in self.notes if note["kind"] == kind and phase in (None, note["phase"])]
+
+    def ids(self, kind: str, phase: str) -> set[str]:
+        """Return the ids in the notes of a kind and phase."""
+        return {str(note["id"]) for note in self.of(kind, phase)}
+
+
+def video(unit: str) -> str:
+    """Return the video of a unit."""
+    return unit.partition(hooks.SLICE_MARK)[0]
+
+
+def subset(evidence: Evidence) -> str:
+    """Does the training loop go through the units of the subset, and no others?"""
+    used, known = set(evidence.used), evidence.training_ids | evidence.test_ids
+    seen = {name for name in evidence.ids("sample", "train") if video(name) in known}
+    by_name = bool(seen) and any(name in used for name in seen)
+    where = "ids of its batches"
+    if not seen:
+        seen, where = evidence.ids("read", "train"), "files it reads"
+    if not seen:
+        return _by_length(evidence)
+    wanted = used if by_name else {video(name) for name in used}
+    found = seen if by_name else {video(name) for name in seen}
+    if surplus := sorted(found - wanted):
+        raise InputError(
+            f"restrict() kept {len(wanted)} of the training set, but the training loop goes through {len(surplus)} "
+            f"others, the first: {surplus[0]} ({where})",
+            "01-subset.patch",
+            f"let the data set use what restrict() returns, before anything is derived from the list; see {DOCS}",
+        )
+    if len(wanted - found) > UNSEEN * len(wanted):
+        what = f"the training loop goes through {len(found & wanted)} of the subset's {len(wanted)}"
+        raise InputError(f"{what} ({where})", "01-subset.patch", f"where is the rest left out? See {DOCS}")
+    return f"the loop goes through {len(found)} of {len(wanted)} units of the subset and no others ({where})"
+
+
+def _by_length(evidence: Evidence) -> str:
+    """Compare the length of what the loader iterates with what `restrict` kept, where no ids were seen."""
+    lengths = {int(note["id"]) for note in evidence.of("loader", "train")}
+    kept = {int(note["kept"]) for note in evidence.of("restrict")}
+    given = {int(note["given"]) for note in evidence.of("restrict")}
+    if lengths & (given - kept):
+        what = f"restrict() kept {min(kept)} of {max(given)}, but the loader iterates {max(lengths)}"
+        raise InputError(what, "01-subset.patch", f"let the data set use what restrict() returns; see {DOCS}")
+    if lengths and lengths <= kept:
+        return f"the loader iterates {max(lengths)} units, as many as restrict() kept"
+    raise Undecided(
+        "neither ids nor files were seen while it trained (are all features read beforehand?): look whether the loop "
+        "goes through what restrict() returned, and no more"
+    )
+
+
+def evaluation(evidence: Evidence) -> str:
+    """Are the test videos evaluated, and no others?"""
+    told = {video(name) for note in evidence.of("detections") for name in note["videos"]}
+    read = {video(name) for kind in ("sample", "read") for name in evidence.ids(kind, "eval")}
+    read &= evidence.training_ids | evidence.test_ids
+    for names, what in ((told, "detections are of"), (read, "the evaluation goes through")):
+        if wrong := sorted(names - evidence.test_ids):
+            raise InputError(
+                f"{what} {len(wrong)} videos that are not test videos, the first: {wrong[0]}",
+                "the authors' evaluation",
+                "let it evaluate the test set: in the arguments that train(job) gives, or its configuration",
+            )
+    left_out = sorted(evidence.detected_ids - (read or told))
+    if len(left_out) > LEFT_OUT * len(evidence.detected_ids):
+        share = f"{len(left_out)} of {len(evidence.detected_ids)} test videos"
+        what = f"the evaluation leaves out {share}, one is {left_out[0]}"
+        raise InputError(what, "the authors' evaluation", "which list of videos does it read?")
+    return f"{len(told)} of {len(evidence.test_ids)} test videos have detections, no other has"
+
+
+def events(evidence: Evidence) -> str:
+    """Do the events cover every epoch, optimizer step and evaluation?"""
+    recorded = evidence.events
+    for kind in PAIRED:
+        phases = [event["phase"] for event in recorded if event["kind"] == kind and event["phase"] in ("start", "end")]
+        if phases != ["start", "end"] * (len(phases) // 2):
+            raise _events(f"{kind} events do not alternate between start and end ({len(phases)} of them)")
+    outside = [note for note in evidence.of("step") if note["phase"] != "train"]
+    steps = len(evidence.of("step"))
+    if outside:
+        raise _events(f"{len(outside)} of {steps} optimizer steps are outside of train start ... train end")
+    iterations = sum((event["kind"], event["phase"]) == ("iteration", "end") for event in recorded)
+    if iterations < steps:
+        raise _events(f"{iterations} iteration events for {steps} optimizer steps")
+    indices = [event["index"] for event in recorded if (event["kind"], event["phase"]) == ("epoch", "start")]
+    trained = sum((event["kind"], event["phase"]) == ("train", "start") for event in recorded)
+    if indices != list(range(trained)):
+        raise _events(f"epoch start events of {indices} for {trained} passes of training")
+    evaluated = sum((note["at"]) == "eval end" for note in evidence.of("phase"))
+    if evaluated < len(evidence.of("detections")):
+        raise _events(f"{evaluated} eval events for {len(evidence.of('detections'))} evaluations")
+    return f"{trained} epochs, {steps} optimizer steps, {evaluated} evaluations, each within its events"
+
+
+def _events(what: str) -> InputError:
+    return InputError(what, "02-timing.patch", f"an event is missing, or stands within a condition; see {DOCS}")
+
+
+def losses(evidence: Evidence) -> str:
+    """Are the losses that the hook is told those that are back-propagated, step by step and epoch by epoch?"""
+    told = np.array([note["loss"] for note in evidence.of("told")])
+    backward = np.array([note["loss"] for note in evidence.of("backward")])
+    where, remedy = "03-metrics.patch", f"call add_losses where the loss of this step is known, once a step; see {DOCS}"
+    if not len(told):
+        raise InputError("add_losses is never called", where, remedy)
+    if not len(backward):
+        raise Undecided("no loss was seen that is back-propagated: compare the losses with the authors' log yourself")
+    if len(backward) % len(told):
+        raise InputError(f"losses were told {len(told)} times, back-propagated {len(backward)} times", where, remedy)
+    backward = backward.reshape(len(told), -1).sum(1)  # parts of one step, each with a graph of its own
+    ratio = told / np.where(backward == 0, np.nan, backward)
+    middle = float(np.nanmedian(ratio))
+    away = np.abs(np.nan_to_num(ratio, nan=middle) - middle)
+    if away.max() > SAME_LOSS * abs(middle):
+        step = int(away.argmax())
+        what = f"at step {step} the hook was told {told[step]:.6g}, back-propagated was {backward[step]:.6g}"
+        raise InputError(f"{what}: a loss of another step, or without its weights", where, remedy)
+    _check_epoch_means(evidence, where)
+    return f"what was told at {len(told)} steps is what was back-propagated"
+
+
+def _check_epoch_means(evidence: Evidence, where: str) -> None:
+    """Raise InputError unless each epoch's loss is the mean of what was told within it."""
+    means: list[list[float]] = []
+    for note in evidence.notes:
+        if note["kind"] == "phase" and note["at"] == "train start":
+            means.append([])
+        elif note["kind"] == "told" and means:
+            means[-1].append(float(note["loss"]))
+    for epoch, values in enumerate(means):
+        found = evidence.loss_by_epoch.get(epoch)
+        if found is None:
+            raise InputError(f"epoch {epoch} has no loss", where, f"call end_losses(epoch) after its loop; see {DOCS}")
+        if values and abs(found - np.mean(values)) > SAME_LOSS * max(abs(float(np.mean(values))), 1e-9):
+            what = f"the loss of epoch {epoch} is {found:.6g}, the mean of its steps {np.mean(values):.6g}"
+            raise InputError(what, where, f"end_losses has the index of another epoch, or comes too early; see {DOCS}")
+
+
+def weights(evidence: Evidence) -> str:
+    """Are the evaluated weights those that the description says?"""
+    by_training = [row["weights"] for row in evidence.own_print if row["selection"] == "best-on-test"]
+    trained, evaluated = "", dict[str, int]()
+    claims = _claims(evidence, by_training[0] if by_training else "")
+    for note, claimed in claims:
+        if not claimed:
+            trained = note["fingerprint"]
+            continue
+        if trained and (claimed == "raw") != (note["fingerprint"] == trained):
+            seen = "weights other than those trained last" if claimed == "raw" else "the raw weights, just trained"
+            raise InputError(
+                f"evaluated are {seen}, described as {claimed}",
+                "train(job)",
+                "name the set that the script evaluates (raw, ema), and give it the checkpoint of the last epoch",
+            )
+        evaluated[claimed] = evaluated.get(claimed, 0) + bool(trained)
+    if not sum(evaluated.values()) or not trained:
+        raise Undecided("no network was seen in training or evaluation: look yourself which weights are evaluated")
+    return ", ".join(f"{count} evaluations of {name} weights" for name, count in evaluated.items())
+
+
+def _claims(evidence: Evidence, by_training: str) -> Iterator[tuple[Note, str]]:
+    """Yield the notes of weights with what they are said to be ("": just trained), in their order."""
+    script = ""
+    for position, note in enumerate(evidence.notes):
+        if note["kind"] == "script":
+            script = str(note["weights"])
+        if note["kind"] != "weights":
+            continue
+        if note["phase"] == "train":
+            yield note, ""
+            continue
+        later = evidence.notes[position:]
+        said = next((str(one["weights"]) for one in later if one["kind"] == "detections"), "")
+        yield note, said or script or by_training or "raw"
+
+
+def detections(evidence: Evidence) -> str:
+    """Are the columns that the hook was given those that the authors' code holds, video by video?"""
+    computed: dict[str, None] = {}
+    for note in evidence.of("detections"):
+        for name, match in note["columns"].items():
+            if 0.5 <= match["share"] < 1:
+                what = (
+                    f"{name} differs from the authors' own {match['variable']} in {1 - match['share']:.1%} of the rows"
+                )
+                raise InputError(
+                    f"{what}, first in {match['video']}", "03-metrics.patch", "give the hook what they hold"
+                )
+            if match["share"] < 0.5:
+                computed[name] = None
+    if computed:
+        return f"{', '.join(computed)}: made by the patch, so that the mAP alone speaks for it"
+    return "every column is one of the authors' own, row by row"
+
+
+def same_map(evidence: Evidence) -> str:
+    """Is the kit's mAP the authors' own, and far enough from 0 to tell a right decoding from a wrong one?"""
+    rows = evidence.own_print
+    for row in rows:
+        if not row["agrees"]:
+            raise InputError(
+                f"the kit's mAP is {row['kit_map']:.2%}, its own print says {row['upstream_printed_map']:.2%}",
+                "03-metrics.patch",
+                "PROTOCOL, or the times (seconds), labels or scores that the hook is given, do not fit",
+            )
+    best = max((row["kit_map"] for row in rows), default=0.0)
+    if best < LEARNT:
+        raise Undecided(
+            f"the mAP, {best:.1%} (synthetic), is too near 0 to tell a right decoding from a wrong one: train longer "
+            "or with a higher rate (--set epochs=..., --budget SECONDS)"
+        )
+    return f"{best:.1%} (synthetic), as its own print says in {len(rows)} evaluations"
+
+
+QUESTIONS: dict[str, Callable[[Evidence], str]] = {
+    "events": events,
+    "subset": subset,
+    "losses": losses,
+    "evaluation": evaluation,
+    "weights": weights,
+    "detections": detections,
+    "map": same_map,
+}

@@ -1,0 +1,178 @@
+"""A small training of a model through the command line, as a user would start it, and what is seen of it.
+
+`models check` asks for it. The authors' code runs beside a witness; a training whose mAP is still near 0 is made again
+with more epochs as long as the time allows.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tal_repro import kit
+from tal_repro.errors import InputError
+from tal_repro.models.registry import ModelEntry, model_entry
+from tal_repro.run.evidence import LEARNT, Evidence
+from tal_repro.run.tracebacks import of_authors
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
+
+PERCENT = 60
+BUDGET_S = 900.0  # of all trainings of a check
+MORE = 4  # times as many epochs where too little was learnt
+LAST_LINES = 12
+DOCS = "docs/adding-a-model.md"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One small training that came to its end."""
+
+    record: RunRecord
+    evidence: Evidence | None  # of the authors' code
+    epochs: int
+
+    @property
+    def best_map(self) -> float:
+        """Return the best average mAP under the model's own protocol, as a share."""
+        own = self.record.metrics["reported"]["protocol"]
+        averages: dict[tuple[str, str], list[float]] = {}
+        for row in self.record.metrics["rows"]:
+            if row["protocol"] == own:
+                averages.setdefault((row["selection"], row["weights"]), []).append(row["ap"])
+        return max((sum(values) / len(values) for values in averages.values()), default=0.0)
+
+
+def trials(
+    model: str, engine: str, settings: Mapping[str, Any], scratch: Path, budget_s: float = BUDGET_S
+) -> Iterator[Trial]:
+    """Yield small trainings, each longer than the one before, until one has learnt or the next would take too long.
+
+    `settings` replace hyper-parameters; where they say `epochs`, there is one training. Raises InputError where one
+    fails, with the authors' traceback.
+    """
+    sizes = {**small(model, engine), **settings}
+    data = _small_data(scratch / "data", int(sizes["feature_dim"]), learnable=_must_learn(model, engine))
+    deadline = time.monotonic() + budget_s
+    while True:
+        started = time.monotonic()
+        trial = _train(model, engine, sizes, data, scratch / f"epochs-{sizes['epochs']}")
+        yield trial
+        took = time.monotonic() - started
+        enough = "epochs" in settings or not _must_learn(model, engine) or trial.best_map >= LEARNT
+        if enough or time.monotonic() + MORE * took > deadline:
+            return
+        sizes["epochs"] *= MORE
+
+
+def _must_learn(model: str, engine: str) -> bool:
+    """Tell whether a check has to see a mAP far from 0: of all code but the kit's own, whose parts have their tests."""
+    return engine == "upstream" or model_entry(model).beyond
+
+
+def small(model: str, engine: str) -> dict[str, Any]:
+    """Return the hyper-parameters that make a small training of a model."""
+    entry = model_entry(model)
+    if "native" not in entry.engines:
+        return {"feature_dim": entry.recipe.feature_dim, **_small_of_description(entry)}
+    # TadTR's own code knows no width but 2048
+    return {"feature_dim": 2048 if (engine, model) == ("upstream", "tadtr") else 16, **entry.recipe.small(model)}
+
+
+def _small_of_description(entry: ModelEntry) -> dict[str, Any]:
+    import importlib
+
+    return dict(getattr(importlib.import_module(entry.adapter), "SMALL", {"epochs": 2}))
+
+
+def _small_data(out: Path, feature_dim: int, learnable: bool) -> Path:
+    """Make the data: 20 test videos hold every class (TadTR's own evaluation needs that).
+
+    `learnable`: without noise, so that any sound model passes a mAP of 20 % in a short training.
+    """
+    from tal_repro.data.synthetic import write_synthetic
+    from tal_repro.data.synthetic_config import SyntheticConfig
+
+    difficulty = 0.0 if learnable else 0.1
+    return write_synthetic(out, SyntheticConfig(20, 20, feature_dim, 20, (20.0, 40.0), difficulty=difficulty, seed=5))
+
+
+def _train(model: str, engine: str, sizes: Mapping[str, Any], data: Path, folder: Path) -> Trial:
+    folder.mkdir()
+    words = [f"--set={key}={_toml(value)}" for key, value in sizes.items() if key not in ("feature_dim", "num_classes")]
+    command = [sys.executable, "-m", "tal_repro", "train", "--model", model, "--engine", engine, "--data", str(data)]
+    command += ["--percent", str(PERCENT), "--seed", "3", "--out", str(folder / "runs"), *words]
+    environment = kit.child_environment()
+    if engine == "upstream":
+        environment |= _with_witness(model, data, folder)
+    answer = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    records = list(RunStore(folder / "runs").records())
+    if answer.returncode != 0 or not records:
+        tail = "\n".join(answer.stdout.splitlines()[-LAST_LINES:])
+        where, what = of_authors(answer.stdout, model) if engine == "upstream" else ("", "")
+        raise InputError(
+            what or f"exit code {answer.returncode}\n{tail}", where or "training", remedy(answer.stdout, model)
+        )
+    evidence = gather(records[0], folder / "notes.jsonl", data) if engine == "upstream" else None
+    return Trial(records[0], evidence, int(sizes["epochs"]))
+
+
+def remedy(output: str, model: str) -> str:
+    """Return the next command after a training that failed."""
+    again = f"then: tal-repro models check {model}"
+    gone = ("No module named", "has no attribute", "Weights only load failed", "not compiled with CUDA")
+    if any(words in output for words in gone):
+        return f"is there a shim for it (tal-repro upstream diff all lists them)? Add its name to SHIMS, {again}"
+    return f"mend the description or the patch ({DOCS}), {again}"
+
+
+def _with_witness(model: str, data: Path, folder: Path) -> dict[str, str]:
+    from tal_repro.engines.upstream import witness
+
+    dataset = _dataset(model, data)
+    ids = folder / "ids.json"
+    ids.write_text(json.dumps(sorted(dataset.videos)), encoding="utf-8")
+    return {witness.VARIABLE: json.dumps({"out": str(folder / "notes.jsonl"), "ids": str(ids)})}
+
+
+def _dataset(model: str, data: Path) -> Any:
+    from tal_repro.data import load_dataset
+
+    return load_dataset(data, model_entry(model).layout)
+
+
+def gather(record: RunRecord, notes: Path, data: Path) -> Evidence:
+    """Return what is known of a training of the authors' code."""
+    from tal_repro.engines.upstream import witness
+    from tal_repro.engines.upstream.process import read_events
+
+    dataset, upstream = _dataset(record.spec.model, data), record.metrics["upstream"]
+    with record.paths.epochs.open(encoding="utf-8", newline="") as stream:
+        losses = {int(row["epoch"]): float(row["loss"]) for row in csv.DictReader(stream) if row.get("loss")}
+    return Evidence(
+        notes=witness.read(notes),
+        events=read_events(record.paths.events),
+        loss_by_epoch=losses,
+        used=frozenset(upstream["used_ids"]),
+        own_print=upstream["own_print"],
+        training_ids=frozenset(video.id for video in dataset.videos.values() if video.subset != "test"),
+        test_ids=frozenset(video.id for video in dataset.videos.values() if video.subset == "test"),
+        detected_ids=frozenset(video.id for video in dataset.detected),
+    )
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return str([list(item) if isinstance(item, tuple) else item for item in value])
+    return str(value)

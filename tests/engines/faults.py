@@ -1,0 +1,176 @@
+"""Break the patches of the two stand-in repositories on purpose, train, and ask the questions of `models check`.
+
+A process of its own: python faults.py FOLDER FAMILY:FAULT... It imports torch once and forks a child for each fault and
+script; the launcher, the hooks, the witness, the scoring and the questions are the kit's own. Prints one JSON object:
+family:fault -> question -> [outcome, message].
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pandas as pd  # here, so that no fork has to  # noqa: F401
+import torch
+import torch._dynamo  # the first optimizer would import it
+
+import tal_repro.engines.added as package
+from tal_repro.commands.train import plan
+from tal_repro.data.synthetic import write_synthetic
+from tal_repro.data.synthetic_config import SyntheticConfig
+from tal_repro.engines.upstream import adapter, added, launcher, process, witness
+from tal_repro.engines.upstream.patches import apply_patches, model_patches
+from tal_repro.models import registry
+from tal_repro.run.contract import Trial, _judged
+from tal_repro.run.inputs import Inputs
+from tal_repro.run.trial import gather
+from tal_repro.run.worker import DONE, Job, run_job
+from tal_repro.runs.record import RunRecord
+from tal_repro.runs.store import RunStore
+
+EXAMPLES = Path(__file__).parents[1] / "worked_example"
+FAMILIES = {"stepnet": EXAMPLES, "slicenet": EXAMPLES / "slices"}
+SETTINGS = {"stepnet": {"epochs": 10, "batch_size": 1}, "slicenet": {"epochs": 10, "learning_rate": 0.005}}
+GIVEN = {"stepnet": "libs/engine.py", "slicenet": "eval.py"}  # where the detections hook is called
+TRAINED = {"stepnet": "libs/engine.py", "slicenet": "train.py"}
+LISTED = {
+    "stepnet": ("libs/data.py", "items = tal_hooks.restrict("),
+    "slicenet": ("data.py", "windows = tal_hooks.restrict("),
+}
+EVALUATED = {
+    "stepnet": ("train.py", "evaluate(model, testing, epoch)", "evaluate(model, training, epoch)"),
+    "slicenet": ("eval.py", 'Windows(root, "test")', 'Windows(root, "val")'),
+}
+Edit = tuple[str, str, str]  # file, text, what replaces it
+
+
+def edits(family: str, fault: str) -> list[Edit]:
+    """Return what a fault changes in the patched tree."""
+    given, trained = GIVEN[family], TRAINED[family]
+    told = "add_losses({'final_loss': loss})" if family == "stepnet" else 'add_losses({"final_loss": loss})'
+    quote = "'" if family == "stepnet" else '"'
+    return {
+        "nothing": [],
+        "shifted by 7 s": [(given, "[r[1] for r", "[r[1] + 7 for r"), (given, "[r[2] for r", "[r[2] + 7 for r")],
+        "labels shifted by one": [(given, "[r[3] for r", "[(r[3] + 1) % 20 for r")],
+        "scores negated": [(given, "[r[4] for r", "[-r[4] for r")],
+        "segments in frames": [(given, "[r[1] for r", "[r[1] * 30 for r"), (given, "[r[2] for r", "[r[2] * 30 for r")],
+        "one video shifted": [
+            (given, "[r[1] for r", "[r[1] + (r[0] == rows[0][0]) for r"),
+            (given, "[r[2] for r", "[r[2] + (r[0] == rows[0][0]) for r"),
+        ],
+        "restrict dropped": [(LISTED[family][0], LISTED[family][1], "tal_hooks.restrict(")],
+        "losses of another step": [
+            (trained, told, f"{told.replace('loss}', 'vars(model).get(0, loss)}')}; vars(model)[0] = loss.detach()"),
+        ],
+        "an epoch's events missing": [
+            (trained, f"tal_hooks.event({quote}train{quote}", f"epoch == 1 or tal_hooks.event({quote}train{quote}"),
+        ],
+        "wrong weights": [
+            ("train.py", '"state_dict_ema": ema.state_dict()', '"state_dict_ema": model.state_dict()')
+            if family == "slicenet"
+            else ("train.py", "model.load_state_dict(saved", "model.load_state_dict({k: v * 1.01 for k, v in saved"),
+        ],
+        "training set evaluated": [EVALUATED[family]],
+    }[fault]  # fmt: skip
+
+
+def broken(family: str, fault: str, folder: Path) -> Path:
+    """Return a patched copy of the stand-in repository with a fault."""
+    tree = folder / f"{family}-tree"
+    shutil.copytree(FAMILIES[family] / "repository", tree, ignore=shutil.ignore_patterns("__pycache__"))
+    apply_patches(tree, model_patches(FAMILIES[family] / "patches"))
+    for file, text, instead in edits(family, fault):
+        content = (tree / file).read_text()
+        assert text in content, (file, text)
+        content = content.replace(text, instead)
+        if fault == "wrong weights" and family == "stepnet":  # what is evaluated is not what was trained
+            content = content.replace('saved["weights"]', 'saved["weights"].items()}')
+        (tree / file).write_text(content)
+    return tree
+
+
+def launch_by_fork(
+    run: Any, tree: Path, script: str, arguments: Any, work: Path, environment: Any, *rest: Any, **log: Any
+) -> float:
+    """Run a script as `process.launch` does, in a fork of this process, where torch is loaded already."""
+    words = work.resolve() / "last_words.txt"
+    order = {"model": run.spec.model, "tree": str(tree), "script": script, "arguments": list(arguments)}
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            torch.set_num_threads(1)
+            os.environ.update(process._environment(run, environment))
+            os.chdir(work)
+            sys.argv = ["launcher", json.dumps({**order, "last_words": str(words)})]
+            launcher.main()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            launcher.probe.hooks.reset()
+            sys.stderr.flush()
+            os._exit(status)
+    _, code = os.waitpid(child, 0)
+    if code:
+        raise RuntimeError(words.read_text() if words.exists() else f"ended with {code}")
+    return 1.0
+
+
+def ask(family: str, fault: str, folder: Path, data: Path) -> dict[str, tuple[str, str]]:
+    """Train with a fault and return what each question of the check answers."""
+    folder.mkdir()
+    tree = broken(family, fault, folder).resolve()
+    process.launch = launch_by_fork  # type: ignore[assignment]
+    adapter.prepare = added.prepare = lambda model: tree  # type: ignore[attr-defined,assignment]
+    planned = plan(family, data, "upstream", 60.0, 3, SETTINGS[family])
+    results, ids = folder / "runs", folder / "ids.json"
+    (spec,) = Inputs(data, results).with_digests([planned])
+    names = [path.name.partition(".")[0] for path in data.rglob("video_*")]
+    ids.write_text(json.dumps(sorted(set(names))))
+    os.environ[witness.VARIABLE] = json.dumps({"out": str(folder / "notes.jsonl"), "ids": str(ids)})
+    if run_job(Job(spec.to_json(), str(results), str(data), "cpu"), log=False) != DONE:
+        return {"training": ("failed", "")}
+    record = RunRecord(RunStore(results).folder(spec))
+    found = _judged(Trial(record, gather(record, folder / "notes.jsonl", data), 0), must_learn=True)
+    return {finding.step: (finding.outcome, finding.message) for finding in found if finding.step != "training"}
+
+
+def main() -> None:
+    """Ask about every fault, each in a fork."""
+    folder, wanted = Path(sys.argv[1]), [word.partition(":")[::2] for word in sys.argv[2:]]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    data = write_synthetic(folder / "data", SyntheticConfig(20, 20, 16, 20, (20.0, 40.0), difficulty=0.0, seed=5))
+    (folder / "added").mkdir()
+    package.__path__.append(str(folder / "added"))
+    for family, example in FAMILIES.items():
+        shutil.copy(example / "adapter.py", folder / "added" / f"{family}.py")
+        registry.MODELS[family] = registry.added(family, family, "https://example.org/a/B", "a" * 40, "MIT")
+    answers = {}
+    for number, (family, fault) in enumerate(wanted):
+        answer = folder / f"answer-{number}.json"
+        child = os.fork()
+        if child == 0:
+            try:
+                answer.write_text(json.dumps(ask(family, fault, folder / str(number), data)))
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(0)
+        os.waitpid(child, 0)
+        answers[f"{family}:{fault}"] = (
+            json.loads(answer.read_text()) if answer.exists() else {"training": ["failed", ""]}
+        )
+    print("\n" + json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()
