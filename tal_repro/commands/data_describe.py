@@ -81,11 +81,8 @@ def _print(found: Description) -> None:
     from tal_repro.text_table import table
 
     definition, rows = found.definition, facts(found)
-    step = (
-        f"{definition.stride_frames:g} frames"
-        if definition.stride_frames
-        else f"{definition.steps_per_second:g} a second"
-    )
+    stride, rate = definition.stride_frames, definition.steps_per_second
+    step = f"{stride:g} frames" if stride else f"{rate:g} a second"
     echo(f"{definition.name}: {len(found.dataset.classes)} classes, {found.dim} channels, a feature step: {step}")
     columns = ["all", "train", "test"]
     cells = {name: [row[index] for row in rows.values()] for index, name in enumerate(columns)}

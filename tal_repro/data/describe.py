@@ -1,6 +1,6 @@
 """What a folder of features and a file of annotations are: a definition that fits them, their facts, their problems.
 
-`tal-repro data describe` prints it. Guesses are made from headers alone, and each is said; what cannot be told is asked.
+`tal-repro data describe` prints it. Guesses are made from headers alone, and each is said; the rest is asked for.
 """
 
 from __future__ import annotations
@@ -110,9 +110,7 @@ def _splits(document: Document, given: Given, guesses: dict[str, str]) -> tuple[
             guesses["train"] = f"by convention; the subsets are {', '.join(map(short, names.values()))}"
             return (names[train],), (names[test],)
     listed = ", ".join(map(short, names.values())) or "none"
-    remedy = (
-        "say which: --train NAME --test NAME (write a subset into each entry of the annotations where it is missing)"
-    )
+    remedy = "say which: --train NAME --test NAME (where an entry has no subset, write one into a copy)"
     raise InputError(f"which subset trains and which tests cannot be told (there are: {listed})", document.path, remedy)
 
 
@@ -155,9 +153,8 @@ def _axes(
     """Tell which axis is time: the one that differs from video to video."""
     first, second = (len({shape[axis] for shape in shapes.values()}) for axis in (0, 1))
     if first == 1 and second > 1:
-        guesses["axes"] = (
-            f"the first axis has {next(iter(shapes.values()))[0]} entries in every file, the second differs"
-        )
+        channels = next(iter(shapes.values()))[0]
+        guesses["axes"] = f"the first axis has {channels} entries in every file, the second differs"
         return replace(definition, axes="CT"), {key: (t, c) for key, (c, t) in shapes.items()}
     return definition, shapes
 
@@ -242,9 +239,7 @@ def _problems(dataset: DataSet, layout: Layout, widths: Mapping[str, int], dim: 
     tested = {label for video in dataset.test for label in video.labels.tolist()}
     for label in sorted(tested - trained):
         what = f"{short(dataset.classes[label])} is tested and never trained: its AP will be 0"
-        yield Problem(
-            "error", file, "classes", what, "move a video of it to the training split, or leave the class out"
-        )
+        yield Problem("error", file, "classes", what, "train on a video of it, or leave the class out of a copy")
 
 
 def facts(found: Description) -> dict[str, tuple[str, str, str]]:
