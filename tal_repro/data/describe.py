@@ -151,8 +151,9 @@ def _axes(
     definition: Definition, shapes: dict[str, tuple[int, int]], guesses: dict[str, str]
 ) -> tuple[Definition, dict[str, tuple[int, int]]]:
     """Tell which axis is time: the one that differs from video to video."""
-    first, second = (len({shape[axis] for shape in shapes.values()}) for axis in (0, 1))
-    if first == 1 and second > 1:
+    first, second = (Counter(shape[axis] for shape in shapes.values()) for axis in (0, 1))
+    usual = second.most_common(1)[0][1]
+    if len(first) == 1 and usual <= len(shapes) / 2:
         channels = next(iter(shapes.values()))[0]
         guesses["axes"] = f"the first axis has {channels} entries in every file, the second differs"
         return replace(definition, axes="CT"), {key: (t, c) for key, (c, t) in shapes.items()}

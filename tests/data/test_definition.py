@@ -1,0 +1,163 @@
+"""A data set of one's own: described, defined, read in every format as the same values, refused where it is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from tal_repro.cli import main
+from tal_repro.data import load_dataset, open_features
+from tal_repro.data.definition import definition_text, read_definition
+from tal_repro.data.state import read_state
+from tal_repro.errors import InputError
+from tests.data.made_up_set import write_set
+
+FORMATS = ["npy", "npz", "pt", "hdf5", "hdf5s"]
+
+
+def describe(annotations: Path, features: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["data", "describe", str(annotations), str(features), *words])
+
+
+def defined(root: Path, kind: str = "npy", *words: str, **more: Any) -> Path:
+    annotations, features = write_set(root, kind, **more)
+    path = root / "my-data.toml"
+    result = describe(annotations, features, "--out", str(path), *words)
+    assert result.exit_code == 0, result.output
+    return path
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_described_and_read_as_the_same_values(tmp_path: Path, kind: str) -> None:
+    path = defined(tmp_path / kind, kind)
+    dataset, store = load_dataset(path), open_features(path)
+    assert (dataset.name, dataset.defined, len(dataset.train), len(dataset.test)) == ("my-data", True, 12, 6)
+    assert (store.dim, store.stride_frames, dataset.test[0].feature_fps) == (24, 1.0, 5.0)
+    assert store.length("video 000") == dataset.videos["video 000"].feature_length == 60
+    plain = defined(tmp_path / "plain", "npy")
+    state, other = (read_state(load_dataset(place), open_features(place)) for place in (path, plain))
+    assert state.digest == other.digest  # values, not files
+
+
+def test_float16_and_channels_first_are_read_as_declared(tmp_path: Path) -> None:
+    half = defined(tmp_path / "half", "hdf5", dtype="float16")
+    assert open_features(half).read("video 000").dtype == np.float32
+    assert open_features(half).values("video 000").dtype == np.float16
+    turned = defined(tmp_path / "turned", "npy", transposed=True)
+    assert read_definition(turned).axes == "TC"  # all of one length: nothing tells time from channels
+    declared = defined(tmp_path / "declared", "npy", "--axes", "CT", transposed=True)
+    straight = open_features(defined(tmp_path / "straight", "npy"))
+    assert np.array_equal(open_features(declared).read("video 003"), straight.read("video 003"))
+
+
+def test_a_definition_reads_back_and_names_the_nearest_key(tmp_path: Path) -> None:
+    path = defined(tmp_path)
+    definition = read_definition(path)
+    path.write_text(definition_text(definition))
+    assert read_definition(path) == definition
+    path.write_text(path.read_text().replace("steps_per_second", "steps_per_secnd"))
+    with pytest.raises(InputError, match="did you mean steps_per_second") as refused:
+        read_definition(path)
+    assert "my-data.toml: features" in str(refused.value.where)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('test = ["validation"]', 'test = ["training"]', "not both"),
+        ("steps_per_second = 5", "", "one of them"),
+        ("steps_per_second = 5", "steps_per_second = 5\nstride_frames = 4", "two feature steps"),
+        ("steps_per_second = 5", "steps_per_second = 0", "above 0"),
+        ('type = "npy"', 'type = "mat"', "npy, npz, pt, hdf5"),
+        ('name = "my-data"', 'name = "../x"', "letters"),
+        ('train = ["training"]', 'train = ["nothing"]', "no video of subset 'nothing'"),
+        ('unit = "seconds"', 'unit = "hours"', "seconds, milliseconds, frames"),
+        ('path = "features"', 'path = "elsewhere"', "cannot be listed"),
+    ],
+)
+def test_a_wrong_definition_is_refused_by_key(tmp_path: Path, before: str, after: str, message: str) -> None:
+    path = defined(tmp_path)
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(InputError, match=message):
+        load_dataset(path)
+
+
+@pytest.mark.parametrize(("unit", "per_second"), [("milliseconds", 1000.0), ("frames", 25.0)])
+def test_segments_in_another_unit_are_the_same_set(tmp_path: Path, unit: str, per_second: float) -> None:
+    path = defined(tmp_path)
+    before = load_dataset(path).annotation_hash
+    file = tmp_path / "annotations.json"
+    content = json.loads(file.read_text())
+    for entry in content["database"].values():
+        for action in entry["annotations"]:
+            action["segment"] = [bound * per_second for bound in action["segment"]]
+    file.write_text(json.dumps(content))
+    path.write_text(path.read_text().replace('unit = "seconds"', f'unit = "{unit}"\nfps = 25'))
+    assert load_dataset(path).annotation_hash == before
+
+
+def _without_class(content: dict[str, Any]) -> None:
+    for entry in content["database"].values():
+        if entry["subset"] == "training":
+            entry["annotations"] = [a for a in entry["annotations"] if a["label"] != "class01"]
+
+
+def _one_training_video(content: dict[str, Any]) -> None:
+    trained = [key for key, entry in content["database"].items() if entry["subset"] == "training"]
+    for key in trained[1:]:
+        del content["database"][key]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(_without_class, "class01' is tested and never trained"), (_one_training_video, "one training video")],
+)
+def test_what_makes_a_training_pointless_is_an_error(tmp_path: Path, change: Any, message: str) -> None:
+    annotations, features = write_set(tmp_path, "npy")
+    content = json.loads(annotations.read_text())
+    change(content)
+    annotations.write_text(json.dumps(content))
+    result = describe(annotations, features)
+    assert result.exit_code == 1 and message in result.stdout
+
+
+def test_features_of_another_extractor_and_missing_ones_are_named(tmp_path: Path) -> None:
+    annotations, features = write_set(tmp_path, "npy")
+    np.save(features / "video 004.npy", np.ones((60, 7), np.float32))
+    (features / "video 006.npy").unlink()
+    result = describe(annotations, features)
+    assert result.exit_code == 1 and "video 004: 7 channels, most videos have 24" in result.stdout
+    assert "1 annotated videos have no features, the first: video 006" in result.stdout
+
+
+def test_twins_are_found_by_their_values(tmp_path: Path) -> None:
+    annotations, features = write_set(tmp_path, "npy")
+    np.save(features / "video 005.npy", np.load(features / "video 001.npy"))
+    assert describe(annotations, features).exit_code == 0
+    result = describe(annotations, features, "--hash")
+    assert result.exit_code == 1 and "the same features as video 001" in result.stdout
+
+
+def test_what_cannot_be_told_is_asked(tmp_path: Path) -> None:
+    annotations, features = write_set(tmp_path, "npy")
+    content = json.loads(annotations.read_text())
+    for entry in content["database"].values():
+        entry["subset"] = "all"
+    annotations.write_text(json.dumps(content))
+    result = describe(annotations, features)
+    assert result.exit_code == 2 and "--train NAME --test NAME" in result.stderr
+    result = describe(annotations, tmp_path / "nowhere")
+    assert result.exit_code == 2 and "Traceback" not in result.output
+
+
+def test_names_of_thumos14_are_for_what_hashes_to_it(tmp_path: Path) -> None:
+    path = defined(tmp_path)
+    path.write_text(path.read_text().replace('name = "my-data"', 'name = "thumos14"'))
+    assert load_dataset(path).name == "custom-thumos14"
