@@ -222,6 +222,10 @@ def linked(old: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
         ),
         (lambda n, c: None if n.endswith("metrics.json") else (tarfile.TarInfo(n), c), "metrics.json: missing"),
         (lambda n, c: None if n == "manifest.json" else (tarfile.TarInfo(n), c), "not manifest.json"),
+        (  # of a file that an import does not look into
+            lambda n, c: (tarfile.TarInfo(n), c + b"x" if n.endswith("log.txt") else c),
+            "log.txt does not match its digest",
+        ),
         (
             lambda n, c: (tarfile.TarInfo(n), c.replace(b'"seed": 0', b'"seed": 9') if n.endswith("spec.json") else c),
             "spec.json: is not as it was written",
@@ -255,7 +259,8 @@ def test_every_cut_of_an_archive_is_refused(filled: RunStore, tmp_path: Path) ->
     path = tmp_path / "runs.tar.gz"
     archive.export_runs(filled, path)
     whole = path.read_bytes()
-    for length in range(1, len(whole) - 8, max(1, len(whole) // 25)):
+    lengths = [*range(1, len(whole) - 8, max(1, len(whole) // 25)), *range(len(whole) - 8, len(whole))]  # gzip's end
+    for length in lengths:
         path.write_bytes(whole[:length])
         other = RunStore(tmp_path / f"other-{length}")
         with pytest.raises(InputError):
