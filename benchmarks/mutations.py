@@ -71,10 +71,10 @@ def read_mutants(path: Path = LIST) -> list[Mutant]:
     mutants: list[Mutant] = []
     for room, listed in raw["mutants"].items():
         if isinstance(listed, dict):
-            named = ((row, mutant) for row, of_row in listed.items() for mutant in of_row)
-            mutants += [Mutant(room, *mutant[:3], tuple(mutant[3]), row) for row, mutant in named]
+            named = ((row, *mutant) for row, of_row in listed.items() for mutant in of_row)
+            mutants += [Mutant(room, file, old, new, tuple(tests), row) for row, file, old, new, tests in named]
         else:
-            mutants += [Mutant(room, *mutant, _tests_of(mutant[0], raw["tests"])) for mutant in listed]
+            mutants += [Mutant(room, file, old, new, _tests_of(file, raw["tests"])) for file, old, new in listed]
     return mutants
 
 
