@@ -95,6 +95,10 @@ unbundle:  ## there: check the bundle, then environment, repositories and data f
 .PHONY: lock docs
 lock:  ## resolve env/*.in into env/*.lock again (needs uv)
 	@$(PYTHON) env/lock.py
+.PHONY: audit
+audit: $(DEV)  ## the locks against a list of known vulnerabilities (of 2021: the newest to be had from the index)
+	@$(PY) -m pip --quiet download --no-deps --require-hashes --only-binary :all: -d .cache/audit -r env/audit.txt
+	@$(PY) -m benchmarks.audit .cache/audit/safety_db-*.whl
 docs: $(DEV)  ## what is written from the repository into it: numbers of the documents, patch hashes of the package
 	@$(PY) -m benchmarks.tables
 

@@ -1,8 +1,9 @@
-"""How many wrong edits the tests see: python -m benchmarks.mutations [--room ROOM ...] [--out JSON].
+"""How many wrong edits the tests see: python -m benchmarks.mutations [--room ROOM ...] [--row ROW] [--out JSON].
 
 Each mutant of mutations.toml is put into a copy of the tree, never into the tree itself, and the tests of its room run
 until the first failure. A mutant that no test sees has survived; the goal is a share killed of 95 %. Room by room: the
-tests must pass without a mutant first.
+tests must pass without a mutant first. The room `security` takes away the defences in docs/security.md, row by row:
+each of its mutants names the tests of that row that must see it, and no others are run.
 """
 
 from __future__ import annotations
@@ -26,18 +27,28 @@ ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_suffix(".toml")
 GOAL = 0.95
 LIMIT_S = 900.0  # of one room's tests; a mutant that makes them hang counts as killed
-LEFT_OUT = (".git", ".venv", ".cache", "runs", "bench", "__pycache__", ".*_cache")
+LEFT_OUT = (".git", ".venv", ".cache", "__pycache__", ".*_cache")  # wherever they lie
+RESULTS_LEFT_OUT = ("results/runs", "results/bench")  # one's own; tal_repro/runs is a package
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A wrong edit: `before` stands once in `file` (under tal_repro/), `after` takes its place."""
+    """A wrong edit: `before` stands once in `file`, `after` takes its place.
+
+    `file` lies under tal_repro/, or where it starts with ./ in the repository's root; an absent one is made of `after`
+    where `before` is empty. `row`: of docs/security.md.
+    """
 
     room: str
     file: str
     before: str
     after: str
     tests: tuple[str, ...]
+    row: str = ""
+
+    def path(self, tree: Path) -> Path:
+        """Return where its file lies in a copy of the repository."""
+        return tree / self.file if self.file.startswith("./") else tree / "tal_repro" / self.file
 
 
 @dataclass(frozen=True)
@@ -52,13 +63,19 @@ class Outcome:
 
 
 def read_mutants(path: Path = LIST) -> list[Mutant]:
-    """Return the list, each with the tests of its room (a file or folder beside the package's, "." is all of it)."""
+    """Return the list, each with the tests of its room (a file or folder beside the package's, "." is all of it).
+
+    A room that is a table has rows: each of their mutants names its own tests.
+    """
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    return [
-        Mutant(room, file, before, after, _tests_of(file, raw["tests"]))
-        for room, rows in raw["mutants"].items()
-        for file, before, after in rows
-    ]
+    mutants: list[Mutant] = []
+    for room, listed in raw["mutants"].items():
+        if isinstance(listed, dict):
+            named = ((row, *mutant) for row, of_row in listed.items() for mutant in of_row)
+            mutants += [Mutant(room, file, old, new, tuple(tests), row) for row, file, old, new, tests in named]
+        else:
+            mutants += [Mutant(room, file, old, new, _tests_of(file, raw["tests"])) for file, old, new in listed]
+    return mutants
 
 
 def _tests_of(file: str, tests: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -70,22 +87,33 @@ def _tests_of(file: str, tests: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 @contextmanager
 def copied(root: Path = ROOT) -> Iterator[Path]:
     """Copy the tree to a temporary folder, without what it can do without."""
+    by_name = shutil.ignore_patterns(*LEFT_OUT)
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        here = Path(folder).relative_to(root)
+        return set(by_name(folder, names)) | {name for name in names if str(here / name) in RESULTS_LEFT_OUT}
+
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        yield Path(shutil.copytree(root, Path(folder) / "tree", ignore=shutil.ignore_patterns(*LEFT_OUT)))
+        yield Path(shutil.copytree(root, Path(folder) / "tree", ignore=left_out))
 
 
 def try_mutant(tree: Path, mutant: Mutant) -> Outcome:
     """Put a mutant into the copy, run its tests, and take it out again."""
-    path, started = tree / "tal_repro" / mutant.file, time.monotonic()
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if text.count(mutant.before) != 1:
-        return Outcome(mutant, 0, "stale", f"{text.count(mutant.before)} places", 0.0)
+    path, started = mutant.path(tree), time.monotonic()
+    there = path.is_file()
+    text = path.read_text(encoding="utf-8") if there else ""
+    places = text.count(mutant.before) if mutant.before else int(not there)
+    if places != 1:
+        return Outcome(mutant, 0, "stale", f"{places} places", 0.0)
     line = text[: text.index(mutant.before)].count("\n") + 1
     path.write_text(text.replace(mutant.before, mutant.after), encoding="utf-8")
     try:
         seen_by = first_failure(tree, mutant.tests)
     finally:
-        path.write_text(text, encoding="utf-8")
+        if there:
+            path.write_text(text, encoding="utf-8")
+        else:
+            path.unlink()
     return Outcome(mutant, line, "killed" if seen_by else "survived", seen_by, round(time.monotonic() - started, 1))
 
 
@@ -105,6 +133,14 @@ def first_failure(tree: Path, tests: Sequence[str]) -> str:
     return failed[0].split(" - ")[0] if failed else (done.stdout + done.stderr)[-200:]
 
 
+def by_tests(mutants: Sequence[Mutant]) -> list[list[Mutant]]:
+    """Group mutants that the same tests must see; those of rows, whose tests are few, make one group."""
+    groups: dict[tuple[str, ...], list[Mutant]] = {}
+    for mutant in mutants:
+        groups.setdefault(() if mutant.row else mutant.tests, []).append(mutant)
+    return list(groups.values())
+
+
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return the share killed, by room and of all; stale mutants count for nothing."""
 
@@ -121,18 +157,21 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def main() -> int:
     """Try the mutants of some rooms; exit 1 below the goal, or where a mutant is stale."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--room", action="append", help="engines, detection, data, paper, run (default: all)")
+    parser.add_argument("--room", action="append", help="engines, detection, data, paper, run, security (default: all)")
+    parser.add_argument("--row", default="", help="of the rows of docs/security.md whose name holds this text")
     parser.add_argument("--only", default="", help="of files whose path holds this text")
     parser.add_argument("--out", type=Path, default=Path("results/bench/mutations.json"))
     options = parser.parse_args()
-    mutants = [m for m in read_mutants() if m.room in (options.room or [m.room]) and options.only in m.file]
+    chosen = (m for m in read_mutants() if m.room in (options.room or [m.room]))
+    mutants = [m for m in chosen if options.only in m.file and options.row in m.row]
     outcomes: list[Outcome] = []
     with copied() as tree:
-        for tests in dict.fromkeys(mutant.tests for mutant in mutants):
+        for together in by_tests(mutants):
+            tests = tuple(dict.fromkeys(test for mutant in together for test in mutant.tests))
             if failure := first_failure(tree, tests):
                 print(f"without a mutant: {failure}: nothing can be told of {', '.join(tests)}", file=sys.stderr)
                 return 2
-            for mutant in (m for m in mutants if m.tests == tests):
+            for mutant in together:
                 outcomes.append(try_mutant(tree, mutant))
                 row = outcomes[-1]
                 print(f"{row.outcome:8} {mutant.file}:{row.line} {mutant.after[:50]!r} {row.seen_by}", flush=True)

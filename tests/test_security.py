@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.mutations import read_mutants
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("tal_repro", "env", "docker", "benchmarks")
 SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -93,17 +95,32 @@ def test_every_surface_has_threat_defence_and_test():
     assert all(len(row) == 4 and all(row) for row in table)
 
 
+def named_tests(cell: str) -> list[str]:
+    """Spell out `tests/x/test_y.py::test_z`, and `::test_z` for another of the file named before."""
+    named, file = [], ""
+    for text in re.findall(r"`([^`]*::\w+)`", cell):
+        file = text.partition("::")[0] or file
+        named.append(f"{file}::{text.partition('::')[2]}")
+    return named
+
+
 @pytest.mark.parametrize("row", rows() if DOCUMENT.is_file() else [], ids=lambda row: row[0])
 def test_each_named_test_is_there(row):
-    """`tests/x/test_y.py::test_z`, and `::test_z` for another of the file named before."""
-    named = re.findall(r"`([^`]*::\w+)`", row[3])
+    named = named_tests(row[3])
     assert named, f"{row[0]} names no test"
-    file = ""
     for text in named:
-        file = text.partition("::")[0] or file
-        path = ROOT / file
-        assert path.is_file(), text
-        assert re.search(rf"^\s*def {text.partition('::')[2]}\(", path.read_text(encoding="utf-8"), re.M), text
+        file, _, name = text.partition("::")
+        assert (ROOT / file).is_file(), text
+        assert re.search(rf"^\s*def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.M), text
+
+
+def test_every_row_has_a_mutant_that_its_own_tests_must_see():
+    mutants = [mutant for mutant in read_mutants() if mutant.room == "security"]
+    assert {mutant.row for mutant in mutants} == set(SURFACES)
+    tests = {row[0]: named_tests(row[3]) for row in rows()}
+    for mutant in mutants:
+        functions = {test.partition("[")[0] for test in mutant.tests}
+        assert functions and functions <= set(tests[mutant.row]), mutant
 
 
 def test_no_notebook_is_shipped():

@@ -162,6 +162,8 @@ def clone(tmp_path: Path) -> Path:
     [
         ({"name": "Mine"}, "small letters"),
         ({"name": "../mine"}, "small letters"),
+        ({"name": "mine/../../x"}, "small letters"),
+        ({"name": "mine = 1; import os"}, "small letters"),
         ({"name": "tridet"}, "there already"),
         ({"commit": "abc123"}, "40 hex digits"),
         ({"commit": "--upload-pack=x" + "a" * 25}, "40 hex digits"),
@@ -169,6 +171,7 @@ def clone(tmp_path: Path) -> Path:
         ({"repository": "https://example.org/../x"}, "https:// address"),
         ({"repository": 'https://example.org/x"\n[core]'}, "https:// address"),
         ({"repository": "https://github.com/someone/TriDet.git"}, "has a submodule"),
+        ({"repository": "https://example.org/me/x --upload-pack=y/z"}, "https:// address"),
         ({"title": "a\nb"}, "printable"),
     ],
 )

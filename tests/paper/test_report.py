@@ -53,6 +53,9 @@ def test_page_is_one_small_well_formed_file_that_loads_nothing(text: str) -> Non
     assert len(text.encode()) < 3_000_000
     ids = parsed.ids()
     assert len(ids) == len(set(ids))
+    (policy,) = (meta["content"] or "" for meta in parsed.of("meta") if "http-equiv" in meta)
+    sources = {source for rule in policy.split(";") for source in rule.split()[1:]}
+    assert "default-src 'none'" in policy and sources <= {"'none'", "'unsafe-inline'", "data:"}
     for _, attributes in parsed.tags:
         for name in ("src", "href", "action"):
             link = attributes.get(name) or "#"

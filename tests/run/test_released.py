@@ -211,6 +211,15 @@ def test_numpy_stand_ins_make_numbers_of_numbers_only(tmp_path: Path) -> None:
     torch.save({"model": {}, "text": np.str_("numbers only"), "pair": np.complex128(1j)}, path)
     content = read_checkpoint(path)
     assert content["text"] is None and content["pair"] is None
+    torch.save({"model": {}, "cut": CutNumber()}, path)
+    assert read_checkpoint(path)["cut"] is None
+
+
+class CutNumber:
+    """Pickled as a numpy float of one byte."""
+
+    def __reduce__(self) -> Any:
+        return np.float64(0).__reduce__()[0], (np.dtype("f8"), b"\1")
 
 
 class Evil:

@@ -111,6 +111,25 @@ def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "turns").mkdir()
+    somebody_else = os.getuid() + 1
+    monkeypatch.setattr(turns.os, "getuid", lambda: somebody_else)  # then the folder is not this user's
+    assert is_free(tmp_path / "a", exclusive=True)
+    assert not list((tmp_path / "turns").iterdir())
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    assert is_free(tmp_path / "a", exclusive=True)
+    locks = list((tmp_path / "turns").iterdir())
+    assert locks
+    for path in locks:
+        path.unlink()
+        path.symlink_to(tmp_path / f"elsewhere-{path.name}")
+    assert is_free(tmp_path / "a", exclusive=True)
+    assert not list(tmp_path.glob("elsewhere-*"))
+
+
 @pytest.fixture
 def timed(tmp_path: Path, stand_in: Callable[..., None]) -> Study:
     path = tmp_path / "timed.toml"
