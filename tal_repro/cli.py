@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "models": ("models", "models", "List the models, check one, or start a new one."),
     "doctor": ("doctor", "doctor", "Check this machine for a study, and say what to do."),
     "plan": ("plan", "plan", "Show a study's runs, what is done, and what the rest will cost."),
+    "study": ("study", "study", "Write a study of a data set of your own."),
     "run": ("run", "run", "Run what a study has left, here or on a Slurm cluster."),
     "status": ("status", "status", "Show how far a study is and who runs what (--watch)."),
     "show": ("show", "show", "Show one run and the command that repeats it."),

@@ -86,6 +86,7 @@ class Study:
     settings: tuple[str, ...]  # KEY=VALUE of the user that replaced the file's
     admits: tuple[str, ...]  # what readers may find otherwise than planned (engine, ...); such runs are kept apart
     run_seconds: Mapping[str, float]  # what a run takes, by kind (training, macs, inference); else published times
+    definition: Path | None = None  # of its data set, where that is one of the user's own
 
     @property
     def given(self) -> str:
@@ -204,6 +205,7 @@ def load_study(
         settings=tuple(f"{key}={value}" for key, value in (settings or {}).items()),
         admits=tuple(top.choices("admits", tuple(ADMITTED), ())),
         run_seconds={kind: seconds.number(kind, low=0.001) for kind in seconds.values},
+        definition=_definition(data, path),
     )
     if unknown := sorted(set(seconds.values) - {"training", *MEASURED}):
         raise seconds.error(unknown[0], seconds.values[unknown[0]], f"use: training, {', '.join(MEASURED)}")
@@ -231,6 +233,12 @@ def _read_data(data: Table, synthesis: Mapping[str, Any], synthetic: bool) -> Da
     if synthetic and not declared.synthetic:
         return DataSpec(f"synthetic-{declared.name}", "at hand", "", synthetic=True)
     return declared
+
+
+def _definition(data: Table, path: Path) -> Path | None:
+    """Return the file that defines the data set, relative to the study's folder; None where the study names none."""
+    given = data.text("definition", "")
+    return path.absolute().parent / given if given else None
 
 
 def _read_settings(settings: Mapping[str, str]) -> dict[str, Any]:

@@ -60,7 +60,9 @@ def run(
         return
     if confirm:
         _ask(plan)
-    data_dir = Path(data) if data else default_data(results) if study.synthesis else _usual_data()
+    data_dir = Path(data) if data else study.definition or _usual_data()
+    if study.synthesis and not data:
+        data_dir = default_data(results)
     summary = run_plan(
         plan,
         store,
