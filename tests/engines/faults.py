@@ -66,7 +66,7 @@ def edits(family: str, fault: str) -> list[Edit]:
         ],
         "restrict dropped": [(LISTED[family][0], LISTED[family][1], "tal_hooks.restrict(")],
         "losses of another step": [
-            (trained, told, f"{told.replace('loss}', 'vars(model).get(0, loss)}')}; vars(model)[0] = loss.detach()"),
+            (trained, told, told.replace("loss}", "vars(model).get('x', loss)}") + "; vars(model)['x'] = loss.data"),
         ],
         "an epoch's events missing": [
             (trained, f"tal_hooks.event({quote}train{quote}", f"epoch == 1 or tal_hooks.event({quote}train{quote}"),

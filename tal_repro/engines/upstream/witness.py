@@ -160,7 +160,9 @@ def _watch_torch(witness: Witness) -> None:
     from torch.optim.optimizer import register_optimizer_step_post_hook
     from torch.utils.data import dataloader
 
-    backward, following = torch.Tensor.backward, dataloader._BaseDataLoaderIter.__next__
+    tensor: Any = torch.Tensor
+    iterator_class: Any = dataloader._BaseDataLoaderIter
+    backward, following = tensor.backward, iterator_class.__next__
 
     def backward_seen(loss: Any, *rest: Any, **named: Any) -> Any:
         if loss.numel() == 1:
@@ -173,9 +175,7 @@ def _watch_torch(witness: Witness) -> None:
         witness.batch(batch)
         return batch
 
-    tensor: Any = torch.Tensor
     tensor.backward = backward_seen
-    iterator_class: Any = dataloader._BaseDataLoaderIter
     iterator_class.__next__ = next_seen
     after_step: Any = register_optimizer_step_post_hook
     after_step(lambda optimizer, *rest: witness.note("step"))
