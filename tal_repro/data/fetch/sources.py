@@ -104,7 +104,8 @@ ARCHIVES: dict[LayoutName, tuple[Archive, ...]] = {
                     "onedrive",
                     "https://1drv.ms/u/s!AmoaChPnSuIOmwImo2-7iaRzrrAT?e=lyebbA",
                     _TM_MD5,
-                    "TemporalMaxer's pack of the same data set",
+                    "TemporalMaxer's pack of the same data set; "
+                    "OneDrive's anonymous access is reported closed since October 2024",
                 ),
                 Mirror("by-hand", "https://pan.baidu.com/s/1TgS91LVV-vzFTgIHl1AEGA", _AF_MD5, "code 74eh"),
             ),
