@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from tal_repro.commands.data_fetch import fetch
 from tal_repro.data.fetch import sources
 from tal_repro.data.fetch.links import FIRST_BYTES, check_links
-from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror
+from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror, instructions
 
 from .misbehaving import content, page, serving, status
 
@@ -54,3 +54,8 @@ def test_onedrive_is_the_last_that_is_asked_by_program_and_says_why():
             hosts = [mirror.host for mirror in archive.mirrors if mirror.host != "by-hand"]
             assert "onedrive" not in hosts[:-1]
             assert all("October 2024" in mirror.note for mirror in archive.mirrors if mirror.host == "onedrive")
+
+
+def test_the_way_by_hand_serves_a_machine_without_a_browser(tmp_path):
+    archive = ARCHIVES["actionformer"][0]
+    assert f"scp {archive.name} " in (instructions(archive, tmp_path, [], "md5").remedy or "")

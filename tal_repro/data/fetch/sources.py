@@ -33,6 +33,7 @@ def instructions(archive: Archive, target: Path, failures: Sequence[tuple[Mirror
             f"download {archive.name} by hand, in a browser, from (as published on {LINKS_OF})",
             *places,
             f"    put it at {target}",
+            f"    (no browser here? download it on a laptop, then there: scp {archive.name} USER@THIS-MACHINE:FOLDER)",
             f"    ({checksum})",
             f"    and give the same command again{elsewhere}",
         ]
