@@ -19,7 +19,8 @@ remedy_for() {
     *"permission denied"*sock*|*"permission denied"*daemon*) echo "sudo usermod -aG docker \$USER, log in again; or RUNTIME=podman" ;;
     *"Cannot connect to the Docker daemon"*|*"daemon running"*) echo "sudo systemctl start docker; or RUNTIME=podman" ;;
     *"could not select device driver"*|*"runtime name: nvidia"*|*nvidia-container*|*"CDI device"*|*libnvidia-ml*) gpu_remedy ;;
-    *"no space left on device"*|*"disk quota exceeded"*) echo "free space (df -h; $RUNTIME system prune deletes what no container uses), or move the engine's folder to a bigger disk" ;;
+    *"no space left on device"*|*"disk quota exceeded"*) echo "make room on that disk (df -h shows it), or move the engine's folder to a bigger one" ;;
+    *toomanyrequests*|*"pull rate limit"*) echo "the registry limits anonymous pulls: $RUNTIME login, or wait and repeat, or name a copy of the base image: BASE_IMAGE=NAME" ;;
     *"pull access denied"*|*"manifest unknown"*|*"dial tcp"*|*"no such host"*) echo "no registry answers with the base image: load one (docker/podman load) and give its name: BASE_IMAGE=NAME" ;;
     *) echo "read the engine's message above; make doctor looks at the rest" ;;
   esac
@@ -147,7 +148,7 @@ image_labels() {
   local file name
   echo "org.opencontainers.image.version=$VERSION"
   echo "org.opencontainers.image.revision=$(source_commit)"
-  echo "org.opencontainers.image.base.name=${BASE_IMAGE:-$(sed -n 's/^ARG BASE_IMAGE=//p' docker/Dockerfile)}"
+  echo "org.opencontainers.image.base.name=$(base_image)"
   echo "tal-repro.torch=$TORCH"
   for file in env/{light,base,cuda,cuda12,upstream}.lock; do
     name=${file##*/}

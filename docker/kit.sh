@@ -3,6 +3,7 @@
 #
 #   docker/kit.sh [--target kit|upstream] [--gpu] [--fetch] [--study FILE] [--print] -- COMMAND [ARG ...]
 #   docker/kit.sh [--target kit|upstream] build
+#   docker/kit.sh [--target kit|upstream] [--gpu] check     what can fail, on this machine, in seconds
 #
 # --gpu: with every GPU. --fetch: the one kind of container with a network; data/ is writable there and results/ absent.
 # --study FILE: your own study, mounted beside results/. --print: the engine's command line, one argument a line.
@@ -14,6 +15,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . docker/engine.sh
+. docker/early.sh
 
 RUNTIME=${RUNTIME:-docker}
 asked_torch=${TORCH:-}
@@ -23,14 +25,14 @@ target=kit gpu="" fetch="" study="" print="" verb=run
 
 while [ $# -gt 0 ]; do
   case $1 in
-    build) verb=build ;;
+    build|check) verb=$1 ;;
     --target) [ $# -gt 1 ] || die "--target needs a value" "--target kit or --target upstream"; target=$2; shift ;;
     --study) [ -f "${2:-}" ] || die "--study needs a file, not '${2:-}'" "give the path of a study file"; study=$2; shift ;;
     --gpu) gpu=1 ;;
     --fetch) fetch=1 ;;
     --print) print=1 ;;
     --) shift; break ;;
-    -h|--help) sed -n '2,13p' docker/kit.sh; exit 0 ;;
+    -h|--help) sed -n '2,14p' docker/kit.sh; exit 0 ;;
     *) die "unknown option $1" "docker/kit.sh --help" ;;
   esac
   shift
@@ -128,6 +130,7 @@ image_digest() {
   echo "sha256:${id#sha256:}" # docker says sha256:, podman does not
 }
 
+if [ "$verb" = check ]; then check_early; exit 0; fi
 [ "$verb" = build ] || [ $# -gt 0 ] || die "no command to run" "docker/kit.sh -- verify"
 [ -n "$print" ] || [ "$RUNTIME" = none ] || check_engine
 if [ "$verb" = build ]; then

@@ -22,6 +22,18 @@ kit=(docker/kit.sh)
 study=$STUDY
 if [ -f "$STUDY" ] && [ "$RUNTIME" != none ]; then kit+=(--study "$STUDY"); study=$(basename -- "$STUDY"); fi
 
+# What the study will need, as far as bash can know before the plan: a GPU and the authors' code, unless it says
+# otherwise. What --only leaves is known to the plan alone: then doctor and the later steps look.
+file=$STUDY
+[ -f "$file" ] || file=tal_repro/studies/$STUDY.toml
+asked=" $* $(cat -- "$file" 2>/dev/null || true) "
+early=()
+case $asked in *" --only"*) ;; *)
+  # the authors' code only where the study itself names their engine
+  case $asked in *engine=native*) ;; *'"upstream"'*) early+=(--target upstream) ;; esac
+  case $asked in *device=cpu*|*'device = "cpu"'*) ;; *'"cuda"'*|*device=cuda*) early+=(--gpu) ;; esac ;;
+esac
+
 # `plan` knows fewer options than `run`, and `doctor` fewer still; the smoke runs take the settings alone.
 plan=(--study "$study" --results "$inside/runs") run=("${plan[@]}" "$@") doctor=("${plan[@]}" --before-fetch)
 smoke=(--study smoke --results "${inside%"$folder"}/smoke" --retry-failed)
@@ -58,6 +70,9 @@ models_to_train() {
 }
 # Is it a study on features that stand in for the authors' own (docs/data.md)? The smoke study declares those.
 is_derived() { [ -f "$STUDY" ] && grep -q -- -derived-from- "$STUDY"; }
+
+say "this machine: what can fail is asked before the first long step"
+step docker/kit.sh "${early[@]}" check
 
 say "image: the kit"
 step "${kit[@]}" build

@@ -24,22 +24,51 @@ LINES_WHEN_PIPED, SECONDS_A_LINE = 10, 30.0
 
 
 @click.command()
-@click.argument("name", type=click.Choice(["thumos14"]))
-@click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="Whose archive.")
+@click.argument("name", type=click.Choice(["thumos14"]), required=False)
+@click.option("--layout", type=click.Choice(LAYOUTS), help="Whose archive.")
 @click.option(
     "--out", envvar="TAL_REPRO_DATA", type=click.Path(path_type=Path, file_okay=False), default=USUAL_OUT,
     show_default="TAL_REPRO_DATA, data/thumos14", help="Data folder.",
 )  # fmt: skip
 @click.option("--from", "given", multiple=True, metavar="FILE_OR_URL", help="The archive, a folder with it, or a URL.")
 @click.option("--keep-archive", is_flag=True, help="Do not delete what was fetched after unpacking it.")
-def fetch(name: str, layout: str, out: Path, given: tuple[str, ...], keep_archive: bool) -> None:
+@click.option("--check", is_flag=True, help="Only ask every link for its first bytes, one line each.")
+def fetch(
+    name: str | None, layout: str | None, out: Path, given: tuple[str, ...], keep_archive: bool, check: bool
+) -> None:
     """Fetch, check, unpack and verify a data set. Interrupted, the same command goes on."""
+    if check:
+        sys.exit(_check_links(layout))
+    if name is None or layout is None:
+        raise click.UsageError("give the data set and whose archive: thumos14 --layout actionformer (or tadtr)")
     from tal_repro.data.fetch.thumos14 import fetch_layout
 
     with _interruptible():
         folder = fetch_layout(layout, _way(out, given), keep_archive)  # type: ignore[arg-type]
     echo(f"{layout} layout is there already: nothing fetched" if folder is None else f"{name} is in {folder}")
     sys.exit(verify_folder(out, None))
+
+
+def _check_links(layout: str | None) -> int:
+    """Print one line for each link; return 1 where an archive has no link that gives it, else 0."""
+    from tal_repro.data.fetch.links import check_links
+    from tal_repro.data.fetch.sources import ARCHIVES
+    from tal_repro.data.fetch.web import shown
+
+    status = 0
+    for archive in [one for name, several in ARCHIVES.items() if layout in (None, name) for one in several]:
+        gives = False
+        for answer in check_links([archive]):
+            note = f" ({answer.mirror.note})" if answer.mirror.note else ""
+            echo(f"{archive.name}: {shown(answer.mirror.link)}: {answer.reason}{note}")
+            gives = gives or answer.gives is True
+        if not gives:
+            echo(
+                f"{archive.name}: no link gives it to a program; fetch it by hand and use --from (docs/data.md)",
+                err=True,
+            )
+            status = 1
+    return status
 
 
 @click.command("fetch-checkpoint")

@@ -136,7 +136,7 @@ def content(
         wanted = request.headers.get("Range", "")
         unchanged = request.headers.get("If-Range") in (None, etag)
         if ranges and wanted and unchanged:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            start = int(wanted.removeprefix("bytes=").partition("-")[0])  # sends all that follows, as servers may
             if start >= len(data):
                 status(416, {"Content-Range": f"bytes */{len(data)}"})(request)
                 return

@@ -181,15 +181,16 @@ def test_the_variant_is_the_one_that_the_driver_and_every_gpu_can_run(engine, gp
         (("--target", "upstream", "--", "run"), {"image": "exit 1"}, "is not built", "TARGET=upstream"),
         (("--", "verify"), {"image": "echo 0.0.1"}, f"holds kit 0.0.1, this checkout is {__version__}", "make image"),
         (("--gpu", "--", "run"), {"run": f"echo '{NO_GPU}' >&2; exit 125"}, "could not select", "nvidia-ctk runtime"),
-        (("--", "run"), {"run": f"echo 'x: {FULL}' >&2; exit 125"}, "no space left on device", "system prune"),
-        (("build",), {"build": f"echo '{FULL}' >&2; exit 1"}, "building", "system prune"),
+        (("--", "run"), {"run": f"echo 'x: {FULL}' >&2; exit 125"}, "no space left on device", "make room"),
+        (("build",), {"build": f"echo '{FULL}' >&2; exit 1"}, "building", "make room"),
         (("build",), {"build": "echo 'lookup registry: no such host' >&2; exit 1"}, "building", "BASE_IMAGE="),
+        (("build",), {"build": "echo 'toomanyrequests: rate limit' >&2; exit 1"}, "building", "docker login"),
         (("build",), {"build": "echo surprise >&2; exit 1"}, "surprise", "read the engine's message"),
         (
             ("build",),
             {"info": "case $# in 1) ;; *) echo / ;; esac", "df": "echo h; echo x 1 1 2000000 1% /"},
             "has 2 GB left",
-            "free space",
+            "make room",
         ),
     ],
 )
@@ -260,6 +261,8 @@ def test_root_runs_as_the_owner_of_the_results(engine, tmp_path):
 
 def test_dockerfile_keeps_its_promises():
     text = (ROOT / "docker" / "Dockerfile").read_text()
+    assert "syntax=" not in text  # it would pull a second image, pinned nowhere
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in text
     assert "@sha256:" in next(line for line in text.splitlines() if line.startswith("ARG BASE_IMAGE="))
     assert text.count("USER 1000:1000") == 1
     assert "ADD " not in text

@@ -23,7 +23,9 @@ case "$1" in
   image) case "$4" in *version*) echo {__version__} ;; *) echo sha256:abc ;; esac ;;
   build) [[ $all =~ target\\ ([a-z]+) ]]; echo "build ${{BASH_REMATCH[1]}}" >> "$LOG" ;;
   run)
-    case "$all" in *" --entrypoint true "*) exit 0 ;; *" --json "*) cat "$PLAN"; exit 0 ;; esac
+    case "$all" in
+      *" nvidia-smi -L "*) echo "gpu check" >> "$LOG"; [ "$FAILS" != gpu ] || exit 125; echo "GPU 0: A10"; exit 0 ;;
+      *" --entrypoint true "*) exit 0 ;; *" --json "*) cat "$PLAN"; exit 0 ;; esac
     [[ $all =~ tal-repro-([a-z]+): ]]; echo "${{BASH_REMATCH[1]}}$special: ${{words% }}" >> "$LOG"
     case "$words" in "$FAILS"*) eval "$HOW" ;; esac ;;
 esac
@@ -43,6 +45,7 @@ DEMO = [
     *(line.format("/demo") for line in DRAWING),
 ]
 PAPER = [
+    "gpu check",
     "build kit",
     "kit gpu: doctor --study paper --results results/runs --before-fetch --scope full",
     "kit: plan --study paper --results results/runs --scope full",
@@ -59,7 +62,7 @@ PAPER = [
 def reproduce(tmp_path, monkeypatch):
     """Start the script on a stand-in engine; return how it ended and the engine's log."""
     # git has nothing to say, so that a build of `upstream` needs no submodules here
-    for name, body in (("docker", ENGINE), ("git", "#!/bin/sh\n")):
+    for name, body in (("docker", ENGINE), ("git", "#!/bin/sh\n"), ("nvidia-smi", "#!/bin/sh\necho GPU 0: A10\n")):
         (tmp_path / name).write_text(body)
         (tmp_path / name).chmod(0o755)
 
@@ -156,7 +159,7 @@ def test_failed_runs_are_reported_and_drawn_and_remembered(reproduce):
 
 @pytest.mark.parametrize(
     ("step", "last"),
-    [("doctor", PAPER[1]), ("data fetch", PAPER[4]), ("run --study smoke", PAPER[6])],
+    [("doctor", PAPER[2]), ("data fetch", PAPER[5]), ("run --study smoke", PAPER[7])],
 )
 def test_what_must_work_stops_it(reproduce, step, last):
     code, log, _ = reproduce("--scope", "full", study="paper", fails=step, how="exit 1")
@@ -190,3 +193,14 @@ def test_results_of_single_commands_are_refused_with_a_remedy(reproduce):
     code, log, said = reproduce(RESULTS="elsewhere")
     assert (code, log) == (2, [])
     assert "remedy: RESULTS_DIR=" in said
+
+
+def test_a_gpu_that_containers_cannot_see_stops_it_before_any_image_is_built(reproduce):
+    code, log, said = reproduce(study="paper", fails="gpu")
+    assert (code, log) == (2, ["gpu check"])
+    assert "not under docker" in said
+
+
+@pytest.mark.parametrize("words", [("--only", "model=tridet"), ("--only=model=tridet",), ("--set", "device=cpu")])
+def test_what_may_need_no_gpu_is_not_asked_for_one(reproduce, words):
+    assert reproduce(*words, study="paper")[1][0] == "build kit"

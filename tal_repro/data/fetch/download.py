@@ -101,7 +101,7 @@ def _attempt(
     if known is not None and known.link == mirror.link and known.total == _size(target) > 0:
         return  # stopped between the last byte and the new name
     offset, headers = _where_to_go_on(target, mirror, known)
-    reply = _ask(archive, mirror, session, headers)
+    reply = ask(archive, mirror, session, headers)
     try:
         note = _note_of(mirror, reply)
         if reply.status == 416:
@@ -146,7 +146,7 @@ def _where_to_go_on(target: Path, mirror: Mirror, known: _Part | None) -> tuple[
     return size, headers
 
 
-def _ask(archive: Archive, mirror: Mirror, session: web.Web, headers: dict[str, str]) -> Reply:
+def ask(archive: Archive, mirror: Mirror, session: web.Web, headers: dict[str, str]) -> Reply:
     """Return the reply that carries bytes, following a host's pages where they lead to it."""
     address = hosts.address_of(mirror, archive.name, session)
     for _ in range(PAGES):

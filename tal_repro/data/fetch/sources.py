@@ -33,6 +33,7 @@ def instructions(archive: Archive, target: Path, failures: Sequence[tuple[Mirror
             f"download {archive.name} by hand, in a browser, from (as published on {LINKS_OF})",
             *places,
             f"    put it at {target}",
+            f"    (no browser here? download it on a laptop, then there: scp {archive.name} USER@THIS-MACHINE:FOLDER)",
             f"    ({checksum})",
             f"    and give the same command again{elsewhere}",
         ]
@@ -104,7 +105,8 @@ ARCHIVES: dict[LayoutName, tuple[Archive, ...]] = {
                     "onedrive",
                     "https://1drv.ms/u/s!AmoaChPnSuIOmwImo2-7iaRzrrAT?e=lyebbA",
                     _TM_MD5,
-                    "TemporalMaxer's pack of the same data set",
+                    "TemporalMaxer's pack of the same data set; "
+                    "OneDrive's anonymous access is reported closed since October 2024",
                 ),
                 Mirror("by-hand", "https://pan.baidu.com/s/1TgS91LVV-vzFTgIHl1AEGA", _AF_MD5, "code 74eh"),
             ),
