@@ -27,7 +27,7 @@ TAL_PY := RUN_ARGS="$$RUN_ARGS --entrypoint python3" $(TAL)
 endif
 PY     := $(VENV)/bin/python
 DEV    := $(VENV)/.dev
-MODELS := tadtr actionformer tridet temporalmaxer
+MODELS := tadtr actionformer tridet temporalmaxer dyfadet tetad
 
 ##@ Start here
 .PHONY: help reproduce-all

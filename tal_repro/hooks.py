@@ -42,9 +42,12 @@ def event(kind: str, phase: str, index: int | None = None, values: Mapping[str, 
         stream.flush()
 
 
-def metrics(index: int, values: Mapping[str, Any]) -> None:
-    """Record the losses or mAP values of epoch `index`."""
-    event("epoch", "metrics", index, values)
+def metrics(index: int, values: Mapping[str, Any], weights: str = "") -> None:
+    """Record the losses or mAP values of epoch `index`.
+
+    `weights` ("raw" or "ema") tells the evaluations of an epoch apart where the authors' loop makes several.
+    """
+    event("epoch", "metrics", index, {**values, "weights": weights} if weights else values)
 
 
 def add_losses(losses: Mapping[str, Any]) -> None:
@@ -94,10 +97,10 @@ def restrict(units: Iterable[T], name_of: Callable[[T], str] = str) -> list[T]:
     return kept
 
 
-def detections(index: int, columns: Mapping[str, Sequence[Any]]) -> None:
+def detections(index: int, columns: Mapping[str, Sequence[Any]], weights: str = "") -> None:
     """Write the detections of epoch `index` (columns video_id, start_s, end_s, label, score).
 
-    Three upstreams call every evaluation -1: those are numbered in their order.
+    Three upstreams call every evaluation -1: those are numbered in their order. `weights`: as `metrics` was given.
     """
     folder = os.environ.get(DETECTIONS_VARIABLE)
     if not folder:
@@ -105,7 +108,7 @@ def detections(index: int, columns: Mapping[str, Sequence[Any]]) -> None:
     if index < 0:
         index = len([name for name in os.listdir(folder) if name.endswith(".csv")])  # noqa: PTH208
     names = ("video_id", "start_s", "end_s", "label", "score")
-    path = os.path.join(folder, f"epoch_{index:04d}.csv")  # noqa: PTH118
+    path = os.path.join(folder, f"epoch_{index:04d}{weights and '-' + weights}.csv")  # noqa: PTH118
     with open(path + ".part", "w", encoding="utf-8", newline="") as stream:  # noqa: PTH123
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)

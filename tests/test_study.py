@@ -36,9 +36,7 @@ def test_the_papers_grid_is_the_papers() -> None:
     full = Counter((run.experiment, run.model) for run in study.runs("full"))
     assert all(full["data_sweep", model] == 30 for model in ("tridet", "actionformer", "temporalmaxer"))
     every = [run for run in study.runs("every-percent") if run.experiment == "data_sweep"]
-    assert Counter(run.model for run in every) == dict.fromkeys(
-        ("tadtr", "tridet", "actionformer", "temporalmaxer"), 500
-    )
+    assert Counter(run.model for run in every) == dict.fromkeys(MODELS, 500)
     assert {run.subset.unit for run in every if run.subset and run.model == "tadtr"} == {"slice"}
     assert {run.subset.unit for run in every if run.subset and run.model != "tadtr"} == {"video"}
 

@@ -56,7 +56,8 @@ def inference(
     from tal_repro.models.registry import model_entry
     from tal_repro.runs.store import RunStore
 
-    chosen = tuple(dict.fromkeys(model_entry(model).name for model in models or MODELS))
+    run_by_it = [name for name, entry in MODELS.items() if engine in entry.engines]
+    chosen = tuple(dict.fromkeys(model_entry(model).name for model in models or run_by_it))
     effort = None
     if samples is not None:
         effort = Effort(min_samples=samples, min_seconds=0.0, max_samples=samples, max_warmup=min(samples, 10))

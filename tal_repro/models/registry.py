@@ -74,7 +74,13 @@ def added(name: str, title: str, repository: str, commit: str, licence: str, uni
     description = _read(module, remedy)
     stride_frames = TADTR_STRIDE_FRAMES if description.LAYOUT == "tadtr" else 4
     folder = repository.rpartition("/")[2].removesuffix(".git")
-    reported = Reported(protocol=getattr(description, "PROTOCOL", PROTOCOL))
+    default = Reported()
+    reported = Reported(
+        getattr(description, "SELECTION", default.selection),
+        getattr(description, "WEIGHTS", default.weights),
+        getattr(description, "PROTOCOL", default.protocol),
+        timed=getattr(description, "TIMED", "the whole training, with the checkpoints and evaluations within it"),
+    )
     return ModelEntry(
         name, title, description.RECIPE, stride_frames, unit, repository, commit, folder, licence, "", reported,
         adapter=module,
@@ -141,6 +147,14 @@ ENTRIES = (
             "stem_blocks", "attention_heads", "attention_window", "mlp_dim", "drop_path", "trident_bins",
             "iou_weight_power",
         ),
+    ),
+    added(
+        "dyfadet", "DyFADet", "yangle15/DyFADet-pytorch",
+        "f645cafd50f9a4414bbb83e4b5e5bcb5eed04ae2", "none", "video",
+    ),
+    added(
+        "tetad", "TE-TAD", "Dotori-HJ/TE-TAD",
+        "74eda3b6005664f13cc3fe82057ff67e87621c5a", "Apache-2.0", "video",
     ),
     # Models beyond the four, a line each: tal-repro models new NAME --repository URL --commit SHA writes it.
     # Native models of your own, a line each: own("mine", "Mine"), with tal_repro/models/own/mine.py.

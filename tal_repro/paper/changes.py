@@ -18,6 +18,7 @@ SEVERITIES = {
     "timing": "may move times, no mAP",
     "low": "no number depends on it",
 }
+REPAIRED = ("tetad",)  # as published, their code does not run
 PATCHES = {  # name -> severity, title as in the file (a wheel holds no patches), and what it does to a number
     "01-subset": (
         "low", "Train on the units of the run only",
@@ -30,6 +31,10 @@ PATCHES = {  # name -> severity, title as in the file (a wheel holds no patches)
     "03-metrics": (
         "timing", "Record losses, mAP and detections of each epoch",
         "one reading of the losses an epoch, and a file of detections an evaluation",
+    ),
+    "00-repair": (
+        "low", "Let the transformer take the four empty arguments that its caller gives",
+        "one parameter more, read by nothing; without it the code does not run",
     ),
 }  # fmt: skip
 _ALL = OF_AUTHORS
@@ -73,8 +78,10 @@ def changes() -> list[Change]:
 def _shims() -> Iterator[Change]:
     from tal_repro.engines.upstream.shims import SHIMS, needed
 
-    for shim in SHIMS:
-        models = tuple(model for model in OF_AUTHORS if shim in needed(model))
+    of_models = {model: needed(model) for model in OF_AUTHORS}
+    brought = [shim for found in of_models.values() for shim in found if shim not in SHIMS]
+    for shim in (*SHIMS, *brought):
+        models = tuple(model for model, found in of_models.items() if shim in found)
         yield Change(shim.severity, "shim", shim.name, models, shim.reason)
 
 
@@ -89,7 +96,7 @@ def _patched() -> dict[str, list[str]]:
     from tal_repro import kit
 
     if kit.checkout() is None:
-        return {name: list(OF_AUTHORS) for name in PATCHES}
+        return {name: list(REPAIRED if name == "00-repair" else OF_AUTHORS) for name in PATCHES}
     models: dict[str, list[str]] = {}
     for model in OF_AUTHORS:
         for path in sorted(kit.patches(model).glob("*.patch")):

@@ -89,7 +89,9 @@ def small(model: str, engine: str) -> dict[str, Any]:
 def _small_of_description(entry: ModelEntry) -> dict[str, Any]:
     import importlib
 
-    return dict(getattr(importlib.import_module(entry.adapter), "SMALL", {"epochs": 2}))
+    from tal_repro.engines.upstream.description import small_recipe
+
+    return small_recipe(importlib.import_module(entry.adapter))
 
 
 def _small_data(out: Path, feature_dim: int, learnable: bool) -> Path:

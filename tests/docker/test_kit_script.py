@@ -59,7 +59,7 @@ def settled(printed: str) -> str:
     printed = printed.replace("--userns\nkeep-id\n", "")  # podman without root; its own test is below
     printed = re.sub(r"sha256:[0-9a-f]{64}", "sha256:HASH", printed)
     printed = re.sub(r"revision=.*", "revision=COMMIT", printed)
-    printed = re.sub(r"(tal-repro.upstream\.\w+)=[0-9a-f]{40}", r"\1=COMMIT", printed)
+    printed = re.sub(r"(tal-repro.upstream\.[\w-]+)=[0-9a-f]{40}", r"\1=COMMIT", printed)
     return re.sub(r"(tal-repro.patches\.\w+)=[0-9a-f]{8}$", r"\1=HASH", printed, flags=re.MULTILINE)
 
 

@@ -43,6 +43,8 @@ tadtr = { feature_dim = 16 }
 actionformer = { feature_dim = 16 }
 tridet = { feature_dim = 16 }
 temporalmaxer = { feature_dim = 16 }
+dyfadet = { feature_dim = 16 }
+tetad = { feature_dim = 16 }
 """
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tal_repro.engines.upstream.shims import SHIMS
+from tal_repro.engines.upstream.shims import needed
 from tal_repro.kit import patches as patches_of
-from tal_repro.models.registry import MODELS
+from tal_repro.models.registry import MODELS, OF_AUTHORS
 from tal_repro.paper.changes import PATCHES, SEVERITIES, changes, count_text
 
 
@@ -16,7 +16,9 @@ def test_every_patch_and_shim_is_there_once_with_a_rating() -> None:
     for path in files:
         assert path.read_text(encoding="utf-8").partition("\n")[0] == f"{PATCHES[path.stem][1]}."
     assert sorted(name for kind, name in listed if kind == "patch") == sorted(patches)
-    assert [name for kind, name in sorted(listed) if kind == "shim"] == sorted(shim.name for shim in SHIMS)
+    assert [name for kind, name in sorted(listed) if kind == "shim"] == sorted(
+        {shim.name for model in OF_AUTHORS for shim in needed(model)}
+    )
     assert {change.severity for change in changes()} <= set(SEVERITIES)
 
 

@@ -149,7 +149,8 @@ class UpstreamAdapter:
         if steps == 0:
             raise InputError("upstream took no optimizer step: the subset fills no batch", "subset")
         record.write_epochs(epochs)
-        last = next(one for (selection, _), one in job.chosen.items() if selection == "last")
+        lasts = {weights: evaluated for (selection, weights), evaluated in job.chosen.items() if selection == "last"}
+        last = lasts.get(model_entry(self.model).reported.weights) or next(iter(lasts.values()))
         detections = scores.reported(last.detections, truth)
         record.write_detections(detections)
         seconds = job.seconds(last.weights)

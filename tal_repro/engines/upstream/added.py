@@ -1,20 +1,19 @@
 """The adapter of a model beyond the four: everything its description file (tal_repro/engines/added/) leaves out.
 
-A description holds plain values (RECIPE, LAYOUT, PROTOCOL, SHIMS) and two functions: `train(job)` and `build(tree)`.
+A description holds plain values (RECIPE, LAYOUT, PROTOCOL, SHIMS) and two functions, `train(job)` and `build(tree)`;
+what else it may hold, `tal_repro.engines.upstream.description` says and checks.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tal_repro.detection.protocols import PROTOCOLS
 from tal_repro.engines.upstream import shims
 from tal_repro.engines.upstream.adapter import UpstreamAdapter
 from tal_repro.engines.upstream.checkout import prepare
+from tal_repro.engines.upstream.description import DOCS, check_description
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import with_overrides
 from tal_repro.models.registry import model_entry
@@ -22,10 +21,6 @@ from tal_repro.models.registry import model_entry
 if TYPE_CHECKING:
     from tal_repro.engines.adapter import RunContext
     from tal_repro.engines.upstream.job import Job
-
-LAYOUTS = ("actionformer", "tadtr")
-NEEDED_FIELDS = ("feature_dim", "num_classes", "epochs", "batch_size")
-DOCS = "see docs/adding-a-model.md"
 
 
 class AddedAdapter(UpstreamAdapter):
@@ -44,9 +39,13 @@ class AddedAdapter(UpstreamAdapter):
 
     def run_scripts(self, job: Job) -> None:
         """Let the description run the authors' scripts; the last checkpoint must have been evaluated."""
+        job.environment = getattr(self.description, "ENVIRONMENT", {})
+        if hasattr(self.description, "lay_out"):
+            self.description.lay_out(job.layout, job.work)
         self.description.train(job)
         if not any(selection == "last" for selection, _ in job.chosen):
-            raise InputError("no evaluation was recorded", self.description.__file__, f"{DOCS}: metrics")
+            why = "train longer (its script may leave out the first epochs), or mend the hooks"
+            raise InputError("no evaluation was recorded", self.description.__file__, f"{why}; {DOCS}: metrics")
 
     def build_for_macs(self, length: int) -> Any:
         """Return the authors' model in evaluation mode, as a module from features and lengths to outputs."""
@@ -69,29 +68,6 @@ class AddedAdapter(UpstreamAdapter):
 
         generator = torch.Generator().manual_seed(0)
         return torch.rand(1, self.description.RECIPE.feature_dim, length, generator=generator), torch.tensor([length])
-
-
-def check_description(description: Any) -> None:
-    """Raise InputError naming what a description file lacks or gets wrong."""
-    where = Path(description.__file__)
-    recipe = getattr(description, "RECIPE", None)
-    if not dataclasses.is_dataclass(recipe) or isinstance(recipe, type):
-        raise InputError("RECIPE is not an instance of a frozen dataclass", where, DOCS)
-    for name in NEEDED_FIELDS:
-        if not isinstance(getattr(recipe, name, None), int):
-            raise InputError(f"RECIPE has no whole number {name!r}", where, f"{DOCS}: recipe")
-    for name, allowed in (("LAYOUT", LAYOUTS), ("PROTOCOL", tuple(PROTOCOLS))):
-        if getattr(description, name, None) not in allowed:
-            raise InputError(
-                f"{name} = {getattr(description, name, None)!r}", where, f"use one of: {', '.join(allowed)}"
-            )
-    known = [shim.name for shim in shims.SHIMS]
-    for name in getattr(description, "SHIMS", ()):
-        if name not in known:
-            raise InputError(f"unknown shim {name!r}", where, f"use of: {', '.join(known)}")
-    for name in ("train", "build"):
-        if not callable(getattr(description, name, None)):
-            raise InputError(f"no function {name!r}", where, DOCS)
 
 
 def adapter(model: str) -> UpstreamAdapter:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,27 +36,33 @@ class Job:
     evaluation_wall: float = 0.0  # of evaluation scripts, their start included
     evaluation_seconds: dict[str, float] = field(default_factory=dict)  # of their test loops, by weights
     log: Path | None = None  # of the scripts' output; None: where this process's goes
+    environment: Mapping[str, str] = field(default_factory=dict)  # what the authors' scripts read of it
 
     def train(
         self, script: str, arguments: Sequence[str], weights: str, meanwhile: Callable[[], None] = lambda: None
     ) -> None:
-        """Run a training script; evaluations it makes itself become the last and the best-on-test of `weights`."""
+        """Run a training script; evaluations it makes itself become the last and the best-on-test of their weights.
+
+        `weights` is what it evaluates, where its hooks do not tell several sets apart.
+        """
         folder = _folder(self.work / "detections")
-        environment = {hooks.DETECTIONS_VARIABLE: str(folder)}
+        environment = {**self.environment, hooks.DETECTIONS_VARIABLE: str(folder)}
         if self.subset is not None:
             environment[hooks.SUBSET_VARIABLE] = str(self.subset)
         self.train_wall = process.launch(
             self.run, self.tree, script, arguments, self.work, environment, meanwhile, self.log
         )
-        found = scores.evaluations(self.events, folder, weights)
-        if found:
-            self.chosen["last", weights] = found[-1]
-            self.chosen["best-on-test", weights] = max(found, key=lambda one: (one.printed_map, -one.epoch))
+        for evaluated in scores.evaluations(self.events, folder, weights):  # in the order of their epochs
+            self.chosen["last", evaluated.weights] = evaluated
+            best = self.chosen.setdefault(("best-on-test", evaluated.weights), evaluated)
+            if evaluated.printed_map > best.printed_map:
+                self.chosen["best-on-test", evaluated.weights] = evaluated
 
     def evaluate(self, script: str, arguments: Sequence[str], weights: str) -> None:
         """Run an evaluation script on the last checkpoint; `weights` tells the shims which set it is to use."""
         folder, events = _folder(self.work / f"detections-{weights}"), self.work / f"events-{weights}.jsonl"
         environment = {
+            **self.environment,
             hooks.DETECTIONS_VARIABLE: str(folder),
             hooks.EVENTS_VARIABLE: str(events),
             shims.WEIGHTS_VARIABLE: weights,

@@ -31,15 +31,23 @@ class Evaluated:
 
 
 def evaluations(events: Sequence[Event], folder: Path, weights: str) -> list[Evaluated]:
-    """Pair the detections in `folder` with the mAPs of the events, in their order."""
-    files = sorted(folder.glob("*.csv"))
+    """Pair the detections in `folder` with the mAPs of the events, in their order.
+
+    `weights` is what was evaluated where an event does not say so itself. Raises ValueError where there are more of
+    one than of the other.
+    """
     found = [event for event in events if event["phase"] == "metrics" and "average_map" in event["values"]]
     # TemporalMaxer's evaluation does not know its epoch (-1); its training loop says it again right after.
     named = [event for event in found if event["index"] >= 0] or found
-    return [
-        Evaluated(event["index"], weights, path, float(event["values"]["average_map"]))
-        for event, path in zip(named, files, strict=True)
-    ]
+    pairs: list[Evaluated] = []
+    for told in dict.fromkeys(event["values"].get("weights", "") for event in named):
+        events_of = [event for event in named if event["values"].get("weights", "") == told]
+        files = [path for path in sorted(folder.glob("*.csv")) if path.stem.partition("-")[2] == told]
+        pairs += [
+            Evaluated(event["index"], told or weights, path, float(event["values"]["average_map"]))
+            for event, path in zip(events_of, files, strict=True)
+        ]
+    return sorted(pairs, key=lambda pair: pair.epoch)
 
 
 def metric_rows(

@@ -102,6 +102,8 @@ def resolved(model: str, recipe: Mapping[str, Any]) -> Any:
     """Return the typed recipe of a run; raise InputError for what upstream's code cannot be told."""
     entry = model_entry(model)
     wanted: Any = with_overrides(entry.recipe, dict(recipe))
+    if entry.adapter:  # its recipe holds only what its scripts can be told
+        return wanted
     settable = {"epochs", *(_TADTR if model == "tadtr" else {**_PYRAMID, **_OWN[model]})}
     settable |= {"sampling_points", "lr_decay_epoch", "loader_workers"} if model == "tadtr" else set()
     if model == "actionformer":

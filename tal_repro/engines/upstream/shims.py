@@ -157,9 +157,18 @@ ALWAYS = ("numpy_float", "numpy_aliases", "pandas_drop_axis", "cuda_synchronize"
 
 def needed(model: str) -> list[Shim]:
     """Return the shims that a model's code needs, in the order they are installed."""
-    description = model_entry(model).adapter
-    wanted = (*ALWAYS, *getattr(importlib.import_module(description), "SHIMS", ())) if description else ()
-    return [shim for shim in SHIMS if model in shim.models or shim.name in wanted]
+    module = model_entry(model).adapter
+    description = importlib.import_module(module) if module else None
+    wanted = (*ALWAYS, *getattr(description, "SHIMS", ())) if description else ()
+    return [*(shim for shim in SHIMS if model in shim.models or shim.name in wanted), *own(description, model)]
+
+
+def own(description: Any, model: str) -> list[Shim]:
+    """Return the shims that the description of a model beyond the four brings itself, named by their functions."""
+    return [
+        Shim(install.__name__, (model,), (install.__doc__ or "").strip().partition("\n")[0].rstrip("."), install)
+        for install in getattr(description, "OWN_SHIMS", ())
+    ]
 
 
 def install(model: str) -> None:

@@ -185,7 +185,7 @@ def test_each_shim_has_a_reason_and_goes_only_where_it_is_needed(model: str) -> 
     assert wanted and all(shim.reason for shim in wanted)
     names = {shim.name for shim in wanted}
     assert ("compiled_roi_align" in names) == (model == "tadtr")
-    assert ("compiled_nms" in names) == (model in shims.PYRAMID)
+    assert ("compiled_nms" in names) == (model in (*shims.PYRAMID, "dyfadet", "tetad"))
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_actionformers_mlp_is_what_its_code_builds() -> None:
         settings.resolved("actionformer", {"mlp_dim": 300})
 
 
-FIELDS = [(model, field.name) for model, entry in MODELS.items() for field in dataclasses.fields(entry.recipe)]
+FIELDS = [(model, field.name) for model in settings.CONFIG_FILE for field in dataclasses.fields(MODELS[model].recipe)]
 SPECIAL: dict[str, object] = {
     "attention_window": 9,
     "levels": 3,

@@ -1,0 +1,115 @@
+"""DyFADet (ECCV 2024) by its authors' code: its recipe, and how its scripts are run (docs/adding-a-model.md).
+
+A pyramid model of ActionFormer's family: the same data, loader and NMS. Its training evaluates the EMA weights itself,
+in the second half only, and stops when their mAP falls 0.15 points below the best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tal_repro.engines.upstream.job import Job
+
+LAYOUT = "actionformer"
+PROTOCOL = "af-212"
+SHIMS = ("compiled_nms", "joblib_workers", "cuda_synchronize", "torch_load")
+SELECTION, WEIGHTS = "best-on-test", "ema"  # what its authors report
+TIMED = "training, EMA evaluations from the middle until the early stop, a checkpoint of every new best"
+CONFIG = "configs/thumos_i3d.yaml"
+# field of the recipe -> section and key of the authors' configuration
+KEYS = {
+    "feature_dim": ("dataset", "input_dim"),
+    "num_classes": ("dataset", "num_classes"),
+    "max_seq_len": ("dataset", "max_seq_len"),
+    "embed_dim": ("model", "embd_dim"),
+    "head_dim": ("model", "head_dim"),
+    "mlp_dim": ("model", "mlp_dim"),
+    "input_noise": ("model", "input_noise"),
+    "warmup_epochs": ("opt", "warmup_epochs"),
+    "learning_rate": ("opt", "learning_rate"),
+    "weight_decay": ("opt", "weight_decay"),
+    "batch_size": ("loader", "batch_size"),
+    "loader_workers": ("loader", "num_workers"),
+    "drop_path": ("train_cfg", "droppath"),
+    "pre_nms_topk": ("test_cfg", "pre_nms_topk"),
+    "max_detections": ("test_cfg", "max_seg_num"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the authors' script can be told; the defaults are theirs for THUMOS14 with I3D features."""
+
+    feature_dim: int = 2048
+    num_classes: int = 20
+    epochs: int = 40  # those of the warm-up among them; 3 or more, for the first half is never evaluated
+    warmup_epochs: int = 20
+    batch_size: int = 2
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.025
+    max_seq_len: int = 2304  # a multiple of 32
+    embed_dim: int = 512
+    head_dim: int = 512
+    mlp_dim: int = 768
+    input_noise: float = 1e-5
+    drop_path: float = 0.1
+    loader_workers: int = 4  # 1 or more: they are kept between epochs
+    pre_nms_topk: int = 2000
+    max_detections: int = 2000
+
+
+RECIPE = Recipe()
+SMALL = {  # for checks: quick on two cores, and learnt from
+    "epochs": 3, "warmup_epochs": 1, "max_seq_len": 576, "embed_dim": 32, "head_dim": 32, "mlp_dim": 32,
+    "loader_workers": 1, "learning_rate": 0.001, "pre_nms_topk": 200, "max_detections": 200,
+}  # fmt: skip
+
+
+def train(job: Job) -> None:
+    """Run train.py: it evaluates its EMA weights after the epochs it chooses."""
+    config = write_config(job.tree, job.recipe, job.layout.folder.resolve(), job.run.spec.seed, job.work)
+    (job.work / "checkpoints").mkdir()
+    job.train("train.py", [str(config), "--output", "run"], "ema")
+
+
+def write_config(tree: Path, recipe: Recipe, data: Path, seed: int, out: Path) -> Path:
+    """Write the authors' configuration with what the recipe and the data say; return its path."""
+    import yaml
+
+    config = yaml.safe_load((tree / CONFIG).read_text(encoding="utf-8"))
+    for field, (section, key) in KEYS.items():
+        config.setdefault(section, {})[key] = getattr(recipe, field)
+    config["model"]["fpn_dim"] = recipe.embed_dim  # their identity "neck" passes the embedding on
+    config["opt"]["epochs"] = recipe.epochs - recipe.warmup_epochs  # their script counts the warm-up apart
+    config["dataset"]["json_file"] = str(data / "annotations" / "thumos14.json")
+    config["dataset"]["feat_folder"] = str(data / "i3d_features")
+    config["init_rand_seed"] = seed
+    config["output_folder"] = str(out / "checkpoints")
+    path = out / "config.yaml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+def build(tree: Path) -> Any:
+    """Return the authors' network at its defaults, without decoding and NMS, from features [1, C, T] and lengths."""
+    from libs.core import load_config  # type: ignore[import-not-found]
+    from libs.modeling import make_meta_arch  # type: ignore[import-not-found]
+    from torch import Tensor, nn, zeros
+
+    config = load_config(str(tree / CONFIG))
+
+    class Inference(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = make_meta_arch(config["model_name"], **config["model"])
+            vars(self.model)["inference"] = lambda *outputs: outputs[2:]  # their last step: decoding and NMS
+
+        def forward(self, features: Tensor, lengths: Tensor) -> Any:
+            # Their forward pass leaves out videos without annotations: one action is given, and not looked at.
+            action = {"segments": zeros(1, 2), "labels": zeros(1)}
+            return self.model([{"video_id": "video", "feats": features[0], **action}])
+
+    return Inference()
