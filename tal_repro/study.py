@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "studies"
 ADDED = "added"  # among the models of an experiment: all beyond the four
 COUNTED_ON: Mapping[str, Any] = {"device_kind": "cpu", "precision": "fp32", "threads": 1}
-SETTABLE = ("engine", "device", "precision", "threads", "repeats", "synthetic")
+SETTABLE = ("engine", "device", "precision", "threads", "repeats", "synthetic", "models")
 MACHINE = "of the machine: jobs_per_gpu, hang_seconds, slurm.*"  # read by run.machine
 
 
@@ -190,14 +190,15 @@ def load_study(
     seconds = cost.table("run_seconds")
     recipes = top.table("recipes")
     overrides = _read_settings(settings or {})
-    synthetic = overrides.pop("synthetic", False)
+    synthetic, every_model = overrides.pop("synthetic", False), overrides.pop("models", "") == "all"
+    grids = [_read_grid(table, defaults, overrides, every_model) for table in top.tables("experiments")]
     study = Study(
         name=top.text("name"),
         title=top.text("title", ""),
         path=path,
         data=_read_data(data, synthesis.values, synthetic),
         synthesis=MappingProxyType(synthesis.values),
-        grids=tuple(_read_grid(table, defaults, overrides) for table in top.tables("experiments")),
+        grids=tuple(grid for grid in grids if grid.models),
         recipes={model: recipes.table(model).values for model in _models(recipes, list(recipes.values))},
         alone=tuple(defaults.choices("alone", PLANNED, TIMING)),
         price_usd_per_hour=cost.number("price_usd_per_hour", 0.0, low=0),
@@ -255,12 +256,14 @@ def _read_settings(settings: Mapping[str, str]) -> dict[str, Any]:
         if table["synthetic"] not in ("true", "false"):
             raise InputError(f"synthetic = {table['synthetic']!r}", "--set", "use true or false")
         table["synthetic"] = table["synthetic"] == "true"
+    if table.get("models", "all") not in ("all", "study"):
+        raise InputError(f"models = {table['models']!r}", "--set", "use all, or study (those that the study names)")
     if "engine" in table:
         table["engines"] = str(table.pop("engine")).split(",")
     return table
 
 
-def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Grid:
+def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any], every_model: bool) -> Grid:
     """Read one [[experiments]] table; a key it lacks comes from [defaults], a setting of the user replaces both."""
     experiment = table.choice("experiment", PLANNED)
     for name, value in settings.items():
@@ -272,7 +275,7 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
     grid = Grid(
         experiment=experiment,
         scope=table.choice("scope", SCOPES, "core"),
-        models=tuple(_with_added(table, table.texts("models", list(MODELS)))),
+        models=tuple(_with_added(table, every_model)),
         engines=tuple(table.choices("engines", engines, defaults.choices("engines", engines, ["native"]))),
         seeds=(0,) if swept or not EXPERIMENTS[experiment].seeded else tuple(table.integers("seeds", [0], low=0)),
         percentages=tuple(table.percentages("percentages")) if swept else (),
@@ -298,9 +301,10 @@ def _read_grid(table: Table, defaults: Table, settings: Mapping[str, Any]) -> Gr
     return grid
 
 
-def _with_added(table: Table, names: list[str]) -> list[str]:
-    """Put every model that was added to the four (none, in a fresh clone) in the place of the word `added`."""
-    added = [model for model, entry in MODELS.items() if entry.beyond]
+def _with_added(table: Table, every_model: bool) -> list[str]:
+    """Return a grid's models: for the word `added` those that you added; with `models=all` those shipped, too."""
+    names = table.texts("models", [model for model, entry in MODELS.items() if every_model or entry.by_default])
+    added = [model for model, entry in MODELS.items() if entry.beyond and (every_model or entry.by_default)]
     return _models(table, [model for name in names for model in (added if name == ADDED else [name])])
 
 

@@ -36,9 +36,20 @@ def test_the_papers_grid_is_the_papers() -> None:
     full = Counter((run.experiment, run.model) for run in study.runs("full"))
     assert all(full["data_sweep", model] == 30 for model in ("tridet", "actionformer", "temporalmaxer"))
     every = [run for run in study.runs("every-percent") if run.experiment == "data_sweep"]
-    assert Counter(run.model for run in every) == dict.fromkeys(MODELS, 500)
+    assert Counter(run.model for run in every) == dict.fromkeys(
+        ("tadtr", "tridet", "actionformer", "temporalmaxer"), 500
+    )
     assert {run.subset.unit for run in every if run.subset and run.model == "tadtr"} == {"slice"}
     assert {run.subset.unit for run in every if run.subset and run.model != "tadtr"} == {"video"}
+
+
+def test_the_later_models_run_when_they_are_asked_for() -> None:
+    plain, every = load_study("paper"), load_study("paper", {"models": "all"})
+    added = {run.model for run in every.runs("core")} - {run.model for run in plain.runs("core")}
+    assert added == {"dyfadet", "tetad"}
+    assert {run.run_id for run in plain.runs("full")} < {run.run_id for run in every.runs("full")}
+    with pytest.raises(InputError, match="models = 'many'.*"):
+        load_study("paper", {"models": "many"})
 
 
 @pytest.mark.parametrize("name", ["paper", "demo", "smoke"])
@@ -276,7 +287,7 @@ def test_a_missing_study_file_is_told_with_a_remedy() -> None:
 
 @pytest.mark.parametrize("name", ["paper", "smoke"])
 def test_the_authors_code_takes_every_recipe_of_a_shipped_study(name: str) -> None:
-    runs = [run for run in load_study(name).runs(SCOPES[-1]) if run.engine == "upstream"]
+    runs = [run for run in load_study(name, {"models": "all"}).runs(SCOPES[-1]) if run.engine == "upstream"]
     trainings = {
         (run.model, canonical_json(run.recipe)): run for run in runs if run.experiment not in ("macs", "inference")
     }

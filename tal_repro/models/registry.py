@@ -49,6 +49,7 @@ class ModelEntry:
     unread: tuple[str, ...] = ()  # fields of its recipe's class that are of its siblings: setting them is refused
     adapter: str = ""  # module of a model of its authors' code alone: its recipe, and how that code is run
     own: str = ""  # module of a native model of one's own: its recipe and network
+    by_default: bool = True  # in the place of the word `added` of a study; else only under --set models=all
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -66,7 +67,9 @@ class ModelEntry:
         return "tadtr" if self.feature_stride_frames == TADTR_STRIDE_FRAMES else "actionformer"
 
 
-def added(name: str, title: str, repository: str, commit: str, licence: str, unit: str = "video") -> ModelEntry:
+def added(
+    name: str, title: str, repository: str, commit: str, licence: str, unit: str = "video", by_default: bool = True
+) -> ModelEntry:
     """Return the entry of a model beyond the four; tal_repro/engines/added/<name>.py describes it."""
     module = f"tal_repro.engines.added.{name}"
     # Its top level holds plain values alone (no torch, nothing of the kit), so that this import is quick and ends.
@@ -83,7 +86,7 @@ def added(name: str, title: str, repository: str, commit: str, licence: str, uni
     )
     return ModelEntry(
         name, title, description.RECIPE, stride_frames, unit, repository, commit, folder, licence, "", reported,
-        adapter=module,
+        adapter=module, by_default=by_default,
     )  # fmt: skip
 
 
@@ -150,11 +153,11 @@ ENTRIES = (
     ),
     added(
         "dyfadet", "DyFADet", "yangle15/DyFADet-pytorch",
-        "f645cafd50f9a4414bbb83e4b5e5bcb5eed04ae2", "none", "video",
+        "f645cafd50f9a4414bbb83e4b5e5bcb5eed04ae2", "none", "video", by_default=False,
     ),
     added(
         "tetad", "TE-TAD", "Dotori-HJ/TE-TAD",
-        "74eda3b6005664f13cc3fe82057ff67e87621c5a", "Apache-2.0", "video",
+        "74eda3b6005664f13cc3fe82057ff67e87621c5a", "Apache-2.0", "video", by_default=False,
     ),
     # Models beyond the four, a line each: tal-repro models new NAME --repository URL --commit SHA writes it.
     # Native models of your own, a line each: own("mine", "Mine"), with tal_repro/models/own/mine.py.

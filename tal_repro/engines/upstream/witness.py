@@ -167,7 +167,7 @@ def _watch_torch(witness: Witness) -> None:
     def backward_seen(loss: Any, *rest: Any, **named: Any) -> Any:
         if loss.numel() == 1:
             witness.note("backward", loss=float(loss.detach()))
-        return backward(loss, *rest, **named)  # type: ignore[no-untyped-call]
+        return backward(loss, *rest, **named)
 
     def next_seen(iterator: Any) -> Any:
         batch = following(iterator)
