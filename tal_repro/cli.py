@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "demo", "Run the whole study in miniature on synthetic data."),
     "verify": ("verify", "verify", "Give a verdict on every number of the paper."),
     "forecast": ("forecast", "forecast", "Predict mAP at more data from a few (train %, mAP) points."),
+    "advise": ("advise", "advise", "Say whether more labelled videos would pay, and which model to take."),
     "figure": ("figure", "figure", "Draw a figure of the paper from published numbers and your runs."),
     "table": ("table", "table", "Print a table of the paper as CSV, Markdown or LaTeX."),
     "report": ("report", "report", "Write one page with every verdict, table, figure and run."),

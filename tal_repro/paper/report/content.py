@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tal_repro.advice.section import Section
+from tal_repro.advice.section import section as advice_section
 from tal_repro.errors import InputError
 from tal_repro.paper import tables
 from tal_repro.paper.figures import FIGURES, drawer
@@ -155,6 +157,7 @@ class Content:
     systems: list[tuple[dict[str, Any], int]]
     version: str
     compared: tuple[str, list[Compared]] | None = None
+    advice: Section | None = None
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -198,6 +201,7 @@ def gather(
         systems=attempt("systems", systems),
         version=code_version(),
         compared=None if system is None else (clean(system), compare(runs, load_system(system)[1])),
+        advice=attempt("advice", advice_section),
         problems=[clean(problem) for problem in problems],
     )
 

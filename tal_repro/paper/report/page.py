@@ -13,6 +13,7 @@ from tal_repro.paper.claims.statements import MEASURED_VERDICTS, PUBLISHED_VERDI
 from tal_repro.paper.figures import FIGURES
 from tal_repro.paper.figures.style import look
 from tal_repro.paper.report import curve_chart
+from tal_repro.paper.report.advice_section import advice
 from tal_repro.paper.report.claims_section import badge, claims, quoted
 from tal_repro.paper.report.compare import comparison
 from tal_repro.paper.report.content import COLUMNS as TRACE_COLUMNS
@@ -29,6 +30,7 @@ IDS_SHOWN = 12
 SECTIONS = {
     "tables": "Tables 1 and 2", "figures": f"Figures 1 to {max(FIGURES)}", "claims": "Claims and verdicts",
     "released": "Released checkpoints", "runs": "Runs", "curves": "Learning curves and forecasts",
+    "advice": "Would more data pay?",
     "trace": "Trace and phases", "cost": "Cost and time", "comparison": "Another system",
     "deviations": "Deviations", "environment": "Environment", "repeat": "Repeat any number",
 }  # fmt: skip
@@ -43,6 +45,7 @@ def page(content: Content, live: bool = False) -> str:
         **({"released": _released(compared)} if (compared := list(released_runs.comparisons(content.runs))) else {}),
         "runs": runs_table(content.rows),
         "curves": _curves(content),
+        "advice": advice(content.advice),
         "trace": _trace(content),
         "cost": costs(content),
         **({"comparison": comparison(*content.compared)} if content.compared else {}),
