@@ -35,7 +35,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "status": ("status", "status", "Show how far a study is and who runs what (--watch)."),
     "show": ("show", "show", "Show one run and the command that repeats it."),
     "gc": ("gc", "gc", "List or delete what a results folder can do without."),
-    "results": ("results", "results", "Carry finished runs between machines as one archive."),
+    "results": ("results", "results", "Carry finished runs between machines, or list all their metrics."),
     "released": ("released", "released", "Evaluate the authors' checkpoint beside its published mAP."),
     "upstream": ("upstream", "upstream", "Look at the authors' code and prepare patched copies."),
     "macs": ("macs", "macs", "Count multiply-accumulate operations of a model."),

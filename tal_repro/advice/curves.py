@@ -65,7 +65,7 @@ def study_curves(runs: Iterable[Run]) -> list[StudyCurve]:
 
 def class_aps(run: Run) -> Mapping[str, float]:
     """Return the AP of each class as a run kept it (shares, mean over tIoUs); {} where it kept none."""
-    kept = part(run.record.json("metrics", {}), "per_class", "ap")
+    kept = part(run.per_class, "ap")
     return {str(name): value for name, raw in kept.items() if (value := finite(raw)) is not None and 0 <= value <= 1}
 
 

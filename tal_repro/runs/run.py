@@ -56,6 +56,7 @@ class Run:
             self.total_seconds = finite(part(metrics, "seconds").get("total"))
             self.train_seconds_of = str(metrics.get("table2_definition", ""))
             self.flags = _texts(metrics.get("flags", []))
+            self.per_class = part(metrics, "per_class")  # {selection, weights, protocol, ap: {class: share}}, or empty
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DamagedRun(f"not the metrics of a run ({error!r})"[:200], record.paths.metrics) from None
 
