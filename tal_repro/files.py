@@ -6,24 +6,28 @@ import contextlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tal_repro.errors import InputError, system_remedy
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replace `path` by `content` or leave it as it was: written beside, fsynced if `durable`, renamed. Raises OSError.
+@contextlib.contextmanager
+def open_whole(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Yield a stream whose content replaces `path` when the block ends well; else `path` stays as it was.
 
-    A device or pipe is written to instead: a file renamed onto /dev/null would be its end.
+    Written beside, fsynced if `durable`, renamed. Raises OSError. A device or pipe is written to instead: a file
+    renamed onto /dev/null would be its end.
     """
     if path.exists() and not path.is_file():
-        path.write_bytes(content)
+        with path.open("wb") as stream:
+            yield stream
         return
     beside = path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with beside.open("xb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             if durable:
                 os.fsync(stream.fileno())
@@ -32,6 +36,12 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
         with contextlib.suppress(OSError):  # of a disk that failed: the first error is the one to tell
             beside.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace `path` by `content` or leave it as it was, as `open_whole` does. Raises OSError."""
+    with open_whole(path, durable=durable) as stream:
+        stream.write(content)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -48,7 +48,7 @@ def test_the_later_models_run_when_they_are_asked_for() -> None:
     added = {run.model for run in every.runs("core")} - {run.model for run in plain.runs("core")}
     assert added == {"dyfadet", "tetad"}
     assert {run.run_id for run in plain.runs("full")} < {run.run_id for run in every.runs("full")}
-    with pytest.raises(InputError, match="models = 'many'.*"):
+    with pytest.raises(InputError, match="models = 'many'"):
         load_study("paper", {"models": "many"})
 
 

@@ -1,4 +1,4 @@
-"""`tal-repro results export|import`: finished runs as one checked archive."""
+"""`tal-repro results export|import|table`: finished runs as one checked archive, or all their metrics as one table."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from tal_repro.commands.study_options import only_option, results_option
+from tal_repro.commands.table import writable
 from tal_repro.console import echo
 
 
 @click.group()
 def results() -> None:
-    """Carry finished runs between machines."""
+    """Carry finished runs between machines, and their metrics to other programs."""
 
 
 @results.command("export")
@@ -29,7 +30,7 @@ def export_archive(archive: Path, results: str, only: str, with_host: bool) -> N
 
     terms = parse_filter(only)
     ids = export_runs(RunStore(results), archive, lambda spec: all(term.holds(spec) for term in terms), with_host)
-    echo(f"{len(ids)} runs written to {archive}", err=True)
+    echo(f"{len(ids)} runs written to {archive}; next, on the other machine: tal-repro results import", err=True)
 
 
 @results.command("import")
@@ -46,4 +47,37 @@ def import_archive(archive: Path, results: str) -> None:
     echo(f"{len(imported.added)} runs added, {len(imported.present)} were here already", err=True)
     if imported.busy:
         echo(f"left out, a runner is at them: {', '.join(imported.busy)}; import again when it is done", err=True)
+        sys.exit(1)
+
+
+@results.command("table")
+@click.option("--format", "kind", type=click.Choice(["csv", "json"]), default="csv", show_default=True)
+@click.option("--out", metavar="FILE", help="Write to FILE instead of standard output.")
+@results_option
+@only_option
+def long_table(kind: str, out: str | None, results: str, only: str) -> None:
+    """Print every metric of every finished run, a row each, with what identifies the run.
+
+    Columns: planned_id, folder, data_digest, study, experiment, model, engine, seed, share_percent, unit, metric,
+    value, metric_unit. Exit status: 1 when damaged runs were left out.
+    """
+    from tal_repro.files import open_whole
+    from tal_repro.run.selection import parse_filter
+    from tal_repro.runs.long_form import LongForm
+
+    terms = parse_filter(only)
+    rows = LongForm(Path(results), lambda spec: all(term.holds(spec) for term in terms))
+    if out is None:
+        for part in rows.text(kind):
+            echo(part, nl=False)
+    else:
+        with open_whole(writable(Path(out))) as stream:
+            for part in rows.text(kind):
+                stream.write(part.encode())
+    for problem in rows.problems:
+        echo(f"warning: {problem}", err=True)
+    where = f"written to {out}" if out else "printed"
+    reader = "read_csv(FILE)" if kind == "csv" else 'DataFrame(json.load(open(FILE))["rows"])'
+    echo(f"{rows.count} metrics of {rows.runs} runs {where}; next: pandas.{reader}", err=True)
+    if rows.problems:
         sys.exit(1)

@@ -31,8 +31,8 @@ def build_report(
     reached (default: the last value plus `delta`). What the points cannot answer is null and carries its reason; see
     `schemas/forecast.json`.
     """
-    few, units = too_few(points), points.units
-    at_target, at_horizon = _at(points, made, target, few), _at(points, made, horizon, few)
+    units = points.units
+    at_target, at_horizon = answer_at(points, made, target), answer_at(points, made, horizon)
     answering = made if at_target["answerable"] or at_horizon["answerable"] else None
     return {
         "schema": SCHEMA,
@@ -50,18 +50,20 @@ def build_report(
         "family_spread": None if answering is None else _spread(answering, target),
         "gain": {
             "delta": units.outer_gain(delta),
-            "at_target": _gain(made, target, delta),
-            "at_horizon": _gain(made, horizon, delta),
+            "at_target": gain_at(made, target, delta),
+            "at_horizon": gain_at(made, horizon, delta),
         },
         "data_needed": _needed(answering, points, value, delta),
         "saturation": _saturation(points),
         "next_percentage": None if answering is None else _next(answering, target, horizon),
-        "coverage": _coverage(made),
+        "coverage": coverage_of(made),
         "points": _describe(points, made),
     }
 
 
-def _at(points: Points, made: Forecast | None, x: float, few: str | None) -> dict[str, Any]:
+def answer_at(points: Points, made: Forecast | None, x: float) -> dict[str, Any]:
+    """Return prediction and interval at percentage x in the owner's units, or null with the reason."""
+    few = too_few(points)
     reason = few if made is None else made.refusal(x)
     if made is None or reason:
         return {"prediction": None, "interval": None, "answerable": False, "reason": reason}
@@ -90,7 +92,8 @@ def _spread(made: Forecast, x: float) -> list[float] | None:
     return made.points.units.span(min(counted), max(counted)) if counted else None
 
 
-def _gain(made: Forecast | None, x: float, delta: float) -> float | None:
+def gain_at(made: Forecast | None, x: float, delta: float) -> float | None:
+    """Return P(the mean at x exceeds the last value by `delta`); None where that cannot be answered."""
     if made is None or x <= made.last_percent or made.refusal(x):
         return None  # no gain over the last value where less data than the last is asked about
     return float(made.probability_at_least(x, made.last_value + delta)[0])
@@ -136,7 +139,8 @@ def _next(made: Forecast, target: float, horizon: float) -> dict[str, Any]:
     }
 
 
-def _coverage(made: Forecast | None) -> dict[str, Any]:
+def coverage_of(made: Forecast | None) -> dict[str, Any]:
+    """Return how often such intervals held the truth: on other data sets, and on these points' own back-tests."""
     own = None
     if made is not None and made.own_coverage[1]:
         covered, count = made.own_coverage

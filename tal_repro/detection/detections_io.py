@@ -1,6 +1,7 @@
 """Files of detections and annotations to checked tables: the door of `evaluate`. Errors name file, video and field.
 
-Detections: CSV (`video_id,start_s,end_s,label,score`, or ActionFormer's names) or ActivityNet's JSON, also as .gz.
+Detections: CSV (`video_id,start_s,end_s,label,score`, ActionFormer's names, or a `segment` as text) or ActivityNet's
+JSON, also as .gz.
 Annotations: see `tal_repro.annotations`. All bad rows are counted, the first few are named.
 """
 
@@ -26,10 +27,17 @@ COLUMNS = ("video_id", "start_s", "end_s", "label", "score")
 _FORM = "give ActivityNet's form, {results: {video: [{label, score, segment}]}}, or a CSV file of: " + ",".join(COLUMNS)
 _LISTED = 10
 _ALIASES = {"video-id": "video_id", "t-start": "start_s", "t-end": "end_s"}  # ActionFormer's, TriDet's, TemporalMaxer's
-_PICKLE = (
-    'where you trust it (a pickle runs code): python -c "import pandas; '
-    "pandas.DataFrame(pandas.read_pickle('IN.pkl')).to_csv('OUT.csv', index=False)\""
-)
+_READERS = {  # of files that run code when they are opened -> what to import, and how to open one
+    (".pkl", ".pickle"): ("pandas", "pandas.read_pickle('IN')"),
+    (".pt", ".pth"): ("pandas, torch", "torch.load('IN', weights_only=False)"),
+    (".npy",): ("numpy, pandas", "numpy.load('IN', allow_pickle=True).item()"),
+}
+_PICKLES = {
+    ending: f'where you trust it (a pickle runs code): python -c "import {names}; '
+    f"pandas.DataFrame({call}).to_csv('OUT.csv', index=False)\""
+    for endings, (names, call) in _READERS.items()
+    for ending in endings
+}
 
 
 def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
@@ -72,7 +80,7 @@ def read_detections(path: Path, ground_truth: GroundTruth, *, other_classes: boo
     endings = {".json": _rows_of_json, ".csv": _rows_of_csv}
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if ending not in endings:
-        remedy = _PICKLE if ending in (".pkl", ".pickle") else "give .json, .csv, .json.gz or .csv.gz"
+        remedy = _PICKLES.get(ending, "give .json, .csv, .json.gz or .csv.gz")
         raise InputError(f"unknown kind of file {path.suffix!r}", path, remedy)
     table, place = endings[ending](path)
     segments = table[["start_s", "end_s"]].to_numpy(float)
@@ -117,11 +125,27 @@ def _detection(video: str, item: Any) -> tuple[str, float, float, str, float] | 
     if not isinstance(item, dict):
         return None
     label = item.get("label", item.get("label_id"))
-    score, segment = as_number(item.get("score", item.get("scores"))), item.get("segment")
-    start, end = map(as_number, segment) if isinstance(segment, list) and len(segment) == 2 else (None, None)
+    score = as_number(item.get("score", item.get("scores")))
+    start, end = map(as_number, _bounds(item.get("segment")))
     if not isinstance(label, str | int) or isinstance(label, bool) or score is None or start is None or end is None:
         return None
     return video, start, end, str(label), score
+
+
+def _bounds(segment: Any) -> tuple[Any, Any]:
+    """Return start and end of a segment, which may be one text: "[2.1, 5.0]", as pandas writes lists."""
+    if isinstance(segment, str) and segment.startswith("[") and segment.endswith("]"):
+        segment = [part.strip() for part in segment[1:-1].split(",")]
+    return (segment[0], segment[1]) if isinstance(segment, list) and len(segment) == 2 else (None, None)
+
+
+def _split_segments(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Put start_s and end_s in the place of a column of segments as text, where there is one and not these two."""
+    if header.count("segment") != 1 or {"start_s", "end_s"} & set(header):
+        return header, rows
+    at = header.index("segment")
+    split = [[*row[:at], *(str(bound) for bound in _bounds(row[at])), *row[at + 1 :]] for row in rows]
+    return [*header[:at], "start_s", "end_s", *header[at + 1 :]], split
 
 
 def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
@@ -130,7 +154,8 @@ def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     remedy = f"columns: {','.join(COLUMNS)}"
     (_, header), *records = csv_records(read_bytes(path), path, remedy)
     header = [name if _ALIASES.get(name, name) in header else _ALIASES.get(name, name) for name in header]
-    check_columns(header, COLUMNS, path, remedy)
+    if "segment" not in header:
+        check_columns(header, COLUMNS, path, remedy)
     lines, rows = [line for line, _ in records], [row for _, row in records]
     refuse_all(
         (
@@ -141,6 +166,8 @@ def _rows_of_csv(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
         path,
         "one field for each column: see to commas too many or too few, quote a field that holds one",
     )
+    header, rows = _split_segments(header, rows)
+    check_columns(header, COLUMNS, path, remedy)
     columns = list(zip(*rows, strict=True)) or [()] * len(header)
     table = pd.DataFrame({name: np.array(columns[header.index(name)], object) for name in COLUMNS})
     for name in ("start_s", "end_s", "score"):

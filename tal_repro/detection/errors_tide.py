@@ -15,6 +15,7 @@ import numpy as np
 
 from tal_repro.detection.matching import BoolArray, Matched, Table, match
 from tal_repro.detection.mean_ap import average_precision, average_precisions
+from tal_repro.detection.ties import FIRST
 from tal_repro.detection.tiou import FloatArray, IntArray, overlapping_pairs
 
 FALSE_POSITIVE_TYPES = ("duplicate", "localisation", "confusion", "both", "background")
@@ -32,10 +33,10 @@ class ErrorTypes:
     kind: np.ndarray  # type of each matched detection, "" for a true positive
 
 
-def error_types(detections: Table, ground_truth: Table, tiou: float = 0.5) -> ErrorTypes:
+def error_types(detections: Table, ground_truth: Table, tiou: float = 0.5, tie: str = FIRST) -> ErrorTypes:
     """Type every error at one tIoU. Mending: a localisation or confusion error becomes a hit on its instance if that
     is not found already (else it goes); the other false positives go; missed instances are not asked for."""
-    matched = match(detections, ground_truth, (tiou,))
+    matched = match(detections, ground_truth, (tiou,), tie)
     if not len(matched.classes):
         return ErrorTypes(tiou, dict.fromkeys(TYPES, 0), dict.fromkeys(TYPES, 0.0), np.zeros(0, object))
     same = _best_pairs(matched, same_class=True)

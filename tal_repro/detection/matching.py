@@ -1,8 +1,8 @@
 """Which detections hit which instances: tables in, true-positive flags out. Mean AP, bootstrap and errors read it.
 
 Rule (ActivityNet's): detections of a class in order of falling score; each takes the free instance of its video with
-the highest tIoU, if that is at least the threshold. Ties are broken by a stable rule, where upstream's order is an
-accident of its sorting routine: equal scores keep the order of the input, equal tIoU prefers the earlier instance.
+the highest tIoU, if that is at least the threshold. The order among equals is that of `ties`: the kit's stable one, or
+the official evaluators' own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tal_repro.detection.ties import FIRST, by_falling_score, prefer
 from tal_repro.detection.tiou import FloatArray, IntArray, overlapping_pairs
 
 BoolArray = npt.NDArray[np.bool_]
@@ -30,7 +31,8 @@ class Table(Protocol):
 class Matched:
     """Detections and instances as arrays, coded and sorted. `row` leads back to the given detections.
 
-    Detections are sorted by class, then falling score (stable); those of a class without ground truth are left out.
+    Detections are sorted by class, then falling score; those of a class without ground truth are left out. `tie` orders
+    equals (`ties`).
     """
 
     videos: tuple[str, ...]
@@ -46,6 +48,7 @@ class Matched:
     instance_segment: FloatArray  # [M, 2]
     hit: IntArray  # [tIoUs, N] instance taken, -1 for a false positive
     pairs: tuple[IntArray, IntArray, FloatArray]  # detection, instance of the same class, tIoU >= the least threshold
+    tie: str = FIRST
 
     @property
     def class_slices(self) -> list[slice]:
@@ -59,7 +62,7 @@ class Matched:
         return np.bincount(self.instance_label, minlength=len(self.classes))
 
 
-def match(detections: Table, ground_truth: Table, tious: Sequence[float]) -> Matched:
+def match(detections: Table, ground_truth: Table, tious: Sequence[float], tie: str = FIRST) -> Matched:
     """Match detections (video_id, start_s, end_s, label, score) to instances (the same without score).
 
     Raises ValueError for no thresholds, for one outside (0, 1], and for values that are not finite.
@@ -75,14 +78,13 @@ def match(detections: Table, ground_truth: Table, tious: Sequence[float]) -> Mat
     recode[[all_classes.index(name) for name in present]] = np.arange(len(present))
     label, instance_label = recode[label], recode[instance_label]
 
-    order = np.lexsort((-score, label))
+    order = by_falling_score(label, score, tie)
     order = order[label[order] >= 0]
     video, label, segment = video[order], label[order], segment[order]
     classes = max(len(present), 1)
-    pairs = overlapping_pairs(
-        video * classes + label, segment, instance_video * classes + instance_label, instance_segment, min(tious)
-    )
-    pairs = _by_preference(*pairs)
+    instance_group = instance_video * classes + instance_label
+    pairs = overlapping_pairs(video * classes + label, segment, instance_group, instance_segment, min(tious))
+    pairs = prefer(pairs, tie, segment, instance_group, instance_segment)
     hit = np.stack([assign(*_at_least(pairs, t), len(order), len(instance_segment)) for t in tious])
     return Matched(
         tuple(map(str, videos)),
@@ -98,6 +100,7 @@ def match(detections: Table, ground_truth: Table, tious: Sequence[float]) -> Mat
         instance_segment,
         hit,
         pairs,
+        tie,
     )
 
 
@@ -118,17 +121,6 @@ def assign(detection: IntArray, instance: IntArray, detections: int, instances: 
             taken[detection[asks]] = instance[asks]
             return taken
         detection, instance = detection[accepted], instance[accepted]
-
-
-def _by_preference(
-    detection: IntArray, instance: IntArray, overlap: FloatArray
-) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return pairs, given by detection, with each detection's best instance first."""
-    repeats = np.diff(detection) == 0
-    several = np.flatnonzero(np.append(repeats, False) | np.insert(repeats, 0, False))
-    order = np.arange(len(detection))
-    order[several] = several[np.lexsort((instance[several], -overlap[several], detection[several]))]
-    return detection[order], instance[order], overlap[order]
 
 
 def _at_least(pairs: tuple[IntArray, IntArray, FloatArray], threshold: float) -> tuple[IntArray, IntArray]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tal_repro.detection.matching import Matched, Table
+from tal_repro.detection.ties import OFFICIAL, by_falling_score
 from tal_repro.detection.tiou import FloatArray, IntArray
 
 
@@ -57,7 +58,7 @@ def summarize(matched: Matched, detections: Table, classes: Iterable[str] = ()) 
     """Return the interpolated average precision (VOC 2011) of every class with ground truth, at every tIoU.
 
     `classes` names those expected; one without ground truth is reported in `missing_classes`. A detection in a video
-    without ground truth is a false positive. Equal scores keep the order of the input.
+    without ground truth is a false positive.
     """
     named = {str(name) for name in {*np.asarray(detections["label"], object).tolist(), *classes}}
     return MapResult(
@@ -102,7 +103,7 @@ def recalls(matched: Matched, k: Sequence[int] = (1, 5)) -> FloatArray:
     tious, classes = matched.tious, len(matched.classes)
     group = matched.video * classes + matched.label
     instance_group = matched.instance_video * classes + matched.instance_label
-    place = _place_in_group(group)
+    place = _place_of_officials(matched, group) if matched.tie == OFFICIAL else _place_in_group(group)
     population = np.bincount(instance_group, minlength=1)
     detection, instance, overlap = matched.pairs
     recall = np.zeros((len(tious), len(k)))
@@ -121,6 +122,15 @@ def _place_in_group(group: IntArray) -> IntArray:
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     place = np.empty(len(group), np.int64)
     place[order] = np.arange(len(group)) - np.repeat(starts, np.diff(np.append(starts, len(group))))
+    return place
+
+
+def _place_of_officials(matched: Matched, group: IntArray) -> IntArray:
+    """Return each detection's rank in its class and video as the official evaluators sort it: anew, from the file."""
+    as_given = np.argsort(matched.row)
+    order = as_given[by_falling_score(group[as_given], matched.score[as_given], OFFICIAL)]
+    place = np.empty(len(group), np.int64)
+    place[order] = _place_in_group(group[order])
     return place
 
 

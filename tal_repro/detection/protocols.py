@@ -18,6 +18,7 @@ import numpy as np
 from tal_repro.annotations import AMBIGUOUS
 from tal_repro.detection.matching import BoolArray, Matched, Table, match
 from tal_repro.detection.mean_ap import MapResult, summarize
+from tal_repro.detection.ties import FIRST
 from tal_repro.detection.tiou import FloatArray
 from tal_repro.errors import InputError
 from tal_repro.thumos14 import PROTOCOL, TIOUS
@@ -54,6 +55,7 @@ class Protocol:
     drops_duplicates: bool = False  # the same class, start and end within 1 ms; and instances shorter than that
     drops_out_of_range: bool = False  # ending beyond the video's end
     needs_instances: bool = False  # a video without any counted instance is left out, with its detections
+    tious: str = "0.3:0.7:0.1"  # that its owner averages over, for `tious.read_tious`
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -76,8 +78,15 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "TadTR (after SSN, P-GCN): 210 videos, about 3311 instances",
             ignored_videos=WRONG_TEST_VIDEOS,
             needs_instances=True,
+            tious="0.3,0.4,0.5,0.6,0.7",
         ),
     )
+}
+# of any data set: trainings are not scored under them
+SCORED_ONLY: Mapping[str, Protocol] = {
+    "activitynet": Protocol(
+        "activitynet", "ActivityNet, HACS: every video and instance of the subset", tious="0.5:0.95:0.05"
+    ),
 }
 
 
@@ -96,9 +105,10 @@ class Evaluation:
 
 def find_protocol(name: str) -> Protocol:
     """Return the protocol of a name; raise InputError with the known names otherwise."""
-    if name not in PROTOCOLS:
-        raise InputError(f"unknown protocol {name!r}", remedy=f"use one of: {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+    known = {**PROTOCOLS, **SCORED_ONLY}
+    if name not in known:
+        raise InputError(f"unknown protocol {name!r}", remedy=f"use one of: {', '.join(known)}")
+    return known[name]
 
 
 def evaluate(
@@ -106,6 +116,7 @@ def evaluate(
     ground_truth: GroundTruth,
     protocol: str | Protocol = PROTOCOL,
     tious: Sequence[float] = TIOUS,
+    tie: str = FIRST,
 ) -> Evaluation:
     """Return the mAP of detections under a protocol. Detections of videos that do not count are left out, counted."""
     rule = find_protocol(protocol) if isinstance(protocol, str) else protocol
@@ -115,7 +126,7 @@ def evaluate(
     video_ids = np.asarray(detections["video_id"], object)
     known = _isin(video_ids, videos)
     kept = {name: np.asarray(detections[name])[known] for name in (*_TIMED_LABEL, "score")}
-    matched = match(kept, counted, tious)
+    matched = match(kept, counted, tious, tie)
     result = summarize(matched, kept, ground_truth.classes)
     ignored = {f"instances: {reason}": int((reasons == reason).sum()) for reason in np.unique(reasons) if reason}
     ignored |= {f"instances: {reason}": count for reason, count in ground_truth.left_out.items()}

@@ -45,7 +45,7 @@ def _leading(runs: list[Run]) -> list[Run]:
     groups = apart(runs)
     lead = next(iter(groups))
     if not lead.policy:
-        lead = next((other for other in groups if other._replace(policy="") == lead), lead)
+        lead = next((other for other in groups if other.policy and other._replace(policy="") == lead), lead)
     return [run for run in runs if run.setting in (lead, lead._replace(policy=""))]
 
 

@@ -178,3 +178,22 @@ def test_frames_for_seconds_are_told_with_their_factor(files) -> None:
     assert "162 of 171 detections start beyond their video's end: times reach to about 29.5 times" in result.stderr
     path.write_text(json.dumps({"results": {video: [*rows[:1], rows[0] | {"segment": [61, 62]}] for video in "abc"}}))
     assert "3 of 6 detections start beyond their video's end\n" in run(*files).stderr
+
+
+def test_any_thresholds_and_the_official_order_are_scored(files) -> None:
+    report = json.loads(run(*files, "--json", "--protocol", "activitynet", "--tie", "official").stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert list(report["map"]) == ["0.5", "0.55", "0.6", "0.65", "0.7", "0.75", "0.8", "0.85", "0.9", "0.95"]
+    assert (report["protocol"], report["tie"]) == ("activitynet", "official")
+    report = json.loads(run(*files, "--json", "--tiou", "0.1,0.2", "--errors", "--per-class").stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert (list(report["map"]), report["tie"], report["errors"]["tiou"]) == (["0.1", "0.2"], "first", 0.2)
+    assert list(report["per_class"]["Diving"]["ap"]) == list(report["recall"]["5x"]) == ["0.1", "0.2"]
+    refused = run(*files, "--tiou", "50:95:5")
+    assert (refused.exit_code, refused.stdout) == (2, "") and "--tiou" in refused.stderr
+
+
+def test_the_report_ends_with_what_to_do_next(files) -> None:
+    assert run(*files).stdout.splitlines()[-1].startswith("next: --per-class")
+    assert "next:" not in run(*files, "--per-class", "--errors", "--bootstrap", "20").stdout
+    assert "equals ordered as the official evaluators do" in run(*files, "--tie", "official").stdout

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -162,6 +166,41 @@ def test_bad_csv_names_its_line(tmp_path, content, what) -> None:
 def test_bad_json_names_its_detection(tmp_path, content, what) -> None:
     with pytest.raises(InputError, match=what):
         read_detections(written(tmp_path, content), TRUTH)
+
+
+@pytest.mark.parametrize("segment", ["[1, 2]", "[1.0,2.0]", ["1", "2"]])
+def test_segments_and_scores_as_text_are_the_numbers_they_spell(tmp_path, segment) -> None:
+    path = written(tmp_path, {"results": {"v": [DETECTION | {"segment": segment, "score": "0.5"}]}})
+    assert read_detections(path, TRUTH)[["start_s", "end_s", "score"]].to_numpy().tolist() == [[1, 2, 0.5]]
+
+
+def test_a_column_of_segments_is_start_and_end(tmp_path) -> None:
+    rows = ',video-id,segment,label,score\n0,v,"[1.5, 2]",Diving,0.5\n'
+    assert read_detections(written(tmp_path, rows, "d.csv"), TRUTH).to_dict("list") == {
+        "video_id": ["v"], "start_s": [1.5], "end_s": [2], "label": ["Diving"], "score": [0.5]
+    }  # fmt: skip
+    for text in ("[1]", "1 2", "[a, b]", ""):
+        bad = rows.replace("[1.5, 2]", text)
+        with pytest.raises(InputError, match="line 2: a number is missing"):
+            read_detections(written(tmp_path, bad, "d.csv"), TRUTH)
+
+
+@pytest.mark.parametrize(("name", "how"), [("d.pkl", "read_pickle"), ("d.pth", "torch.load"), ("d.npy", "numpy.load")])
+def test_pickles_are_refused_with_the_line_that_converts_them(tmp_path, name, how) -> None:
+    with pytest.raises(InputError, match="unknown kind of file") as refused:
+        read_detections(written(tmp_path, "", name), TRUTH)
+    assert how in str(refused.value) and "to_csv('OUT.csv'" in str(refused.value)
+
+
+def test_the_line_that_converts_a_pickle_gives_what_is_read(tmp_path) -> None:
+    """Act it out on the dictionary of arrays that ActionFormer's evaluation keeps."""
+    kept = {name: np.array(values) for name, values in (("t-start", [1.0]), ("t-end", [2.0]), ("score", [0.5]))}
+    pd.to_pickle({"video-id": ["v"], "label": np.array([9]), **kept}, tmp_path / "IN")
+    with pytest.raises(InputError) as refused:
+        read_detections(written(tmp_path, "", "d.pkl"), TRUTH)
+    code = str(refused.value).split('python -c "')[1].split('"')[0]
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert read_detections(tmp_path / "OUT.csv", TRUTH)["label"].tolist() == ["GolfSwing"]
 
 
 def test_many_bad_detections_are_refused_in_one_pass(tmp_path) -> None:

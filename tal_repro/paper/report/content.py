@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tal_repro.advice.section import Section
+from tal_repro.advice.section import section as advice_section
 from tal_repro.errors import InputError
 from tal_repro.paper import tables
 from tal_repro.paper.figures import FIGURES, drawer
@@ -157,6 +159,7 @@ class Content:
     systems: list[tuple[dict[str, Any], int]]
     version: str
     compared: tuple[str, list[Compared]] | None = None
+    advice: Section | None = None
     problems: list[str] = field(default_factory=list)
     overlay: list[Series] = field(default_factory=list)
     made: str = ""  # the day, UTC
@@ -203,6 +206,7 @@ def gather(
         version=code_version(),
         compared=None if system is None else (clean(system), compare(runs, load_system(system)[1])),
         overlay=attempt("curves", lambda those: overlay(sweep_panels(published, those))),
+        advice=attempt("advice", advice_section),
         problems=[clean(problem) for problem in problems],
         made=datetime.now(UTC).date().isoformat(),
     )

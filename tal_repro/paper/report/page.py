@@ -10,6 +10,7 @@ from tal_repro.paper import released_runs
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS
 from tal_repro.paper.figures import FIGURES
 from tal_repro.paper.report import sections, study
+from tal_repro.paper.report.advice_section import advice
 from tal_repro.paper.report.claims_section import badge, claims
 from tal_repro.paper.report.compare import comparison
 from tal_repro.paper.report.content import Content
@@ -32,6 +33,7 @@ from tal_repro.paper.verdicts import Verdict
 SECTIONS = {
     "findings": "Findings", "verdicts": "Verdicts", "claims": "Claims, one by one", "tables": "Tables 1 and 2",
     "figures": f"Figures 1 to {max(FIGURES)}", "curves": "Learning curves and forecasts",
+    "advice": "Would more data pay?",
     "released": "Released checkpoints", "runs": "Runs", "trace": "Trace and phases", "cost": "Cost and time",
     "comparison": "Another system", "deviations": "Deviations", "environment": "Environment",
     "units": "Units and terms", "downloads": "Downloads", "repeat": "Repeat any number",
@@ -47,6 +49,7 @@ def page(content: Content, live: bool = False) -> str:
         "tables": sections.tables(content),
         "figures": join(sections.figure(figure, content.results) for figure in content.figures),
         "curves": sections.curves(content),
+        "advice": advice(content.advice),
         **({"released": sections.released(found)} if (found := list(released_runs.comparisons(content.runs))) else {}),
         "runs": runs_table(content.rows, content.results),
         "trace": sections.trace(content),
