@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.commands.train import read_settings
 from tal_repro.console import echo
 from tal_repro.errors import InputError
+from tal_repro.study_file import Table
 
 if TYPE_CHECKING:
-    from tal_repro.data.describe import Description
+    from tal_repro.data.describe import Description, Given
 
 DESCRIBE_SCHEMA = "tal-repro/data-describe/1"
+KEYS = "fps, stride_frames or steps_per_second, clip_frames, key (of the array), axes (TC or CT)"
 SHOWN = 10  # problems of each kind
 
 
@@ -25,29 +28,22 @@ SHOWN = 10  # problems of each kind
 @click.option("--out", type=click.Path(path_type=Path), help="Write the definition here: my-data.toml.")
 @click.option("--train", multiple=True, help="Subset to train on, as the annotations name it.")
 @click.option("--test", multiple=True, help="Subset to score.")
-@click.option("--key", default="", help="Array in each .npz, .pt or HDF5 file.")
-@click.option("--axes", type=click.Choice(["TC", "CT"]), help="Which axis of a file is time.")
-@click.option("--fps", type=float, help="Frames a second, where the annotations state none.")
-@click.option("--stride", "stride_frames", type=float, help="Frames between two feature steps.")
-@click.option("--steps-per-second", type=float, help="Feature steps a second, instead of --stride.")
-@click.option("--clip", "clip_frames", type=float, help="Frames that a feature step sees.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=f"What need not be guessed: {KEYS}.")
 @click.option("--hash", "hashed", is_flag=True, help="Read every value: videos of equal features are found.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def describe(annotations: Path, features: Path, out: Path | None, hashed: bool, as_json: bool, **given: Any) -> None:
+def describe(
+    annotations: Path, features: Path, out: Path | None, train: tuple[str, ...], test: tuple[str, ...],
+    settings: tuple[str, ...], hashed: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Say what ANNOTATIONS and FEATURES (a folder, or one .h5 or .npz) hold, and every problem with its remedy."""
     from tal_repro.data.definition import definition_text
-    from tal_repro.data.describe import Given
     from tal_repro.data.describe import describe as look
     from tal_repro.files import write_bytes
 
-    if given["stride_frames"] and given["steps_per_second"]:
-        raise InputError("both --stride and --steps-per-second", remedy="give one of them")
-    for name in ("fps", "stride_frames", "steps_per_second", "clip_frames"):
-        if given[name] is not None and not given[name] > 0:
-            raise InputError(f"{given[name]:g} is not above 0", f"--{name.split('_')[0]}", "give a positive number")
+    given = _given(train, test, settings)
     if out is not None and out.exists():
         raise InputError("is there already", out, "name a new file, or move it away")
-    found = look(annotations, features, out or Path("my-data.toml"), Given(**given), hashed)
+    found = look(annotations, features, out or Path("my-data.toml"), given, hashed)
     if as_json:
         echo(json.dumps(_as_json(found), indent=1))
     else:
@@ -58,6 +54,25 @@ def describe(annotations: Path, features: Path, out: Path | None, hashed: bool, 
     elif not as_json:
         echo("next: the same with --out my-data.toml writes the definition of the data set")
     sys.exit(1 if found.errors else 0)
+
+
+def _given(train: tuple[str, ...], test: tuple[str, ...], settings: tuple[str, ...]) -> Given:
+    """Check what the caller says of the data by the rules of a definition's keys."""
+    from tal_repro.data.definition import AXES, MAX_RATE, MAX_STRIDE_FRAMES, positive
+    from tal_repro.data.describe import Given
+
+    said = Table(read_settings(settings), "--set")
+    axes = said.choice("axes", ("", *AXES), "")
+    given = Given(
+        train, test, said.text("key", ""), axes or None,  # type: ignore[arg-type]
+        fps=positive(said, "fps", MAX_RATE), stride_frames=positive(said, "stride_frames", MAX_STRIDE_FRAMES),
+        steps_per_second=positive(said, "steps_per_second", MAX_RATE),
+        clip_frames=positive(said, "clip_frames", MAX_STRIDE_FRAMES),
+    )  # fmt: skip
+    said.reject_unknown()
+    if given.stride_frames and given.steps_per_second:
+        raise InputError("both stride_frames and steps_per_second", "--set", "give one of them")
+    return given
 
 
 def _as_json(found: Description) -> dict[str, Any]:

@@ -21,6 +21,7 @@ SCHEMA = "tal-repro/data/1"
 FileType = Literal["npy", "npz", "pt", "hdf5"]
 TimeUnit = Literal["seconds", "milliseconds", "frames"]
 Axes = Literal["TC", "CT"]
+AXES: tuple[str, ...] = get_args(Axes)
 ENDINGS: dict[FileType, tuple[str, ...]] = {
     "npy": (".npy",), "npz": (".npz",), "pt": (".pt", ".pth"), "hdf5": (".h5", ".hdf5"),
 }  # fmt: skip
@@ -106,11 +107,11 @@ def _read(table: Table, path: Path) -> Definition:
         features=place,
         file_type=file_type,
         key=features.text("key", ""),
-        axes=features.choice("axes", get_args(Axes), "TC"),  # type: ignore[arg-type]
-        stride_frames=_positive(features, "stride_frames", MAX_STRIDE_FRAMES),
-        steps_per_second=_positive(features, "steps_per_second", MAX_RATE),
-        clip_frames=_positive(features, "clip_frames", MAX_STRIDE_FRAMES),
-        fps=_positive(time, "fps", MAX_RATE),
+        axes=features.choice("axes", AXES, "TC"),  # type: ignore[arg-type]
+        stride_frames=positive(features, "stride_frames", MAX_STRIDE_FRAMES),
+        steps_per_second=positive(features, "steps_per_second", MAX_RATE),
+        clip_frames=positive(features, "clip_frames", MAX_STRIDE_FRAMES),
+        fps=positive(time, "fps", MAX_RATE),
         time_unit=time.choice("unit", get_args(TimeUnit), "seconds"),  # type: ignore[arg-type]
     )
     for part in (splits, features, time, table):
@@ -134,7 +135,8 @@ def _path(table: Table, key: str, beside: Path) -> Path:
     return (beside.resolve().parent / Path(table.text(key)).expanduser()).absolute()
 
 
-def _positive(table: Table, key: str, most: float) -> float | None:
+def positive(table: Table, key: str, most: float) -> float | None:
+    """Return a number above 0 and at most `most`; None where the key is not there."""
     value = table.get(key, None)
     if value is None:
         return None

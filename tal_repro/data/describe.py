@@ -170,7 +170,7 @@ def _step(
     rows = [(steps, *_rates(document.entries[key], given)) for key, (steps, _) in shapes.items()]
     known = [(steps, seconds, fps) for steps, seconds, fps in rows if seconds]
     if not known:
-        remedy = "write each video's duration in seconds, or say --steps-per-second or --stride"
+        remedy = "write each video's duration in seconds, or say --set steps_per_second=N or stride_frames=N"
         raise InputError("no duration is stated, so that the feature step cannot be told", document.path, remedy)
     if all(fps for _, _, fps in known):
         clip = given.clip_frames or 0.0
@@ -181,7 +181,9 @@ def _step(
     rate = _common([steps / seconds for steps, seconds, _ in known])
     if rate is None:
         what = f"the steps of {len(known)} files have no stride in common"
-        raise InputError(what, definition.features, "say --stride N or --steps-per-second N; check durations and fps")
+        raise InputError(
+            what, definition.features, "say --set stride_frames=N or steps_per_second=N; check durations and fps"
+        )
     guesses["steps_per_second"] = f"from the lengths and durations of {len(known)} videos"
     return replace(definition, stride_frames=None, steps_per_second=rate)
 

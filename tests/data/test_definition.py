@@ -50,7 +50,7 @@ def test_float16_and_channels_first_are_read_as_declared(tmp_path: Path) -> None
     assert open_features(half).values("video 000").dtype == np.float16
     turned = defined(tmp_path / "turned", "npy", transposed=True)
     assert read_definition(turned).axes == "TC"  # all of one length: nothing tells time from channels
-    declared = defined(tmp_path / "declared", "npy", "--axes", "CT", transposed=True)
+    declared = defined(tmp_path / "declared", "npy", "--set", "axes=CT", transposed=True)
     straight = open_features(defined(tmp_path / "straight", "npy"))
     assert np.array_equal(open_features(declared).read("video 003"), straight.read("video 003"))
 
