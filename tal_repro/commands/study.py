@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,9 @@ from tal_repro.models.registry import MODELS
 
 if TYPE_CHECKING:
     from tal_repro.data import DataSet
+    from tal_repro.data.fitting import Choice
+
+    Recipes = Mapping[str, Mapping[str, Choice]]
 
 NATIVE = [name for name, entry in MODELS.items() if "native" in entry.engines]
 
@@ -30,10 +33,12 @@ def study() -> None:
 @click.option("--models", default=",".join(NATIVE), show_default=True, help="Models, by commas.")
 @click.option("--repeats", type=click.IntRange(1, 20), default=3, show_default=True, help="Subsets at each share.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="auto: a GPU if any.")
+@click.option("--trial", is_flag=True, help="Small networks, few epochs: to see the way in minutes, not to judge by.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New study file: my-study.toml.")
-def new(definition: Path, models: str, repeats: int, device: str, out: Path) -> None:
+def new(definition: Path, models: str, repeats: int, device: str, trial: bool, out: Path) -> None:
     """Fit models to a data set; write its study: baselines, mAP against the share of its data, MACs, times, a trace."""
     from tal_repro.data import load_dataset, open_features
+    from tal_repro.data.fitting import fitted_recipe
     from tal_repro.data.layouts import is_definition
 
     if not is_definition(definition):
@@ -47,7 +52,10 @@ def new(definition: Path, models: str, repeats: int, device: str, out: Path) -> 
     dataset, dim = load_dataset(definition), open_features(definition).dim
     if device == "auto":
         device = "cuda" if _gpu() else "cpu"
-    text = "\n".join(_lines(dataset, dim, definition, chosen, repeats, device, out)) + "\n"
+    recipes = {model: fitted_recipe(dataset, model, dim) for model in chosen}
+    if trial:
+        recipes = {model: {**choices, **_trial(dataset, model, choices)} for model, choices in recipes.items()}
+    text = "\n".join(_lines(dataset, definition, recipes, repeats, device, out)) + "\n"
     write_bytes(out, text.encode())
     _check(out)
     echo(f"study written to {out}; next: tal-repro plan --study {out}, then tal-repro run --study {out}")
@@ -57,6 +65,19 @@ def _gpu() -> bool:
     from tal_repro.machine.gpus import visible_gpus
 
     return bool(visible_gpus())
+
+
+def _trial(dataset: DataSet, model: str, fitted: Mapping[str, Choice]) -> dict[str, Choice]:
+    """Return what the demo's small networks have in place of the full ones, for as many steps as the demo takes."""
+    from tal_repro.data.fitting import Choice
+    from tal_repro.study import load_study
+
+    demo = load_study("demo")
+    sizes = {key: value for key, value in demo.recipes[model].items() if key not in fitted or key == "batch_size"}
+    epochs = int(demo.recipes[model]["epochs"]) * int(demo.synthesis["videos"]) / len(dataset.train)
+    epochs = min(max(round(epochs), 4), 60)
+    sizes |= {"epochs": epochs} | ({"lr_decay_epoch": epochs - 1} if "lr_decay_epoch" in fitted else {})
+    return {key: Choice(value, "a trial") for key, value in sizes.items()}
 
 
 def _check(out: Path) -> None:
@@ -70,12 +91,10 @@ def _check(out: Path) -> None:
         raise
 
 
-def _lines(
-    dataset: DataSet, dim: int, definition: Path, models: list[str], repeats: int, device: str, out: Path
-) -> Iterator[str]:
-    from tal_repro.data.fitting import fitted_recipe, shares
+def _lines(dataset: DataSet, definition: Path, recipes: Recipes, repeats: int, device: str, out: Path) -> Iterator[str]:
+    from tal_repro.data.fitting import shares
 
-    recipes = {model: fitted_recipe(dataset, model, dim) for model in models}
+    models = list(recipes)
     lengths = _feature_lengths(dataset)
     yield f"# {dataset.name}: {len(dataset.train)} training and {len(dataset.test)} test videos."
     yield "# Written by tal-repro study new: every value has its rule behind it. Change what you know better."
@@ -100,7 +119,7 @@ def _lines(
     yield from ("", "[[experiments]]", 'experiment = "trace"', f'models = ["{models[0]}"]')
     for model, choices in recipes.items():
         yield from ("", f"[recipes.{model}]")
-        yield from (f"{key} = {choice.value} # {choice.reason}" for key, choice in choices.items())
+        yield from (f"{key} = {_value(choice.value)} # {choice.reason}" for key, choice in choices.items())
 
 
 def _feature_lengths(dataset: DataSet) -> list[int]:
@@ -110,7 +129,7 @@ def _feature_lengths(dataset: DataSet) -> list[int]:
     return sorted({max(int(np.percentile(steps, share)), 2) for share in (50, 95, 100)})
 
 
-def _inline(choices: dict[str, Any]) -> str:
+def _inline(choices: Mapping[str, Any]) -> str:
     """Return the part of a recipe that decides the size of a network, as an inline table."""
     kept = ("feature_dim", "num_classes", "levels", "regression_ranges", "max_seq_len")
     return ", ".join(f"{key} = {choices[key].value}" for key in kept if key in choices)
@@ -118,6 +137,10 @@ def _inline(choices: dict[str, Any]) -> str:
 
 def _list(names: list[str]) -> str:
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
+def _value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(text: str) -> str:

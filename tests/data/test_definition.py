@@ -161,3 +161,11 @@ def test_names_of_thumos14_are_for_what_hashes_to_it(tmp_path: Path) -> None:
     path = defined(tmp_path)
     path.write_text(path.read_text().replace('name = "my-data"', 'name = "thumos14"'))
     assert load_dataset(path).name == "custom-thumos14"
+
+
+def test_the_authors_code_refuses_a_defined_set_by_name(tmp_path: Path) -> None:
+    from tal_repro.engines.upstream.units import authors_layout
+
+    with pytest.raises(InputError, match="not a defined data set") as refused:
+        authors_layout(defined(tmp_path), "actionformer")
+    assert refused.value.remedy == "train it by the native engine: engine = native"

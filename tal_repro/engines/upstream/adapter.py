@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from tal_repro.data.dataset import LayoutName
-from tal_repro.data.layouts import Layout, find_layout
+from tal_repro.data.layouts import Layout
 from tal_repro.detection.detections_io import read_ground_truth
 from tal_repro.detection.protocols import evaluate
 from tal_repro.engines.adapter import RunContext
@@ -98,7 +98,7 @@ class UpstreamAdapter:
         recipe = self.recipe(run)
         if run.data_dir is None:
             raise InputError("this run needs a data set", remedy="give its folder: --data DIR")
-        layout = find_layout(run.data_dir, self.layout)
+        layout = units.authors_layout(run.data_dir, self.layout)
         asked = units.asked_units(run, self.layout, recipe.batch_size)
         tree = prepare(self.model).resolve()
         work = fresh_work_folder(run)

@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tal_repro.data.layouts import find_layout
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.registry import get_adapter
 from tal_repro.engines.upstream import probe
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.engines.upstream.job import Job, fresh_work_folder
+from tal_repro.engines.upstream.units import authors_layout
 from tal_repro.errors import InputError
 
 WARMUP = 2
@@ -28,7 +28,7 @@ def attribute_steps(run: RunContext, steps: int, scratch: Path) -> dict[str, Any
     if run.data_dir is None:
         raise InputError("training needs a data set", remedy="name one with --data DIR")
     adapter: Any = get_adapter(run.spec.model, "upstream")
-    layout, tree = find_layout(run.data_dir, adapter.layout), prepare(run.spec.model).resolve()
+    layout, tree = authors_layout(run.data_dir, adapter.layout), prepare(run.spec.model).resolve()
     job = Job(run, adapter.recipe(run), tree, layout, fresh_work_folder(run), log=run.record.paths.log)
     out = scratch.resolve() / "attribution.json"
     asked = {"out": str(out), "device": run.device, "warmup": WARMUP, "steps": steps, "profiled": PROFILED}

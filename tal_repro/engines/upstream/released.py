@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro import hooks
-from tal_repro.data.layouts import Layout, find_layout
+from tal_repro.data.layouts import Layout
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.upstream import process, scores, settings
 from tal_repro.engines.upstream.adapter import lay_out_tadtr
 from tal_repro.engines.upstream.checkout import prepare
+from tal_repro.engines.upstream.units import authors_layout
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def evaluate_weights(
     recipe: Any = settings.resolved(run.spec.model, run.spec.recipe)
     if run.data_dir is None:
         raise InputError("a checkpoint is evaluated on a data set", remedy="give its folder: --data DIR")
-    layout = find_layout(run.data_dir, "tadtr" if run.spec.model == "tadtr" else "actionformer")
+    layout = authors_layout(run.data_dir, "tadtr" if run.spec.model == "tadtr" else "actionformer")
     if layout.name == "actionformer":
         _check_videos(run.data_dir, layout)
     tree = prepare(run.spec.model).resolve()
