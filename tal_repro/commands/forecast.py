@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tal_repro.console import echo
+from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     from tal_repro.curves.units import Units
 
+NEXT = "next: --plot FILE.svg draws it, --json > FILE keeps it; of a study's own runs: tal-repro advise"
 MAX_TARGET = 1e6  # percent; above it a number is a slip of the keyboard
 
 
 @click.command()
-@click.argument("points", metavar="POINTS")
+@click.argument("points", metavar="POINTS", required=False)
 @click.option("-t", "--target", type=float, help="How much data to predict at.  [default: 100 %]")
 @click.option("-z", "--horizon", type=float, help="A second, larger amount.  [default: 300 %]")
 @click.option("-v", "--value", type=float, help="Value to reach: how much data would it need? [default: last + delta]")
@@ -29,9 +32,10 @@ MAX_TARGET = 1e6  # percent; above it a number is a slip of the keyboard
               help="Unit of mAP, --value and --delta.")  # fmt: skip
 @click.option("--direction", type=click.Choice(["up", "down"]), default="up", show_default=True,
               help="down: a rate of errors, lower is better.")  # fmt: skip
+@click.option("--plot", metavar="FILE", help="Draw it, too: .svg, .png or .pdf, for print, told apart in grey.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/forecast.json) alone.")
 def forecast(
-    points: str,
+    points: str | None,
     target: float | None,
     horizon: float | None,
     value: float | None,
@@ -41,6 +45,7 @@ def forecast(
     x_unit: str,
     metric_unit: str,
     direction: str,
+    plot: str | None,
     as_json: bool,
 ) -> None:
     """Predict mAP at more data from POINTS, a CSV file of train_percent,mAP[,run] ("-": standard input).
@@ -56,11 +61,13 @@ def forecast(
     """
     from tal_repro.curves.forecast import forecast as make_forecast
     from tal_repro.curves.forecast import too_few
-    from tal_repro.curves.points_csv import read_points
+    from tal_repro.curves.points_csv import SHOWN_FORMAT, read_points
     from tal_repro.curves.report import build_report
     from tal_repro.curves.report_text import chart_lines, report_lines
     from tal_repro.curves.units import Units
 
+    if points is None:
+        raise InputError("no file of points is named", "POINTS", SHOWN_FORMAT)
     units = Units(x_unit, metric_unit, direction)
     _check_options({"--value": value, "--delta": delta, "--level": level}, units)
     _check_amounts({"--target": target, "--horizon": horizon}, units)
@@ -74,15 +81,19 @@ def forecast(
         None if value is None else units.inner(value),
         1.0 if delta is None else units.inner_gain(delta),
     )
+    if plot is not None:
+        from tal_repro.commands.table import writable
+        from tal_repro.paper.figures.forecast_plot import save_plot
+
+        save_plot(read, made, report, writable(Path(plot)))
     if as_json:
         echo(json.dumps(report, indent=2, allow_nan=False))
-        return
-    echo("\n".join([*(chart_lines(made, report) if made else []), *report_lines(report, read.units)]))
+    else:
+        echo("\n".join([*(chart_lines(made, report) if made else []), *report_lines(report, read.units), ""]))
+        echo(f"drawn into {plot}" if plot else NEXT)
 
 
 def _check_amounts(given: dict[str, float | None], units: Units) -> None:
-    from tal_repro.errors import InputError
-
     largest = {"percent": MAX_TARGET, "fraction": MAX_TARGET / 100}.get(units.x, 1e15)
     for option, amount in given.items():
         if amount is not None and not 0 < amount <= largest:
@@ -90,8 +101,6 @@ def _check_amounts(given: dict[str, float | None], units: Units) -> None:
 
 
 def _check_options(given: dict[str, float | None], units: Units) -> None:
-    from tal_repro.errors import InputError
-
     top = 1.0 if units.metric == "fraction" else 100.0
     checks: dict[str, tuple[float, float, str]] = {
         "--value": (0.0, top, f"give a value between 0 and {top:g}"),

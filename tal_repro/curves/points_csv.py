@@ -23,6 +23,8 @@ VALUE_NAMES = {"up": ("map", "map_mean", "average_map"), "down": ("error", "erro
 EXAMPLE = "train_percent,mAP,run\n10,18.1,1\n10,18.5,2\n20,38.3,1"
 FORMAT = "the first line must be train_percent,mAP or train_percent,mAP,run"
 
+SHOWN_FORMAT = f"give a CSV file: {FORMAT}; then one row per training run, for example\n{EXAMPLE}"
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -47,13 +49,14 @@ def _read_text(source: str, name: str) -> str:
     else:
         path = Path(source)
         if path.is_dir():
-            raise InputError("this is a directory", name, "give a CSV file of train_percent,mAP[,run]")
+            raise InputError("this is a directory", name, SHOWN_FORMAT)
         try:
             with path.open("rb") as file:
                 raw = file.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise InputError(f"cannot be read ({reason})", name, "check the path and its permissions") from None
+            remedy = f"check the path and its permissions; {SHOWN_FORMAT}"
+            raise InputError(f"cannot be read ({reason})", name, remedy) from None
     if len(raw) > MAX_BYTES:
         raise InputError(f"holds more than {MAX_BYTES // 2**20} MiB", name, "give one row per training run")
     try:
@@ -70,7 +73,7 @@ def parse_points(text: str, name: str, units: Units = PERCENT) -> Points:
     rows = _rows(text, name)
     header_line, header = next(rows, (0, []))
     if not header_line:
-        raise InputError("holds no points", name, f"{FORMAT}; then one row per training run, for example\n{EXAMPLE}")
+        raise InputError("holds no points", name, SHOWN_FORMAT)
     columns = _columns(header, f"{name}:{header_line}", units)
     seen: dict[tuple[float, str], int] = {}
     model: str | None = None

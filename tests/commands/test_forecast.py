@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -249,3 +250,35 @@ def test_help_and_the_error_of_an_empty_file_show_the_format():
 def test_help_names_at_most_eight_options():
     text = CliRunner().invoke(main, ["forecast", "--help"]).stdout
     assert text.count("\n  --") <= 8 and "standard input" in text
+
+
+def test_a_plot_is_vector_the_same_each_time_and_draws_the_interval(tmp_path):
+    paths = [tmp_path / "deep" / name for name in ("a.svg", "b.svg")]
+    for path in paths:
+        result = run(GOOD, "--plot", str(path))
+        assert result.exit_code == 0 and result.stdout.splitlines()[-1] == f"drawn into {path}"
+    first, second = (path.read_text(encoding="utf-8") for path in paths)
+    assert first == second and "<image" not in first
+    assert (
+        "fill: #d9d9d9" in first and "stroke-dasharray" in first
+    )  # the band, and the prediction apart from the points
+    assert set(re.findall(r"#[0-9a-f]{6}", first)) <= {"#d9d9d9", "#7f7f7f", "#000000", "#ffffff"}  # greys alone
+
+
+def test_a_plot_of_too_few_points_draws_no_band(tmp_path):
+    path = tmp_path / "few.svg"
+    assert run("train_percent,mAP\n10,3\n20,25\n40,47\n", "--plot", str(path)).exit_code == 0
+    assert "#d9d9d9" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["plot.jpg", "plot"])
+def test_a_plot_of_another_kind_is_refused_and_nothing_is_written(tmp_path, name):
+    result = run(GOOD, "--plot", str(tmp_path / name))
+    assert result.exit_code == 2 and "name it .svg, .png or .pdf" in result.stderr and not list(tmp_path.iterdir())
+
+
+def test_without_points_the_format_is_shown():
+    for arguments in (["forecast"], ["forecast", "no-such-file.csv"]):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 2 and "train_percent,mAP,run\n10,18.1,1" in result.stderr
+    assert run(GOOD).stdout.splitlines()[-1].startswith("next: --plot")
