@@ -85,7 +85,7 @@ def _segment(item: Mapping[str, Any], where: str, duration_s: float, reader: Ent
         if end > duration_s + BEYOND_S:
             kind = "beyond" if start >= duration_s else "reaches beyond"
             what = f"[{start:g}, {end:g}] s {kind} the video's end at {duration_s:g} s"
-            reader.note(where, what, "known of THUMOS14; protocol opentad-211 leaves such actions out")
+            reader.note(where, what, "kept; check it and the duration; protocol opentad-211 leaves such actions out")
         return start, end
     return None
 

@@ -65,9 +65,9 @@ def _changed(folder: Path, fingerprints: list[Fingerprint]) -> Iterator[str]:
 
 def _forget(folder: Path) -> str:
     """Remove the fingerprint of an earlier check, which the data no longer pass; say so."""
-    from tal_repro.data.fingerprint import FILE_NAME
+    from tal_repro.data.fingerprint import fingerprint_file
 
-    path = folder / FILE_NAME
+    path = fingerprint_file(folder)
     if not path.is_file():
         return ""
     try:
@@ -80,7 +80,9 @@ def _forget(folder: Path) -> str:
 def _print_report(report: LayoutReport) -> None:
     content = report.to_json()
     kind = "synthetic, " if content["synthetic"] else ""
-    echo(f"{report.layout.name} layout ({kind}{report.layout.folder})")
+    definition = report.layout.definition
+    title = f"{report.layout.name} layout" if definition is None else definition.name
+    echo(f"{title} ({kind}{report.layout.folder if definition is None else definition.path})")
     echo(f"  train: {counted(content['train'])}; test: {counted(content['test'])}")
     echo(f"  {report.feature_files} feature files, {report.feature_bytes / 2**20:.0f} MiB")
     for problem in report.problems:

@@ -13,6 +13,7 @@ from tal_repro.data.dataset import DataSet
 from tal_repro.data.feature_formats import map_features
 from tal_repro.data.fingerprint import hash_file
 from tal_repro.data.layouts import Layout
+from tal_repro.data.state import hash_values
 from tal_repro.errors import InputError
 
 ROWS_AT_ONCE = 4096
@@ -34,7 +35,10 @@ def check_file(layout: Layout, dataset: DataSet | None, video_id: str) -> Checke
     try:
         rows = map_features(layout, video_id)
         problems = _value_problems(rows, path, video_id) + _length_problems(rows, layout, dataset, video_id)
-        return CheckedFile(video_id, problems, (rows.shape[0], rows.shape[1]), hash_file(path))
+        # one file of all videos has one hash: there, a video's own values are hashed
+        one_file = layout.definition is not None and layout.definition.one_file
+        digest = hash_values(rows) if one_file else hash_file(path)
+        return CheckedFile(video_id, problems, (rows.shape[0], rows.shape[1]), digest)
     except InputError as error:
         return CheckedFile(video_id, [as_problem(error, path, video_id)])
     except OSError as error:

@@ -60,6 +60,8 @@ def read_shape(definition: Definition, video_id: str) -> tuple[int, int]:
     elif definition.file_type == "npz":
         with _member(path, _key(definition, video_id)) as (stream, size):
             first, second = parse_header(stream, size, path).shape
+    elif definition.file_type == "npy":
+        first, second = read_array_header(path).shape
     else:
         return _shape(_opened(definition, video_id), path)
     return (second, first) if definition.axes == "CT" else (first, second)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tal_repro.data.dataset import DataSet
-from tal_repro.data.layouts import Layout, read_inside
+from tal_repro.data.layouts import Layout, is_definition, read_inside
 from tal_repro.errors import InputError
 from tal_repro.files import write_json
 
@@ -70,9 +70,14 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
         yield from pool.map(work, items)
 
 
+def fingerprint_file(root: Path) -> Path:
+    """Return where the fingerprint of a data folder lies: in it; beside a definition, under its name."""
+    return root.with_suffix(f".{FILE_NAME}") if is_definition(root) else root / FILE_NAME
+
+
 def write_fingerprints(root: Path, dataset: DataSet, fingerprints: list[Fingerprint]) -> Path:
-    """Write fingerprint.json into the data folder."""
-    path = root / FILE_NAME
+    """Write fingerprint.json into the data folder, or beside the definition."""
+    path = fingerprint_file(root)
     content = {"schema": SCHEMA, "name": dataset.name, "version": dataset.version, "synthetic": dataset.synthetic}
     write_json(path, {**content, "layouts": [fingerprint.to_json() for fingerprint in fingerprints]})
     return path
@@ -80,10 +85,10 @@ def write_fingerprints(root: Path, dataset: DataSet, fingerprints: list[Fingerpr
 
 def recorded_fingerprint(root: Path, layout: str) -> str | None:
     """Return the digest that fingerprint.json records for a layout (None where it does not)."""
-    path = root / FILE_NAME
+    path = fingerprint_file(root)
     if not path.is_file():
         return None
-    raw = read_inside(path, root)
+    raw = read_inside(path, path.parent)
     if raw.get("schema") != SCHEMA or not isinstance(raw.get("layouts"), list):
         raise InputError(f"not a fingerprint of version {SCHEMA}", path, "write it again: tal-repro data verify DIR")
     for entry in raw["layouts"]:

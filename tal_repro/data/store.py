@@ -23,6 +23,7 @@ from tal_repro.untrusted import read_json_object
 
 PACK_SCHEMA = "tal-repro/feature-store/1"
 PACK_FOLDER = "packed"
+MOST_MAPPED = 600  # files, each with a descriptor: many systems allow 1,024
 RESIDENT_SHARE = 0.5  # of the available memory that `resident="auto"` may take
 _REPACK = "pack again: tal-repro data pack DIR"
 
@@ -144,7 +145,8 @@ def open_layout(layout: Layout) -> FeatureStore:
     def rows(video_id: str) -> npt.NDArray[Any]:
         if video_id not in known:
             raise KeyError(video_id)
-        if video_id not in maps:
+        mapped = maps.get(video_id)
+        if mapped is None:
             mapped = map_features(layout, video_id)
             if mapped.shape[1] != dim:
                 raise InputError(
@@ -152,10 +154,11 @@ def open_layout(layout: Layout) -> FeatureStore:
                     layout.feature_file(video_id),
                     "features of one kind only belong in this folder",
                 )
-            if not kept:
-                return mapped
-            maps[video_id] = mapped
-        return maps[video_id]
+            if len(maps) >= MOST_MAPPED:
+                maps.pop(next(iter(maps.copy())), None)
+            if kept:
+                maps[video_id] = mapped
+        return mapped
 
     return FeatureStore(layout.feature_folder, dim, layout.stride_frames, ids, rows, layout.feature_file)
 

@@ -12,6 +12,7 @@ from tal_repro.annotations import Problem
 from tal_repro.data.annotations import read_dataset
 from tal_repro.data.dataset import DataSet, LayoutName, Video
 from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, width_problems
+from tal_repro.data.feature_formats import video_ids
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
 from tal_repro.data.geometry import check_geometry
 from tal_repro.data.layouts import Layout, find_layout, find_layouts, is_safe_id
@@ -72,7 +73,7 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
         dataset, problems = read_dataset(layout)
     except InputError as error:  # the features are checked all the same, as far as they go by themselves
         problems = [as_problem(error, layout.annotation_file, "annotations")]
-    names, folder_problems = _feature_names(layout, dataset)
+    names, folder_problems = (_feature_names if layout.definition is None else _defined_names)(layout, dataset)
     problems += folder_problems
     checked = []
     for result in in_threads(lambda name: check_file(layout, dataset, name), names):
@@ -85,11 +86,12 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     named = {problem.where for problem in geometry if problem.severity == "error"}  # transposed: another width
     problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
     problems += _pack_problems(layout)
-    problems += known_quirks(layout, dataset, len(names)) if dataset else []
+    problems += known_quirks(layout, dataset, len(names)) if dataset and not dataset.defined else []
     problems += _empty_sides(layout, dataset) if dataset else []
     errors = any(problem.severity == "error" for problem in problems)
     hashes = {file.video_id: file.sha256 for file in checked}
-    size = sum(layout.feature_file(name).stat().st_size for name in names if layout.feature_file(name).is_file())
+    places = {layout.feature_file(name) for name in names}
+    size = sum(place.stat().st_size for place in places if place.is_file())
     fingerprint = None if errors or dataset is None else _fingerprint(layout, dataset, hashes)
     return LayoutReport(layout, problems, dataset, fingerprint, len(names), size)
 
@@ -148,9 +150,33 @@ def _feature_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
     return names, problems
 
 
+def _defined_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], list[Problem]]:
+    """Return the ids of a defined set's videos that have features, and what is missing; others' features may lie there.
+
+    Without annotations: every id that features are there for.
+    """
+    definition, folder = layout.definition, str(layout.feature_folder)
+    assert definition is not None
+    try:
+        names = [name for name in video_ids(definition) if is_safe_id(name)]
+    except InputError as error:
+        return [], [as_problem(error, layout.feature_folder, "features")]
+    if dataset is None:
+        return names, []
+    missing = sorted(set(dataset.videos) - set(names))  # entries that are refused have their problem already
+    remedy = "extract them, or leave the video out of a copy of the annotations"
+    problems = [Problem("error", folder, video_id, "annotated, but without features", remedy) for video_id in missing]
+    if unread := len(set(names) - set(dataset.videos)):
+        what = f"{unread} further videos have features, and no annotation that is read in a split"
+        problems.append(Problem("note", folder, "features", what, "nothing to do: they are not read"))
+    return [name for name in names if name in dataset.videos], problems
+
+
 def _pack_problems(layout: Layout) -> list[Problem]:
-    """Say which packs are damaged, or of other files than those that are there now."""
-    problems = []
+    """Say which packs are damaged, or of other files than those that are there now; a defined set has none."""
+    problems: list[Problem] = []
+    if layout.definition is not None:
+        return problems
     for dtype in ("float32", "float16"):
         index = pack_path(layout.root, layout.name, dtype)
         try:
@@ -171,6 +197,10 @@ def _pack_problems(layout: Layout) -> list[Problem]:
 
 
 def _fingerprint(layout: Layout, dataset: DataSet, hashes: dict[str, str]) -> Fingerprint:
+    if layout.definition is not None:  # its files may lie anywhere
+        files = {"annotations": hash_file(layout.annotation_file)}
+        files |= {f"features/{video_id}": content for video_id, content in hashes.items()}
+        return Fingerprint(layout.name, dataset.annotation_hash, files, dataset.name)
     files = {path.relative_to(layout.folder).as_posix(): hash_file(path) for path in annotation_files(layout)}
     for video_id, content in hashes.items():
         files[layout.feature_file(video_id).relative_to(layout.folder).as_posix()] = content

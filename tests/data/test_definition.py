@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -169,3 +170,71 @@ def test_the_authors_code_refuses_a_defined_set_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a defined data set") as refused:
         authors_layout(defined(tmp_path), "actionformer")
     assert refused.value.remedy == "train it by the native engine: engine = native"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_verify_checks_a_defined_set_as_itself(tmp_path: Path, kind: str) -> None:
+    path = defined(tmp_path, kind, channels=8)
+    result = CliRunner().invoke(main, ["data", "verify", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "18 feature" in result.output and "THUMOS14" not in result.output and "surplus" not in result.output
+    recorded = json.loads((tmp_path / "my-data.fingerprint.json").read_text())
+    files = recorded["layouts"][0]["files"]
+    assert len(files) == 19 and len(set(files.values())) == 19, "a video's own values, also in one file of all"
+
+
+def test_verify_names_damage_in_one_file_of_all(tmp_path: Path) -> None:
+    path = defined(tmp_path, "hdf5", channels=8)
+    with h5py.File(tmp_path / "features.h5", "a") as file:
+        file["video 001"][3, 2] = np.nan
+        del file["video 002"]
+        file["stranger"] = np.ones((60, 8), np.float32)
+    result = CliRunner().invoke(main, ["data", "verify", str(path)])
+    assert result.exit_code == 1
+    assert "video 001: NaN or infinite values in 1 of 60 steps, the first at step 3" in result.output
+    assert "video 002: annotated, but without features" in result.output
+    assert "1 further videos have features" in result.output
+    assert "2 errors" in result.output and not (tmp_path / "my-data.fingerprint.json").exists()
+
+
+def test_a_video_in_neither_split_needs_no_features(tmp_path: Path) -> None:
+    path = defined(tmp_path, "npy", channels=8)
+    file = tmp_path / "annotations.json"
+    content = json.loads(file.read_text())
+    content["database"]["unseen"] = {"subset": "testing", "duration": 12.0, "annotations": []}
+    file.write_text(json.dumps(content))
+    result = CliRunner().invoke(main, ["data", "verify", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "1 videos of 'testing'" in result.output
+
+
+def test_a_defined_set_is_not_packed_and_keeps_its_folder(tmp_path: Path) -> None:
+    path = defined(tmp_path, "npy", channels=8)
+    result = CliRunner().invoke(main, ["data", "pack", str(path)])
+    assert result.exit_code == 2 and "not packed" in str(result.exception) + result.output
+    assert not (tmp_path / "packed").exists()
+    assert open_features(path).dim == 8
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "hdf5"])
+def test_describe_reads_headers_alone(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """10^5 videos take under a minute as long as no array is opened for its length."""
+    annotations, features = write_set(tmp_path, kind, channels=8)
+
+    def opened(*_: Any) -> Any:
+        raise AssertionError("an array was opened")
+
+    monkeypatch.setattr("tal_repro.data.feature_formats._opened", opened)
+    result = describe(annotations, features)
+    assert result.exit_code == 0, result.output
+
+
+def test_more_files_than_may_be_open_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = defined(tmp_path, "npy", channels=8)
+    monkeypatch.setattr("tal_repro.data.store.MOST_MAPPED", 4)
+    store = open_features(path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(2):
+        rows = {video_id: store.read(video_id)[0, 0] for video_id in store.video_ids}
+    assert len(set(rows.values())) == 18
+    assert len(list(Path("/proc/self/fd").iterdir())) - before <= 4
