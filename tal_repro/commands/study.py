@@ -69,12 +69,14 @@ def _gpu() -> bool:
 
 def _trial(dataset: DataSet, model: str, fitted: Mapping[str, Choice]) -> dict[str, Choice]:
     """Return what the demo's small networks have in place of the full ones, for as many steps as the demo takes."""
-    from tal_repro.data.fitting import Choice
+    from tal_repro.data.fitting import Choice, training_unit_count
     from tal_repro.study import load_study
 
     demo = load_study("demo")
     sizes = {key: value for key, value in demo.recipes[model].items() if key not in fitted or key == "batch_size"}
-    epochs = int(demo.recipes[model]["epochs"]) * int(demo.synthesis["videos"]) / len(dataset.train)
+    # the demo's videos make a slice each, those of another set hundreds
+    units = training_unit_count(dataset, fitted)
+    epochs = int(demo.recipes[model]["epochs"]) * int(demo.synthesis["videos"]) / units
     epochs = min(max(round(epochs), 4), 60)
     sizes |= {"epochs": epochs} | ({"lr_decay_epoch": epochs - 1} if "lr_decay_epoch" in fitted else {})
     return {key: Choice(value, "a trial") for key, value in sizes.items()}

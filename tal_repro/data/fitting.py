@@ -7,6 +7,7 @@ fitted to the training split; widths, losses and rates stay theirs.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -43,8 +44,9 @@ def fitted_recipe(dataset: DataSet, model: str, dim: int) -> dict[str, Choice]:
         "num_classes": Choice(len(dataset.classes), "classes of the annotations"),
     }
     recipe = model_entry(model).recipe
-    fitted = _slices(dataset, recipe) if recipe.samples == "slices" else {**_clips(dataset), **_epochs(dataset, recipe)}
-    return {**choices, **fitted}
+    if recipe.samples == "slices":
+        return {**choices, **_slices(dataset, recipe)}
+    return {**choices, **_clips(dataset), **_epochs(dataset, recipe), **_detections(dataset, recipe)}
 
 
 def _clips(dataset: DataSet) -> dict[str, Choice]:
@@ -63,11 +65,18 @@ def _clips(dataset: DataSet) -> dict[str, Choice]:
     }
 
 
+def _detections(dataset: DataSet, recipe: Any) -> dict[str, Choice]:
+    """Keep twice as many detections of a video as the fullest has actions: what is not kept is never found."""
+    most = max(len(video.labels) for video in dataset.train)
+    kept = max(recipe.max_detections, 2 * most)
+    return {"max_detections": Choice(kept, f"of a video; the fullest has {most} actions, twice that at least")}
+
+
 def _slices(dataset: DataSet, recipe: Any) -> dict[str, Choice]:
     """Fit TadTR's slices: twice as long as long actions, since three quarters of one must lie inside."""
     longest = float(np.percentile(_action_steps(dataset), LONG))
     length = next((length for length in SLICES if length >= 2 * longest), SLICES[-1])
-    count = len(training_windows(dataset, Slicing(slice_length=length)))
+    count = _slice_count(dataset, length)
     epochs = min(max(round(STEPS_ON_SLICES * recipe.batch_size / max(count, 1)), recipe.epochs), MOST_EPOCHS)
     return {
         "slice_length": Choice(length, f"95 % of the actions are shorter than {longest:.0f} steps"),
@@ -76,6 +85,15 @@ def _slices(dataset: DataSet, recipe: Any) -> dict[str, Choice]:
         ),
         "lr_decay_epoch": Choice(epochs - 1, "one before the last, as the authors'"),
     }
+
+
+def training_unit_count(dataset: DataSet, fitted: Mapping[str, Choice]) -> int:
+    """Return how many units a model with a fitted recipe trains on: its slices, where the recipe has any, or videos."""
+    return _slice_count(dataset, fitted["slice_length"].value) if "slice_length" in fitted else len(dataset.train)
+
+
+def _slice_count(dataset: DataSet, slice_length: int) -> int:
+    return max(len(training_windows(dataset, Slicing(slice_length=slice_length))), 1)
 
 
 def _epochs(dataset: DataSet, recipe: Any) -> dict[str, Choice]:

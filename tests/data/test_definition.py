@@ -14,8 +14,11 @@ from click.testing import CliRunner, Result
 from tal_repro.cli import main
 from tal_repro.data import load_dataset, open_features
 from tal_repro.data.definition import definition_text, read_definition
+from tal_repro.data.fitting import fitted_recipe
 from tal_repro.data.state import read_state
+from tal_repro.data.windows import Slicing, training_windows
 from tal_repro.errors import InputError
+from tal_repro.study import load_study
 from tests.data.made_up_set import write_set
 
 FORMATS = ["npy", "npz", "pt", "hdf5", "hdf5s"]
@@ -238,3 +241,40 @@ def test_more_files_than_may_be_open_are_read(tmp_path: Path, monkeypatch: pytes
         rows = {video_id: store.read(video_id)[0, 0] for video_id in store.video_ids}
     assert len(set(rows.values())) == 18
     assert len(list(Path("/proc/self/fd").iterdir())) - before <= 4
+
+
+def test_a_trial_takes_few_steps_on_long_videos_too(tmp_path: Path) -> None:
+    """TadTR cuts an hour into hundreds of slices, each of them a training unit."""
+    path = defined(tmp_path, "npy", videos=9, seconds=900.0, channels=8)
+    file = tmp_path / "annotations.json"
+    content = json.loads(file.read_text())
+    for entry in content["database"].values():
+        labels = [action["label"] for action in entry["annotations"]]
+        entry["annotations"] = [
+            {"label": labels[start % 3], "segment": [start, start + 3.0]} for start in range(5, 890, 10)
+        ]
+    file.write_text(json.dumps(content))
+    out = tmp_path / "trial.toml"
+    words = ["study", "new", "--data", str(path), "--models", "tadtr,tridet", "--trial", "--out", str(out)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    runs = {run.model: run for run in load_study(str(out)).runs() if run.experiment == "baseline"}
+    slices = len(training_windows(load_dataset(path), Slicing.of(runs["tadtr"].recipe)))
+    steps = slices // runs["tadtr"].recipe["batch_size"] * runs["tadtr"].recipe["epochs"]
+    assert slices > 500 and steps <= slices, "4 passes, batches of 4"
+    assert runs["tridet"].recipe["epochs"] == 60, "6 videos"
+    # 40 of a video, as the demo keeps, would find 45 % of 89 actions at best
+    assert (
+        runs["tridet"].recipe["max_detections"] == 2000 and len(content["database"]["video 000"]["annotations"]) == 89
+    )
+
+
+@pytest.mark.parametrize(("actions", "kept"), [(3, 200), (150, 300)])
+def test_a_video_may_have_more_actions_than_the_authors_keep(tmp_path: Path, actions: int, kept: int) -> None:
+    path = defined(tmp_path, "npy", seconds=900.0, channels=8)
+    file = tmp_path / "annotations.json"
+    content = json.loads(file.read_text())
+    entry = content["database"]["video 000"]
+    entry["annotations"] = [{"label": "class00", "segment": [5.0 * k, 5.0 * k + 3]} for k in range(actions)]
+    file.write_text(json.dumps(content))
+    assert fitted_recipe(load_dataset(path), "actionformer", 8)["max_detections"].value == kept
