@@ -239,6 +239,8 @@ def _measurement(run: Run, row: Mapping[str, str], where: str) -> Measurement:
         length, value = row["feature_length"] or "0", float(row["value"] or "")
         if not 0 <= value < math.inf:
             raise ValueError(f"value = {value:g}: no measurement is negative or without end")
+        if row["sample"] and not (row["sample"].isascii() and row["sample"].isdecimal()):
+            raise ValueError(f"sample = {short(row['sample'])}: not a whole number")
         return Measurement(run, str(row["quantity"]), int(length), str(row["sample"]), value, str(row["unit"]))
     except (KeyError, ValueError) as error:
         raise DamagedRun(f"not a measurement, {where} ({error})", run.record.paths.measurements) from None

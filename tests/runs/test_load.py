@@ -115,10 +115,13 @@ def test_no_folder_and_a_wrong_one(tmp_path: Path) -> None:
     assert load_runs(tmp_path).runs == ()
 
 
-def test_a_broken_measurement_is_named_by_line(demo_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("before", "after"), [(",600,", ",many,"), (",600,0,", ",600,nan,")])
+def test_a_broken_measurement_is_named_by_line(demo_folder: Path, tmp_path: Path, before: str, after: str) -> None:
     folder = Path(shutil.copytree(demo_folder / "macs", tmp_path / "macs"))
     path = next(folder.rglob("measurements.csv"))
-    text = path.read_text(encoding="utf-8").replace(",600,", ",many,", 1)
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    text = text.replace(before, after, 1)
     path.write_text(text, encoding="utf-8")
     seal(path.parent)
     with pytest.raises(InputError, match=r"measurements\.csv:3"):
