@@ -49,10 +49,10 @@ def tables(advice: dict[str, Any]) -> dict[str, Table]:
 
 
 def _ahead(advice: dict[str, Any]) -> Table:
-    table: Table = {"model": [], "mAP now": [], "at (%)": []}
+    table: Table = {"model": [], "mAP now (%)": [], "at (%)": []}
     for curve in advice["curves"]:
         table["model"].append(curve["title"])
-        table["mAP now"].append(f"{curve['last_map']:.1f}")
+        table["mAP now (%)"].append(f"{curve['last_map']:.1f}")
         table["at (%)"].append(f"{curve['last_percent']:g}")
         for row in curve["ahead"]:
             table.setdefault(f"x {row['times']:g} ({curve['level']:.0%} interval)", []).append(_interval(row))
@@ -71,8 +71,8 @@ def _costs(advice: dict[str, Any]) -> Table:
     rows = advice["models"]
     return {
         "model": [row["title"] for row in rows],
-        "mAP": [f"{row['map']:.1f}" for row in rows],
-        "runs": [str(row["runs"]) for row in rows],
+        "mAP (%)": [f"{row['map']:.1f}" for row in rows],
+        "Runs": [str(row["runs"]) for row in rows],
         "training": ["-" if row["seconds"] is None else duration(row["seconds"]) for row in rows],
         "best for its time": ["yes" if row["efficient"] else "no" for row in rows],
         "machine": [", ".join(row["devices"]) for row in rows],
