@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks import skeleton
 from tal_repro import kit
-from tal_repro.models.registry import MODELS
+from tal_repro.models.registry import MODELS, OF_STUDY
 
 SMALL = {"embed_dim": 64, "head_dim": 64, "max_seq_len": 576, "learning_rate": 1e-3, "loader_workers": 1}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -48,7 +48,7 @@ torch.Tensor.backward = recorded
 def main() -> int:
     """Check the chosen models; print one line each and write the report. Exit 1 if a check fails."""
     parser = skeleton.parser(__doc__)
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--models", nargs="+", default=list(OF_STUDY), choices=OF_STUDY)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         data = make_data(Path(scratch) / "data")

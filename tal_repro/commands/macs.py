@@ -32,12 +32,12 @@ def macs(
     Counts upstream's algorithm (what published numbers count) and this kit's own. TadTR pads nothing. --json prints
     one object for one model and one length, otherwise a list.
     """
-    from tal_repro.models import MODELS, model_entry
+    from tal_repro.models.registry import OF_STUDY, model_entry
 
     for model in models:
         _check_padding(model_entry(model), max_seq_len)
     rows = []
-    for model in models or [name for name, entry in MODELS.items() if not entry.beyond]:
+    for model in models or OF_STUDY:
         for length in lengths or (1000,):
             echo(f"counting {model} at {length} feature steps", err=True)
             rows.append(_count(model, length, max_seq_len, actionness))

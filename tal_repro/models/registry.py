@@ -163,6 +163,7 @@ ENTRIES = (
     # Native models of your own, a line each: own("mine", "Mine"), with tal_repro/models/own/mine.py.
 )  # fmt: skip
 MODELS = {entry.name: entry for entry in ENTRIES}
+OF_STUDY = tuple(name for name, entry in MODELS.items() if not entry.beyond)  # the paper's, which both engines run
 OF_AUTHORS = tuple(name for name, entry in MODELS.items() if "upstream" in entry.engines)  # whose code can be run
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import jsonschema
+import pytest
 from click.testing import CliRunner
 
 import tal_repro
@@ -60,3 +61,14 @@ def test_errors_exit_with_2() -> None:
         assert words in err
         assert "remedy" in err or "1..1000000" in err
         assert "counting temporalmaxer" not in err or "stride" in words
+
+
+def test_without_a_model_the_four_of_the_study_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tal_repro.measure.macs import MacCount
+
+    made_up = MacCount("", 1000, 1000, None, 1, {}, {})
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "tal_repro.commands.macs._count", lambda model, *_: (asked.append(model), (made_up, made_up))[1]
+    )
+    assert run()[0] == 0 and asked == ["tadtr", "actionformer", "tridet", "temporalmaxer"]

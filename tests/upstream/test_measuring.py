@@ -17,7 +17,7 @@ from benchmarks import upstream_check
 from tal_repro.engines.macs_process import count_apart
 from tal_repro.engines.upstream.checkout import status
 from tal_repro.measure.macs import count_macs
-from tal_repro.models.registry import MODELS
+from tal_repro.models.registry import OF_STUDY
 
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(1800)]
 SCHEMAS = Path(tal_repro.__file__).parent / "schemas"
@@ -25,7 +25,7 @@ LENGTH = 256
 QUANTITY = {"model": "latency_ms", "post": "post_latency_ms", "all": "full_latency_ms"}
 
 
-@pytest.fixture(params=list(MODELS))
+@pytest.fixture(params=OF_STUDY)
 def model(request: pytest.FixtureRequest) -> str:
     """A model whose checkout is there."""
     found = status(request.param)

@@ -6,13 +6,14 @@ import pytest
 
 from benchmarks.reference import checks
 from tal_repro.engines.upstream.checkout import checkout_folder
-from tal_repro.models import MODELS, model_entry
+from tal_repro.models import model_entry
+from tal_repro.models.registry import OF_STUDY
 
 
 @pytest.mark.upstream
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", OF_STUDY)
 def test_native_equals_upstream(name: str, check: checks.Check) -> None:
     folder = checkout_folder(model_entry(name))
     if not any(folder.glob("*.py")):

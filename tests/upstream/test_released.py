@@ -25,7 +25,7 @@ from tal_repro.engines.upstream.adapter import UpstreamAdapter
 from tal_repro.engines.upstream.checkout import prepare, status
 from tal_repro.engines.upstream.job import Job, fresh_work_folder
 from tal_repro.models.checkpoint_io import read_checkpoint
-from tal_repro.models.registry import MODELS
+from tal_repro.models.registry import OF_STUDY
 from tal_repro.models.upstream_weights import select_state
 from tal_repro.paper import released_runs
 from tal_repro.runs.load import load_runs
@@ -56,7 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return upstream_check.make_data(tmp_path_factory.mktemp("data") / "small")
 
 
-@pytest.fixture(params=list(MODELS))
+@pytest.fixture(params=OF_STUDY)
 def model(request: pytest.FixtureRequest) -> str:
     """A model whose checkout is there."""
     found = status(request.param)

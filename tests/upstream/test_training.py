@@ -17,7 +17,7 @@ import pytest
 from benchmarks import upstream_check
 from tal_repro.engines.upstream import settings
 from tal_repro.engines.upstream.checkout import checkout_folder, status
-from tal_repro.models.registry import MODELS, model_entry
+from tal_repro.models.registry import OF_STUDY, model_entry
 
 # Our names for what the authors' configuration calls otherwise or writes in another form.
 PAPER = {"epochs": 15, "lr_decay_epoch": 14}  # Table 1; TadTR's own default is 16 epochs
@@ -39,7 +39,7 @@ print(json.dumps(dict(cfg), default=str))
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(3600)]
 
 
-@pytest.fixture(params=list(MODELS))
+@pytest.fixture(params=OF_STUDY)
 def model(request: pytest.FixtureRequest) -> str:
     """A model whose checkout is there."""
     found = status(request.param)

@@ -79,18 +79,13 @@ def write_config(tree: Path, recipe: Recipe, data: Path, seed: int, out: Path) -
     """Write the authors' configuration with what the recipe and the data say; return its path."""
     import yaml
 
+    from tal_repro.engines.upstream.settings import write_pyramid
+
     config = yaml.safe_load((tree / CONFIG).read_text(encoding="utf-8"))
     for field, (section, key) in KEYS.items():
         config.setdefault(section, {})[key] = getattr(recipe, field)
     config["model"]["fpn_dim"] = recipe.embed_dim  # their identity "neck" passes the embedding on
-    config["opt"]["epochs"] = recipe.epochs - recipe.warmup_epochs  # their script counts the warm-up apart
-    config["dataset"]["json_file"] = str(data / "annotations" / "thumos14.json")
-    config["dataset"]["feat_folder"] = str(data / "i3d_features")
-    config["init_rand_seed"] = seed
-    config["output_folder"] = str(out / "checkpoints")
-    path = out / "config.yaml"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    return path
+    return write_pyramid(config, recipe, data, seed, out)
 
 
 def build(tree: Path) -> Any:

@@ -156,6 +156,13 @@ def write_config(tree: Path, model: str, recipe: PyramidRecipe, data: Path, seed
             _put(config.setdefault(section, {}), key, _yaml(getattr(recipe, field)))
     if recipe.embed_dim != default.embed_dim:
         config["model"]["fpn_dim"] = recipe.embed_dim
+    return write_pyramid(config, recipe, data, seed, out)
+
+
+def write_pyramid(config: dict[str, Any], recipe: Any, data: Path, seed: int, out: Path) -> Path:
+    """Write the configuration of ActionFormer's family with a run's epochs, data, seed and folder; return its path."""
+    import yaml
+
     config["opt"]["epochs"] = recipe.epochs - recipe.warmup_epochs  # upstream counts the warm-up apart
     config["dataset"]["json_file"] = str(data / "annotations" / "thumos14.json")
     config["dataset"]["feat_folder"] = str(data / "i3d_features")
