@@ -17,6 +17,8 @@ from benchmarks.tables.steps import steps_waited_text
 from benchmarks.tables.walkthrough import classes_text, steps_text
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
+from tal_repro.gpu_check.untried import never_run
+from tal_repro.kit import require_checkout
 from tal_repro.paper.changes import SEVERITIES, changes, count_text, models_text
 from tal_repro.paper.claims.means import RUNS_WANTED
 from tal_repro.paper.claims.readings import LABELS
@@ -26,9 +28,10 @@ from tal_repro.paper.verdict_text import markdown
 from tal_repro.paper.verdict_words import headline_published_text, recomputed_with_unit
 from tal_repro.paper.verdicts import Verdict, judge_all
 from tal_repro.published.load import load_published
+from tal_repro.run.room import kept_reports
 from tal_repro.runs.load import NO_RUNS
 
-DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/claims.md", "docs/measuring.md")
+DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/claims.md", "docs/measuring.md", "docs/gpu-check.md")
 REMEDY = "write them again: make docs"
 
 
@@ -101,6 +104,12 @@ def changes_text() -> str:
     return f"{count_text(found)}. {meanings}.\n\n{table}"
 
 
+def untried_text() -> str:
+    """Return what nothing kept shows to have run on a GPU."""
+    kept = kept_reports([require_checkout("the list of what no GPU has run") / "results" / "reference"])
+    return "\n".join(f"- {name}" for name in never_run(report for _, report in kept))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "verdicts": verdicts_text,
     "expected": expected_text,
@@ -122,6 +131,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "calibration": calibration_text,
     "labels": labels_text,
     "sentences": sentences_text,
+    "untried": untried_text,
 }
 
 
