@@ -31,7 +31,9 @@ from tal_repro.published.load import load_published
 from tal_repro.run.room import kept_reports
 from tal_repro.runs.load import NO_RUNS
 
-DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/claims.md", "docs/measuring.md", "docs/gpu-check.md")
+DOCUMENTS = (
+    "README.md", "REPRODUCE.md", "docs/artifact.md", "docs/claims.md", "docs/measuring.md", "docs/gpu-check.md",
+)  # fmt: skip
 REMEDY = "write them again: make docs"
 
 
