@@ -40,6 +40,7 @@ def filled(mini: Study, store: RunStore) -> RunStore:
     for spec in specs[:3]:
         writer = store.writer(spec)
         writer.write_metrics([], optimizer_steps=1, seconds={}, table2_seconds=1.0, table2_definition="made up")
+        writer.paths.log.write_text("epoch 1\n", encoding="utf-8")
         writer.finish(study="mini", seconds=1.0)
     store.writer(specs[3]).fail("out of memory (device): 20 GiB")
     writer = store.writer(specs[4])
@@ -225,6 +226,10 @@ def linked(old: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
         (
             lambda n, c: (tarfile.TarInfo(n), c.replace(b'"seed": 0', b'"seed": 9') if n.endswith("spec.json") else c),
             "spec.json: is not as it was written",
+        ),
+        (
+            lambda n, c: (tarfile.TarInfo(n), c + b" " if n.endswith("log.txt") else c),  # which no reader looks at
+            "log.txt does not match its digest",
         ),
     ],
 )
