@@ -1,11 +1,12 @@
-"""A disk that fails under every command: full, read-only, forbidden, out of handles, bad sectors; and a clock that jumps.
+"""A disk that fails and a clock that jumps, under every command that writes or reads.
 
     python -m benchmarks.disk_faults [--faults 200] [--seconds 1200] [--seed 0] [--commands NAME ...] [--out FILE.json]
 
-An injector (`faults/inject.c`, built here by the C compiler) fails the calls below one folder, or sets the wall clock a
-day or ten years off: each command meets each fault at random calls. After each: the exit status, no traceback, an error that names what failed; nothing that looks
-finished is half written; and the same command without a fault ends as if nothing had been. Exits 1
-where anything was not as it should be. Synthetic data and miniature models.
+An injector (`faults/inject.c`, built here by the C compiler) fails the calls below one folder (full, read-only,
+forbidden, out of handles, bad sectors), or sets the wall clock a day or ten years off: each command meets each fault at
+random calls. After each: the exit status, no traceback, an error that names what failed; nothing that looks finished is
+half written; and the same command without a fault ends as if nothing had been. Exits 1 where anything was not as it
+should be. Synthetic data and miniature models.
 """
 
 from __future__ import annotations

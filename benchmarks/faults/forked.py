@@ -1,4 +1,4 @@
-"""A command line in a forked process whose calls below a folder fail, or whose clock jumps: between `inject.c` and the cases.
+"""A command line in a forked process whose disk or clock fails: between `inject.c` and the cases.
 
 The program that forks has the injector preloaded and the kit imported, so that a case takes what the command takes.
 """

@@ -305,6 +305,31 @@ def test_a_terminal_gets_a_bar_with_rate_eta_and_what_runs_where() -> None:
     assert "[##########..........] 1/2" in last and "/min" in last and "ETA" in last and "cpu: baseline" in last
 
 
+def test_the_bar_moves_while_a_run_is_under_way() -> None:
+    stream = Terminal()
+    progress = Progress(2, 10.0, 1, stream)
+    progress.draw(["cpu: baseline tadtr"], running_seconds=2.5)
+    assert "[#####...............] 0/2" in stream.getvalue()
+    before = progress.eta()
+    progress._drawn = -1.0
+    progress.draw(["cpu: baseline tadtr"], running_seconds=5.0)
+    assert "[##########..........] 0/2" in stream.getvalue() and (before, progress.eta()) == ("ETA 7.5 s", "ETA 5.0 s")
+    progress.ended("done abc (5.0 s)", 5.0)
+    assert progress.running_seconds == 0.0
+
+
+def test_piped_progress_says_every_minute_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, now = io.StringIO(), [100.0]
+    monkeypatch.setattr("tal_repro.run.progress.time.monotonic", lambda: now[0])
+    progress = Progress(2, 600.0, 1, stream)
+    for now[0] in (130.0, 159.0, 161.0, 170.0, 222.0):
+        progress.draw(["cpu: baseline tadtr"], running_seconds=now[0] - 100.0)
+    lines = stream.getvalue().splitlines()
+    assert [line.partition(" ")[2] for line in lines] == [
+        "0/2 so far; ETA 8:59 min; cpu: baseline tadtr", "0/2 so far; ETA 7:58 min; cpu: baseline tadtr"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(3.14, "3.1 s"), (245, "4:05 min"), (11220, "3:07 h")])
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
