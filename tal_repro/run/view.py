@@ -10,9 +10,9 @@ from typing import Any
 
 from tal_repro.errors import InputError
 from tal_repro.run import failures, locks
+from tal_repro.run.repeat import repeat_command
 from tal_repro.runs.folder import RunPaths, name_of
 from tal_repro.runs.record import RunRecord, read_json
-from tal_repro.runs.repeat import repeat_command
 from tal_repro.runs.run import averages
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec

@@ -12,11 +12,11 @@ from tal_repro.errors import InputError
 from tal_repro.paper.energy import joules_of
 from tal_repro.paper.report.markup import Html, command, duration, join, number, region, results_option, tag
 from tal_repro.paper.report.run_details import details, log
+from tal_repro.run.repeat import repeat_command
 from tal_repro.runs.folder import name_of
 from tal_repro.runs.load import Runs
 from tal_repro.runs.portable import Clean, cleaner
 from tal_repro.runs.record import RunRecord, read_json
-from tal_repro.runs.repeat import repeat_command
 from tal_repro.runs.run import Run, finite
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
