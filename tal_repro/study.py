@@ -97,8 +97,8 @@ class Study:
         """Return the runs of a scope, each once, in the order of the file."""
         if scope not in SCOPES:
             raise InputError(f"unknown scope {scope!r}", self.path, f"use one of: {', '.join(SCOPES)}")
-        wanted = SCOPES[: SCOPES.index(scope) + 1]
-        runs = (run for grid in self.grids if grid.scope in wanted for run in self._runs_of(grid))
+        scopes = SCOPES[: SCOPES.index(scope) + 1]
+        runs = (run for grid in self.grids if grid.scope in scopes for run in self._runs_of(grid))
         return list({run.run_id: run for run in runs}.values())
 
     def _runs_of(self, grid: Grid) -> Iterator[RunSpec]:

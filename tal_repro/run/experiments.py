@@ -156,9 +156,9 @@ def _step_rows(steps: dict[str, Any]) -> list[Row]:
 
 def _idle_rows(baseline: dict[str, Any]) -> list[Row]:
     """Return what others used before the training (claim H5), where it was measured."""
-    found = {"idle_cpu_percent": "cpu_mean_percent", "idle_gpu_percent": "gpu_percent"}
+    column_of = {"idle_cpu_percent": "cpu_mean_percent", "idle_gpu_percent": "gpu_percent"}
     columns = baseline["columns"]
-    return [_measurement(name, 0, columns[c]["mean"], "%") for name, c in found.items() if c in columns]
+    return [_measurement(name, 0, columns[c]["mean"], "%") for name, c in column_of.items() if c in columns]
 
 
 def _beating(rows: Iterable[Row], run: RunContext) -> Iterator[Row]:
@@ -178,7 +178,7 @@ WITHOUT_CHECKPOINT = MEASURED  # minutes of work: stopping them means starting o
 
 def experiment_of(name: str) -> Execute:
     """Return what a run of an experiment does; raise InputError for one that no runner executes."""
-    known = {experiment: one.perform for experiment, one in EXPERIMENTS.items() if one.perform}
+    known = {experiment: entry.perform for experiment, entry in EXPERIMENTS.items() if entry.perform}
     if name not in known:
         raise InputError(f"experiment {name!r} is not one a runner executes", remedy=f"use: {', '.join(known)}")
     module, _, function = known[name].partition(":")

@@ -75,10 +75,10 @@ class Inputs:
     def _units(self, spec: RunSpec, dataset: DataSet) -> list[str]:
         from tal_repro.data import draw_subset
 
-        wanted = spec.subset
-        if wanted is None:
+        subset = spec.subset
+        if subset is None:
             return [video.id for video in dataset.train]
-        return list(draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=spec.model).ids)
+        return list(draw_subset(dataset, subset.unit, subset.policy, subset.percent, subset.seed, model=spec.model).ids)
 
     def with_digests(self, specs: Iterable[RunSpec]) -> list[RunSpec]:
         """Return runs with the digest of what they would read now; those that read none as they are."""
