@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tal_repro.study import Study
 
 RESULTS = "results/runs"
+OWN_DATA = ".synthetic"
 
 study_option = click.option(
     "--study", "study_name", default="paper", show_default=True, help="Shipped study, or a file."
@@ -66,8 +67,8 @@ def open_study(name: str, settings: tuple[str, ...]) -> tuple[Study, dict[str, s
 
 
 def default_data(results: str) -> Path:
-    """Return where a study's own synthetic data set lies: beside its runs."""
-    return Path(results).parent / "data"
+    """Return where a study's own synthetic data set lies: below its results folder, whose readers pass it by."""
+    return Path(results) / OWN_DATA
 
 
 def _pair(text: str) -> tuple[str, str]:
