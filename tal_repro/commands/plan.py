@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from tal_repro.run.plan import Plan, PlannedRun
 
 MAX_PRICE = 1_000_000
+WIDTH = 80  # columns of a terminal
 
 
 @click.command()
@@ -45,7 +48,7 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show the runs of a study, what is done, and what the rest will cost."""
-    from tal_repro.paper.claims.settled import unsettled_lines
+    from tal_repro.paper.claims.settled import unsettled, unsettled_lines
     from tal_repro.run.plan import make_plan
     from tal_repro.runs.store import RunStore
 
@@ -60,10 +63,13 @@ def plan(
 
         factors = probe_study(study, scope, only, data, lambda line: echo(line, err=True))
     planned = make_plan(study, RunStore(results), scope, only, jobs, price, factors)
+    specs = [run.spec for run in planned.runs]
     if as_json:
-        echo(json.dumps(planned.to_json(), indent=1, allow_nan=False))
+        open_claims = [entry.to_json() for entry in unsettled(specs)]
+        echo(json.dumps({**planned.to_json(), "unsettled": open_claims}, indent=1, allow_nan=False))
         return
-    echo("\n".join([format_plan(planned), *unsettled_lines(run.spec for run in planned.runs)]))
+    wrapped = (wrap(line, WIDTH, subsequent_indent="  ") for line in unsettled_lines(specs))
+    echo("\n".join([format_plan(planned), *itertools.chain.from_iterable(wrapped)]))
     if list_runs:
         echo(format_runs(planned.runs))
 

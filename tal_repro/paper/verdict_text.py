@@ -55,7 +55,7 @@ def table_lines(verdicts: Sequence[Verdict], runs: Runs) -> Iterator[list[Styled
 
 def _claim_lines(verdict: Verdict) -> Iterator[list[Styled]]:
     claim = verdict.claim
-    unit = f" ({claim.unit})" if claim.reference or verdict.recomputed else ""
+    unit = f" ({claim.units})" if claim.reference or verdict.recomputed else ""
     statement = textwrap.wrap(claim.statement + unit, 30)
     criterion = textwrap.wrap(claim.printed, 14)
     first = f"{claim.id:5} {statement[0]:30} {criterion[0]:>14} {recomputed_text(verdict):>16}  "
@@ -155,10 +155,10 @@ def _reading_lines(verdict: Verdict) -> Iterator[list[Styled]]:
 def _tried_text(reading: Reading, claim: Claim) -> str:
     if reading.value != reading.value:
         return "unpublished"
-    spread = "" if reading.spread is None else f" {claim.joint} {reading.spread:.4g}"
+    numbers = [f"{reading.value:.6g}", *([] if reading.spread is None else [f"{reading.spread:.4g}"])]
     bounds = "" if reading.low is None or reading.high is None else f" ({between(reading.low, reading.high, '.4g')})"
     open_ended = ", undetermined" if reading.undetermined else ""
-    return f"{reading.value:.6g}{spread}{bounds} {claim.unit}{open_ended}"
+    return f"{claim.with_units(numbers)}{bounds}{open_ended}"
 
 
 def _measured_lines(measured: Measured, value: str) -> Iterator[list[Styled]]:
