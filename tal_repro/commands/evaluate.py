@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.thumos14 import PROTOCOL
 
 PROTOCOL_NAMES = ["af-212", "opentad-211", "tadtr-210", "activitynet"]
-NEXT = "next: --per-class, --errors and --bootstrap 1000 say where the mAP comes from; --json > FILE keeps it"
+NEXT = "--per-class, --errors and --bootstrap 1000 say where the mAP comes from; --json > FILE keeps it"
 
 
 @click.command()
@@ -72,6 +72,7 @@ def evaluate(
     if as_json:
         echo(json.dumps(report, indent=2, allow_nan=False))
     else:
-        echo("\n".join([*report_lines(report), "" if per_class and errors and bootstrap else NEXT]).rstrip())
+        echo("\n".join(report_lines(report)).rstrip())
+        tell_next(NEXT)
     for warning in warnings_of(found, evaluation, truth):
         echo(f"warning: {warning}", err=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.study_options import open_study, study_options
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -66,6 +66,8 @@ def plan(
     echo("\n".join([format_plan(planned), *unsettled_lines(run.spec for run in planned.runs)]))
     if list_runs:
         echo(format_runs(planned.runs))
+    more = f"tal-repro run --study {study_name} --scope {scope} --results {results}"
+    tell_next(more if planned.pending else f"tal-repro report --results {results}")
 
 
 def format_plan(plan: Plan) -> str:
