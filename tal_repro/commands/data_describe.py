@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.train import read_settings
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.study_file import Table
 
@@ -53,9 +53,10 @@ def describe(
         _print(found)
     if out is not None:
         write_bytes(out, definition_text(found.definition, dict(found.guesses)).encode())
-        echo(f"definition written to {out}; next: tal-repro study new --data {out} --out my-study.toml", err=True)
+        echo(f"definition written to {out}", err=True)
+        tell_next(f"tal-repro study new --data {out} --out my-study.toml")
     elif not as_json:
-        echo("next: the same with --out my-data.toml writes the definition of the data set")
+        tell_next("the same with --out my-data.toml writes the definition of the data set")
     sys.exit(1 if found.errors else 0)
 
 

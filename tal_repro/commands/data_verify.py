@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tal_repro.console import echo, echo_progress
+from tal_repro.console import echo, echo_progress, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ def verify_folder(folder: Path, layout: str | None, no_fingerprint: bool = False
             echo(f"fingerprint written to {written}", err=True)
         except InputError as error:  # of a read-only data folder, as in containers: the data are sound all the same
             echo(f"warning: {error.where}: {error.what}; the check itself is done", err=True)
+    if not as_json:
+        again = f"mend what is named above, then again: tal-repro data verify {folder}"
+        tell_next(again if errors else f"tal-repro train --model MODEL --data {folder}, or tal-repro plan")
     return 1 if errors else 0
 
 

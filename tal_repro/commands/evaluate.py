@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.thumos14 import PROTOCOL
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tal_repro.detection.protocols import GroundTruth
 
 PROTOCOL_NAMES = ["af-212", "opentad-211", "tadtr-210", "activitynet"]
-NEXT = "next: --per-class, --errors and --bootstrap 1000 say where the mAP comes from; --json > FILE keeps it"
+NEXT = "--per-class, --errors and --bootstrap 1000 say where the mAP comes from; --json > FILE keeps it"
 
 
 @click.command()
@@ -77,7 +77,8 @@ def evaluate(
     if as_json:
         echo(json.dumps(report, indent=2, allow_nan=False))
     else:
-        echo("\n".join([*report_lines(report), "" if per_class and errors and bootstrap else NEXT]).rstrip())
+        echo("\n".join(report_lines(report)).rstrip())
+        tell_next(NEXT)
     for warning in warnings_of(found, evaluation, truth):
         echo(f"warning: {warning}", err=True)
 

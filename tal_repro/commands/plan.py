@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.study_options import open_study, study_options
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -72,6 +72,8 @@ def plan(
     echo("\n".join([format_plan(planned), *itertools.chain.from_iterable(wrapped)]))
     if list_runs:
         echo(format_runs(planned.runs))
+    more = f"tal-repro run --study {study_name} --scope {scope} --results {results}"
+    tell_next(more if planned.pending else f"tal-repro report --results {results}")
 
 
 def format_plan(plan: Plan) -> str:

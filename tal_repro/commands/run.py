@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.study_options import default_data, open_study, study_options
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def tell(plan: Plan, summary: Summary, results: str) -> None:
         echo(f"{REMEDY}; the same command goes on from here", err=True)
     if summary.interrupted:
         echo("interrupted; the same command goes on from here", err=True)
+    elif set(summary.outcomes.values()) <= {"done", "reused"}:
+        tell_next(f"tal-repro verify --results {results}", f"tal-repro report --results {results}")
 
 
 def _ask(plan: Plan) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.files import write_bytes
 from tal_repro.models.registry import MODELS
@@ -58,7 +58,8 @@ def new(definition: Path, models: str, repeats: int, device: str, trial: bool, o
     text = "\n".join(_lines(dataset, definition, recipes, repeats, device, out)) + "\n"
     write_bytes(out, text.encode())
     _check(out)
-    echo(f"study written to {out}; next: tal-repro plan --study {out}, then tal-repro run --study {out}")
+    echo(f"study written to {out}")
+    tell_next(f"tal-repro plan --study {out}", f"tal-repro run --study {out}")
 
 
 def _gpu() -> bool:
