@@ -16,12 +16,14 @@ export BUNDLE
 # RUNTIME=docker|podman|apptainer: the same commands in the image, which holds the environment (none is the default).
 ifeq ($(or $(RUNTIME),none),none)
 TAL    := $(VENV)/bin/tal-repro
+GPU_TAL = $(TAL)
 FETCH  := $(TAL)
 TAL_PY := $(VENV)/bin/python
 LIGHT  := $(VENV)/.light
 FULL   := $(VENV)/.full
 else
 TAL    := docker/kit.sh $(if $(GPU),--gpu) --target $(or $(TARGET),kit) --
+GPU_TAL = docker/kit.sh --gpu --target $(or $(TARGET),upstream) --
 FETCH  := docker/kit.sh --fetch --
 TAL_PY := RUN_ARGS="$$RUN_ARGS --entrypoint python3" $(TAL)
 endif
@@ -49,6 +51,10 @@ reproduce-all:  ## doctor, plan (asks once; YES=1), images, data, every run, fig
 .PHONY: doctor
 doctor: $(LIGHT)  ## what this machine lacks for STUDY, one line each with the remedy (RUNTIME=..., ARGS=--fix)
 	@$(TAL) doctor --study $(STUDY) --results $(RESULTS) $(if $(RUNTIME),--runtime $(RUNTIME)) $(ARGS)
+
+.PHONY: gpu-check
+gpu-check: $(FULL)  ## a minute or two on this machine's GPU, before data: is it fit, how many runs fit on it (RUNTIME=docker)
+	@$(GPU_TAL) gpu-check --out results/reference $(ARGS)
 
 .PHONY: test
 test: $(DEV)  ## the default tests (no GPU, no network, no submodule)

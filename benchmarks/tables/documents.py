@@ -28,6 +28,9 @@ from benchmarks.tables.values import with_values
 from benchmarks.tables.walkthrough import classes_text, steps_text
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
+from tal_repro.gpu_check.untried import never_run
+from tal_repro.kit import require_checkout
+from tal_repro.run.room import kept_reports
 
 REMEDY = "write them again: make docs"
 
@@ -35,6 +38,12 @@ REMEDY = "write them again: make docs"
 def documents(folder: Path) -> list[Path]:
     """Return every document of the repository: what stands at its top and in docs/."""
     return [*sorted(folder.glob("*.md")), *sorted((folder / "docs").glob("*.md"))]
+
+
+def untried_text() -> str:
+    """Return what nothing kept shows to have run on a GPU."""
+    kept = kept_reports([require_checkout("the list of what no GPU has run") / "results" / "reference"])
+    return "\n".join(f"- {name}" for name in never_run(report for _, report in kept))
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -58,6 +67,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "calibration": calibration_text,
     "labels": labels_text,
     "sentences": sentences_text,
+    "untried": untried_text,
     "run_files": run_files_text,
     "tried": tried_text,
     "platforms": platforms_text,
