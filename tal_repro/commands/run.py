@@ -23,7 +23,7 @@ USUAL_DATA = Path("data", "thumos14")
 @click.command()
 @study_options
 @click.option(
-    "--data", envvar="TAL_REPRO_DATA", type=click.Path(file_okay=False), default=None,
+    "--data", envvar="TAL_REPRO_DATA", type=click.Path(), default=None,
     help="Data set.  [default: TAL_REPRO_DATA, data/thumos14 if there; a synthetic study makes its own]",
 )  # fmt: skip
 @click.option("--executor", type=click.Choice(("local", "slurm")), default="local", show_default=True)
