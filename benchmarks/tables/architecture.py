@@ -12,7 +12,7 @@ WIDTH, ROW = 860, 110  # pixels
 PLACES: dict[str, tuple[float, float]] = {
     "cli": (300, 0),
     "commands": (300, 1),
-    "paper": (110, 2), "doctor": (490, 2),
+    "paper": (110, 2), "doctor": (490, 2), "gpu_check": (655, 1),
     "advice": (10, 3), "run": (300, 3),
     "study": (300, 4),
     "engines": (300, 5),
