@@ -129,7 +129,7 @@ class Study:
 
 
 def _overrides(recipes: Mapping[str, Mapping[str, Any]], grid: Grid, model: str, engine: str) -> dict[str, Any]:
-    """Return what replaces a model's hyper-parameters: [recipes] are of trainings; measurements are at full size."""
+    """Return what replaces a model's hyper-parameters: [recipes] are of trainings; measurements take their own."""
     if grid.experiment not in MEASURED:
         return {**recipes.get(model, {}), **grid.recipe}
     return dict(grid.recipe) if engine == "native" else {}
