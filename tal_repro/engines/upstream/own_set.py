@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tal_repro.annotations import Source
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.layouts import ANNOTATION_FILE, FEATURE_FOLDER, SLICE_MARK, Layout, find_layout
 from tal_repro.engines.native.limits import check_features, check_labels
@@ -69,27 +70,33 @@ def _written(layout: Layout, model: str, folder: Path) -> Layout:
     definition = dataclasses.replace(
         layout.definition,
         path=folder / "data.toml",
-        annotations=folder / ANNOTATION_FILE[name],
+        annotations=Source(folder / ANNOTATION_FILE[name]),
         train=("validation",),
         test=("test",),
         features=folder / FEATURE_FOLDER[name],
         file_type="npy",
         key="",
         axes="TC",
-        fps=None,
-        time_unit="seconds",
     )
     return Layout(name, folder, folder, definition=definition)
 
 
 def _check(model: str, dataset: DataSet, store: FeatureStore, recipe: Any) -> None:
-    """Raise InputError where the recipe is of another set, or an id would mislead TadTR's code."""
+    """Raise InputError where the recipe is of another set, or the model's own code would be misled."""
     check_labels(dataset, recipe.num_classes)
     if store.dim != recipe.feature_dim:
         what = f"features of {store.dim} channels, but the recipe has feature_dim = {recipe.feature_dim}"
         raise InputError(what, dataset.root, f"set feature_dim = {store.dim}")
     if model == "tadtr":
         _check_ids(dataset)
+    elif unseen := _unseen_classes(dataset):
+        what = f"no annotation of class {unseen[0]!r}: the authors' code counts the classes that are annotated"
+        raise InputError(what, dataset.root, f"leave it out of the definition's classes, or {NATIVE}")
+
+
+def _unseen_classes(dataset: DataSet) -> list[str]:
+    seen = {int(label) for video in [*dataset.train, *dataset.detected] for label in video.labels}
+    return [name for label, name in enumerate(dataset.classes) if label not in seen]
 
 
 def _check_ids(dataset: DataSet) -> None:

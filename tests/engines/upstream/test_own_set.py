@@ -108,6 +108,14 @@ def test_what_the_authors_code_cannot_take_is_refused_by_name(
         laid_out(model, define(tmp_path / "set", "npy"), **more)
 
 
+def test_a_class_that_nobody_annotated_is_named(tmp_path: Path, laid_out: Make) -> None:
+    data = define(tmp_path / "set", "npy")
+    names = [f"class{number:02d}" for number in range(6)]
+    data.write_text(data.read_text().replace("[splits]", f"classes = {names}\n\n[splits]", 1))
+    with pytest.raises(InputError, match="no annotation of class 'class05'"):
+        laid_out("tridet", data, classes=6)
+
+
 def test_tadtrs_code_has_one_width_and_one_number_of_classes() -> None:
     for field, value, built in (("feature_dim", 768, 2048), ("num_classes", 5, 20)):
         with pytest.raises(InputError, match=f"{field} = {value}: TadTR's own code cannot be told so .it has {built}"):
