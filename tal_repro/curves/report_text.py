@@ -45,7 +45,7 @@ def _points(report: dict[str, Any], units: Units) -> list[str]:
     points = report["points"]
     runs = f" ({points['runs']} runs)" if points["runs"] > points["percentages"] else ""
     merged = "; neighbours merged" if points["merged"] else ""
-    span = f"from {points['smallest_percent']:g} to {_x(points['largest_percent'], units)}"
+    span = f"from {units.amount(units.percent(points['smallest_percent']))} to {_x(points['largest_percent'], units)}"
     last = f"{report['last_value']:.{units.decimals + 1}f}"
     return [f"{points['percentages']} percentages {span}{runs}{merged}; the last has {units.name} {last}"]
 

@@ -94,6 +94,13 @@ def test_a_refusal_gives_no_numbers_beside_it(text, words):
     assert answer["data_needed"]["searched_up_to"] is None and "data needed" not in told and "predicted   :" not in told
 
 
+def test_counts_keep_their_digits_and_are_not_said_to_be_all_there_is():
+    text = "count,mAP\n123456,40\n246912,50\n493824,58\n1234567,62\n"
+    shown = run(text, "--x-unit", "count", "--target", "2469134").stdout
+    assert "1234567 examples" in shown and "2469134 examples" in shown and "e+0" not in shown
+    assert "1234567 examples count as all the data" in " ".join(shown.split())
+
+
 NEAR = "train_percent,mAP\n5,40\n6,44\n7,46\n8,47\n9,48\n"
 
 

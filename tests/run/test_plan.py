@@ -146,6 +146,12 @@ def test_filters_pick(text: str, count: int) -> None:
     assert len(select(load_study("paper").runs("core"), text)) == count
 
 
+def test_a_budget_picks_its_half_of_the_ablation() -> None:
+    runs = load_study("ablation").runs()
+    steps = select(runs, "budget=steps")
+    assert {run.recipe["budget"] for run in steps} == {"steps"} and 0 < len(steps) < len(runs)
+
+
 def test_an_id_picks_one_run() -> None:
     runs = load_study("paper").runs("core")
     assert select(runs, f"id={runs[7].run_id}") == [runs[7]]
