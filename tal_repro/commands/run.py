@@ -50,7 +50,7 @@ def run(
     from tal_repro.run.start import run_plan
     from tal_repro.runs.store import RunStore
 
-    study, machine = open_study(study_name, settings)
+    study, machine = open_study(study_name, settings, only)
     store = RunStore(results)
     plan = make_plan(study, store, scope, only, jobs or 1)
     if dry_run or confirm:
