@@ -15,11 +15,8 @@ SPANS = re.compile(r"`(make [^`\n]+)`|^(make [^#\n]+)", re.MULTILINE)
 def _targets() -> list[str]:
     """Return the Makefile's targets as globs."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    models = re.search(r"^MODELS := (.*)$", makefile, re.MULTILINE)
-    assert models
     plain = [name for line in re.findall(r"^([\w%. -]+):(?!=)", makefile, re.MULTILINE) for name in line.split()]
-    grown = [f"{verb}-{model}" for verb in ("baseline", "sweep") for model in models[1].split()]
-    return [name.replace("%", "?*") for name in plain if not name.startswith(".")] + grown
+    return [name.replace("%", "?*") for name in plain if not name.startswith(".")]
 
 
 def _asked(text: str) -> set[str]:

@@ -55,7 +55,7 @@ def plan(
 
     if price is not None and not 0 <= price <= MAX_PRICE:  # nan too
         raise InputError(f"{price:g} dollars an hour", "--price", f"use a number from 0 to {MAX_PRICE}")
-    study, machine = open_study(study_name, settings)
+    study, machine = open_study(study_name, settings, only)
     shorts = [f"{key}={value}" for key, value in (("experiment", experiment), ("model", model)) if value]
     only = ",".join(filter(None, [only, *shorts]))
     factors = None

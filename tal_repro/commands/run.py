@@ -51,7 +51,7 @@ def run(
     from tal_repro.run.start import run_plan
     from tal_repro.runs.store import RunStore
 
-    study, machine = open_study(study_name, settings)
+    study, machine = open_study(study_name, settings, only)
     store = RunStore(results)
     plan = make_plan(study, store, scope, only, jobs or 1, jobs_per_gpu=jobs_per_gpu(machine))
     if dry_run or confirm:
