@@ -78,9 +78,10 @@ def evaluate(
         echo(json.dumps(report, indent=2, allow_nan=False))
     else:
         echo("\n".join(report_lines(report)).rstrip())
-        tell_next(NEXT)
     for warning in warnings_of(found, evaluation, truth):
         echo(f"warning: {warning}", err=True)
+    if not as_json:
+        tell_next("--json > FILE keeps it" if per_class and errors and bootstrap else NEXT)
 
 
 def _truth(annotations: Path, subset: str | None) -> GroundTruth:

@@ -309,4 +309,4 @@ def test_without_points_the_format_is_shown():
     for arguments in (["forecast"], ["forecast", "no-such-file.csv"]):
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 2 and "train_percent,mAP,run\n10,18.1,1" in result.stderr
-    assert run(GOOD).stdout.splitlines()[-1].startswith("next: --plot")
+    assert run(GOOD).stderr.splitlines()[-1].startswith("next: --plot")

@@ -27,7 +27,6 @@ from tests.paper import made_up_runs
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "screens"
 WIDTHS = (60, 80, 120)
 POINTS = "train_percent,mAP,run\n10,18.1,1\n10,18.5,2\n20,38.3,1\n40,50.2,1\n60,54.0,1\n80,56.1,1\n"
-DETECTIONS = "video_id,start_s,end_s,label,score\nvideo 002,0.5,2.0,class02,0.9\nvideo 005,1.0,2.5,class00,0.8\n"
 # Name of the screen -> the words after `tal-repro`; {RUN} is the id of a made-up run.
 SCREENS = {
     "help": "--help",
@@ -55,7 +54,6 @@ def workplace() -> Iterator[str]:
         root = Path(folder)
         write_set(root, "hdf5")
         (root / "points.csv").write_text(POINTS)
-        (root / "detections.csv").write_text(DETECTIONS)
         for model, top, bend in (("tadtr", 70, 14), ("actionformer", 80, 38)):
             for percent in (10, 20, 40, 60, 80, 100):
                 value = top * (1 - 2 ** (-percent / bend))
