@@ -169,10 +169,9 @@ def _reason(measured: Sequence[Effect]) -> list[str]:
             " Few steps under an average that lags lower a small share whatever classes it holds: a published curve "
             "mixes both."
         )
-        lines += [
-            f"- {e.STEPS_EMA[0].upper()}{e.STEPS_EMA[1:]}, up to {LOW_PERCENT:g} %: {above} of {len(steps)} intervals lie "
-            f"above 0.{mixed if above > by_chance(len(steps)) else ''}"
-        ]
+        said = mixed if above > by_chance(len(steps)) else ""
+        name = e.STEPS_EMA[0].upper() + e.STEPS_EMA[1:]
+        lines.append(f"- {name}, up to {LOW_PERCENT:g} %: {above} of {len(steps)} intervals lie above 0.{said}")
     return lines
 
 
