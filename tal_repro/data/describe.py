@@ -30,6 +30,10 @@ from tal_repro.untrusted import is_number, short
 
 LOOKED_AT = 64  # files, for a guess
 NEAR = 0.02
+ONE_FILE = (
+    "give the folder of feature files; a saved dictionary of arrays, where you trust it (a pickle runs code): "
+    "python -c \"import numpy; numpy.savez('OUT.npz', **numpy.load('IN', allow_pickle=True).item())\""
+)
 # subsets (in small letters) -> which of them trains, which tests; the first that is there whole
 CONVENTIONS = (("training", "validation"), ("validation", "test"), ("train", "test"), ("train", "validation"),
                ("train", "val"), ("training", "testing"), ("val", "test"))  # fmt: skip
@@ -125,9 +129,9 @@ def _file_type(features: Path) -> FileType:
     kinds: dict[str, FileType] = {ending: kind for kind, endings in ENDINGS.items() for ending in endings}
     if features.is_file():
         kind = kinds.get(features.suffix.lower())
-        if kind in ("hdf5", "npz"):
+        if kind in ("hdf5", "npz", "pt"):
             return kind
-        raise InputError("one file of all videos, neither .h5 nor .npz", features, "give the folder of feature files")
+        raise InputError("one file of all videos, neither .h5, .npz nor .pt", features, ONE_FILE)
     try:
         with os.scandir(features) as entries:
             found = Counter(kinds.get(Path(entry.name).suffix.lower()) for entry in entries)
