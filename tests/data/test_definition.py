@@ -241,10 +241,10 @@ def test_a_trial_takes_few_steps_on_long_videos_too(tmp_path: Path) -> None:
     path = defined(tmp_path, "npy", videos=9, seconds=900.0, channels=8)
     file = tmp_path / "annotations.json"
     content = json.loads(file.read_text())
-    for entry in content["database"].values():
+    for index, entry in enumerate(content["database"].values()):
         labels = [action["label"] for action in entry["annotations"]]
         entry["annotations"] = [
-            {"label": labels[start % 3], "segment": [start, start + 3.0]} for start in range(5, 890, 10)
+            {"label": labels[start % 3], "segment": [start, start + 3.0 + index / 10]} for start in range(5, 890, 10)
         ]
     file.write_text(json.dumps(content))
     out = tmp_path / "trial.toml"
