@@ -175,9 +175,12 @@ image:  ## build the image of the kit (TARGET=upstream: with the authors' patche
 	@RUNTIME=$(or $(RUNTIME),docker) docker/kit.sh --target $(or $(TARGET),kit) build
 
 ##@ Checks
-.PHONY: lint types check
+.PHONY: lint lint-github types check
 lint: $(DEV)  ## ruff: style and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint-github: $(DEV)  ## workflows, issue forms and CITATION.cff against GitHub's and CFF's schemas (a small download)
+	@$(PY) -m pip --quiet download --no-deps --require-hashes --only-binary :all: -d .cache/github -r env/github.txt
+	@$(PY) -m benchmarks.github_files .cache/github/check_jsonschema-*.whl
 types: $(DEV)  ## mypy --strict on the package and the document tables
 	@$(VENV)/bin/mypy
 check: lint types test  ## lint, types and tests
