@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tal_repro import __version__
 from tal_repro.console import echo
@@ -62,6 +63,11 @@ class LazyVerbs(click.Group):
         module, attribute, _ = VERBS[name]
         command: click.Command = getattr(importlib.import_module(f"tal_repro.commands.{module}"), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer verbs without importing their modules."""
+        verbs = [CompletionItem(verb, help=line) for verb, (*_, line) in VERBS.items() if verb.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

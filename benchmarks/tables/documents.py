@@ -20,9 +20,12 @@ from benchmarks.tables.judged import (
 )
 from benchmarks.tables.path_of_data import path_svg
 from benchmarks.tables.precision import precision_text
+from benchmarks.tables.samples import PREFIX, run_files_text, sample_text
 from benchmarks.tables.speed import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 from benchmarks.tables.steps import steps_waited_text
+from benchmarks.tables.tried import platforms_text, tried_text
 from benchmarks.tables.untried import untried_text
+from benchmarks.tables.values import with_values
 from benchmarks.tables.walkthrough import classes_text, steps_text
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
@@ -57,6 +60,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "labels": labels_text,
     "sentences": sentences_text,
     "untried": untried_text,
+    "run_files": run_files_text,
+    "tried": tried_text,
+    "platforms": platforms_text,
 }
 
 
@@ -81,17 +87,17 @@ def stale(folder: Path) -> dict[Path, str]:
 
 
 def filled(text: str, where: Path) -> str:
-    """Return a document with every marked part written anew; raise InputError for a marker nobody knows."""
+    """Return a document with every marked part and number written anew; raise InputError for a marker nobody knows."""
     opened, closed = re.findall(r"<!-- generated:(\w+)", text), re.findall(r"<!-- /generated:(\w+) -->", text)
     if opened != closed:
         raise InputError(f"markers {opened} are closed by {closed}", where, "close each marker with its own name")
     for name in opened:
-        if name not in PARTS:
+        if name not in PARTS and not name.startswith(PREFIX):
             raise InputError(f"unknown marker {name!r}", where, f"use one of: {', '.join(PARTS)}")
-        made = PARTS[name]()
+        made = sample_text(name, where) if name.startswith(PREFIX) else PARTS[name]()
         pattern = re.compile(rf"(<!-- generated:{name}[^>]*-->\n).*?(<!-- /generated:{name} -->)", re.S)
         text = pattern.sub(lambda marks, made=made: f"{marks[1]}{made}\n{marks[2]}", text)  # type: ignore[misc]
-    return text
+    return with_values(text, where)
 
 
 def rewrite(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.data_verify import verify_folder
-from tal_repro.console import echo, echo_progress
+from tal_repro.console import echo, echo_progress, tell_next
 
 if TYPE_CHECKING:
     from tal_repro.data.fetch.obtain import Way
@@ -74,6 +74,7 @@ def _check_links(layout: str | None) -> int:
                 err=True,
             )
             status = 1
+    tell_next("tal-repro data fetch thumos14 --layout actionformer (or tadtr)")
     return status
 
 
@@ -87,7 +88,8 @@ def fetch_checkpoint(model: str, out: Path, given: tuple[str, ...]) -> None:
 
     with _interruptible():
         file = checkpoints.fetch_checkpoint(model, _way(out, given))
-    echo(f"{file}\nevaluate it: tal-repro released --model {model} --checkpoint {file} --data DIR")
+    echo(f"{file}")
+    tell_next(f"tal-repro released --model {model} --checkpoint {file} --data DIR")
 
 
 @click.command("derive-tadtr")

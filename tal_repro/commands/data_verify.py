@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tal_repro.console import echo, echo_progress
+from tal_repro.console import echo, echo_progress, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ def verify_folder(
             echo(f"warning: {error.where}: {error.what}; the check itself is done", err=True)
     if manifest is not None and not errors and good:
         _write_manifest(manifest, [fingerprint for _, fingerprint in good], real=not any(d.synthetic for d, _ in good))
+    if not as_json:
+        again = f"mend what is named above, then again: tal-repro data verify {folder}"
+        tell_next(again if errors else f"tal-repro train --model MODEL --data {folder}, or tal-repro plan")
     return 1 if errors else 0
 
 

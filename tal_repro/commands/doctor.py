@@ -20,7 +20,7 @@ from tal_repro.commands.study_options import (
     set_option,
     study_option,
 )
-from tal_repro.console import echo, echo_styled
+from tal_repro.console import echo, echo_styled, tell_next
 from tal_repro.errors import CONTAINER_VARIABLE, as_typed
 
 if TYPE_CHECKING:
@@ -123,3 +123,5 @@ def _print(needs: Needs, found: list[Finding], fixed: bool) -> None:
     echo(told + rest, err=True)
     if counts["fail"] and not fixed:
         echo("--fix makes folders and patched copies and removes stale locks; the rest is yours", err=True)
+    step = "do what is said above, then again: tal-repro doctor" if counts["fail"] else "tal-repro plan"
+    tell_next(f"{step} --study {needs.study}")

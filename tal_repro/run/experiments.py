@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
     lengths = run.spec.feature_lengths
     rows = measure_inference(
         lambda: _model_to_time(run, adapter, max(lengths)),
-        adapter.example_input,
+        partial(adapter.example_input, recipe=run.spec.recipe),
         lengths,
         run.device,
         effort=Effort(**run.spec.options.get("effort", {})),
@@ -96,7 +97,7 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
 
 def _model_to_time(run: RunContext, adapter: Adapter, length: int) -> Any:
     """Return the model that is timed, in the arithmetic that the run is recorded under."""
-    model = adapter.build_for_timing(length)
+    model = adapter.build_for_timing(length, run.spec.recipe)
     if run.spec.precision == "bf16":
         import torch
 

@@ -93,7 +93,7 @@ class RunStore:
 
     def writer(self, spec: RunSpec) -> RunWriter:
         """Open the partial folder of `spec`, keeping a checkpoint that is there."""
-        return RunWriter(self, spec)
+        return RunWriter(spec, self.partial(spec), self.folder(spec), self.failed(spec))
 
     def records(self) -> Iterator[RunRecord]:
         """Yield the finished runs in the order of their paths."""

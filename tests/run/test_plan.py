@@ -47,6 +47,32 @@ def test_json_alone_on_stdout_meets_the_schema(tmp_path: Path) -> None:
     assert found["totals"]["usd"] == pytest.approx(found["totals"]["wall_hours"] * 0.86, abs=0.01)
 
 
+def _open_claims(tmp_path: Path, *options: str) -> dict[str, tuple[int, int | None]]:
+    answer = CliRunner().invoke(main, ["plan", "--results", str(tmp_path), "--json", *options])
+    found = json.loads(answer.stdout)
+    jsonschema.validate(found, schema("plan"))
+    return {entry["claim"]: (entry["runs"], entry["settled_by"]) for entry in found["unsettled"]}
+
+
+def test_claims_that_the_planned_runs_cannot_settle_are_listed_with_what_would(tmp_path: Path) -> None:
+    core, full = _open_claims(tmp_path), _open_claims(tmp_path, "--scope", "full")
+    assert core["T2.3"] == (5, None) and core["F1"] == (5, None) and core["H4"] == (3, None)
+    runs, enough = core["T2.4"]
+    assert runs == 5 and enough is not None and 5 < enough <= 20
+    assert "F11" not in core and full["F11"][1] is None  # the core holds no sweep of TriDet
+    assert _open_claims(tmp_path, "--only", "percent=50,experiment=data_sweep")["G1"] == (0, 5)
+    two = _open_claims(tmp_path, "--only", "experiment=baseline,seed<=1")
+    assert two["T2.5"] == (2, 5) and two["T2.1"] == (2, 3)
+    text = CliRunner().invoke(main, ["plan", "--results", str(tmp_path)]).stdout
+    lines = " ".join(text.split("cannot be settled with 5 runs: ")[1].split())
+    assert lines.startswith("headline T2.3 (no affordable number would), T2.4 (")
+    assert f"({enough} runs would); others F1 F2 F4 F5 (no affordable number would)" in lines
+
+
+def test_nothing_is_said_of_claims_where_the_data_are_others(tmp_path: Path) -> None:
+    assert _open_claims(tmp_path, "--study", "demo") == {}
+
+
 def test_the_short_filters_narrow_the_plan(tmp_path: Path) -> None:
     arguments = ["plan", "--results", str(tmp_path), "--experiment", "data_sweep", "--model", "tadtr", "--json"]
     found = json.loads(CliRunner().invoke(main, arguments).stdout)
@@ -118,6 +144,12 @@ def test_sweeps_are_priced_packed_and_alone_and_what_is_timed_stays_alone(tmp_pa
 )
 def test_filters_pick(text: str, count: int) -> None:
     assert len(select(load_study("paper").runs("core"), text)) == count
+
+
+def test_a_budget_picks_its_half_of_the_ablation() -> None:
+    runs = load_study("ablation").runs()
+    steps = select(runs, "budget=steps")
+    assert {run.recipe["budget"] for run in steps} == {"steps"} and 0 < len(steps) < len(runs)
 
 
 def test_an_id_picks_one_run() -> None:
