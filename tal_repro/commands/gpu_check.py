@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.doctor import print_findings
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,18 @@ def gpu_check(device: str, small: bool, out: Path | None, once: bool, as_json: b
         echo(report["verdict"])
     if out is not None:
         echo(f"kept: {keep(report, out, None if report['rehearsal'] else gpu)}", err=True)
+    if not as_json:
+        tell_next(_next_step(report["fit"], report["rehearsal"], out is not None))
     sys.exit(exit_code(found))
+
+
+def _next_step(fit: bool, rehearsal: bool, kept: bool) -> str:
+    if rehearsal:
+        return "tal-repro gpu-check where the GPU is: a rehearsal judges no card"
+    if not fit:
+        return "mend what failed above, then the same again: it costs less here than in a study"
+    again = "" if kept else "; --out results/reference keeps the report"
+    return f"tal-repro plan prices the sweeps, run --set jobs_per_gpu=measured packs them{again}"
 
 
 def examine(
@@ -108,7 +119,7 @@ def _tell_no_gpu(device: str, state: Gpus, as_json: bool) -> None:
         echo(json.dumps(told, indent=1))
         return
     echo(f"no GPU: {why}; nothing was done")
-    echo("in a container: docker/kit.sh --gpu, or make gpu-check RUNTIME=docker; a rehearsal: --device cpu", err=True)
+    tell_next("in a container: docker/kit.sh --gpu, or make gpu-check RUNTIME=docker", "a rehearsal: --device cpu")
 
 
 def _needs(cuda: bool) -> Needs:
