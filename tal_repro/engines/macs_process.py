@@ -26,10 +26,16 @@ def count_apart(model: str, engine: str, length: int) -> dict[str, object]:
         words, mark, remedy = lines[-1].partition("  remedy: ")  # the kit's own errors end with theirs
         raise InputError(
             f"counting MACs of {model} failed: {words or lines[-2].partition(': ')[2]}",
-            remedy=remedy if mark else "does build(tree) return the whole model?",
+            remedy=remedy if mark else _remedy(words),
         )
     found: dict[str, object] = json.loads(answer.stdout.strip().splitlines()[-1])
     return found
+
+
+def _remedy(words: str) -> str:
+    if "No module named" in words:
+        return "`make setup-upstream` installs what most authors import; for the rest a stand-in in OWN_SHIMS"
+    return "does build(tree) return the whole model?"
 
 
 def main() -> None:

@@ -173,12 +173,13 @@ def _checkout(model: str) -> str:
 
 
 def _libraries(model: str) -> str:
-    """Name the calls that today's libraries no longer know, before anything runs."""
+    """Name the calls that today's libraries no longer know and the absent packages, before anything runs."""
     from tal_repro.engines.upstream.checkout import prepare
-    from tal_repro.engines.upstream.library_calls import describe, scan
+    from tal_repro.engines.upstream.library_calls import absent, describe, scan
     from tal_repro.engines.upstream.shims import needed
 
-    return describe(scan(prepare(model)), [shim.name for shim in needed(model)])
+    tree = prepare(model)
+    return describe(scan(tree), {shim.name: shim.reason for shim in needed(model)}, absent(tree))
 
 
 def _macs(model: str, engine: str) -> str:
