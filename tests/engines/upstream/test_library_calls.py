@@ -11,7 +11,7 @@ def tree(folder: Path) -> Path:
     (folder / "libs").mkdir()
     (folder / "libs" / "blocks.py").write_text(
         "import os, no_such_package.layers\nfrom absent_too import Mlp  # unused\nfrom libs import blocks\n"
-        "from .blocks import x\nimport nms_1d_cpu\nvalue = np.float(3)\n    from https://example.org\n# import in_a_comment\n"
+        "from .blocks import x\nimport nms_1d_cpu\nvalue = np.float(3)\n    from https://a.org\n# import in_a_comment\n"
     )
     (folder / "setup.py").write_text("import builds_only\n")
     return folder
