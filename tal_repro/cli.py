@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "evaluate": ("evaluate", "evaluate", "Compute the mAP of anybody's detections."),
     "models": ("models", "models", "List the models, check one, or start a new one."),
     "doctor": ("doctor", "doctor", "Check this machine for a study, and say what to do."),
+    "gpu-check": ("gpu_check", "gpu_check", "Check this machine's GPU before data and money are spent."),
     "plan": ("plan", "plan", "Show a study's runs, what is done, and what the rest will cost."),
     "study": ("study", "study", "Write a study of a data set of your own."),
     "run": ("run", "run", "Run what a study has left, here or on a Slurm cluster."),

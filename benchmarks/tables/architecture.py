@@ -11,7 +11,7 @@ WIDTH, ROW = 860, 110  # pixels
 # Where a room stands: column (pixels of the left edge), row. Arrows come from the source.
 PLACES: dict[str, tuple[float, float]] = {
     "cli": (300, 0),
-    "commands": (300, 1),
+    "commands": (300, 1), "gpu_check": (600, 1),
     "paper": (110, 2), "doctor": (490, 2),
     "advice": (10, 3), "run": (300, 3),
     "study": (300, 4),

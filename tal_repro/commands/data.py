@@ -70,10 +70,11 @@ def synth(out: Path, layout: str, more: tuple[str, ...], **settings: Any) -> Non
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--layout", type=click.Choice(LAYOUTS), help="Check only this layout.")
 @click.option("--no-fingerprint", is_flag=True, help="Do not write fingerprint.json.")
+@click.option("--manifest", type=click.Path(path_type=Path, dir_okay=False), help="Write every file's SHA-256 here.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify(folder: Path, layout: str | None, no_fingerprint: bool, as_json: bool) -> None:
+def verify(folder: Path, layout: str | None, no_fingerprint: bool, manifest: Path | None, as_json: bool) -> None:
     """Check a data set file by file and write its fingerprint. Exits 1 where something is wrong."""
-    sys.exit(verify_folder(folder, layout, no_fingerprint, as_json))
+    sys.exit(verify_folder(folder, layout, no_fingerprint, as_json, manifest))
 
 
 @data.command()

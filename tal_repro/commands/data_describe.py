@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tal_repro.data.describe import Description, Given
 
 DESCRIBE_SCHEMA = "tal-repro/data-describe/1"
-KEYS = "fps, stride_frames or steps_per_second, clip_frames, key (of the array), axes (TC or CT)"
+KEYS = (
+    "fps, stride_frames or steps_per_second, clip_frames, key (of the array), axes (TC or CT), videos (a table of "
+    "their durations, fps and subsets), labels (verb or noun)"
+)
 SHOWN = 10  # problems of each kind
 
 
@@ -69,6 +72,7 @@ def _given(train: tuple[str, ...], test: tuple[str, ...], settings: tuple[str, .
         fps=positive(said, "fps", MAX_RATE), stride_frames=positive(said, "stride_frames", MAX_STRIDE_FRAMES),
         steps_per_second=positive(said, "steps_per_second", MAX_RATE),
         clip_frames=positive(said, "clip_frames", MAX_STRIDE_FRAMES),
+        videos=Path(videos) if (videos := said.text("videos", "")) else None, labels=said.text("labels", ""),
     )  # fmt: skip
     said.reject_unknown()
     if given.stride_frames and given.steps_per_second:
@@ -93,6 +97,7 @@ def _as_json(found: Description) -> dict[str, Any]:
 
 
 def _print(found: Description) -> None:
+    from tal_repro.annotations.problems import NOTHING
     from tal_repro.data.describe import facts
     from tal_repro.text_table import table
 
@@ -109,6 +114,7 @@ def _print(found: Description) -> None:
     for severity in ("error", "note"):
         listed = [problem for problem in found.problems if problem.severity == severity]
         for problem in listed[:SHOWN]:
-            echo(f"{severity}: {problem.where}: {problem.what}\n  remedy: {problem.remedy}")
+            remedy = "" if problem.remedy == NOTHING else f"\n  remedy: {problem.remedy}"
+            echo(f"{severity}: {problem.where}: {problem.what}{remedy}")
         if len(listed) > SHOWN:
             echo(f"and {len(listed) - SHOWN} more of this kind (--json lists all)")

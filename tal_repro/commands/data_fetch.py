@@ -30,7 +30,13 @@ LINES_WHEN_PIPED, SECONDS_A_LINE = 10, 30.0
     "--out", envvar="TAL_REPRO_DATA", type=click.Path(path_type=Path, file_okay=False), default=USUAL_OUT,
     show_default="TAL_REPRO_DATA, data/thumos14", help="Data folder.",
 )  # fmt: skip
-@click.option("--from", "given", multiple=True, metavar="FILE_OR_URL", help="The archive, a folder with it, or a URL.")
+@click.option(
+    "--from",
+    "given",
+    multiple=True,
+    metavar="FILE_OR_URL",
+    help="The archive or a URL; a folder with it, or with the files.",
+)
 @click.option("--keep-archive", is_flag=True, help="Do not delete what was fetched after unpacking it.")
 @click.option("--check", is_flag=True, help="Only ask every link for its first bytes, one line each.")
 def fetch(

@@ -105,13 +105,18 @@ def report(needs: Needs, found: list[Finding], done: list[str]) -> dict[str, obj
     }
 
 
-def _print(needs: Needs, found: list[Finding], fixed: bool) -> None:
+def print_findings(found: list[Finding]) -> None:
+    """Print one line a finding, its status in colour."""
     from tal_repro.doctor.finding import line
 
     width = max(len(finding.check) for finding in found)
     for finding in found:
         text = as_typed(line(finding, width))
         echo_styled([(text[:4], f"{COLOURS[finding.status]} bold"), (text[4:], None)])
+
+
+def _print(needs: Needs, found: list[Finding], fixed: bool) -> None:
+    print_findings(found)
     counts = Counter(finding.status for finding in found)
     told = f"study {needs.study}, scope {needs.scope}, RUNTIME={needs.runtime}: {counts['ok']} ok"
     rest = f", {counts['warn']} to mind, {counts['fail']} in the way"

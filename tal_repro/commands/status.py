@@ -33,7 +33,7 @@ def status(
     from tal_repro.run.selection import select
     from tal_repro.runs.store import RunStore
 
-    study, _ = open_study(study_name, settings)
+    study, _ = open_study(study_name, settings, only)
     store = RunStore(results)
     specs = select(study.runs(scope), only)
     while True:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tal_repro.annotations import Document, Problem, read_document
+from tal_repro.annotations import Document, Problem, Source, read_document
 from tal_repro.annotations.problems import MAX_SECONDS
 from tal_repro.data.annotations import read_dataset
 from tal_repro.data.dataset import DataSet, Video
@@ -62,6 +62,8 @@ class Given:
     stride_frames: float | None = None
     steps_per_second: float | None = None
     clip_frames: float | None = None
+    videos: Path | None = None  # table of them
+    labels: str = ""
 
 
 def describe(annotations: Path, features: Path, out: Path, given: Given, hashed: bool = False) -> Description:
@@ -69,14 +71,15 @@ def describe(annotations: Path, features: Path, out: Path, given: Given, hashed:
 
     Raises InputError, with what to say, where splits, type or step of the features cannot be told.
     """
-    document = read_document(annotations)
+    videos = None if given.videos is None else given.videos.absolute()
+    source = Source(annotations.absolute(), videos, given.labels, fps=given.fps)
+    document = read_document(source)
     guesses: dict[str, str] = {}
     train, test = _splits(document, given, guesses)
     definition = Definition(
-        path=out.absolute(), name=_name(out), annotations=annotations.absolute(), train=train, test=test,
+        path=out.absolute(), name=_name(out), annotations=source, train=train, test=test,
         features=features.absolute(), file_type=_file_type(features), key=given.key, axes=given.axes or "TC",
-        stride_frames=given.stride_frames or 1.0, steps_per_second=None, clip_frames=given.clip_frames, fps=given.fps,
-        time_unit="seconds",
+        stride_frames=given.stride_frames or 1.0, steps_per_second=None, clip_frames=given.clip_frames,
     )  # fmt: skip
     ids = [video_id for video_id in video_ids(definition) if video_id in document.entries]
     if not ids:
@@ -110,7 +113,10 @@ def _splits(document: Document, given: Given, guesses: dict[str, str]) -> tuple[
             guesses["train"] = f"by convention; the subsets are {', '.join(map(short, names.values()))}"
             return (names[train],), (names[test],)
     listed = ", ".join(map(short, names.values())) or "none"
-    remedy = "say which: --train NAME --test NAME (where an entry has no subset, write one into a copy)"
+    remedy = (
+        "say which: --train NAME --test NAME; where no subset is named, give a table of videos with the columns "
+        "video,subset: --set videos=FILE.csv"
+    )
     raise InputError(f"which subset trains and which tests cannot be told (there are: {listed})", document.path, remedy)
 
 
@@ -170,7 +176,10 @@ def _step(
     rows = [(steps, *_rates(document.entries[key], given)) for key, (steps, _) in shapes.items()]
     known = [(steps, seconds, fps) for steps, seconds, fps in rows if seconds]
     if not known:
-        remedy = "write each video's duration in seconds, or say --set steps_per_second=N or stride_frames=N"
+        remedy = (
+            "give a table of videos with the columns video,duration,fps: --set videos=FILE.csv; or say "
+            "--set steps_per_second=N, or stride_frames=N and fps=N: durations are then those of the features"
+        )
         raise InputError("no duration is stated, so that the feature step cannot be told", document.path, remedy)
     if all(fps for _, _, fps in known):
         clip = given.clip_frames or 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -196,9 +197,19 @@ def _pack_problems(layout: Layout) -> list[Problem]:
     return problems
 
 
+def _annotation_hashes(layout: Layout) -> dict[str, str]:
+    """Return the hashes of a defined set's annotations: one file as `annotations`, several under their names."""
+    files = annotation_files(layout)
+    names = ["annotations", *(f"annotations/{path.name}" for path in files[1:])]
+    if layout.annotations.is_folder:
+        home = layout.annotation_file
+        names = [f"annotations/{os.path.relpath(path, home)}" for path in files]
+    return {name: hash_file(path) for name, path in zip(names, files, strict=True)}
+
+
 def _fingerprint(layout: Layout, dataset: DataSet, hashes: dict[str, str]) -> Fingerprint:
     if layout.definition is not None:  # its files may lie anywhere
-        files = {"annotations": hash_file(layout.annotation_file)}
+        files = _annotation_hashes(layout)
         files |= {f"features/{video_id}": content for video_id, content in hashes.items()}
         return Fingerprint(layout.name, dataset.annotation_hash, files, dataset.name)
     files = {path.relative_to(layout.folder).as_posix(): hash_file(path) for path in annotation_files(layout)}

@@ -72,6 +72,16 @@ def line(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     return float(slope), float(intercept)
 
 
+def slope_half_width(x: NDArray[Any], y: NDArray[Any], level: float = 0.95) -> float:
+    """Return half the width of the t interval of the slope of y on x (unbounded for fewer than three points)."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < 3:
+        return math.inf
+    slope, intercept = line(x, y)
+    error = math.sqrt(float(((y - slope * x - intercept) ** 2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum()))
+    return float(stdtrit(len(x) - 2, 0.5 + level / 2)) * error
+
+
 def trend_p(x: NDArray[Any], y: NDArray[Any]) -> float:
     """Return the two-sided p-value of "the least-squares line of y on x is flat" (1 for fewer than three points)."""
     n = len(x)

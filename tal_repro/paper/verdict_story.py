@@ -62,10 +62,10 @@ def _reading_lines(verdict: Verdict, columns: int) -> Iterator[list[Styled]]:
 def _tried_text(reading: Reading, claim: Claim) -> str:
     if reading.value != reading.value:
         return "unpublished"
-    spread = "" if reading.spread is None else f" {claim.joint} {reading.spread:.4g}"
+    numbers = [f"{reading.value:.6g}", *([] if reading.spread is None else [f"{reading.spread:.4g}"])]
     bounds = "" if reading.low is None or reading.high is None else f" ({between(reading.low, reading.high, '.4g')})"
     open_ended = ", undetermined" if reading.undetermined else ""
-    return f"{reading.value:.6g}{spread}{bounds} {claim.unit}{open_ended}"
+    return f"{claim.with_units(numbers)}{bounds}{open_ended}"
 
 
 def _measured_lines(measured: Measured, value: str, columns: int) -> Iterator[list[Styled]]:

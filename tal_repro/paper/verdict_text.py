@@ -88,7 +88,7 @@ def _block(verdict: Verdict, columns: int) -> Iterator[list[Styled]]:
 
 def _row(verdict: Verdict) -> Iterator[list[Styled]]:
     claim = verdict.claim
-    unit = f" ({claim.unit})" if claim.reference or verdict.recomputed else ""
+    unit = f" ({claim.units})" if claim.reference or verdict.recomputed else ""
     statement = textwrap.wrap(claim.statement + unit, 30)
     criterion = textwrap.wrap(claim.printed, 14)
     first = f"{claim.id:5} {statement[0]:30} {criterion[0]:>14} {recomputed_text(verdict):>16}  "

@@ -9,6 +9,9 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from click.testing import CliRunner
+
+from tal_repro.cli import main
 
 
 def features_of(seconds: float, rate: float, channels: int, actions: list[dict[str, Any]], seed: int) -> np.ndarray:
@@ -22,14 +25,14 @@ def features_of(seconds: float, rate: float, channels: int, actions: list[dict[s
     return rows
 
 
-def annotated(videos: int, classes: int, seconds: float, seed: int = 0) -> dict[str, Any]:
+def annotated(videos: int, classes: int, seconds: float, seed: int = 0, name: str = "video {:03d}") -> dict[str, Any]:
     """Return ActivityNet-like annotations: two thirds `training`, the rest `validation`, every class in both."""
     rng, database = np.random.default_rng(seed), {}
     for index in range(videos):
         starts = np.sort(rng.uniform(0, seconds * 0.8, 3)).round(2)
         ends = np.minimum(starts + rng.uniform(seconds / 20, seconds / 6, 3).round(2), seconds)
         labels = [f"class{(index + place) % classes:02d}" for place in range(3)]
-        database[f"video {index:03d}"] = {
+        database[name.format(index)] = {
             "subset": "validation" if index % 3 == 2 else "training",
             "duration": seconds,
             "annotations": [
@@ -51,10 +54,11 @@ def write_set(
     channels: int = 24,
     dtype: str = "float32",
     transposed: bool = False,
+    name: str = "video {:03d}",
 ) -> tuple[Path, Path]:
     """Write annotations and features; return both paths. `kind`: npy, npz, pt, hdf5 (one file of all) or hdf5s."""
     root.mkdir(parents=True, exist_ok=True)
-    content = annotated(videos, classes, seconds)
+    content = annotated(videos, classes, seconds, name=name)
     (root / "annotations.json").write_text(json.dumps(content))
     place = root / ("features.h5" if kind == "hdf5" else "features")
     if kind != "hdf5":
@@ -72,3 +76,12 @@ def write_set(
             with h5py.File(place if kind == "hdf5" else place / f"{video_id}.h5", "a") as file:
                 file[video_id if kind == "hdf5" else "features"] = rows
     return root / "annotations.json", place
+
+
+def define(root: Path, kind: str = "hdf5", *words: str, **more: Any) -> Path:
+    """Write a set and its definition, as `data describe` makes it; return the definition."""
+    annotations, features = write_set(root, kind, **more)
+    path = root / "my-data.toml"
+    result = CliRunner().invoke(main, ["data", "describe", str(annotations), str(features), "--out", str(path), *words])
+    assert result.exit_code == 0, result.output
+    return path

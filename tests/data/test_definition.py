@@ -19,7 +19,7 @@ from tal_repro.data.state import read_state
 from tal_repro.data.windows import Slicing, training_windows
 from tal_repro.errors import InputError
 from tal_repro.study import load_study
-from tests.data.made_up_set import write_set
+from tests.data.made_up_set import define, write_set
 
 FORMATS = ["npy", "npz", "pt", "hdf5", "hdf5s"]
 
@@ -29,11 +29,7 @@ def describe(annotations: Path, features: Path, *words: str) -> Result:
 
 
 def defined(root: Path, kind: str = "npy", *words: str, **more: Any) -> Path:
-    annotations, features = write_set(root, kind, **more)
-    path = root / "my-data.toml"
-    result = describe(annotations, features, "--out", str(path), *words)
-    assert result.exit_code == 0, result.output
-    return path
+    return define(root, kind, *words, **more)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -165,14 +161,6 @@ def test_names_of_thumos14_are_for_what_hashes_to_it(tmp_path: Path) -> None:
     path = defined(tmp_path)
     path.write_text(path.read_text().replace('name = "my-data"', 'name = "thumos14"'))
     assert load_dataset(path).name == "custom-thumos14"
-
-
-def test_the_authors_code_refuses_a_defined_set_by_name(tmp_path: Path) -> None:
-    from tal_repro.engines.upstream.units import authors_layout
-
-    with pytest.raises(InputError, match="not a defined data set") as refused:
-        authors_layout(defined(tmp_path), "actionformer")
-    assert refused.value.remedy == "train it by the native engine: engine = native"
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -28,7 +28,10 @@ Curve = dict[float, list[float]]  # mAPs of the runs at each percentage
 
 @dataclass(frozen=True)
 class Bend:
-    """The steepest stretch of a curve: its middle (percent), its gain over the first one's (mAP a percent), p."""
+    """The steepest stretch of a curve: its middle (percent), its gain over the first one's (mAP a percent), p.
+
+    p counts that the steepest was picked among all later stretches (Bonferroni).
+    """
 
     middle: float
     excess: float
@@ -87,7 +90,7 @@ def _missing(*curves: Curve) -> int:
 
 
 def bend(curve: Curve) -> Bend:
-    """Find the steepest stretch of a curve and test its gain against the first one's (normal errors of the means)."""
+    """Find the steepest stretch of a curve and test its gain against the first one's (Welch on weighted means)."""
     from scipy.special import stdtr
 
     percent = np.array(list(curve))
@@ -111,4 +114,4 @@ def bend(curve: Curve) -> Bend:
     if error == 0:
         return Bend(middle, excess, 0.0)
     freedom = sum(parts) ** 2 / sum(part**2 / (sample.n - 1) for part, (_, sample) in zip(parts, used, strict=True))
-    return Bend(middle, excess, float(2 * stdtr(freedom, -excess / error)))
+    return Bend(middle, excess, min(1.0, (len(gains) - 1) * float(2 * stdtr(freedom, -excess / error))))
