@@ -142,7 +142,7 @@ trace: $(FULL)  ## the hardware trace of a training
 smoke: $(FULL)  ## two epochs of every model and engine on the data at hand: the gate before the study
 	@$(TAL) run --study smoke --results results/smoke $(ARGS)
 
-ablation-curves: $(FULL)  ## what bends the curves: epochs or steps, raw or EMA, video or slice (synthetic)
+ablation-curves: $(FULL)  ## what bends the curves: videos or slices, epochs or steps, raw or EMA (synthetic)
 	@$(TAL) run --study ablation --results results/ablation $(ARGS)
 	@$(TAL_PY) -m tal_repro.paper.ablation --results results/ablation
 

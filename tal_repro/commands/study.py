@@ -44,6 +44,7 @@ def new(definition: Path, models: str, engines: str, repeats: int, device: str, 
     from tal_repro.data import load_dataset, open_features
     from tal_repro.data.fitting import fitted_recipe
     from tal_repro.data.layouts import is_definition
+    from tal_repro.data.set_checks import require_sound
 
     if not is_definition(definition):
         raise InputError("not a definition", definition, "write one: tal-repro data describe ... --out my-data.toml")
@@ -51,7 +52,9 @@ def new(definition: Path, models: str, engines: str, repeats: int, device: str, 
         raise InputError("is there already", out, "name a new file, or move it away")
     chosen = _names(models, NATIVE, "native model", "--models")
     asked = _names(engines, ENGINES, "engine", "--engines")
-    dataset, dim = load_dataset(definition), open_features(definition).dim
+    dataset = load_dataset(definition)
+    require_sound(dataset)
+    dim = open_features(definition).dim
     if device == "auto":
         device = "cuda" if _gpu() else "cpu"
     recipes = {model: fitted_recipe(dataset, model, dim, asked) for model in chosen}

@@ -56,7 +56,7 @@ class Definition:
     @property
     def one_file(self) -> bool:
         """Tell whether one file holds the features of all videos."""
-        return self.features.suffix.lower() in (".h5", ".hdf5", ".npz")
+        return self.features.suffix.lower() in (*ENDINGS["hdf5"], *ENDINGS["npz"], *ENDINGS["pt"])
 
     @property
     def mapped(self) -> bool:

@@ -171,5 +171,7 @@ def _changes(plan: Plan, digested: Mapping[str, RunSpec], store: RunStore, input
         former, now = max(pairs, key=lambda pair: len(inputs.videos(pair[1])))
         count = f"{len(pairs)} finished run{'s' * (len(pairs) != 1)}"
         changes, digest = inputs.changes(now, store.folder(former)), now.data_digest[:DATA_DIGITS]
-        lines.append(f"the data has changed since {count}: {changes}; made anew, beside (digest {digest})")
+        left = any(store.states([spec])[spec.run_id] != "done" for _, spec in pairs)
+        done = "made anew, beside" if left else "those of the data as it is now are here already"
+        lines.append(f"the data has changed since {count}: {changes}; {done} (digest {digest})")
     return lines

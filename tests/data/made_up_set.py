@@ -56,13 +56,14 @@ def write_set(
     transposed: bool = False,
     name: str = "video {:03d}",
 ) -> tuple[Path, Path]:
-    """Write annotations and features; return both paths. `kind`: npy, npz, pt, hdf5 (one file of all) or hdf5s."""
+    """Write annotations and features; return both paths. `kind`: npy, npz, pt, hdf5s; in one file hdf5, npz1, pt1."""
     root.mkdir(parents=True, exist_ok=True)
     content = annotated(videos, classes, seconds, name=name)
     (root / "annotations.json").write_text(json.dumps(content))
-    place = root / ("features.h5" if kind == "hdf5" else "features")
-    if kind != "hdf5":
+    place = root / {"hdf5": "features.h5", "npz1": "features.npz", "pt1": "features.pt"}.get(kind, "features")
+    if not place.suffix:
         place.mkdir()
+    kept: dict[str, Any] = {}
     for number, (video_id, entry) in enumerate(content["database"].items()):
         rows = features_of(seconds, rate, channels, entry["annotations"], number).astype(dtype)
         rows = rows.T if transposed else rows
@@ -72,9 +73,15 @@ def write_set(
             np.savez_compressed(place / f"{video_id}.npz", feats=rows, other=rows[:1])
         elif kind == "pt":
             torch.save(torch.from_numpy(np.ascontiguousarray(rows)), place / f"{video_id}.pt")
+        elif kind in ("npz1", "pt1"):
+            kept[video_id] = np.ascontiguousarray(rows)
         else:
             with h5py.File(place if kind == "hdf5" else place / f"{video_id}.h5", "a") as file:
                 file[video_id if kind == "hdf5" else "features"] = rows
+    if kind == "npz1":
+        np.savez(place, **kept)
+    elif kind == "pt1":
+        torch.save({video_id: torch.from_numpy(rows) for video_id, rows in kept.items()}, place)
     return root / "annotations.json", place
 
 

@@ -1,4 +1,4 @@
-"""Every link of a document leads somewhere: files, pictures, headings; every path named in passing exists."""
+"""Every link of a document leads somewhere: files, pictures, headings; and every path that it names exists."""
 
 from __future__ import annotations
 
