@@ -187,12 +187,16 @@ def _inputs(spec: RunSpec, store: RunStore, data_dir: Path | None) -> Inputs | N
 
 def _note_data(writer: RunWriter, inputs: Inputs | None) -> dict[str, str]:
     """Write data.json: what the run is made from; return what of it a reader needs first."""
+    spec = writer.spec
+    named: dict[str, Any] = {"schema": "tal-repro/data/1", "digest": spec.data_digest}
     if inputs is None:
+        if spec.data_digest:  # a stand-in reads none, and is named after them all the same
+            writer.write_json("data", named)
         return {}
-    state, spec = inputs.note(writer.spec.model), writer.spec
+    state = inputs.note(spec.model)
     about = {"layout": state.layout, "data_set": state.digest[:ROW_DIGITS]}
-    facts = {"digest": spec.data_digest, "annotation_hash": state.annotation_hash, "feature_dim": state.dim}
-    writer.write_json("data", {"schema": "tal-repro/data/1", **about, **facts, **inputs.lengths(spec.model)})
+    facts = {"annotation_hash": state.annotation_hash, "feature_dim": state.dim, **inputs.lengths(spec.model)}
+    writer.write_json("data", named | about | facts)
     return about
 
 

@@ -109,8 +109,9 @@ def load_runs(
     runs, problems = open_runs(root)
     if planned is None:
         return Runs(Path(root), tuple(runs), tuple(problems))
-    mine, left_out = choose(runs, planned, data_digests)
-    return Runs(Path(root), tuple(mine), tuple(problems), tuple(left_out), planned.name)
+    every = Runs(Path(root), tuple(runs), tuple(problems))
+    (mine, left_out), whole = computed(every, lambda runs: choose(runs.runs, planned, data_digests))
+    return Runs(Path(root), tuple(mine), whole.problems, tuple(left_out), planned.name)
 
 
 def load_system(name: str) -> tuple[Path, Runs]:

@@ -55,7 +55,7 @@ class RunRecord:
     def status(self) -> dict[str, Any]:
         """Return status.json; raise InputError for a format that this kit does not read."""
         status = read_json(self.paths.status)
-        if status.get("format") not in (FORMAT, *FORMER_FORMATS):
+        if type(status.get("format")) is not int or status["format"] not in (FORMAT, *FORMER_FORMATS):
             raise InputError(
                 f"run folder format {str(status.get('format'))[:20]!r}, this kit reads {FORMAT}",
                 self.paths.status,
@@ -163,6 +163,8 @@ def open_checked(folder: Path, former: bool = False) -> RunRecord:
     if not former and record.status["format"] in FORMER_FORMATS and spec.data is not None:
         what = "made by a former version of the kit, which did not record the data a run was made from"
         raise InputError(what, folder, "it does not count; run it again, or read it with that version")
+    if spec.data_digest and record.status["format"] == FORMAT and FILE_NAMES["data"] not in digests:
+        raise DamagedRun("missing: nothing says what data the run was made from", folder / FILE_NAMES["data"])
     there = set(os.listdir(folder))  # noqa: PTH208  # 10^5 folders: names are all that is looked at
     if missing := digests.keys() - there:
         raise DamagedRun("missing", folder / min(missing))

@@ -149,8 +149,11 @@ class Run:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """Return data.json: what the run was made from ({} where it needs none)."""
-        return self.record.json("data", {})
+        """Return data.json: what the run was made from ({} where it needs none); DamagedRun for other data."""
+        about = self.record.json("data", {})
+        if about and about.get("digest", "") != self.spec.data_digest:
+            raise DamagedRun("is of other data than the run's specification", self.record.paths.data)
+        return about
 
     @cached_property
     def measured(self) -> tuple[Measurement, ...]:

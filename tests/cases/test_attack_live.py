@@ -60,7 +60,8 @@ def test_a_live_training_is_left_alone_by_gc_import_and_a_second_start(
     assert f"error: process {process.pid} on {os.uname().nodename} is at this run: {partial}" in second.stderr
     imported = call("results", "import", elsewhere(words, tmp_path, monkeypatch), "--results", root)
     name = partial.name.removesuffix(".partial")
-    assert imported.exit_code == 1 and f"left out, a runner is at them: {name}" in imported.stderr
+    assert imported.exit_code == 1, imported.output
+    assert f"left out, a runner is at them: {name}" in imported.stderr
     assert process.poll() is None and not list(RunStore(root).records()), "the first goes on"
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output

@@ -311,8 +311,10 @@ def test_the_papers_study_admits_what_it_leaves_open_and_never_averages_over_it(
 
 def of_set(root: Path, spec: RunSpec, layout: str, annotations: str, value: float) -> RunRecord:
     """Write a finished run whose data.json says of which set it is."""
-    writer = writer_of(root, replace(spec, data_digest=annotations * 64))
-    writer.write_json("data", {"layout": layout, "data_set": layout[0] + 15 * "0", "annotation_hash": annotations * 64})
+    digest = annotations * 64
+    writer = writer_of(root, replace(spec, data_digest=digest))
+    about = {"layout": layout, "data_set": layout[0] + 15 * "0", "annotation_hash": digest, "digest": digest}
+    writer.write_json("data", about)
     writer.write_metrics([], optimizer_steps=1, seconds={}, table2_seconds=value, table2_definition="training")
     return finish(writer, layout="forged", data_set="f" * 16)
 
@@ -335,3 +337,17 @@ def test_layouts_with_the_same_annotations_are_one_set(tmp_path: Path, study: St
         of_set(tmp_path, spec, f"{'d' if spec.model == 'tadtr' else 'e'}x", "a", float(number))
     keep(tmp_path, study, "core", study.runs(), {})
     assert len(of_study(tmp_path).runs) == len(study.runs())
+
+
+def test_a_run_whose_data_file_is_of_other_data_is_named_and_left_out(tmp_path: Path, study: Study) -> None:
+    """Somebody has written data.json and the digests anew: the specification names other data."""
+    good, forged = study.runs()[:2]
+    of_set(tmp_path, good, "tadtr", "a", 40.0)
+    writer = writer_of(tmp_path, replace(forged, data_digest="b" * 64))
+    writer.write_json(
+        "data", {"layout": "tadtr", "data_set": "t" * 16, "annotation_hash": "a" * 64, "digest": "a" * 64}
+    )
+    finish(writer)
+    runs = of_study(tmp_path)
+    assert [run.spec.run_id for run in runs.runs] == [good.run_id]
+    assert len(runs.problems) == 1 and "is of other data than the run's specification" in runs.problems[0]

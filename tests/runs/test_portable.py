@@ -57,6 +57,7 @@ def store(tmp_path: Path, spec: RunSpec) -> RunStore:
 def write_run(store: RunStore, spec: RunSpec) -> RunWriter:
     writer = store.writer(spec)
     writer.write_metrics([], optimizer_steps=1, seconds={}, table2_seconds=1.0, table2_definition="made up")
+    writer.write_json("data", {"digest": spec.data_digest})
     writer.write_json("system", {"machine": "A10", "host": HOST, "note": "/home/ada/secret/kept"})
     writer.write_json("details", {"not_attributed": "cannot open /home/ada/secret/q"})
     writer.paths.log.write_text(f"# attempt 1, {HOST}\nreading /home/ada/secret/data\n")

@@ -1,5 +1,6 @@
 """The run folder: complete or absent, readable, and never trusted when damaged."""
 
+import dataclasses
 import gzip
 import json
 import shutil
@@ -9,7 +10,7 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
-from tal_repro.runs.record import RunRecord
+from tal_repro.runs.record import RunRecord, open_checked
 from tal_repro.runs.store import RunStore
 
 
@@ -74,13 +75,21 @@ def test_a_moved_folder_is_not_believed(golden_run, tmp_path):
         _ = RunRecord(elsewhere).spec
 
 
-def test_a_newer_format_is_refused_by_name(golden_run, tmp_path):
+@pytest.mark.parametrize("number", [99, 2.0, True, "2"])
+def test_a_newer_format_is_refused_by_name(golden_run, tmp_path, number):
     folder = tmp_path / golden_run.folder.name
     shutil.copytree(golden_run.folder, folder)
     status = json.loads((folder / "status.json").read_text())
-    (folder / "status.json").write_text(json.dumps({**status, "format": 99}))
-    with pytest.raises(InputError, match="format '99', this kit reads 2"):
+    (folder / "status.json").write_text(json.dumps({**status, "format": number}))
+    with pytest.raises(InputError, match=f"format '{number}', this kit reads 2"):
         _ = RunRecord(folder).status
+
+
+def test_a_run_that_names_data_says_which(tmp_path, spec):
+    spec = dataclasses.replace(spec, data_digest="ab" * 32)
+    record = finished(RunStore(tmp_path), spec)
+    with pytest.raises(InputError, match="nothing says what data the run was made from"):
+        open_checked(record.folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
