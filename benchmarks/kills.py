@@ -30,6 +30,7 @@ from benchmarks.runner import workplace, write_study  # noqa: E402
 
 MARK = "TAL_REPRO_KILLS"  # in the environment of everything that is started here
 MOST_SECONDS = 12.0  # to leave: 10, and what a busy machine takes to tell
+WARM_UP_SECONDS = 5.0  # the same for Ctrl-C twice before any run has begun: 3, and what a busy machine takes to tell
 FINISHING_SECONDS = 4.0  # a command that was about to end may be done before it is told
 # what is sent, and the statuses that may come of it; before Python runs a signal ends a process by itself
 SENT = {
@@ -104,10 +105,11 @@ def disturb(command: Command, results: Path, how: str) -> dict[str, Any]:
     time.sleep(random.uniform(0.0, random.choice([0.4, 2.0, command.longest_s])))
     numbers, expected = SENT[how]
     alive = process.poll() is None
-    began = time.monotonic()
-    for number in numbers:
+    warm_up = how == "twice" and not list(results.glob("*/*/*.partial/heartbeat"))
+    for place, number in enumerate(numbers):
+        time.sleep(0.3 * (place > 0))
         process.send_signal(number)
-        time.sleep(0.3 * (len(numbers) > 1))
+    began = time.monotonic()
     try:
         status = process.wait(30)
     except subprocess.TimeoutExpired:
@@ -119,7 +121,8 @@ def disturb(command: Command, results: Path, how: str) -> dict[str, Any]:
         right = b"Fatal Python error: init_" in results.with_suffix(".stderr").read_bytes()
     return {
         "command": command.name, "how": how, "alive": alive, "status": status, "seconds": round(took, 2),
-        "right": right, "in_time": took < MOST_SECONDS, "orphans": orphans(mark),
+        "right": right, "warm_up": warm_up, "orphans": orphans(mark),
+        "in_time": took < (WARM_UP_SECONDS if warm_up else MOST_SECONDS),
     }  # fmt: skip
 
 
@@ -176,6 +179,7 @@ def kills(folder: Path, count: int, seconds: float, seed: int) -> dict[str, Any]
         "late": [one for one in met if not one["in_time"]],
         "orphans": [one for one in told if one["orphans"]],
         "slowest_seconds": max((one["seconds"] for one in met), default=0.0),
+        "slowest_warm_up_seconds": max((one["seconds"] for one in met if one["warm_up"]), default=0.0),
         "statuses": dict(Counter(str(one["status"]) for one in met)),
         "runs": {name: compared[name] for name in ("compared", "lost", "wrong")},
         "reruns_failed": compared["reruns_failed"],

@@ -38,8 +38,30 @@ offer_submodules() {
   check_submodules
 }
 
+# Is the tag of the base image still the pinned digest? The digest is what is pulled, so a difference stops nothing.
+check_base() {
+  local base tag pinned answer
+  base=$(base_image)
+  case $base in *:*@sha256:*) ;; *) return 0 ;; esac
+  tag=${base%@*} pinned=${base#*@}
+  if ! answer=$(digest_of "$tag" 2>/dev/null) || [ -z "$answer" ]; then
+    note "$tag could not be looked up at its registry; its pinned digest is used"
+  elif [ "$answer" != "$pinned" ]; then
+    note "$tag is now $answer, pinned is $pinned: the pinned one is used; a newer kit may pin the newer"
+  fi
+}
+
+# The digest that a registry gives for a tag, without pulling it.
+digest_of() {
+  case $RUNTIME in
+    docker) timeout 20 "$RUNTIME" "${engine_args[@]}" buildx imagetools inspect --format '{{.Manifest.Digest}}' "$1" ;;
+    podman) command -v skopeo > /dev/null && timeout 20 skopeo inspect --format '{{.Digest}}' "docker://docker.io/library/$1" ;;
+  esac
+}
+
 check_early() {
   [ "$RUNTIME" = none ] || check_engine
+  case $RUNTIME in docker|podman) check_owner; check_base ;; esac
   [ "$target" = kit ] || offer_submodules
   case $RUNTIME in docker|podman) is_current || check_disk ;; esac
   [ -z "$gpu" ] || check_gpu

@@ -112,19 +112,34 @@ run_and_explain() {
   [ "$status" = 0 ] || die "building $IMAGE failed" "$(remedy_for "$message")"
 }
 
-# The caller, so that results are his; a rootless daemon calls him root inside. Root (under sudo, say) has no need to be
-# root there: whoever owns the writable folder, else who called sudo.
+# The caller, so that results are his; a rootless daemon calls him root inside. Root (under sudo, say) is not root there:
+# whoever owns the writable folder, else who called sudo, else the image's own user.
 caller() {
-  local folder=$RESULTS_DIR; [ -z "${fetch:-}" ] || folder=$DATA_DIR
   if [ "$RUNTIME" = docker ] && [ -z "$print" ] && engine info --format '{{.SecurityOptions}}' 2>/dev/null | grep -q rootless; then
     echo 0:0
-  elif [ "$(id -u)" = 0 ] && [ -d "$folder" ]; then
-    stat -c %u:%g -- "$folder"
-  elif [ "$(id -u)" = 0 ]; then
-    echo "${SUDO_UID:-0}:${SUDO_GID:-0}"
-  else
+  elif [ "$(id -u)" != 0 ]; then
     echo "$(id -u):$(id -g)"
+  elif [ -d "$(writable_folder)" ] && [ "$(owner_of "$(writable_folder)")" != 0:0 ]; then
+    owner_of "$(writable_folder)"
+  else
+    owner_for_root
   fi
+}
+
+IMAGE_USER=1000:1000 # the Dockerfile's
+writable_folder() { if [ -n "${fetch:-}" ]; then echo "$DATA_DIR"; else echo "$RESULTS_DIR"; fi; }
+owner_of() { stat -c %u:%g -- "$1"; }
+# To whom root gives the folders that are made for him: who called sudo, else the image's user.
+owner_for_root() { if [ "${SUDO_UID:-0}" != 0 ]; then echo "$SUDO_UID:${SUDO_GID:-$SUDO_UID}"; else echo "$IMAGE_USER"; fi; }
+
+# A folder that belongs to root cannot be written by the user inside. It is root's to give, and never given unasked.
+check_owner() {
+  local folder user name=RESULTS_DIR
+  [ "$(id -u)" = 0 ] || return 0
+  [ -z "${fetch:-}" ] || name=DATA_DIR
+  folder=$(writable_folder) user=$(caller)
+  if [ "$user" = 0:0 ] || [ ! -d "$folder" ] || [ "$(owner_of "$folder")" != 0:0 ]; then return 0; fi
+  die "$folder belongs to root, and in a container nothing runs as root" "give it to the user inside (chown -R $user '$folder'), or name another folder: $name=DIR"
 }
 
 source_commit() {
@@ -150,7 +165,7 @@ image_labels() {
   echo "org.opencontainers.image.revision=$(source_commit)"
   echo "org.opencontainers.image.base.name=$(base_image)"
   echo "tal-repro.torch=$TORCH"
-  for file in env/{light,base,cuda,cuda12,upstream}.lock; do
+  for file in env/{pip,light,base,cuda,cuda12,upstream}.lock; do
     name=${file##*/}
     echo "tal-repro.lock.${name%.lock}=sha256:$(sha256sum < "$file" | cut -c1-64)"
   done

@@ -71,7 +71,7 @@ build() {
 
 build_apptainer() {
   local args=(build --build-arg "TORCH=${TORCH/auto/}" "${build_args[@]}" "$IMAGE" docker/apptainer.def)
-  [ -n "$print" ] || [ ! -e "$IMAGE" ] || { note "$IMAGE is there; delete it to build it again"; return; }
+  [ -n "$print" ] || [ ! -e "$IMAGE" ] || { note "$IMAGE is there; move it away to build it again"; return; }
   show_or_run apptainer "${args[@]}"
 }
 
@@ -147,8 +147,9 @@ if [ "$verb" = build ]; then
 fi
 if [ -z "$print" ] && [ "$RUNTIME" != none ]; then
   for folder in "$RESULTS_DIR" "$DATA_DIR"; do
-    [ -d "$folder" ] || { mkdir -p "$folder"; [ "$(id -u)" != 0 ] || chown "${SUDO_UID:-0}:${SUDO_GID:-0}" "$folder"; }
+    [ -d "$folder" ] || { mkdir -p "$folder"; [ "$(id -u)" != 0 ] || chown "$(owner_for_root)" "$folder"; }
   done
+  [ "$RUNTIME" = apptainer ] || check_owner
   check_image
 fi
 case $RUNTIME in none) run_none "$@" ;; apptainer) run_apptainer "$@" ;; *) run_engine "$@" ;; esac

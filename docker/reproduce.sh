@@ -81,8 +81,13 @@ step docker/kit.sh "${early[@]}" check
 say "image: the kit"
 step "${kit[@]}" build
 
+new_plan=$(mktemp)
+"${kit[@]}" -- plan "${plan[@]}" --json > "$new_plan"
 mkdir -p "$out"
-"${kit[@]}" -- plan "${plan[@]}" --json > "$out/plan.json.new"
+# what root makes is for the user inside, as the results folder is
+if [ "$RUNTIME" != none ] && [ "$(id -u)" = 0 ]; then chown --reference "${RESULTS_DIR:-results}" "$out"; fi
+cp "$new_plan" "$out/plan.json.new"
+rm -f "$new_plan"
 mv "$out/plan.json.new" "$out/plan.json"
 gpu=() target=kit models="" layouts=()
 if plan_says '"device_kind": "cuda"'; then gpu=(--gpu); fi

@@ -2,6 +2,7 @@
 
 Standard library only, so that it runs before anything is installed. It chooses the torch build by itself, says what
 it chose and why, and obeys TORCH=cpu|cuda|cuda12. BUNDLE=DIR takes packages from an offline bundle and nowhere else.
+ELSEWHERE=1 says that another machine will use it (an image is built): what this one's driver runs is no concern.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ def cuda_build(name: str, reason: str, driver: str, capabilities: list[tuple[int
     build = BUILDS[name]
     if not reason:
         refused = refusal(build, driver, capabilities) if driver else "no NVIDIA driver answers here"
-        reason = f"TORCH={name}" + (f"; it will not run on this machine: {refused}" if refused else "")
+        here_too = not refused or "ELSEWHERE" in os.environ
+        reason = f"TORCH={name}" + ("" if here_too else f"; it will not run on this machine: {refused}")
     return name, locked(*build.locks), f"{build.torch} for CUDA {build.cuda} ({reason}; TORCH=... overrides)"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tal_repro.interrupt import hold_standard_streams, leave_on_signals
+from tal_repro.interrupt import hold_standard_streams, leave_on_signals, leave_with
 
 
 def start() -> None:
@@ -16,7 +16,11 @@ def start() -> None:
 
         main()
     except KeyboardInterrupt:
+        leave_with(130)
         sys.exit(130)
+    except SystemExit as leaving:
+        leave_with(leaving.code)
+        raise
 
 
 if __name__ == "__main__":

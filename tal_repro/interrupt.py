@@ -43,6 +43,13 @@ class _Leaving:
         raise SystemExit(128 + number)
 
 
+def leave_with(status: object) -> None:
+    """Let nothing change the status of a command that a signal has ended: a last Ctrl-C finds it closing down."""
+    if status in [128 + number for number in SIGNALS]:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # else the interpreter, taking itself down, would die of it
+        end_within(TWICE_S, int(str(status)))
+
+
 def end_within(seconds: float, status: int) -> None:
     """End this process with `status` after some seconds, whatever it is at then; its children end with it.
 

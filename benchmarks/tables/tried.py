@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
+from tal_repro.gpu_check.untried import never_run
 from tal_repro.kit import require_checkout
 from tal_repro.paper.tables import TextTable, render
+from tal_repro.run.room import kept_reports
 
 TRIED_FILE = Path(__file__).with_name("tried.toml")
-GPU_LIST = "tal_repro.gpu_check"  # the package's own list of what no GPU has run yet
 STATES = {
     "tested": "at every change, by the default tests and `bash .ci/run`",
     "tested on demand": "by tests that need something installed: `bash .ci/run`",
@@ -58,7 +57,7 @@ def _part(entry: dict[str, Any], path: Path) -> Part:
 
 
 def tried_text() -> str:
-    """Return the table of parts, and what no GPU has run yet by the package's own list, where there is one."""
+    """Return the table of parts, and what no GPU has run yet by the package's own list."""
     header = ("Part", "State", "Data", "Shown by")
     rows = tuple((part.name, part.state, part.data or "-", _links(part.shown_by)) for part in load_tried()["parts"])
     notes = tuple(f"*{state}*: {meaning}." for state, meaning in STATES.items())
@@ -78,9 +77,11 @@ def _links(paths: Iterable[str]) -> str:
 
 
 def never_on_a_gpu() -> list[str]:
-    """Return the package's list of what no GPU has run; [] in a version that keeps none."""
-    if importlib.util.find_spec(GPU_LIST) is None:
-        return []
-    untried = importlib.import_module(f"{GPU_LIST}.untried")
-    kept = importlib.import_module("tal_repro.run.room").kept_reports()
-    return list(untried.never_run(report for _, report in kept))
+    """Return the package's list of what nothing kept shows to have run on a GPU."""
+    kept = kept_reports([require_checkout("the list of what no GPU has run") / "results" / "reference"])
+    return never_run(report for _, report in kept)
+
+
+def untried_text() -> str:
+    """Return that list, one item a line, for docs/gpu-check.md."""
+    return "\n".join(f"- {name}" for name in never_on_a_gpu())

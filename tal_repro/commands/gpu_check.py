@@ -59,7 +59,18 @@ def gpu_check(device: str, small: bool, out: Path | None, once: bool, as_json: b
         echo(report["verdict"])
     if out is not None:
         echo(f"kept: {keep(report, out, None if report['rehearsal'] else gpu)}", err=True)
+    if not as_json:
+        tell_next(_next_step(report["fit"], report["rehearsal"], out is not None))
     sys.exit(exit_code(found))
+
+
+def _next_step(fit: bool, rehearsal: bool, kept: bool) -> str:
+    if rehearsal:
+        return "tal-repro gpu-check where the GPU is: a rehearsal judges no card"
+    if not fit:
+        return "mend what failed above, then the same again: it costs less here than in a study"
+    again = "" if kept else "; --out results/reference keeps the report"
+    return f"tal-repro plan prices the sweeps, run --set jobs_per_gpu=measured packs them{again}"
 
 
 def examine(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tal_repro.study import Study
 
 RESULTS = "results/runs"
+OWN_DATA = ".synthetic"
 
 study_option = click.option(
     "--study",
@@ -86,8 +87,8 @@ def _names_a_later_model(only: str) -> bool:
 
 
 def default_data(results: str) -> Path:
-    """Return where a study's own synthetic data set lies: beside its runs."""
-    return Path(results).parent / "data"
+    """Return where a study's own synthetic data set lies: below its results folder, whose readers pass it by."""
+    return Path(results) / OWN_DATA
 
 
 def _pair(text: str) -> tuple[str, str]:

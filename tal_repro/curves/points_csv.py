@@ -113,7 +113,7 @@ def _rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
             except csv.Error as error:
                 raise InputError(f"not a CSV row ({error})", f"{name}:{number}", "correct it") from None
         elif started:
-            raise InputError("the row is empty", f"{name}:{number}", "delete the line")
+            raise InputError("the row is empty", f"{name}:{number}", "leave the line out")
 
 
 def _columns(header: list[str], where: str, units: Units) -> Columns:
@@ -186,7 +186,7 @@ def _number(text: str, field: str, where: str) -> float:
     """Return the field as a finite number."""
     field, text = field.strip(), text.strip()
     if not text:
-        raise InputError(f"field {field!r} is empty", where, "fill it in or delete the row")
+        raise InputError(f"field {field!r} is empty", where, "fill it in, or leave the row out")
     try:
         if "_" in text:  # Python reads 1_0 as 10; a table does not
             raise ValueError
@@ -212,7 +212,7 @@ def _run(row: list[str], columns: Columns, value: float, where: str) -> str:
 
 def _duplicate(percent: float, run: str, columns: Columns, line: int, where: str) -> InputError:
     if columns.run is None:
-        remedy = "delete it; if two runs gave the same mAP, add a column run"
+        remedy = "leave it out; if two runs gave the same mAP, add a column run"
         return InputError(f"repeats line {line} ({percent:g} %, mAP {run})", where, remedy)
     return InputError(f"run {run!r} at {percent:g} % already stands on line {line}", where, "number it anew")
 

@@ -74,7 +74,12 @@ def _disks(needs: Needs, probes: Probes) -> Iterator[Finding]:
         if disk.free_bytes < need:
             yield fail(name, what, other, **figures)
         elif 0 <= disk.free_inodes < INODES_A_RUN * max(needs.pending, 1):
-            yield fail(name, f"{disk.free_inodes} files can still be made there", "delete files there", **figures)
+            yield fail(
+                name,
+                f"{disk.free_inodes} files can still be made there",
+                "make room for files there: df -i shows it",
+                **figures,
+            )
         elif disk.free_bytes < need + RESERVE_BYTES:
             yield warn(name, f"{what}: little is left then", "free some, or watch it", **figures)
         else:

@@ -72,7 +72,9 @@ def _patches(found: Sequence[Status], copies: Mapping[str, Mapping[str, str]]) -
     if changed := [(model, path) for model, path, state in patched if state != "patched"]:
         model, path = changed[0]
         folder = next(one.prepared for one in found if one.model == model)
-        return fail("patches", f"the patched copy of {model} was changed: {path}", f"delete {folder}: it is made again")
+        return fail(
+            "patches", f"the patched copy of {model} was changed: {path}", f"move {folder} away: it is made again"
+        )
     if missing := [one.model for one in found if not one.present and not one.prepared]:
         return fail("patches", f"cannot be compared: {', '.join(missing)} not checked out", "make submodules")
     told = f"{len(files)} files fit by blob id, {len(patched)} are patched in the copies"

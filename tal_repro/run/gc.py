@@ -60,7 +60,7 @@ def delete(store: RunStore, items: list[Rubbish]) -> int:
                 item.path.unlink(missing_ok=True)
             freed += item.bytes
         except OSError as error:
-            remedy = "delete it by hand, or make the folder writable"
+            remedy = "make its folder writable"
             raise InputError(f"cannot be deleted ({error.strerror})", item.path, remedy) from None
         finally:
             if lock is not None:

@@ -42,6 +42,33 @@ def test_each_trouble_is_an_error_with_its_remedy(engine, behaviour, message, re
     assert remedy in answer.stderr.split("remedy:")[1]
 
 
+OTHER, PINNED = "sha256:" + "0" * 64, "88200866dfff7ea7f5cbcb6ec7c8a701889efe6fe859fe64d6990e4b07ea4171"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (f"echo {OTHER}", f"is now {OTHER}, pinned is sha256:{PINNED}"),
+        (f"echo sha256:{PINNED}", ""),
+        ("exit 1", "could not be looked up"),
+        ("true", "could not be looked up"),
+    ],
+    ids=["moved", "the same", "no registry", "no answer"],
+)
+def test_the_bases_tag_and_digest_are_held_against_each_other_and_a_difference_stops_nothing(engine, answer, said):  # noqa: F811
+    settings = engine(**ALL_WELL)
+    docker = Path(settings["PATH"].partition(":")[0]) / "docker"
+    docker.write_text(docker.read_text().replace('case "$1" in ', f'case "$1" in buildx) {answer} ;; ', 1))
+    checked = kit("check", **settings)
+    assert checked.returncode == 0, checked.stderr
+    assert said in checked.stderr
+    assert ("bookworm" in checked.stderr) == bool(said)
+
+
+def test_a_base_of_ones_own_is_not_looked_up(engine):  # noqa: F811
+    assert "looked up" not in kit("check", **engine(**ALL_WELL), BASE_IMAGE="own/base").stderr
+
+
 @pytest.mark.parametrize(("settings", "fetched"), [({}, False), ({"YES": "1"}, True)], ids=["nobody asked", "YES=1"])
 def test_absent_authors_code_is_fetched_only_with_a_yes(tmp_path, settings, fetched):
     checkout = tmp_path / "kit"

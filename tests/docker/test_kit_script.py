@@ -51,11 +51,8 @@ def stand_in(path: Path, body: str) -> None:
 
 def settled(printed: str) -> str:
     """Replace what differs between callers, commits and versions."""
-    printed = (
-        printed.replace(f"{os.getuid()}:{os.getgid()}", "UID:GID")
-        .replace(__version__, "VERSION")
-        .replace(str(ROOT), "CHECKOUT")
-    )
+    caller = f"{os.getuid()}:{os.getgid()}" if os.getuid() else "1000:1000"  # root is not root inside
+    printed = printed.replace(caller, "UID:GID").replace(__version__, "VERSION").replace(str(ROOT), "CHECKOUT")
     printed = printed.replace("--userns\nkeep-id\n", "")  # podman without root; its own test is below
     printed = re.sub(r"sha256:[0-9a-f]{64}", "sha256:HASH", printed)
     printed = re.sub(r"revision=.*", "revision=COMMIT", printed)
@@ -259,8 +256,57 @@ def test_root_runs_as_the_owner_of_the_results(engine, tmp_path):
     assert owned == [f"1234:5678 {settings[name]}" for name in ("RESULTS_DIR", "DATA_DIR")]
 
 
+AS_ROOT = 'case "$1" in -u) echo 0 ;; *) echo 0 ;; esac'
+
+
+def as_root(settings, **programs):
+    """Let the script take its caller for root; return the settings."""
+    folder = Path(settings["PATH"].partition(":")[0])
+    for name, body in {"id": AS_ROOT, **programs}.items():
+        stand_in(folder / name, body)
+    return settings
+
+
+def test_root_without_sudo_runs_as_the_images_user_and_gives_him_what_is_made(engine, tmp_path):
+    run = 'case "$*" in *entrypoint*) ;; *) printf "%s\\n" "$@" > "$OUT" ;; esac'
+    settings = as_root(engine(run=run), chown='echo "$@" >> "$OUT.chown"', stat="echo 1000:1000")
+    answer = kit("--", "verify", **settings, OUT=str(tmp_path / "words"))
+    assert answer.returncode == 0, answer.stderr
+    words = (tmp_path / "words").read_text().splitlines()
+    assert "1000:1000" in words and "0:0" not in words
+    owned = (tmp_path / "words.chown").read_text().splitlines()
+    assert owned == [f"1000:1000 {settings[name]}" for name in ("RESULTS_DIR", "DATA_DIR")]
+
+
+@pytest.mark.parametrize(
+    ("words", "sudo", "user", "setting"),
+    [
+        (("--", "run"), {}, "1000:1000", "RESULTS_DIR=DIR"),
+        (("--", "run"), {"SUDO_UID": "7", "SUDO_GID": "8"}, "7:8", "RESULTS_DIR=DIR"),
+        (("--fetch", "--", "data"), {}, "1000:1000", "DATA_DIR=DIR"),
+        (("check",), {}, "1000:1000", "RESULTS_DIR=DIR"),
+    ],
+)
+def test_a_folder_of_roots_is_told_before_anything_runs_and_never_given_unasked(
+    engine, tmp_path, words, sudo, user, setting
+):
+    settings = as_root(engine(run=f"echo > {tmp_path}/ran"), stat="echo 0:0", chown=f"echo > {tmp_path}/given")
+    for name in ("RESULTS_DIR", "DATA_DIR"):
+        Path(settings[name]).mkdir()
+    answer = kit(*words, **settings, **sudo)
+    assert answer.returncode == 2, answer.stderr
+    assert "belongs to root" in answer.stderr and f"chown -R {user} '" in answer.stderr and setting in answer.stderr
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "given").exists()
+
+
 def test_dockerfile_keeps_its_promises():
     text = (ROOT / "docker" / "Dockerfile").read_text()
+    base = next(line.partition("=")[2] for line in text.splitlines() if line.startswith("ARG BASE_IMAGE="))
+    assert re.fullmatch(r"debian:bookworm-\d{8}-slim@sha256:[0-9a-f]{64}", base), "a dated tag says what the digest is"
+    assert f"From: {base}\n" in (ROOT / "docker" / "apptainer.def").read_text()
+    assert "PIP_NO_CACHE_DIR" not in text and "--mount=type=cache,target=/root/.cache/pip" in text
+    assert "ensurepip" not in text, "pip is the one of env/pip.lock"
+    assert "env/pip.lock" in text and "==" in (ROOT / "env" / "pip.lock").read_text()
     assert "syntax=" not in text  # it would pull a second image, pinned nowhere
     assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in text
     assert "@sha256:" in next(line for line in text.splitlines() if line.startswith("ARG BASE_IMAGE="))

@@ -26,6 +26,8 @@ def recipe(*words: str, **settings: str) -> str:
         (("fetch-tadtr", "RUNTIME=none"), f".venv/bin/tal-repro {FETCH}"),
         (("verify", "RUNTIME=podman"), f"{IN_IMAGE} verify"),
         (("smoke", "RUNTIME=docker", "TARGET=upstream", "GPU=1"), "docker/kit.sh --gpu --target upstream -- run"),
+        (("gpu-check", "RUNTIME=docker"), "docker/kit.sh --gpu --target upstream -- gpu-check --out results/reference"),
+        (("gpu-check", "RUNTIME=none"), ".venv/bin/tal-repro gpu-check --out results/reference"),
         (("ablation-curves", "RUNTIME=docker"), f'--entrypoint python3" {IN_IMAGE} -m tal_repro.paper'),
     ],
 )  # fmt: skip

@@ -132,7 +132,7 @@ def test_what_is_wrong_with_a_checkout(change, check, status, said):
 def test_a_patched_copy_that_was_changed():
     states = {"main.py": "patched", "util.py": "drifted (blob 1, expected 2)"}
     found = code(checkout=lambda m: checkout(m, prepared="/copies/x"), copy_files=lambda model: states)["patches"]
-    assert (found.status, found.remedy) == ("fail", "delete /copies/x: it is made again")
+    assert (found.status, found.remedy) == ("fail", "move /copies/x away: it is made again")
 
 
 def test_code_and_containers():

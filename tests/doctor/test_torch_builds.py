@@ -105,6 +105,12 @@ def test_setup_chooses_by_the_driver_and_says_why(tmp_path, body, torch, said):
         assert words in answer.stdout
 
 
+@pytest.mark.parametrize("body", ["exit 9", 'echo "535.1, 8.6"'], ids=["no driver", "an older driver"])
+def test_an_image_for_another_machine_is_not_said_not_to_run_on_this_one(tmp_path, body):
+    answer = ask_setup({**smi(tmp_path, body), "TORCH": "cuda", "ELSEWHERE": "1"})
+    assert "('cuda', " in answer.stdout and "will not run" not in answer.stdout
+
+
 def test_setup_refuses_a_gpu_that_no_locked_torch_serves_and_an_unknown_build(tmp_path):
     answer = ask_setup(smi(tmp_path, 'echo "470.82, 8.6"'))
     assert answer.returncode == 1

@@ -128,6 +128,46 @@ def test_ctrl_c_during_warm_up_ends_at_once(
     assert time.monotonic() - pressed[0] < 3
 
 
+SLOW = """
+import sys, time
+from standin import *
+if "forkserver" in sys.argv[0]:
+    open({mark!r}, "w").close()
+    time.sleep({seconds})
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wait_s"), [(60.0, 0.0), (60.0, 1.0), (0.0, 0.0)], ids=["importing", "a second later", "as it ends"]
+)
+def test_ctrl_c_twice_during_warm_up_ends_within_three_seconds_with_130(
+    tmp_path: Path, stand_in: Callable[..., None], mini: Study, seconds: float, wait_s: float
+) -> None:
+    """The whole command, as a terminal starts it. `seconds`: what its warm server takes to import."""
+    stand_in(epochs=1000, epoch_seconds=0.05)
+    mark = tmp_path / "importing"
+    (tmp_path / "slow_standin.py").write_text(SLOW.format(mark=str(mark), seconds=seconds))
+    path = f"{tmp_path}:{os.environ['PYTHONPATH']}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tal_repro", "run", "--study", str(mini.path), "--results", str(tmp_path / "runs")],
+        env={**os.environ, "PYTHONPATH": path, "TAL_REPRO_STAND_IN": "slow_standin"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not mark.exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    time.sleep(wait_s)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    pressed = time.monotonic()
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130, said
+    assert time.monotonic() - pressed < 3, said
+    assert not list((tmp_path / "runs").glob("*/*/*.failed"))
+
+
 def test_work_that_asks_for_no_flag_is_ended_at_once(mini: Study, store: RunStore) -> None:
     ready, writing = os.pipe()
     child = os.fork()

@@ -487,3 +487,26 @@ def test_an_import_holds_the_lock_of_its_staging(
     monkeypatch.setattr(archive, "_extract", look)
     archive.import_runs(other, path)
     assert held[0]["pid"] == os.getpid()
+
+
+def test_a_study_makes_its_data_below_its_results_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of somebody's beside the results may be called data, too."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine").write_text("x")
+    asked: list[Path | None] = []
+
+    def only_ask(plan: Any, store: RunStore, *, data_dir: Path | None, **options: Any) -> Any:
+        asked.append(data_dir)
+        raise InputError("asked")
+
+    monkeypatch.setattr("tal_repro.run.start.run_plan", only_ask)
+    results = tmp_path / "runs"
+    answer = CliRunner().invoke(main, ["run", "--study", "demo", "--results", str(results)])
+    assert answer.exit_code == 2
+    (folder,) = asked
+    assert folder is not None and folder.parent == results and folder.name.startswith(".")
+    folder.mkdir(parents=True)
+    store = RunStore(results)
+    assert not [*store.records(), *store.leftovers(), *gc.find_rubbish(store)], "its readers pass it by"

@@ -97,7 +97,7 @@ def write_new(new: NewModel, root: Path) -> list[str]:
     registry, modules = root / REGISTRY, root / ".gitmodules"
     for path in (description, patches):
         if path.exists():
-            raise InputError("is there already", path, "take another name, or delete it")
+            raise InputError("is there already", path, "take another name, or move it away")
     if not registry.is_file() or not modules.is_file():
         raise InputError("not a clone of the kit", root, "run it where the repository was cloned")
     lines = registry.read_text(encoding="utf-8")
