@@ -78,9 +78,10 @@ def trace(
     echo("\n".join(_text(summary, folder)), err=True)
     if draws:
         _draw(command, folder)
-    tell_next(f"{paths.trace} holds a line a sample; docs/measuring.md says what each column is")
     if as_json:
         echo(json.dumps(summary, indent=2))
+    else:
+        tell_next(f"{paths.trace} holds a line a sample; docs/measuring.md says what each column is")
     sys.exit(traced.exit_code)
 
 
