@@ -16,18 +16,19 @@ export BUNDLE
 # RUNTIME=docker|podman|apptainer: the same commands in the image, which holds the environment (none is the default).
 ifeq ($(or $(RUNTIME),none),none)
 TAL    := $(VENV)/bin/tal-repro
+GPU_TAL = $(TAL)
 FETCH  := $(TAL)
 TAL_PY := $(VENV)/bin/python
 LIGHT  := $(VENV)/.light
 FULL   := $(VENV)/.full
 else
 TAL    := docker/kit.sh $(if $(GPU),--gpu) --target $(or $(TARGET),kit) --
+GPU_TAL = docker/kit.sh --gpu --target $(or $(TARGET),upstream) --
 FETCH  := docker/kit.sh --fetch --
 TAL_PY := RUN_ARGS="$$RUN_ARGS --entrypoint python3" $(TAL)
 endif
 PY     := $(VENV)/bin/python
 DEV    := $(VENV)/.dev
-MODELS := tadtr actionformer tridet temporalmaxer dyfadet tetad
 
 ##@ Start here
 .PHONY: help reproduce-all
@@ -49,6 +50,10 @@ reproduce-all:  ## doctor, plan (asks once; YES=1), images, data, every run, fig
 .PHONY: doctor
 doctor: $(LIGHT)  ## what this machine lacks for STUDY, one line each with the remedy (RUNTIME=..., ARGS=--fix)
 	@$(TAL) doctor --study $(STUDY) --results $(RESULTS) $(if $(RUNTIME),--runtime $(RUNTIME)) $(ARGS)
+
+.PHONY: gpu-check
+gpu-check: $(FULL)  ## a minute or two on this machine's GPU, before data: is it fit, how many runs fit on it (RUNTIME=docker)
+	@$(GPU_TAL) gpu-check --out results/reference $(ARGS)
 
 .PHONY: test
 test: $(DEV)  ## the default tests (no GPU, no network, no submodule)
@@ -116,18 +121,18 @@ report: $(LIGHT)  ## one page that answers a reviewer: results/report/index.html
 	@$(TAL) report $(ARGS)
 
 ##@ Running the study (STUDY=paper|demo|FILE, ARGS="--scope full --jobs 2 ...")
-.PHONY: plan smoke data-sweep profile trace $(MODELS:%=baseline-%) $(MODELS:%=sweep-%)
+.PHONY: plan smoke data-sweep profile trace baseline-MODEL sweep-MODEL
 RUN := $(TAL) run --study $(STUDY) --results $(RESULTS)
 plan: $(FULL)  ## what a study will run, what is done, and what the rest will cost
 	@$(TAL) plan --study $(STUDY) --results $(RESULTS) $(ARGS)
-$(MODELS:%=baseline-%): baseline-%: $(FULL)
+baseline-%: $(FULL)
 	@$(RUN) --only experiment=baseline,model=$* $(ARGS)
-$(MODELS:%=sweep-%): sweep-%: $(FULL)
+sweep-%: $(FULL)
 	@$(RUN) --scope full --only experiment=data_sweep,model=$* $(ARGS)
 baseline-MODEL:  ## a model's baseline over seeds: baseline-tadtr, baseline-tridet, ...
-	@echo "name a model: $(MODELS:%=baseline-%)"
+	@echo "name a model, one of those that tal-repro models lists: make baseline-tadtr"
 sweep-MODEL:  ## a model's mAP against the share of training data: sweep-tadtr, ...
-	@echo "name a model: $(MODELS:%=sweep-%)"
+	@echo "name a model, one of those that tal-repro models lists: make sweep-tadtr"
 data-sweep: $(FULL)  ## the data sweep of every model
 	@$(RUN) --scope full --only experiment=data_sweep $(ARGS)
 profile: $(FULL)  ## MACs and inference times
@@ -137,7 +142,7 @@ trace: $(FULL)  ## the hardware trace of a training
 smoke: $(FULL)  ## two epochs of every model and engine on the data at hand: the gate before the study
 	@$(TAL) run --study smoke --results results/smoke $(ARGS)
 
-ablation-curves: $(FULL)  ## what bends the curves: epochs or steps, raw or EMA, video or slice (synthetic)
+ablation-curves: $(FULL)  ## what bends the curves: videos or slices, epochs or steps, raw or EMA (synthetic)
 	@$(TAL) run --study ablation --results results/ablation $(ARGS)
 	@$(TAL_PY) -m tal_repro.paper.ablation --results results/ablation
 
@@ -170,9 +175,12 @@ image:  ## build the image of the kit (TARGET=upstream: with the authors' patche
 	@RUNTIME=$(or $(RUNTIME),docker) docker/kit.sh --target $(or $(TARGET),kit) build
 
 ##@ Checks
-.PHONY: lint types check
+.PHONY: lint lint-github types check
 lint: $(DEV)  ## ruff: style and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint-github: $(DEV)  ## workflows, issue forms and CITATION.cff against GitHub's and CFF's schemas (a small download)
+	@$(PY) -m pip --quiet download --no-deps --require-hashes --only-binary :all: -d .cache/github -r env/github.txt
+	@$(PY) -m benchmarks.github_files .cache/github/check_jsonschema-*.whl
 types: $(DEV)  ## mypy --strict on the package and the document tables
 	@$(VENV)/bin/mypy
 check: lint types test  ## lint, types and tests

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tal_repro.data.synthetic_config import SyntheticConfig
 
 SHIPPED = Path(__file__).parent / "studies"
-ADDED = "added"  # among the models of an experiment: all beyond the four
+ADDED = "added"  # among the models of an experiment, and of [recipes]: all beyond the four
 COUNTED_ON: Mapping[str, Any] = {"device_kind": "cpu", "precision": "fp32", "threads": 1}
 SETTABLE = ("engine", "device", "precision", "threads", "repeats", "synthetic", "models")
 MACHINE = "of the machine: jobs_per_gpu, hang_seconds, slurm.*"  # read by run.machine
@@ -79,7 +79,7 @@ class Study:
     data: DataSpec
     synthesis: Mapping[str, Any]  # how to make the data set where it is a synthetic one that travels with the study
     grids: tuple[Grid, ...]
-    recipes: Mapping[str, Mapping[str, Any]]  # model -> overrides
+    recipes: Mapping[str, Mapping[str, Any]]  # model (`added`: each beyond the four) -> overrides
     alone: tuple[str, ...]  # experiments that have the device alone
     price_usd_per_hour: float
     price_source: str
@@ -97,8 +97,8 @@ class Study:
         """Return the runs of a scope, each once, in the order of the file."""
         if scope not in SCOPES:
             raise InputError(f"unknown scope {scope!r}", self.path, f"use one of: {', '.join(SCOPES)}")
-        wanted = SCOPES[: SCOPES.index(scope) + 1]
-        runs = (run for grid in self.grids if grid.scope in wanted for run in self._runs_of(grid))
+        scopes = SCOPES[: SCOPES.index(scope) + 1]
+        runs = (run for grid in self.grids if grid.scope in scopes for run in self._runs_of(grid))
         return list({run.run_id: run for run in runs}.values())
 
     def _runs_of(self, grid: Grid) -> Iterator[RunSpec]:
@@ -129,9 +129,10 @@ class Study:
 
 
 def _overrides(recipes: Mapping[str, Mapping[str, Any]], grid: Grid, model: str, engine: str) -> dict[str, Any]:
-    """Return what replaces a model's hyper-parameters: [recipes] are of trainings; measurements are at full size."""
+    """Return what replaces a model's hyper-parameters: [recipes] are of trainings; measurements take their own."""
     if grid.experiment not in MEASURED:
-        return {**recipes.get(model, {}), **grid.recipe}
+        of_added = recipes.get(ADDED, {}) if model_entry(model).beyond else {}
+        return {**of_added, **recipes.get(model, {}), **grid.recipe}
     return dict(grid.recipe) if engine == "native" else {}
 
 
@@ -199,7 +200,7 @@ def load_study(
         data=_read_data(data, synthesis.values, synthetic),
         synthesis=MappingProxyType(synthesis.values),
         grids=tuple(grid for grid in grids if grid.models),
-        recipes={model: recipes.table(model).values for model in _models(recipes, list(recipes.values))},
+        recipes={model: recipes.table(model).values for model in _recipe_names(recipes)},
         alone=tuple(defaults.choices("alone", PLANNED, TIMING)),
         price_usd_per_hour=cost.number("price_usd_per_hour", 0.0, low=0),
         price_source=cost.text("price_source", "none given"),
@@ -308,6 +309,11 @@ def _with_added(table: Table, every_model: bool) -> list[str]:
     return _models(table, [model for name in names for model in (added if name == ADDED else [name])])
 
 
+def _recipe_names(table: Table) -> list[str]:
+    _models(table, [name for name in table.values if name != ADDED])
+    return list(table.values)
+
+
 def _models(table: Table, names: list[str]) -> list[str]:
     for name in names:
         if name not in MODELS:
@@ -333,6 +339,8 @@ def _read_synthesis(synthesis: Mapping[str, Any], path: Path) -> SyntheticConfig
 def _check_recipes(study: Study, made: SyntheticConfig | None) -> None:
     """Raise InputError for a wrong hyper-parameter when the study is read, and not in its runs."""
     for model, overrides in study.recipes.items():
+        if model == ADDED:
+            continue  # each that a grid has is checked below, with its own
         with _recipe_of(study, model):
             with_overrides(model_entry(model).recipe, dict(overrides))
     for grid in study.grids:

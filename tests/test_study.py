@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tal_repro.commands.study_options import open_study
 from tal_repro.engines.upstream.settings import resolved
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS
+from tal_repro.run.selection import select
 from tal_repro.spec import SCOPES, canonical_json
 from tal_repro.study import find_study, load_study
 
@@ -50,6 +53,33 @@ def test_the_later_models_run_when_they_are_asked_for() -> None:
     assert {run.run_id for run in plain.runs("full")} < {run.run_id for run in every.runs("full")}
     with pytest.raises(InputError, match="models = 'many'"):
         load_study("paper", {"models": "many"})
+
+
+def test_a_later_model_that_only_names_is_asked_for() -> None:
+    """`make baseline-dyfadet` is this filter."""
+    study, _ = open_study("paper", (), "experiment=baseline,model=tridet|dyfadet")
+    assert "models=all" in study.settings
+    assert {run.model for run in select(study.runs("core"), "model=dyfadet")} == {"dyfadet"}
+    for only in ("", "model=tridet", "model!=dyfadet"):
+        assert open_study("paper", (), only)[0].settings == ()
+    assert open_study("paper", ("models=study",), "model=dyfadet")[0].settings == ("models=study",)
+
+
+def test_smoke_gives_each_added_model_its_two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that no study names has them too; a recipe of its own comes first."""
+    entry = dataclasses.replace(MODELS["tetad"], name="stepnet", by_default=True)
+    monkeypatch.setitem(MODELS, "stepnet", entry)
+    epochs = {run.model: run.recipe["epochs"] for run in load_study("smoke", {"models": "all"}).runs("core")}
+    assert epochs["stepnet"] == epochs["tetad"] == epochs["tadtr"] == 2 and epochs["dyfadet"] == 3
+
+
+def test_a_wrong_recipe_for_all_added_models_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'schema = "tal-repro/study/1"\nname = "m"\n[data]\nname = "d"\nsynthetic = true\n'
+        '[[experiments]]\nexperiment = "baseline"\nmodels = ["tridet", "tetad"]\n[recipes.added]\nepoch = 2\n'
+    )
+    with pytest.raises(InputError, match="recipe of tetad"):
+        load_study(str(tmp_path / "mine.toml"))
 
 
 @pytest.mark.parametrize("name", ["paper", "demo", "smoke"])
@@ -308,7 +338,7 @@ COUNT = '[[experiments]]\nexperiment = "macs"\nmodels = ["tridet"]\nfeature_leng
         (TRAINING + "options = { effort = { min_samples = 3 } }\n", "effort"),
         (COUNT + "options = { evaluate_every = 3 }\n", "evaluate_every"),
         (COUNT + "recipe = { epochs = 3 }\n", "epochs changes no multiply-accumulate"),
-        (COUNT + 'engines = ["upstream"]\nrecipe = { max_seq_len = 576 }\n', "counted at full size"),
+        (COUNT + 'engines = ["upstream"]\nrecipe = { max_seq_len = 576 }\n', "counted and timed at full size"),
         (COUNT.replace("macs", "inference") + "recipe = { embed_dim = 64 }\n", "timed on the models at full size"),
         (TRAINING + "recipe = { loader_workers = 7 }\n", "loader_workers = 7: the native engine has no loader"),
         (TRAINING + "recipe = { slice_length = 4, train_overlap = 0.9 }\n", "train_overlap 0.9 leaves no step"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.commands.completion import studies
 from tal_repro.errors import InputError
 from tal_repro.spec import SCOPES
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 RESULTS = "results/runs"
 
 study_option = click.option(
-    "--study", "study_name", default="paper", show_default=True, help="Shipped study, or a file."
+    "--study",
+    "study_name",
+    default="paper",
+    show_default=True,
+    help="Shipped study, or a file.",
+    shell_complete=studies,
 )
 results_option = click.option(
     "--results", default=RESULTS, show_default=True, type=click.Path(file_okay=False), help="Folder of run folders."
@@ -45,13 +51,17 @@ def of_study(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Runs of this state of the data, where several are there (repeatable).",
     )  # fmt: skip
     study = click.option(
-        "--study", metavar="STUDY", help="Whose runs.  [default: the study that was run there; paper where none was]"
-    )
+        "--study", metavar="STUDY", help="Whose runs.  [default: the study that was run there; paper where none was]",
+        shell_complete=studies,
+    )  # fmt: skip
     return study(digest(command))
 
 
-def open_study(name: str, settings: tuple[str, ...]) -> tuple[Study, dict[str, str]]:
-    """Load a study under its settings; return it and the settings of the machine, checked."""
+def open_study(name: str, settings: tuple[str, ...], only: str = "") -> tuple[Study, dict[str, str]]:
+    """Load a study under its settings; return it and the settings of the machine, checked.
+
+    `only` may name a model that joins when it is asked for (DyFADet): that asks for it.
+    """
     from tal_repro.run.machine import check_machine, is_machine_setting
     from tal_repro.study import load_study
 
@@ -60,9 +70,19 @@ def open_study(name: str, settings: tuple[str, ...]) -> tuple[Study, dict[str, s
         if key in pairs:
             raise InputError(f"{key} is given twice: {pairs[key]!r} and {value!r}", "--set", f"give {key} once")
         pairs[key] = value
+    if _names_a_later_model(only):
+        pairs.setdefault("models", "all")
     machine = {key: value for key, value in pairs.items() if is_machine_setting(key)}
     check_machine(machine)
     return load_study(name, {key: value for key, value in pairs.items() if key not in machine}), machine
+
+
+def _names_a_later_model(only: str) -> bool:
+    from tal_repro.models.registry import MODELS
+    from tal_repro.run.selection import parse_filter
+
+    terms = [term for term in parse_filter(only) if (term.key, term.sign) == ("model", "=")]
+    return any(not MODELS[name].by_default for term in terms for name in term.values)
 
 
 def default_data(results: str) -> Path:

@@ -54,6 +54,14 @@ def mean_interval(sample: Sample, level: float = 0.9) -> tuple[float, float]:
     return sample.mean - half, sample.mean + half
 
 
+def difference_interval(first: Sample, second: Sample, level: float = 0.9) -> tuple[float, float]:
+    """Return Welch's t interval of the second mean less the first (unbounded where one side has a single value)."""
+    error, freedom = _error_and_freedom(first, second)
+    difference = second.mean - first.mean
+    half = math.inf if math.isinf(error) else float(stdtrit(freedom, 0.5 + level / 2)) * error
+    return difference - half, difference + half
+
+
 def half_width(standard_error: float, n: int, level: float = 0.9) -> float:
     """Return half the width of a t interval of a mean of n values."""
     if n < 2 or math.isinf(standard_error):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tal_repro import hooks
+from tal_repro.data.layouts import Layout
 from tal_repro.engines.added import dyfadet, tetad
 from tal_repro.engines.upstream import scores, shims
 from tal_repro.engines.upstream.description import check_description, small_recipe
@@ -89,8 +90,8 @@ def test_every_field_of_dyfadets_recipe_reaches_its_configuration(tmp_path: Path
     (tmp_path / dyfadet.CONFIG).write_text(yaml.safe_dump({section: {} for section in sections}))
 
     def written(**changes: Any) -> str:
-        recipe = dyfadet.Recipe(**changes)
-        return dyfadet.write_config(tmp_path, recipe, tmp_path, 1, tmp_path).read_text(encoding="utf-8")
+        recipe, layout = dyfadet.Recipe(**changes), Layout("actionformer", tmp_path, tmp_path)
+        return dyfadet.write_config(tmp_path, recipe, layout, 1, tmp_path).read_text(encoding="utf-8")
 
     _every_field_changes(written, dyfadet.Recipe())
 

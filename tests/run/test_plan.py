@@ -116,6 +116,21 @@ def test_wall_time_knows_jobs_and_runs_that_must_be_alone(tmp_path: Path) -> Non
     assert make_plan(study, RunStore(tmp_path), "core", price_usd_per_hour=2.0).totals()["price_source"] == "given"
 
 
+def test_sweeps_are_priced_packed_and_alone_and_what_is_timed_stays_alone(tmp_path: Path) -> None:
+    study, store = load_study("paper"), RunStore(tmp_path)
+    plan = make_plan(study, store, "core")
+    sweeps = sum(run.estimate.seconds for run in plan.pending if run.spec.experiment == "data_sweep") / 3600
+    packed = {way["jobs_per_gpu"]: way for way in plan.totals()["packed"]}
+    assert sorted(packed) == [1, 2, 3, 4]
+    assert packed[1]["wall_hours"] == plan.totals()["wall_hours"]
+    assert packed[1]["wall_hours"] - packed[4]["wall_hours"] == pytest.approx(0.75 * sweeps, abs=0.01)
+    assert packed[2]["usd"] == pytest.approx(packed[2]["wall_hours"] * 0.86, abs=0.01)
+    two = make_plan(study, store, "core", jobs_per_gpu=2).totals()
+    assert two["wall_hours"] == packed[2]["wall_hours"] and two["device_hours"] == plan.totals()["device_hours"]
+    assert make_plan(study, store, "core", "experiment=baseline").totals()["packed"] == []
+    assert make_plan(load_study("demo"), store, "core").totals()["packed"] == [], "nothing of it is on a GPU"
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [
@@ -129,6 +144,12 @@ def test_wall_time_knows_jobs_and_runs_that_must_be_alone(tmp_path: Path) -> Non
 )
 def test_filters_pick(text: str, count: int) -> None:
     assert len(select(load_study("paper").runs("core"), text)) == count
+
+
+def test_a_budget_picks_its_half_of_the_ablation() -> None:
+    runs = load_study("ablation").runs()
+    steps = select(runs, "budget=steps")
+    assert {run.recipe["budget"] for run in steps} == {"steps"} and 0 < len(steps) < len(runs)
 
 
 def test_an_id_picks_one_run() -> None:
@@ -182,7 +203,7 @@ def test_bad_input_ends_with_status_2_and_no_traceback(tal: Callable[..., object
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["jobs_per_gpu=x"], "jobs_per_gpu = 'x'.*1 or more, or auto"),
+        (["jobs_per_gpu=x"], "jobs_per_gpu = 'x'.*1 or more, auto, or measured"),
         (["hang_seconds=abc"], "hang_seconds = 'abc'.*above 0"),
         (["hang_seconds=-1"], "hang_seconds = '-1'.*above 0"),
         (["slurm.foo=1"], "unknown setting 'slurm.foo'.*partition"),

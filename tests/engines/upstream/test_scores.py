@@ -113,6 +113,15 @@ def test_the_kits_map_stands_beside_upstreams_print(tmp_path: Path, truth: Groun
     assert [flag.partition(":")[0] for flag in flags] == ["differs-from-upstream-print"]
 
 
+def test_equal_scores_stand_beside_the_print_in_its_own_order(tmp_path: Path, truth: GroundTruth) -> None:
+    """The authors' evaluators turn a sort round: of two equal scores the later row comes first, and it is a miss."""
+    written(tmp_path, "epoch_0000.csv", rows="v,0.0,1.0,0,0.9\nv,8.0,9.0,0,0.9\nv,5.0,6.0,1,0.8\n")
+    printed = Evaluated(3, "ema", tmp_path / "epoch_0000.csv", 0.75)  # AP 0.5 and 1
+    rows, flags, compared = scores.metric_rows({("last", "ema"): printed}, truth, "af-212")
+    assert flags == [] and compared[0]["kit_map"] == 0.75
+    assert {row["ap"] for row in rows} == {1.0}  # the kit's own order, the same on every machine: the file's
+
+
 def test_a_protocol_that_counts_a_video_upstream_drops_is_left_out(tmp_path: Path) -> None:
     """TadTR's evaluation drops the detections of three videos: they would pass for missed actions elsewhere."""
     dropped = "video_test_0000270"
