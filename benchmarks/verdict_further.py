@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from benchmarks import skeleton
-from benchmarks.verdict_calibration import FEWEST_LEFT_OPEN, MORE_N, STUDY_N, mean_claims, near, numbers, spread_of
+from benchmarks.verdict_calibration import FEWEST_LEFT_OPEN, MORE_N, near, numbers
+from benchmarks.verdict_means import STUDY_N, mean_claims, spread_of
 from benchmarks.verdict_truths import simulated, truths
 from tal_repro.kit import reference_folder
 from tal_repro.paper.claims.bands import load_bands
@@ -27,6 +27,7 @@ from tal_repro.paper.statistics import describe
 
 SAMPLES, SWEEPS, MARGINS, SEED = 500, 200, 3.0, 13
 REPORT = "verdicts/further.json"
+NONE = 0  # no affordable number
 ASKED = ((1, 1), (2, 3), (4, 7), (8, AFFORDABLE_RUNS))  # numbers of further runs that are reported together
 
 
@@ -42,14 +43,11 @@ def of_mean(claim: Claim, samples: int = SAMPLES) -> dict[str, Any]:
             continue
         further = further_runs(claim, sample)
         after = describe(values[: AFFORDABLE_RUNS if further is None else n + further])
-        named.append((further, judge_mean(claim, after) != "inconclusive"))
-    return {"id": claim.id, "n": n, "left_open": len(named), "no_number": _share(named, lambda k: k is None),
-            "settled": {f"{low} to {high}": _share(named, lambda k, a=low, b=high: k is not None and a <= k <= b)
-                        for low, high in ASKED}}  # fmt: skip
-
-
-def _share(named: Iterable[tuple[int | None, bool]], chosen: Any) -> dict[str, Any]:
-    return _counted([settled for further, settled in named if chosen(further)])
+        named.append((further or NONE, judge_mean(claim, after) != "inconclusive"))
+    settled = {f"{low} to {high}" if low < high else str(low): _counted([came for k, came in named if low <= k <= high])
+               for low, high in ASKED}  # fmt: skip
+    no_number = _counted([came for k, came in named if k == NONE])
+    return {"id": claim.id, "n": n, "left_open": len(named), "no_number": no_number, "settled": settled}
 
 
 def _counted(came: list[bool]) -> dict[str, Any]:
@@ -96,7 +94,7 @@ def main() -> None:
     open_sweeps = [c for c in simulated() if len(load_bands()[c.id]) > 1]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         sweeps = pool.map(of_sweep, open_sweeps)
-        means = list(pool.map(of_mean, mean_claims()))
+        means = list(pool.map(of_mean, [c for c in mean_claims() if not c.cannot_settle]))
         order = [c.id for c in load_claims()]
         report = {"schema": "tal-repro/verdict-further/1", "samples": SAMPLES, "sweeps_drawn": SWEEPS, "means": means,
                   "sweeps": sorted(sweeps, key=lambda row: order.index(row["id"]))}  # fmt: skip

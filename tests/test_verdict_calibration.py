@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import batched_fits, verdict_calibration, verdict_truths
+from benchmarks import batched_fits, verdict_calibration, verdict_means, verdict_truths
 from tal_repro.paper.claims.bands import load_bands
 from tal_repro.paper.claims.means import AFFORDABLE_RUNS, further_runs, judge_mean
 from tal_repro.paper.claims.statements import load_claims
@@ -34,9 +34,9 @@ def test_verdicts_are_mostly_right(claim_id: str) -> None:
 @pytest.mark.parametrize("claim_id", ["A2", "T2.6", "T2.7", "T2.8"])
 def test_means_are_settled_by_five_runs(claim_id: str) -> None:
     claim = CLAIMS[claim_id]
-    assert verdict_calibration.mean_shares(claim, 5, 0.0, 3, 500)["reproduced"] > 0.8
+    assert verdict_means.mean_shares(claim, 5, 0.0, 3, 500)["reproduced"] > 0.8
     for off in (2 * claim.margin, -2 * claim.margin):
-        shares = verdict_calibration.mean_shares(claim, 5, off, 3, 500)
+        shares = verdict_means.mean_shares(claim, 5, off, 3, 500)
         assert shares["reproduced"] <= verdict_calibration.MOST and shares["not reproduced"] > 0.8
 
 

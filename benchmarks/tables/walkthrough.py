@@ -133,4 +133,4 @@ def band(claim: Claim, gpu: str) -> str:
     if gpu == ELSEWHERE and claim.gpu not in PAPER_GPUS:
         return f"{bounds_text(claim)} (on an {claim.gpu})"
     ratio = printed_ratio(claim)
-    return "-" if ratio is None else f"no verdict; printed {ratio:.2f} times {model_entry(claim.ratio_to).title}'s"
+    return f"no verdict; {ratio}, against {model_entry(claim.ratio_to).title}" if ratio else "-"

@@ -21,6 +21,7 @@ NOT_RANDOM = ("setting", "macs")
 NOT_JUDGED_SYNTHETIC = "not judged: synthetic"
 NOT_JUDGED_OTHER = "not judged: other data"
 MEASURED_WORDS = (*MEASURED_VERDICTS[:-1], NOT_JUDGED_SYNTHETIC, NOT_JUDGED_OTHER, MEASURED_VERDICTS[-1])  # as shown
+SLIGHT_PERCENT = 0.001  # a smaller miss is told in words
 WORDS_FORMATS = (".3g", ".4g", ".5g")  # of a number that a claim in words is held to: the first that tells it apart
 
 
@@ -55,7 +56,7 @@ def multiplicity_text(verdicts: Iterable[Verdict]) -> str:
     shared = len(decided) - len({frozenset(run.run_id for run in v.measured.runs) for v in decided})
     return (
         f"Multiple tests: each of these {len(decided)} verdicts is judged alone, at 5 %, uncorrected; were all claims "
-        f'true, about {0.05 * len(decided):.1f} would read "not reproduced" by chance, and {shared} rest on '
+        f'true, up to {0.05 * len(decided):.1f} would read "not reproduced" by chance, and {shared} rest on '
         "runs that another rests on, so they err together."
     )
 
@@ -76,7 +77,8 @@ def follows_text(verdict: Verdict) -> str:
         if tried == 1:
             return "not under the one reading tried"
         value, missed = value_text(verdict.nearest, verdict.claim), 100 * distance(verdict.claim, verdict.nearest)
-        off = f", {missed:.2g} % from what rounds to the print" if verdict.claim.rule == "digits" else ""
+        how_far = f"{missed:.2g} %" if missed >= SLIGHT_PERCENT else "just"
+        off = f", {how_far} outside the printed digits" if verdict.claim.rule == "digits" else ""
         return f"under none of the {tried} readings tried; nearest: {verdict.nearest.label}, {value}{off}"
     if verdict.recomputed is None:
         return "the published data leave it open"
@@ -215,6 +217,9 @@ def _claim_json(verdict: Verdict) -> dict[str, Any]:
         "recomputed": None if reading is None else _scalar(pair(reading, claim)),
         "recomputed_of": None if reading is None else reading.label,
         "unit": claim.units,
+        "rule": claim.rule,
+        "margin": claim.margin or None,
+        "alternative": claim.alternative or None,
         "readings": [reading.to_json() for reading in verdict.readings],
         "verdict_published": verdict.published,
         "verdict_measured": measured.verdict,

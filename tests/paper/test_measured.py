@@ -103,9 +103,11 @@ def test_tadtrs_time_by_its_authors_code_says_that_a_kernel_is_another(tmp_path:
 def test_elsewhere_seconds_are_a_ratio_on_one_machine_and_no_verdict(tmp_path: Path) -> None:
     _baselines(tmp_path, "actionformer", [66.0, 66.1], seconds=100.0)
     _baselines(tmp_path, "tridet", [68.0, 68.1], seconds=200.0)
+    _baselines(tmp_path, "tadtr", [55.0, 55.1], seconds=60.0)
     result = _measure("T2.2", tmp_path)
     assert result.verdict == "not comparable here"
     assert "on one machine 2.00 times actionformer's, printed 0.75 times" in result.reason
+    assert "0.60 times actionformer's, printed 0.49 times (of two machines)" in _measure("T2.1", tmp_path).reason
 
 
 def test_upstream_runs_are_judged_before_native_ones(tmp_path: Path) -> None:
@@ -208,6 +210,15 @@ def test_a_processor_is_compared_with_a_gpu_one_to_one(tmp_path: Path) -> None:
     assert (result.value, result.verdict, result.further_runs) == (1.5, "inconclusive", 2)
     assert "a CPU, 2 cores (1 threads) over NVIDIA A10, at length 3000; 95 % interval 1.5 to 1.5" in result.reason
     assert len(result.runs) == 2
+
+
+def test_a_processor_against_another_gpu_than_the_papers_is_a_ratio_and_no_verdict(tmp_path: Path) -> None:
+    for seed in range(3):
+        for machine, ms in (("NVIDIA H200", 1.0), (CPU, 60.0)):
+            measured(tmp_path, "inference", "tadtr", [row("latency_ms", 3000, ms)], machine, seed=seed)
+    result = _measure("C6", tmp_path)
+    assert (result.verdict, result.value) == ("not comparable here", 60.0)
+    assert "over NVIDIA H200" in result.reason and "printed for A10" in result.reason
 
 
 def test_times_at_other_threads_are_another_setting(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ SETTLED = 0.8  # how often runs must settle a claim, either way, for it to count
 class Band:
     """Where n runs (a point) put a claim's number. A side on which the claim cannot be wrong has an infinite bound.
 
-    `low` to `high`: the 95 % prediction interval of a truth as published, widened to the claim's limit. Between
-    `inner_low` and `inner_high`, exclusive, a truth off by twice the margin puts at most 5 %. The shares say how often
-    a truth as published ends "reproduced", and one off by twice the margin "not reproduced". `settled_at`: the runs
-    that settle what these leave inconclusive (0: no affordable number does).
+    `low` to `high`: the 95 % prediction interval of a truth as published (one-sided where the claim can be wrong on one
+    side only), widened to the claim's limit. Between `inner_low` and `inner_high`, exclusive, a truth off by twice the
+    margin puts at most 5 %. The shares say how often a truth as published ends "reproduced", and one off by twice the
+    margin "not reproduced". `settled_at`: the runs that settle what these leave inconclusive (0: no affordable number
+    does).
     """
 
     claim: str

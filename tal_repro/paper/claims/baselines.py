@@ -104,8 +104,8 @@ def best_run_possible(table2: Table) -> Derivation:
         readings.append(Reading(label, float(bound.high or bound.value), low=mean, high=bound.high))
     highest = ", ".join(f"{r.high:.2f} mAP for a {r.label.rpartition(', ')[2]}" for r in readings)
     reason = (
-        f"{RUNS_PER_POINT} runs with {mean:g} ± {std:g} mAP hold none above {highest} (rounding included): the best "
-        "run is one of more than five, or not one of these"
+        f"{RUNS_PER_POINT} runs with {mean:g} ± {std:g} mAP hold none above {highest} (rounding included, "
+        "and so high only if the other four are equal): the best run is one of more than five, or not one of these"
     )
     return Derivation(tuple(readings), (row,), reason)
 

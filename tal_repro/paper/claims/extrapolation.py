@@ -125,7 +125,8 @@ def _between(values: Array) -> Reading:
 
 
 def _span(reading: Reading) -> str:
-    return f"{reading.low:.2f} to {reading.high:.2f}"
+    low, high = f"{reading.low:.2f}", f"{reading.high:.2f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _value(table: Table, percent: float) -> float:
@@ -174,7 +175,8 @@ def tridet_with_three_times_the_data(learning_curves: Table, table2: Table) -> D
     """TriDet's 5PL at 300 %, over what rounds to Table 2's mAP at 100 %."""
     rows, predict, full = _tridet_at_horizon(learning_curves, table2)
     readings = over_rounding(predict, full, label="5PL at 300 %")
-    reason = f"{readings[0].value:.2f} mAP with Table 2's mAP as printed; {_span(readings[0])} over what rounds to it"
+    reason = f"{readings[0].value:.2f} mAP with {full[0]:g} mAP at 100 %"
+    reason += f"; {_span(readings[0])} over what rounds to it" if full[1] else ""
     return Derivation(readings, sources(rows, table2, "tridet"), reason)
 
 

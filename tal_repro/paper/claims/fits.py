@@ -132,10 +132,10 @@ def _parameter(family: str, name: str) -> Callable[[Table], Derivation]:
             value = high if low == 0.0 else low
             optimum: tuple[Reading, ...] = ()
         else:
-            reason = (
-                f"the least-squares optimum on {found.n} points has {name} = {value:.6g} ({found.k} parameters), "
-                f"but any {between(low, high, '.4g')} fits them as well, as far as their own rounding can tell"
-            )
+            reason = f"the least-squares optimum on {found.n} points has {name} = {value:.6g} ({found.k} parameters)"
+            if f"{low:.4g}" != f"{high:.4g}":
+                any_value = f"any {between(low, high, '.4g')} fits them as well"
+                reason += f", but {any_value}, as far as their own rounding can tell"
             optimum = number(value, f"least-squares optimum on {found.n} points")
         tied = Reading("any value that fits as well", value, low=low, high=high, undetermined=reason)
         return Derivation((*optimum, tied), (part,), reason)

@@ -92,22 +92,37 @@ def judge_reading(claim: Claim, value: float, n: int, points: int) -> tuple[str,
     if band is None:  # nothing random: MACs
         low, high = claim.bounds
         inside = low <= value <= high
-        return ("reproduced" if inside else "not reproduced"), f"accepted {interval_text(low, high)}", None
-    verdict, how = band.verdict(value), _band_text(band)
+        return ("reproduced" if inside else "not reproduced"), f"accepted {interval_text(low, high, claim.unit)}", None
+    verdict, how = band.verdict(value), _band_text(band, claim.unit)
     if verdict != "inconclusive":
         return verdict, how, None
-    further = points * (band.settled_at - n) if band.settled_at > n else None
-    return verdict, f"{how}; {TOO_MANY if further is None else f'{further} more runs'}", further
+    if band.settled_at <= n:
+        return verdict, f"{how}; {TOO_MANY}", None
+    each = band.settled_at - n
+    return verdict, f"{how}; {points * each} more runs ({each} at each of {points} points)", points * each
 
 
-def _band_text(band: Band) -> str:
+def _band_text(band: Band, unit: str) -> str:
     low, high = max(band.low, band.inner_low), min(band.high, band.inner_high)
-    reproduced = interval_text(low, high) if low < high else "by no value"
-    outside = interval_text(band.low, band.high)
-    return f"with {band.n} runs a point reproduced {reproduced}, not reproduced unless {outside}"
+    with_n = f"with {band.n} runs a point"
+    if low > high:
+        return f"{with_n} reproduced by no value, not reproduced {_beyond_text(band.low, band.high, unit)}"
+    reproduced = f"{with_n} reproduced {interval_text(low, high, unit)}"
+    if (low, high) == (band.low, band.high):
+        return f"{reproduced}, else not"
+    return f"{reproduced}, not reproduced {_beyond_text(band.low, band.high, unit)}, inconclusive between"
 
 
-def interval_text(low: float, high: float) -> str:
+def _beyond_text(low: float, high: float, unit: str) -> str:
     if math.isinf(low):
-        return f"at most {high:g}"
-    return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+        return f"above {high:.4g} {unit}"
+    return f"below {low:.4g} {unit}" if math.isinf(high) else f"outside {low:.4g} to {high:.4g} {unit}"
+
+
+def interval_text(low: float, high: float, unit: str) -> str:
+    """Write an interval with its unit; a bound that is infinite bounds nothing."""
+    if math.isinf(low):
+        return f"at most {high:.4g} {unit}"
+    if math.isinf(high):
+        return f"at least {low:.4g} {unit}"
+    return f"at {low:.4g} {unit}" if low == high else f"from {low:.4g} to {high:.4g} {unit}"

@@ -47,12 +47,16 @@ def _slack(claim: Claim) -> float:
 
 
 def _prediction_half(claim: Claim, variance: Array, n: int) -> Array:
-    """Return half the 95 % interval of the difference to what is printed (Welch, where a std is printed)."""
+    """Return half the 95 % interval of the difference to what is printed (Welch, where a std is printed).
+
+    Of a claim that can be wrong on one side only, the distance to its one-sided bound.
+    """
     printed = claim.numbers[1] ** 2 / RUNS_WANTED if len(claim.numbers) > 1 else 0.0
     total = variance + printed
     parts = variance**2 / (n - 1) + printed**2 / (RUNS_WANTED - 1)
     freedom = np.divide(total**2, parts, out=np.full(total.shape, n - 1.0), where=parts > 0)
-    return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total))
+    probability = (1 + LEVEL) / 2 if claim.alternative == "either" else LEVEL  # a claim wrong on one side has one bound
+    return np.asarray(stdtrit(freedom, probability) * np.sqrt(total))
 
 
 def judge_mean(claim: Claim, sample: Sample) -> str:

@@ -93,14 +93,20 @@ def unlike_thumos14(run: Run) -> str:
 
 def _by_reading(claim: Claim, runs: Runs, chosen: list[Run]) -> Measured:
     name, _, option = claim.measure.partition(":")
-    here = [run for run in chosen if not claim.gpu or _is_gpu(claim.gpu, run.device)]
+    here = [run for run in chosen if _of_class(claim, run)]
     reader = READERS.get(name)
     found = (reader(runs, here, option) or reader(runs, chosen, option)) if reader else None
     if found is None:
         return Measured("not run", f"{_count(chosen)} of {claim.experiment}, but none holds a usable value")
-    if claim.gpu and not all(_is_gpu(claim.gpu, run.device) for run in found.runs):
+    if not all(_of_class(claim, run) for run in found.runs):
         return _on_another_machine(claim, runs, found)
     return _judge(claim, found)
+
+
+def _of_class(claim: Claim, run: Run) -> bool:
+    """Say whether a run is of the class of machine that a claim is about; a processor beside its GPU is."""
+    beside = claim.measure == "cpu_against_gpu" and "NVIDIA" not in run.device
+    return not claim.gpu or beside or _is_gpu(claim.gpu, run.device)
 
 
 def _is_gpu(wanted: str, device: str) -> bool:
@@ -113,17 +119,19 @@ def _on_another_machine(claim: Claim, runs: Runs, found: Found) -> Measured:
     notes = [f"measured on {devices}, printed for {claim.gpu}", *filter(None, [found.note])]
     other = runs.of(claim.experiment, claim.ratio_to) if claim.ratio_to else []
     base = train_seconds(runs, [r for r in other if r.engine == found.runs[0].engine], "")
-    printed = printed_ratio(claim)
-    if base and printed and {r.device for r in base.runs} == {r.device for r in found.runs}:
+    if base and {r.device for r in base.runs} == {r.device for r in found.runs}:
         ratio = found.value / base.value
-        notes.append(f"on one machine {ratio:.2f} times {claim.ratio_to}'s, printed {printed:.2f} times")
+        notes.append(f"on one machine {ratio:.2f} times {claim.ratio_to}'s, {printed_ratio(claim)}")
     return Measured("not comparable here", "; ".join(notes), found.value, found.sample, found.runs)
 
 
-def printed_ratio(claim: Claim) -> float | None:
-    """Return what the paper prints for a claim over what it prints for the model it is compared with elsewhere."""
+def printed_ratio(claim: Claim) -> str:
+    """Write what the paper prints for a claim over what it prints for the model it is compared with ("": with none)."""
     other = next((c for c in load_claims() if c.measure == "train_seconds" and c.models == (claim.ratio_to,)), None)
-    return claim.numbers[0] / other.numbers[0] if other else None
+    if other is None:
+        return ""
+    machines = "" if other.gpu == claim.gpu else " (of two machines)"
+    return f"printed {claim.numbers[0] / other.numbers[0]:.2f} times{machines}"
 
 
 def _judge(claim: Claim, found: Found) -> Measured:
@@ -139,7 +147,7 @@ def _judge(claim: Claim, found: Found) -> Measured:
         note += f"needs {runs_wanted(claim)} processes; at least {missing} more"
         return Measured("inconclusive", note, found.value, sample, found.runs, missing)
     inside = found.holds and claim.bounds[0] <= found.value <= claim.bounds[1]
-    note += f"accepted {interval_text(*claim.bounds)}"
+    note += f"accepted {interval_text(*claim.bounds, claim.unit)}"
     return Measured("reproduced" if inside else "not reproduced", note, found.value, sample, found.runs)
 
 
@@ -153,8 +161,9 @@ def _missing_processes(claim: Claim, found: Found) -> int:
 def _judge_mean(claim: Claim, found: Found, sample: Sample, note: str) -> Measured:
     left, right = mean_interval(sample)
     note += (
-        f"90 % interval of the mean {left:.4g} to {right:.4g} (n = {sample.n}); claimed "
-        f"{interval_text(*claim.bounds)}, margin {claim.margin:g}{_against_printed(claim, sample)}"
+        f"90 % interval of the mean {left:.4g} to {right:.4g} {claim.unit} (n = {sample.n}); claimed "
+        f"{interval_text(*claim.bounds, claim.unit)}, margin {claim.margin:g} {claim.unit}"
+        f"{_against_printed(claim, sample)}"
     )
     verdict, further = judge_mean(claim, sample), None
     if verdict == "reproduced" and claim.cannot_settle:

@@ -25,7 +25,7 @@ class Unsettled:
     """A claim that planned runs leave undecided in more than 20 % of such studies, and how many runs would do."""
 
     claim: Claim
-    runs: int  # of each model (at each point of a sweep); 0: the plan leaves points of the sweep out
+    runs: int  # of each model (at each point of a sweep); 0: the plan leaves points, or the processor, out
     settled_by: int | None  # None: no affordable number does
 
     def to_json(self) -> dict[str, Any]:
@@ -59,6 +59,9 @@ def _runs(claim: Claim, specs: list[RunSpec]) -> int | None:
         return None
     if claim.experiment == "data_sweep":
         return min(points.get(point, 0) for point in sweep_points(claim.models))
+    if claim.measure == "cpu_against_gpu":
+        kinds = Counter(spec.device_kind for spec in specs if (spec.experiment, spec.model) == ("inference", "tadtr"))
+        return min(kinds["cpu"], kinds["cuda"])
     return min(points.values())
 
 
@@ -87,7 +90,7 @@ def unsettled_lines(specs: Iterable[RunSpec]) -> list[str]:
         groups[entry.runs].append(entry)
     lines = []
     for n, entries in groups.items():
-        runs = f"with {n} run{'s' * (n != 1)}" if n else "while points of the sweep are missing"
+        runs = f"with {n} run{'s' * (n != 1)}" if n else "without runs that this plan leaves out"
         lines.append(f"cannot be settled {runs}: {'; '.join(_parts(entries))}")
     return lines
 
