@@ -93,6 +93,29 @@ def effects(points: Sequence[Point]) -> list[Effect]:
     return result
 
 
+def over_models(measured: Sequence[Effect], level: float) -> tuple[float, float, float] | None:
+    """Return mean and interval of one contrast at one share, of the mean mAP over its models; None: too few runs.
+
+    Models are trained on the same subsets, so a subset counts once: as the mean over models of its seed.
+    """
+    base, other = (_by_seed(measured, side) for side in ("base", "other"))
+    mean = statistics.fmean(other.values()) - statistics.fmean(base.values()) if base and other else math.nan
+    if min(len(base), len(other)) < 2:
+        return None
+    if all(effect.contrast.paired for effect in measured):
+        return mean, *mean_interval(describe([other[seed] - base[seed] for seed in base]), level)
+    return mean, *difference_interval(describe([*base.values()]), describe([*other.values()]), level)
+
+
+def _by_seed(measured: Sequence[Effect], side: str) -> dict[int, float]:
+    """Return the mean mAP over the models of each seed that all of them have."""
+    values: dict[int, list[float]] = {}
+    for effect in measured:
+        for point in getattr(effect, side):
+            values.setdefault(point.seed, []).append(point.average_map_percent)
+    return {seed: statistics.fmean(maps) for seed, maps in sorted(values.items()) if len(maps) == len(measured)}
+
+
 def _effect(contrast: Contrast, model: str, percent: float, points: Sequence[Point]) -> Effect | None:
     base, other = ([p for p in points if p.of(side)] for side in (contrast.base, contrast.other))
     if contrast.paired:
