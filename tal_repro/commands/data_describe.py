@@ -83,7 +83,7 @@ def _given(train: tuple[str, ...], test: tuple[str, ...], settings: tuple[str, .
 def _as_json(found: Description) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from tal_repro.data.describe import facts
+    from tal_repro.data.described_facts import facts
 
     return {
         "schema": DESCRIBE_SCHEMA, "name": found.definition.name, "classes": list(found.dataset.classes),
@@ -98,7 +98,7 @@ def _as_json(found: Description) -> dict[str, Any]:
 
 def _print(found: Description) -> None:
     from tal_repro.annotations.problems import NOTHING
-    from tal_repro.data.describe import facts
+    from tal_repro.data.described_facts import facts
     from tal_repro.text_table import table
 
     definition, rows = found.definition, facts(found)

@@ -17,7 +17,7 @@ import numpy as np
 from tal_repro.annotations import Document, Problem, Source, read_document
 from tal_repro.annotations.problems import MAX_SECONDS
 from tal_repro.data.annotations import read_dataset
-from tal_repro.data.dataset import DataSet, Video
+from tal_repro.data.dataset import DataSet
 from tal_repro.data.definition import ENDINGS, Axes, Definition, FileType
 from tal_repro.data.feature_formats import read_shape, video_ids
 from tal_repro.data.layouts import Layout
@@ -206,59 +206,3 @@ def _common(values: list[float]) -> float | None:
         if (near := round(middle, digits)) and abs(middle / near - 1) < NEAR:
             return float(near)
     return float(f"{middle:.3g}")
-
-
-def facts(found: Description) -> dict[str, tuple[str, str, str]]:
-    """Return the table: what -> (all, train, test)."""
-    dataset = found.dataset
-    sides = ([*dataset.train, *dataset.test], dataset.train, dataset.test)
-    rows: dict[str, tuple[str, str, str]] = {}
-
-    def row(name: str, of: Any) -> None:
-        first, second, third = (of(videos) if videos else "-" for videos in sides)
-        rows[name] = (first, second, third)
-
-    row("videos with actions", lambda videos: str(len(videos)))
-    row("instances", lambda videos: str(sum(len(video.labels) for video in videos)))
-    row("classes", lambda videos: str(len({label for video in videos for label in video.labels.tolist()})))
-    row("rarest class (instances)", _rarest(dataset))
-    row("video length, median (s)", lambda videos: f"{np.median([video.duration_s for video in videos]):.4g}")
-    row("video length, longest (s)", lambda videos: f"{max(video.duration_s for video in videos):.4g}")
-    row("feature steps, median", lambda videos: f"{np.median([video.feature_length for video in videos]):.0f}")
-    row("feature steps, most", lambda videos: str(max(video.feature_length for video in videos)))
-    row("action length, median (s)", lambda videos: f"{np.median(_lengths_s(videos)):.3g}")
-    row("action length, median (steps)", lambda videos: f"{np.median(_lengths_steps(videos)):.3g}")
-    row("actions under 2 steps (%)", lambda videos: f"{100 * np.mean(_lengths_steps(videos) < 2):.1f}")
-    row("overlapping actions (%)", lambda videos: f"{100 * _overlapping(videos):.1f}")
-    background = [v for v in dataset.videos.values() if not len(v.labels) and not len(v.ambiguous_s)]
-    count = Counter(video.subset for video in background)
-    rows["videos without any action"] = (str(len(background)), str(count["train"]), str(count["test"]))
-    return rows
-
-
-def _rarest(dataset: DataSet) -> Any:
-    def of(videos: list[Video]) -> str:
-        counts = Counter(label for video in videos for label in video.labels.tolist())
-        label = min(range(len(dataset.classes)), key=lambda index: counts[index])
-        return f"{dataset.classes[label]} ({counts[label]})"
-
-    return of
-
-
-def _lengths_s(videos: list[Video]) -> np.ndarray:
-    return np.concatenate([video.segments_s[:, 1] - video.segments_s[:, 0] for video in videos])
-
-
-def _lengths_steps(videos: list[Video]) -> np.ndarray:
-    return np.concatenate([(v.segments_s[:, 1] - v.segments_s[:, 0]) * v.feature_fps for v in videos])
-
-
-def _overlapping(videos: list[Video]) -> float:
-    """Return the share of actions that begin before an earlier one of their video has ended."""
-    overlapping = total = 0
-    for video in videos:
-        segments = video.segments_s[np.argsort(video.segments_s[:, 0], kind="stable")]
-        ends = np.maximum.accumulate(segments[:, 1]) if len(segments) else segments[:, 1]
-        overlapping += int((segments[1:, 0] < ends[:-1]).sum())
-        total += len(segments)
-    return overlapping / max(total, 1)

@@ -56,22 +56,38 @@ def fitted_recipe(dataset: DataSet, model: str, dim: int, engines: Collection[st
 
 def _clips(dataset: DataSet, model: str, recipe: Any, authors: bool) -> dict[str, Choice]:
     """Fit a pyramid: its finest level to short actions, as many levels as long ones need, its clip to the videos."""
-    actions, videos = _action_steps(dataset), [video.feature_length for video in dataset.train]
-    longest = float(np.percentile(actions, LONG))
-    levels = min(max(math.ceil(math.log2(max(longest / FIRST_RANGE_STEPS, 1.0))) + 2, 2), MOST_LEVELS)
-    bounds = [0, *(FIRST_RANGE_STEPS * 2**level for level in range(levels - 1)), LAST_RANGE_STEPS]
-    coarsest = 2 ** (levels - 1)
+    ranges, longest = _ranges(dataset)
+    levels, coarsest = len(ranges), 2 ** (len(ranges) - 1)
     if authors:
         coarsest = dataclasses.replace(recipe, levels=levels).authors_multiple(model)
-    enough = float(np.percentile(videos, LONG))
-    whole, most = math.ceil(enough / coarsest) * coarsest, LONGEST_CLIP_STEPS // coarsest * coarsest
+    clip, enough = _clip_steps(dataset, coarsest)
     why = f"95 % of the videos have at most {enough:.0f} steps"
-    why = f"{why}; a multiple of {coarsest}" if whole <= most else f"{why}: crops of the longest clip, THUMOS14's"
+    why = f"{why}; a multiple of {coarsest}" if clip >= enough else f"{why}: crops of the longest clip, THUMOS14's"
     return {
         "levels": Choice(levels, f"95 % of the actions are shorter than {longest:.0f} steps"),
-        "regression_ranges": Choice([list(pair) for pair in pairwise(bounds)], "doubled by level"),
-        "max_seq_len": Choice(min(whole, most), why),
+        "regression_ranges": Choice([list(pair) for pair in ranges], "doubled by level"),
+        "max_seq_len": Choice(clip, why),
     }
+
+
+def fitted_ranges(dataset: DataSet) -> tuple[list[tuple[float, float]], int]:
+    """Return the range of each level of a pyramid fitted to a data set, and the steps of its clips."""
+    ranges, _ = _ranges(dataset)
+    return ranges, _clip_steps(dataset, 2 ** (len(ranges) - 1))[0]
+
+
+def _ranges(dataset: DataSet) -> tuple[list[tuple[float, float]], float]:
+    """Return the range of each level, and the steps of a long action."""
+    longest = float(np.percentile(_action_steps(dataset), LONG))
+    levels = min(max(math.ceil(math.log2(max(longest / FIRST_RANGE_STEPS, 1.0))) + 2, 2), MOST_LEVELS)
+    bounds = [0, *(FIRST_RANGE_STEPS * 2**level for level in range(levels - 1)), LAST_RANGE_STEPS]
+    return list(pairwise(bounds)), longest
+
+
+def _clip_steps(dataset: DataSet, multiple: int) -> tuple[int, float]:
+    """Return the steps of a clip, and those of a long video."""
+    enough = float(np.percentile([video.feature_length for video in dataset.train], LONG))
+    return min(math.ceil(enough / multiple) * multiple, LONGEST_CLIP_STEPS // multiple * multiple), enough
 
 
 def _detections(dataset: DataSet, recipe: Any) -> dict[str, Choice]:
@@ -83,8 +99,7 @@ def _detections(dataset: DataSet, recipe: Any) -> dict[str, Choice]:
 
 def _slices(dataset: DataSet, recipe: Any) -> dict[str, Choice]:
     """Fit TadTR's slices: twice as long as long actions, since three quarters of one must lie inside."""
-    longest = float(np.percentile(_action_steps(dataset), LONG))
-    length = next((length for length in SLICES if length >= 2 * longest), SLICES[-1])
+    length, longest = fitted_slice_length(dataset)
     count = _slice_count(dataset, length)
     epochs = min(max(round(STEPS_ON_SLICES * recipe.batch_size / max(count, 1)), recipe.epochs), MOST_EPOCHS)
     return {
@@ -94,6 +109,12 @@ def _slices(dataset: DataSet, recipe: Any) -> dict[str, Choice]:
         ),
         "lr_decay_epoch": Choice(epochs - 1, "one before the last, as the authors'"),
     }
+
+
+def fitted_slice_length(dataset: DataSet) -> tuple[int, float]:
+    """Return the steps of a slice fitted to a data set, and those of a long action."""
+    longest = float(np.percentile(_action_steps(dataset), LONG))
+    return next((length for length in SLICES if length >= 2 * longest), SLICES[-1]), longest
 
 
 def training_unit_count(dataset: DataSet, fitted: Mapping[str, Choice]) -> int:

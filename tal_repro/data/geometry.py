@@ -27,6 +27,7 @@ FACTOR_OFF = 1.33  # of one file: no rounding of durations explains more
 MOST = 0.5
 FITS = 0.95  # of all actions, for a unit of time to be named
 TWIN_ACTIONS = 3  # that equal annotations need to tell one video under two ids
+TRAINED_AND_TESTED = "it is trained and tested on"
 _LISTED = 10
 _CORRECT_DEFINITION = "correct [features] or [time] of the definition, or the durations"
 _CORRECT = "correct fps and durations, or extract features at that stride"
@@ -222,7 +223,7 @@ def _annotation_key(video: Video, steps: Mapping[str, int]) -> object:
 
 def _twin(dataset: DataSet, first: str, second: str, what: str) -> Problem:
     sides = {dataset.videos[first].subset, dataset.videos[second].subset}
-    leak = "; it is trained and tested on" if len(sides) > 1 else ""
+    leak = f"; {TRAINED_AND_TESTED}" if len(sides) > 1 else ""
     what = f"{what} as {first}: one video under two ids{leak}"
     return _error(second, what, "leave one of them out, in a copy of the annotations")
 

@@ -146,8 +146,23 @@ def test_twins_are_found_by_their_values(tmp_path: Path) -> None:
     annotations, features = write_set(tmp_path, "npy")
     np.save(features / "video 005.npy", np.load(features / "video 001.npy"))
     assert describe(annotations, features).exit_code == 0
-    result = describe(annotations, features, "--hash")
-    assert result.exit_code == 1 and "the same features as video 001" in result.stdout
+    result = describe(annotations, features, "--hash", "--json")
+    problems = json.loads(result.stdout)["problems"]
+    assert result.exit_code == 1 and ["the same features as video 001" in p["what"] for p in problems].count(True) == 1
+    facts = json.loads(result.stdout)["facts"]
+    assert facts["videos trained and tested on"]["all"] == "1", "001 trains, 005 tests"
+    assert facts["reached by the pyramids (%)"]["train"] == "100.0" and "frames a second, median" not in facts
+
+
+def test_frames_a_second_are_a_row_with_their_span(tmp_path: Path) -> None:
+    annotations, features = write_set(tmp_path, "npy")
+    content = json.loads(annotations.read_text())
+    for entry in content["database"].values():
+        entry["fps"] = 25.0 if entry["subset"] == "validation" else 30.0
+    annotations.write_text(json.dumps(content))
+    words = ["--set", "stride_frames=5", "--json"]
+    facts = json.loads(describe(annotations, features, *words).stdout)["facts"]
+    assert facts["frames a second, median"] == {"all": "30 (25 to 30)", "train": "30", "test": "25"}
 
 
 def test_what_cannot_be_told_is_asked(tmp_path: Path) -> None:
