@@ -1,4 +1,4 @@
-"""gpu-check and the authors' code, on a CPU in a card's place: their script takes steps and tells how long they take."""
+"""gpu-check and the authors' code, on a CPU in a card's place: their script takes steps and tells their time."""
 
 from __future__ import annotations
 
