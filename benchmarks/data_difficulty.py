@@ -1,24 +1,29 @@
-"""How fast a learner gains from more synthetic videos, by difficulty: prints the Markdown table of docs/data.md.
+"""How fast a learner gains from more synthetic videos, by difficulty: what the table of docs/data.md is written from.
 
 The learner is a ridge regression on single feature steps and their neighbourhood: no detector, no tuning. About a
-minute on one core.
+minute on one core. `--out FILE` writes the report; that of the documents is results/reference/data/difficulty.json.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.skeleton import parser
 from tal_repro.data import DataSet, FeatureStore, Video, draw_subset, load_dataset, open_features
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
+from tal_repro.files import write_whole
 
 PERCENTAGES = (5, 10, 20, 40, 60, 80, 100)
 DIFFICULTIES = (0, 0.25, 0.5, 0.75, 1)
 DRAWS = 3
+TRAIN, TEST, CHANNELS, SECONDS = 60, 40, 64, (30, 70)
 NEIGHBOURS = 4  # steps on each side that a step is averaged over, as a second view of it
 RIDGE = 30.0
 
@@ -58,21 +63,35 @@ def mean_ap(train: tuple[Array, Array], test: tuple[Array, Array]) -> float:
     return float(np.mean(precisions))
 
 
-def row(difficulty: float) -> str:
-    """Return one line of the table."""
+def measure(difficulty: float) -> dict[str, Any]:
+    """Return the mean AP (%) of each draw, by share of the training videos."""
     with tempfile.TemporaryDirectory() as folder:
-        config = SyntheticConfig(60, 40, feature_dim=64, seconds=(30, 70), difficulty=difficulty)
+        config = SyntheticConfig(TRAIN, TEST, feature_dim=CHANNELS, seconds=SECONDS, difficulty=difficulty)
         root = write_synthetic(Path(folder) / "set", config, "actionformer")
         dataset, store = load_dataset(root), open_features(root)
         test = frames(dataset, store, dataset.test)
-        cells = []
+        found = {}
         for percent in PERCENTAGES:
             draws = [draw_subset(dataset, "video", "uniform", percent, seed).ids for seed in range(DRAWS)]
-            found = [mean_ap(frames(dataset, store, [dataset.videos[i] for i in ids]), test) for ids in draws]
-            cells.append(f"{100 * np.mean(found):.0f} +- {100 * np.std(found):.0f}")
-    return f"| {difficulty:g} | {' | '.join(cells)} |"
+            trained = [frames(dataset, store, [dataset.videos[i] for i in ids]) for ids in draws]
+            found[str(percent)] = [100 * mean_ap(train, test) for train in trained]
+    return {"difficulty": difficulty, "mean_ap_percent": found}
+
+
+def main() -> None:
+    """Measure every difficulty; print it, and write the report that is asked for."""
+    options = parser(__doc__).parse_args()
+    rows = []
+    for difficulty in DIFFICULTIES:
+        rows.append(measure(difficulty))
+        print(json.dumps(rows[-1]), flush=True)
+    if options.out:
+        report = {
+            "schema": "tal-repro/data-difficulty/1", "synthetic": True, "train_videos": TRAIN, "test_videos": TEST,
+            "channels": CHANNELS, "seconds": SECONDS, "seed": SyntheticConfig().seed, "rows": rows,
+        }  # fmt: skip
+        write_whole(options.out, json.dumps(report, indent=1).encode() + b"\n")
 
 
 if __name__ == "__main__":
-    for each in DIFFICULTIES:
-        print(row(each), flush=True)
+    main()

@@ -17,6 +17,7 @@ from typing import Any, TextIO, TypeVar
 EVENTS_VARIABLE = "TAL_REPRO_EVENTS"  # path of the JSON-lines file to append to
 SUBSET_VARIABLE = "TAL_REPRO_SUBSET"  # path of a subset file {unit, policy, percent, seed, ids}
 DETECTIONS_VARIABLE = "TAL_REPRO_DETECTIONS"  # folder for the detections of each evaluation, one CSV file each
+SETTINGS_VARIABLE = "TAL_REPRO_SETTINGS"  # JSON of what the scripts' own configuration cannot be told
 SLICE_MARK = "_window_"  # TadTR names a slice <video>_window_<first step>_<last step>
 
 T = TypeVar("T")
@@ -114,6 +115,15 @@ def detections(index: int, columns: Mapping[str, Sequence[Any]], weights: str = 
         writer.writerow(names)
         writer.writerows(zip(*(columns[name] for name in names), strict=True))
     os.replace(path + ".part", path)  # noqa: PTH105
+
+
+def setting(name: str, default: T) -> T:
+    """Return what a run's recipe says of `name`, where the authors' configuration has no word for it; else `default`.
+
+    Give the authors' own value as the default: it holds where the kit is not driving.
+    """
+    told: dict[str, T] = json.loads(os.environ.get(SETTINGS_VARIABLE) or "{}")
+    return told.get(name, default)
 
 
 def reset() -> None:

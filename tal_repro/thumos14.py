@@ -7,6 +7,7 @@ NAME = "thumos14"
 # of the real annotations in both layouts, as `dataset.hash_annotations` makes it
 ANNOTATION_HASH = "c47d65d77cc8a88889c3f1d5fbfaba9eaa5d4f441e184a009cd7eaa99119c6c3"
 FEATURE_DIM = 2048
+CLASSES = 20
 TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)  # that its mAP is averaged over
 PROTOCOL = "af-212"  # which test videos count where nobody says
 LENGTH_TOLERANCE_STEPS = 2  # of a video's features against the real ones

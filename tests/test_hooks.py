@@ -45,6 +45,13 @@ def test_events_are_json_lines_with_plain_numbers(monkeypatch, tmp_path):
     assert all(line["time"] > 1e9 for line in lines)
 
 
+def test_a_setting_is_the_recipes_where_it_says_one_else_the_authors_own(monkeypatch):
+    monkeypatch.delenv(hooks.SETTINGS_VARIABLE, raising=False)
+    assert hooks.setting("ema_decay", 0.999) == 0.999
+    monkeypatch.setenv(hooks.SETTINGS_VARIABLE, json.dumps({"ema_decay": 0.9}))
+    assert hooks.setting("ema_decay", 0.999) == 0.9 and hooks.setting("other", 3) == 3
+
+
 def test_the_subset_restricts_training_units(monkeypatch, tmp_path):
     path = tmp_path / "subset.json"
     path.write_text(json.dumps({"unit": "video", "policy": "uniform", "percent": 1, "seed": 0, "ids": ["b"]}))

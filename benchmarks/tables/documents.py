@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.tables.architecture import architecture_svg
 from benchmarks.tables.artifact import artifact_text, experiments_text
 from benchmarks.tables.calibration import calibration_text
+from benchmarks.tables.difficulty import difficulty_text
 from benchmarks.tables.equality import equality_text, same_map_text
 from benchmarks.tables.judged import (
     changes_text,
@@ -60,6 +61,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "sentences": sentences_text,
     "untried": untried_text,
     "run_files": run_files_text,
+    "difficulty": difficulty_text,
     "tried": tried_text,
     "platforms": platforms_text,
 }

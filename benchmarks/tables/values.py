@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.tables.artifact import PAPER_SCOPES, STUDIES, works
-from benchmarks.tables.walkthrough import GB_BUILDING
 from tal_repro.data.quirks import THUMOS14_COUNTS
 from tal_repro.doctor.needs import ARCHIVE_BESIDE, LAYOUT_BYTES
+from tal_repro.engines.upstream.patches import model_patches
 from tal_repro.errors import InputError
+from tal_repro.kit import patches as kit_patches
+from tal_repro.kit import require_checkout
 from tal_repro.machine.host import GIB
 from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.registry import model_entry
@@ -38,6 +40,31 @@ def _actionformer() -> PyramidRecipe:
     return recipe
 
 
+def _lines(path: str) -> str:
+    """Return how many lines a file of the repository has."""
+    return str(len((require_checkout("counting lines") / path).read_text(encoding="utf-8").splitlines()))
+
+
+def _inserted(model: str) -> str:
+    """Return how many lines the patches of a model insert."""
+    patches = model_patches(kit_patches(model))
+    lines = sum(len(one.lines) for patch in patches for change in patch.files for one in change.insertions)
+    return f"{lines} in {len(patches)} patches"
+
+
+def _training_minutes() -> str:
+    """Return the shortest and the longest of Table 2's mean training times."""
+    seconds = [row["train_seconds_mean"] for row in load_published()["table2"].rows()]
+    return f"{min(seconds) / 60:.0f} to {max(seconds) / 60:.0f} minutes"
+
+
+def _needed_gb(script: str, mark: str) -> str:
+    """Return how much disk the image builder asks for, from its own words."""
+    text = (require_checkout("reading the builder") / script).read_text(encoding="utf-8")
+    (gigabytes,) = re.findall(rf"{mark}needed_gb=(\d+)", text)
+    return f"{gigabytes} GB"
+
+
 def _gib(size: float) -> str:
     return f"{size / GIB:g} GiB"
 
@@ -51,7 +78,15 @@ VALUES: dict[str, Callable[[], str]] = {
     "classes": lambda: str(len(load_published()["thumos14_classes"])),
     "actionformer_gib": lambda: _gib(LAYOUT_BYTES["actionformer"]),
     "tadtr_gib": lambda: _gib(LAYOUT_BYTES["tadtr"]),
-    "image_gb": lambda: f"{GB_BUILDING} GB",
+    "image_gb": lambda: _needed_gb("docker/engine.sh", "cuda.*"),
+    "cpu_image_gb": lambda: _needed_gb("docker/engine.sh", "free_gb "),
+    "training_minutes": _training_minutes,
+    "adapter_lines": lambda: _lines("tests/worked_example/adapter.py"),
+    "native_lines": lambda: _lines("tests/worked_example/native.py"),
+    "dyfadet_lines": lambda: _lines("tal_repro/engines/added/dyfadet.py"),
+    "tetad_lines": lambda: _lines("tal_repro/engines/added/tetad.py"),
+    "dyfadet_inserted": lambda: _inserted("dyfadet"),
+    "tetad_inserted": lambda: _inserted("tetad"),
     "unpacking_gib": lambda: _gib(ARCHIVE_BESIDE * sum(LAYOUT_BYTES.values())),
     "ema_decay": lambda: f"{_actionformer().ema_decay:g}",
     "small_percent": lambda: f"{100 * SMALL_SHARE:g} %",

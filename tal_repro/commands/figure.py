@@ -27,8 +27,8 @@ NUMBERS = tuple(map(str, FIGURES))
 @click.option("--out", metavar="DIR", default=str(DEFAULT_OUT), show_default=True, help="Write the files here.")
 @click.option("--results", metavar="DIR", help=f"Draw the runs in DIR too.  [default: {RESULTS}, if there]")
 @click.option(
-    "--source", type=click.Choice(["published", "measured", "both"]), default="both", show_default=True,
-    help="Which numbers to draw.",
+    "--source", type=click.Choice(["published", "measured", "both", "auto"]), default="auto", show_default=True,
+    help="Which numbers to draw; auto: both, but of runs on your own data measured ones alone.",
 )  # fmt: skip
 @click.option("--published", metavar="DIR", help="Read the published numbers from DIR.")
 @of_study

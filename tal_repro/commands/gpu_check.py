@@ -121,7 +121,7 @@ def _tell_no_gpu(device: str, state: Gpus, as_json: bool) -> None:
         echo(json.dumps(told, indent=1))
         return
     echo(f"no GPU: {why}; nothing was done")
-    tell_next("in a container: docker/kit.sh --gpu, or make gpu-check RUNTIME=docker", "a rehearsal: --device cpu")
+    tell_next("in a container: make gpu-check RUNTIME=docker; a rehearsal: tal-repro gpu-check --device cpu")
 
 
 def _needs(cuda: bool) -> Needs:

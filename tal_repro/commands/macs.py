@@ -32,6 +32,7 @@ def macs(
     Counts upstream's algorithm (what published numbers count) and this kit's own. TadTR pads nothing. --json prints
     one object for one model and one length, otherwise a list.
     """
+    from tal_repro.measure.macs import uncounted
     from tal_repro.models.registry import OF_STUDY, model_entry
 
     for model in models:
@@ -41,6 +42,8 @@ def macs(
         for length in lengths or (1000,):
             echo(f"counting {model} at {length} feature steps", err=True)
             rows.append(_count(model, length, max_seq_len, actionness))
+            if warning := uncounted(rows[-1][0].unsupported_ops):
+                echo(f"warning: {model}: {warning}", err=True)
     if as_json:
         payload = [_as_json(*row) for row in rows]
         echo(json.dumps(payload[0] if len(payload) == 1 else payload, indent=2))
@@ -76,7 +79,8 @@ def _count_authors_code(model: str, length: int) -> MacCount:
     from tal_repro.measure.macs import MacCount
 
     found: dict[str, Any] = count_apart(model, "upstream", length)
-    return MacCount(model, length, length, None, found["macs"], found["by_operator"], found["unsupported_ops"])
+    padded, unsupported = found["padded_length"], found["unsupported_ops"]
+    return MacCount(model, length, padded, None, found["macs"], found["by_operator"], unsupported)
 
 
 def _as_json(upstream: MacCount, native: MacCount | None) -> dict[str, Any]:

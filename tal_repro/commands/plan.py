@@ -74,7 +74,10 @@ def plan(
     if list_runs:
         echo(format_runs(planned.runs))
     more = f"tal-repro run --study {study_name} --scope {scope} --results {results}"
-    tell_next(more if planned.pending else f"tal-repro report --results {results}")
+    if planned.pending:
+        tell_next(f"tal-repro doctor --study {study_name}", more)
+    else:
+        tell_next(f"tal-repro report --results {results}")
 
 
 def format_plan(plan: Plan) -> str:

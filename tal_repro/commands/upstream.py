@@ -41,7 +41,8 @@ def status(as_json: bool) -> None:
         for one in found:
             if one.problem:
                 echo(f"{one.model}: remedy: {one.remedy}", err=True)
-        tell_next("tal-repro upstream diff MODEL shows what is inserted; tal-repro upstream prepare MODEL makes a copy")
+        missing = any(one.problem for one in found)
+        tell_next("make submodules" if missing else "tal-repro upstream prepare MODEL makes a patched copy")
     sys.exit(1 if any(one.problem for one in found) else 0)
 
 

@@ -63,11 +63,16 @@ def load_dataset(root: str | Path, layout: LayoutName | Literal["auto"] = "auto"
     return dataset
 
 
-def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
-    """Read one layout; return what could be read and every problem of its annotations."""
+def read_dataset(
+    layout: Layout, document: Document | None = None, steps: Mapping[str, int] | None = None
+) -> tuple[DataSet, list[Problem]]:
+    """Read one layout; return what could be read and every problem of its annotations.
+
+    What the caller has read already is not read again: the `document`, and the `steps` of feature files.
+    """
     for path in layout.annotations.files():
         check_inside(path, layout.annotation_root if path != layout.annotations.videos else path.parent)
-    document = read_document(layout.annotations)
+    document = read_document(layout.annotations) if document is None else document
     reader = EntryReader(layout.annotation_file, places=document.places)
     for what in document.read_as:
         reader.note("annotations", what)
@@ -77,10 +82,10 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
     if layout.definition is not None:
         entries = choose_splits(entries, layout.definition, reader)
     classes = _classes(document, layout, reader)
-    info = _feature_info(layout)
-    videos = {}
+    info = _feature_info(layout, steps or {})
+    videos, numbers = {}, {name: index for index, name in enumerate(classes.names)}
     for video_id, entry in entries.items():
-        video = _video(video_id, entry, classes.names, info, layout, reader)
+        video = _video(video_id, entry, numbers, info, layout, reader)
         if video is not None:
             videos[video_id] = video
     if reader.durations_of_features:
@@ -169,13 +174,13 @@ def _classes(document: Document, layout: Layout, reader: EntryReader) -> Classes
     return classes
 
 
-def _feature_info(layout: Layout) -> dict[str, Any]:
+def _feature_info(layout: Layout, steps: Mapping[str, int]) -> dict[str, Any]:
     """Return TadTR's feature lengths by video id ({} in ActionFormer's layout, whose .npy headers state them).
 
-    Of a defined set: which videos have features.
+    Of a defined set: which videos have features, with their steps where they are known.
     """
     if layout.definition is not None:
-        return dict.fromkeys(video_ids(layout.definition), True)
+        return {video_id: steps.get(video_id) for video_id in video_ids(layout.definition)}
     if layout.feature_info_file is None:
         return {}
     raw = read_inside(layout.feature_info_file, layout.root)
@@ -185,7 +190,7 @@ def _feature_info(layout: Layout) -> dict[str, Any]:
 def _video(
     video_id: str,
     entry: Mapping[str, Any],
-    classes: tuple[str, ...],
+    classes: Mapping[str, int],
     info: Mapping[str, Any],
     layout: Layout,
     reader: EntryReader,
@@ -202,14 +207,13 @@ def _video(
         return None
     stride, defined = layout.stride_frames, layout.definition
     clip = CLIP_FRAMES if defined is None else defined.clip
-    there = info.get(video_id, False) if defined is not None else layout.feature_file(video_id).is_file()
+    there = video_id in info if defined is not None else layout.feature_file(video_id).is_file()
     if layout.feature_info_file is None:
         feature_fps = fps / stride
-        length = _length_in_file(video_id, layout, bool(there), reader)
+        length = info.get(video_id) or _length_in_file(video_id, layout, there, reader)
         length = length or estimate_feature_length(duration_s, fps, stride, clip)
     if length is None or feature_fps is None:
         return None
-    known = {name: index for index, name in enumerate(classes)}
     labelled = [action for action in actions if action.label != AMBIGUOUS]
     return Video(
         video_id,
@@ -219,9 +223,9 @@ def _video(
         stride,
         feature_fps,
         length,
-        bool(there),
+        there,
         _segments(labelled),
-        np.array([known[action.label] for action in labelled], dtype=np.int64),
+        np.array([classes[action.label] for action in labelled], dtype=np.int64),
         _segments([action for action in actions if action.label == AMBIGUOUS]),
         clip,
         SLICE_STRIDE_FRAMES if defined is None else stride,
@@ -237,7 +241,7 @@ def _duration(
         return read_duration(video_id, entry, reader)
     rate = defined.steps_per_second
     fps = as_number(entry.get("fps", defined.fps)) if rate is None else None
-    length = _length_in_file(video_id, layout, bool(info.get(video_id)), reader)
+    length = info.get(video_id) or _length_in_file(video_id, layout, video_id in info, reader)
     if length is None or (rate is None and not fps):
         remedy = "state it, or give a table of videos (video,duration,fps): videos = FILE.csv in the definition"
         reader.error(f"{video_id}.duration", "missing, and its features do not tell it", remedy)

@@ -21,7 +21,7 @@ from tal_repro.data.dataset import DataSet, Video
 from tal_repro.data.definition import ENDINGS, Axes, Definition, FileType
 from tal_repro.data.feature_formats import read_shape, video_ids
 from tal_repro.data.layouts import Layout
-from tal_repro.data.set_checks import set_problems, usual_width, widths_of
+from tal_repro.data.set_checks import set_problems, shapes_of, usual_width
 from tal_repro.errors import InputError
 from tal_repro.untrusted import is_number, short
 
@@ -87,13 +87,18 @@ def describe(annotations: Path, features: Path, out: Path, given: Given, hashed:
         what = "no feature file is named after an annotated video"
         named = f"annotated are {short(next(iter(document.entries), ''))}, ..."
         raise InputError(what, features, f"rename them: {named}")
-    shapes = _shapes(definition, ids[:: max(len(ids) // LOOKED_AT, 1)])
+    every = shapes_of(definition, ids)
+    shapes = {key: every[key] for key in [key for key in ids if key in every][:: max(len(every) // LOOKED_AT, 1)]}
+    if not shapes:
+        read_shape(definition, ids[0])  # says what is wrong with it
     if given.axes is None:
         definition, shapes = _axes(definition, shapes, guesses)
     definition = _step(definition, document, shapes, given, guesses)
     layout = Layout("actionformer", definition.path, definition.path.parent, definition=definition)
-    dataset, problems = read_dataset(layout)
-    widths = widths_of(definition, ids)
+    time = 1 if definition.axes == "CT" and given.axes is None else 0  # of the shapes, read before the axes were told
+    dataset, problems = read_dataset(layout, document, {key: shape[time] for key, shape in every.items()})
+    del document
+    widths = {key: shape[1 - time] for key, shape in every.items()}
     problems += set_problems(dataset, layout, widths, hashed)
     return Description(definition, dataset, tuple(problems), guesses, usual_width(widths))
 
@@ -138,19 +143,6 @@ def _file_type(features: Path) -> FileType:
         endings = ", ".join(kinds)
         raise InputError("no feature files", features, f"put files of these endings there: {endings}")
     return found.most_common(1)[0][0] or "npy"
-
-
-def _shapes(definition: Definition, ids: list[str]) -> dict[str, tuple[int, int]]:
-    shapes = {}
-    for video_id in ids:
-        try:
-            shapes[video_id] = read_shape(definition, video_id)
-        except InputError as error:
-            if len(shapes) == 0 and video_id == ids[-1]:
-                raise error
-    if not shapes:
-        read_shape(definition, ids[0])
-    return shapes
 
 
 def _axes(

@@ -49,7 +49,7 @@ def fitted_recipe(dataset: DataSet, model: str, dim: int, engines: Collection[st
     }
     recipe = model_entry(model).recipe
     if recipe.samples == "slices":
-        return {**choices, **_slices(dataset, recipe)}
+        return {**choices, **_slices(dataset, recipe), **_detections(dataset, recipe)}
     clips = _clips(dataset, model, recipe, "upstream" in engines)
     return {**choices, **clips, **_epochs(dataset, recipe), **_detections(dataset, recipe)}
 
@@ -64,11 +64,13 @@ def _clips(dataset: DataSet, model: str, recipe: Any, authors: bool) -> dict[str
     if authors:
         coarsest = dataclasses.replace(recipe, levels=levels).authors_multiple(model)
     enough = float(np.percentile(videos, LONG))
-    clip = min(math.ceil(enough / coarsest) * coarsest, LONGEST_CLIP_STEPS // coarsest * coarsest)
+    whole, most = math.ceil(enough / coarsest) * coarsest, LONGEST_CLIP_STEPS // coarsest * coarsest
+    why = f"95 % of the videos have at most {enough:.0f} steps"
+    why = f"{why}; a multiple of {coarsest}" if whole <= most else f"{why}: crops of the longest clip, THUMOS14's"
     return {
         "levels": Choice(levels, f"95 % of the actions are shorter than {longest:.0f} steps"),
         "regression_ranges": Choice([list(pair) for pair in pairwise(bounds)], "doubled by level"),
-        "max_seq_len": Choice(clip, f"95 % of the videos have at most {enough:.0f} steps; a multiple of {coarsest}"),
+        "max_seq_len": Choice(min(whole, most), why),
     }
 
 

@@ -163,6 +163,8 @@ def find_layout(root: Path, name: LayoutName | Literal["auto"] = "auto") -> Layo
 
 def check_inside(path: Path, root: Path) -> None:
     """Raise InputError unless `path` is a regular file that lies in `root` after following symlinks."""
+    if path.parent == root and _is_plain_file(path):
+        return
     try:
         resolved = path.resolve(strict=True)
         regular = stat.S_ISREG(resolved.stat().st_mode)
@@ -174,6 +176,14 @@ def check_inside(path: Path, root: Path) -> None:
         raise InputError("a link that leads out of the data folder", path, "replace it by a copy of the file")
     if not regular:
         raise InputError("not a regular file", path, "replace it by the file of the archive")
+
+
+def _is_plain_file(path: Path) -> bool:
+    """Tell whether a path is a file and no link: then it lies in the folder that it names."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def read_inside(path: Path, root: Path) -> dict[str, Any]:

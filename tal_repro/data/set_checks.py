@@ -22,27 +22,29 @@ def require_sound(dataset: DataSet) -> None:
     """Raise InputError that names what is wrong with a defined set; only headers of its files are read."""
     layout = find_layout(dataset.root)
     assert layout.definition is not None
-    widths = widths_of(layout.definition, [video.id for video in dataset.videos.values() if video.has_features])
+    ids = [video.id for video in dataset.videos.values() if video.has_features]
+    widths = {video_id: width for video_id, (_, width) in shapes_of(layout.definition, ids).items()}
     errors = [problem for problem in set_problems(dataset, layout, widths) if problem.severity == "error"]
     if errors:
         refuse_all((f"{error.where}: {error.what}" for error in errors), dataset.root, errors[0].remedy)
 
 
-def widths_of(definition: Definition, video_ids: Iterable[str]) -> dict[str, int]:
-    """Return the channels that each file's header states; 0 where it cannot be read, which is told with its length."""
+def shapes_of(definition: Definition, video_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return (T, C) of each file by its header; one that cannot be read is left out, and told with its length."""
 
-    def width(video_id: str) -> int:
+    def shape(video_id: str) -> tuple[int, int] | None:
         try:
-            return read_shape(definition, video_id)[1]
+            return read_shape(definition, video_id)
         except InputError:
-            return 0
+            return None
 
-    return dict(in_threads(lambda key: (key, width(key)), list(video_ids)))
+    found = in_threads(lambda key: (key, shape(key)), list(video_ids))
+    return {video_id: shape for video_id, shape in found if shape is not None}
 
 
 def usual_width(widths: Mapping[str, int]) -> int:
     """Return the channels that most files have."""
-    return Counter(width for width in widths.values() if width).most_common(1)[0][0]
+    return Counter(widths.values()).most_common(1)[0][0]
 
 
 def set_problems(
@@ -50,15 +52,14 @@ def set_problems(
 ) -> Iterator[Problem]:
     """Yield every problem with its remedy; `hashed` reads every value, to find one video under two ids."""
     lengths = {video.id: video.feature_length for video in dataset.videos.values() if video.has_features}
-    known = {video_id: width for video_id, width in widths.items() if width}
-    dim = usual_width(known) if known else 0
+    dim = usual_width(widths) if widths else 0
     digests = {}
     if hashed:
         store = open_layout(layout)
-        ids = [key for key in lengths if known.get(key) == dim]
+        ids = [key for key in lengths if widths.get(key) == dim]
         digests = dict(zip(ids, in_threads(lambda key: hash_values(store.values(key)), ids), strict=True))
-    yield from check_geometry(dataset, lengths, widths=known, digests=digests, layout=layout)
-    for video_id, width in known.items():
+    yield from check_geometry(dataset, lengths, widths=widths, digests=digests, layout=layout)
+    for video_id, width in widths.items():
         if width != dim:
             what = f"{width} channels, most videos have {dim}: features of another extractor"
             yield Problem("error", str(layout.feature_file(video_id)), video_id, what, "extract it with the others'")

@@ -15,24 +15,39 @@ from tal_repro.errors import InputError
 
 
 def count_apart(model: str, engine: str, length: int) -> dict[str, object]:
-    """Return {"macs", "by_operator", "unsupported_ops"} of a model; raise InputError with the child's last words."""
+    """Return {"macs", "by_operator", "unsupported_ops", "padded_length"} of a model.
+
+    Raises InputError with the child's last words.
+    """
     command = [sys.executable, "-m", __name__, model, engine, str(length)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env=kit.child_environment())
     if answer.returncode != 0:
-        words = (answer.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"counting MACs of {model} failed: {words}", remedy="does build(tree) return the whole model?")
+        lines = answer.stderr.strip().splitlines() or ["no message"]
+        words, mark, remedy = lines[-1].partition("  remedy: ")  # the kit's own errors end with theirs
+        raise InputError(
+            f"counting MACs of {model} failed: {words or lines[-2].partition(': ')[2]}",
+            remedy=remedy if mark else _remedy(words),
+        )
     found: dict[str, object] = json.loads(answer.stdout.strip().splitlines()[-1])
     return found
 
 
+def _remedy(words: str) -> str:
+    if "No module named" in words:
+        return "`make setup-upstream` installs what most authors import; for the rest a stand-in in OWN_SHIMS"
+    return "does build(tree) return the whole model?"
+
+
 def main() -> None:
     """Print the counts as one line of JSON."""
-    from tal_repro.measure.macs import count_module
+    from tal_repro.measure.macs import count_module, padded_steps
 
     model, engine, length = sys.argv[1], sys.argv[2], int(sys.argv[3])
     adapter = get_adapter(model, engine)
-    macs, by_operator, unsupported = count_module(adapter.build_for_macs(length), *adapter.example_input(length))
-    print(json.dumps({"macs": macs, "by_operator": by_operator, "unsupported_ops": unsupported}))
+    module, inputs = adapter.build_for_macs(length), adapter.example_input(length)
+    macs, by_operator, unsupported = count_module(module, *inputs)
+    counted = {"macs": macs, "by_operator": by_operator, "unsupported_ops": unsupported}
+    print(json.dumps({**counted, "padded_length": padded_steps(module, *inputs)}))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from tal_repro.models.interface import Localizer
 
 MAX_LENGTH = 1_000_000  # steps; above it a length is a slip of the keyboard
+# operators that multiply and add and for which fvcore has no count
+MULTIPLYING = {
+    f"aten::{name}"
+    for name in (
+        "baddbmm", "addbmm", "addmv", "addr", "bilinear", "cdist", "chain_matmul", "conv_tbc", "dot", "gru", "lstm",
+        "mv", "rnn_relu", "rnn_tanh", "scaled_dot_product_attention", "vdot", "_native_multi_head_attention",
+        "_transformer_encoder_layer_fwd",
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,36 @@ def count_module(module: nn.Module, *inputs: Any, handlers: Mapping[str, Any] | 
         by_operator = {name: round(count) for name, count in sorted(analysis.by_operator().items())}
         unsupported = dict(sorted(analysis.unsupported_ops().items()))
     return total, by_operator, unsupported
+
+
+def uncounted(unsupported: Mapping[str, int]) -> str:
+    """Return a warning where operators multiply that are not counted, "" where none does."""
+    found = [f"{name} ({calls} calls)" for name, calls in sorted(unsupported.items()) if name in MULTIPLYING]
+    return f"the count is too low: {', '.join(found)} multiplies and is not counted" if found else ""
+
+
+def padded_steps(module: nn.Module, features: Tensor, *inputs: Any) -> int:
+    """Return how long a module makes features [1, C, T] before it computes: what the first part that takes them gets.
+
+    T itself where no part takes C channels as they are.
+    """
+    channels, found = features.shape[1], list[int]()
+
+    def look(part: nn.Module, given: tuple[Any, ...]) -> None:
+        tensors = [value for value in given if isinstance(value, Tensor) and value.dim() in (2, 3)]
+        if not found and tensors and not any(True for _ in part.children()):
+            sizes = list(tensors[0].shape[-2:])
+            if channels in sizes:
+                found.append(sizes[1 - sizes.index(channels)])
+
+    handles = [part.register_forward_pre_hook(look) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            module(features, *inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else features.shape[-1]
 
 
 class _TensorOutputs(nn.Module):

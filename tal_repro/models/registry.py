@@ -24,10 +24,9 @@ class Reported:
     weights: str = "ema"  # or "raw"
     protocol: str = PROTOCOL
     timed_phases: tuple[str, ...] = ("train", "checkpoint", "reported_eval")  # of a run's seconds
-    timed: str = "training, a checkpoint and an evaluation every epoch"
 
 
-TRAINING_ALONE = Reported(timed_phases=("train", "checkpoint"), timed="training and checkpoints, no evaluation")
+TRAINING_ALONE = Reported(timed_phases=("train", "checkpoint"))
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,6 @@ def added(
         getattr(description, "SELECTION", default.selection),
         getattr(description, "WEIGHTS", default.weights),
         getattr(description, "PROTOCOL", default.protocol),
-        timed=getattr(description, "TIMED", "the whole training, with the checkpoints and evaluations within it"),
     )
     return ModelEntry(
         name, title, description.RECIPE, stride_frames, unit, repository, commit, folder, licence, "", reported,
@@ -142,10 +140,7 @@ ENTRIES = (
     ModelEntry(
         "temporalmaxer", "TemporalMaxer", recipes.TEMPORALMAXER, 4, "video", "TuanTNG/TemporalMaxer",
         "4030cdfc8b5f3670b7ebf9f89436c2a0997581bd", "TemporalMaxer", "none", "Tang et al., 2023",
-        Reported(
-            "best-on-test",
-            timed="training, a checkpoint every epoch, EMA evaluations from the middle until the early stop",
-        ),
+        Reported("best-on-test"),
         unread=(
             "stem_blocks", "attention_heads", "attention_window", "mlp_dim", "drop_path", "trident_bins",
             "iou_weight_power",

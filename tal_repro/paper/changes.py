@@ -18,7 +18,7 @@ SEVERITIES = {
     "timing": "may move times, no mAP",
     "low": "no number depends on it",
 }
-REPAIRED = ("tetad",)  # as published, their code does not run
+OF_FEW = {"00-repair": ("tetad",), "04-settings": ("dyfadet",)}  # patches that not every model has
 PATCHES = {  # name -> severity, title as in the file (a wheel holds no patches), and what it does to a number
     "01-subset": (
         "low", "Train on the units of the run only",
@@ -35,6 +35,10 @@ PATCHES = {  # name -> severity, title as in the file (a wheel holds no patches)
     "00-repair": (
         "low", "Let the transformer take the four empty arguments that its caller gives",
         "one parameter more, read by nothing; without it the code does not run",
+    ),
+    "04-settings": (
+        "low", "Take the decay of the weight average from the recipe",
+        "the authors' own value, unless a recipe says another",
     ),
 }  # fmt: skip
 _ALL = OF_AUTHORS
@@ -69,10 +73,11 @@ DEVIATIONS = (
 )  # fmt: skip
 
 
-def changes() -> list[Change]:
-    """Return all changes, the most severe first."""
-    found = [*DEVIATIONS, *_shims(), *_patches()]
-    return sorted(found, key=lambda change: list(SEVERITIES).index(change.severity))
+def changes(models: Sequence[str] = OF_AUTHORS) -> list[Change]:
+    """Return all changes to the code of `models`, the most severe first."""
+    every = [*DEVIATIONS, *_shims(), *_patches()]
+    made = [change for change in every if set(change.models) & set(models) or models == OF_AUTHORS]
+    return sorted(made, key=lambda change: list(SEVERITIES).index(change.severity))
 
 
 def _shims() -> Iterator[Change]:
@@ -96,7 +101,7 @@ def _patched() -> dict[str, list[str]]:
     from tal_repro import kit
 
     if kit.checkout() is None:
-        return {name: list(REPAIRED if name == "00-repair" else OF_AUTHORS) for name in PATCHES}
+        return {name: list(OF_FEW.get(name, OF_AUTHORS)) for name in PATCHES}
     models: dict[str, list[str]] = {}
     for model in OF_AUTHORS:
         for path in sorted(kit.patches(model).glob("*.patch")):
@@ -104,11 +109,11 @@ def _patched() -> dict[str, list[str]]:
     return models
 
 
-def count_text(found: Sequence[Change]) -> str:
+def count_text(made: Sequence[Change], whose: str = "the authors' code") -> str:
     """Say in a line how many changes there are, by severity."""
-    counts = Counter(change.severity for change in found)
-    told = ", ".join(f"{counts[name]} {name}" for name in SEVERITIES if counts[name])
-    return f"To run the authors' code {len(found)} things were changed: {told}"
+    counts = Counter(change.severity for change in made)
+    by_severity = ", ".join(f"{counts[name]} {name}" for name in SEVERITIES if counts[name])
+    return f"To run {whose} {len(made)} things were changed: {by_severity}"
 
 
 def models_text(change: Change) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from tal_repro.models.registry import OF_STUDY
 from tal_repro.paper import released_runs
 from tal_repro.paper.beyond import beyond_paper
 from tal_repro.paper.changes import changes, count_text
@@ -120,9 +121,10 @@ def _summary_lines(verdicts: Sequence[Verdict], runs: Runs, columns: int) -> Ite
         yield from _plain(f"Measured in {runs.root}: {_counts(measured)}.{told}", columns)
         for line in (multiplicity_text(verdicts), *released_runs.lines(runs), *beyond_paper(runs)):
             yield from _plain(line, columns)
-    found = changes()
-    weighty = ", ".join(change.name for change in found if change.severity in ("high", "medium"))
-    yield from _plain(f"{count_text(found)} ({weighty}); docs/artifact.md lists them.", columns)
+    made = changes(OF_STUDY)
+    weighty = ", ".join(change.name for change in made if change.severity in ("high", "medium"))
+    counted = count_text(made, "the authors' code of the four models")
+    yield from _plain(f"{counted} ({weighty}); docs/artifact.md lists them.", columns)
     flipped = [v.claim.id for v in verdicts if not v.as_expected]
     if flipped:
         yield [(f"{len(flipped)} verdict(s) differ from the expected: {', '.join(flipped)}", "red")]

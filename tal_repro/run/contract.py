@@ -173,25 +173,30 @@ def _checkout(model: str) -> str:
 
 
 def _libraries(model: str) -> str:
-    """Name the calls that today's libraries no longer know, before anything runs."""
+    """Name the calls that today's libraries no longer know and the absent packages, before anything runs."""
     from tal_repro.engines.upstream.checkout import prepare
-    from tal_repro.engines.upstream.library_calls import describe, scan
+    from tal_repro.engines.upstream.library_calls import absent, describe, scan
     from tal_repro.engines.upstream.shims import needed
 
-    return describe(scan(prepare(model)), [shim.name for shim in needed(model)])
+    tree = prepare(model)
+    return describe(scan(tree), {shim.name: shim.reason for shim in needed(model)}, absent(tree))
 
 
 def _macs(model: str, engine: str) -> str:
-    if engine == "native":
-        from tal_repro.measure.macs import count_module
+    from tal_repro.measure.macs import count_module, uncounted
 
+    unsupported: Any
+    if engine == "native":
         adapter = get_adapter(model, engine)
-        macs: object = count_module(adapter.build_for_macs(MACS_LENGTH), *adapter.example_input(MACS_LENGTH))[0]
+        module, inputs = adapter.build_for_macs(MACS_LENGTH), adapter.example_input(MACS_LENGTH)
+        macs, _, unsupported = count_module(module, *inputs)
     else:
-        macs = count_apart(model, engine, MACS_LENGTH)["macs"]
+        counted: dict[str, Any] = count_apart(model, engine, MACS_LENGTH)
+        macs, unsupported = counted["macs"], counted["unsupported_ops"]
     if not isinstance(macs, int) or macs <= 0:
         raise InputError("the module multiplies nothing", "build", f"return the whole model; see {DOCS}")
-    return f"{macs / 1e9:.3f} GMACs at {MACS_LENGTH} feature steps"
+    warning = uncounted(unsupported)
+    return f"{macs / 1e9:.3f} GMACs at {MACS_LENGTH} feature steps" + (f"; {warning}" if warning else "")
 
 
 def judge(record: RunRecord) -> str:

@@ -43,6 +43,8 @@ def run_macs(run: RunContext, adapter: Adapter) -> None:
 
     `gmacs` counts the authors' algorithm, which published numbers are of; `native_gmacs` this kit's own.
     """
+    from tal_repro.measure.macs import uncounted
+
     count = _count_native if adapter.engine == "native" else _count_upstream
     rows: list[Row] = []
     details: dict[str, Any] = {}
@@ -51,6 +53,8 @@ def run_macs(run: RunContext, adapter: Adapter) -> None:
         counts, by_operator, unsupported = count(run, adapter, length)
         rows += [_measurement(name, length, macs / GIGA, "GMACs") for name, macs in counts.items()]
         details[str(length)] = {"by_operator": by_operator, "unsupported_ops": unsupported}
+        if warning := uncounted(unsupported):
+            print(f"# warning: {warning}", flush=True)
     run.record.write_measurements(rows)
     run.record.write_json("details", {"macs": details})
 

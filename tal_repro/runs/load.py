@@ -49,6 +49,12 @@ class Runs:
         return any(run.synthetic for run in self.runs)
 
     @property
+    def own_set(self) -> str:
+        """Name the one data set that all runs with data are of, where it is neither THUMOS14 nor SYNTHETIC; else ""."""
+        names = {run.data_name if run.other_data else "" for run in self.runs if run.data_name}
+        return names.pop() if len(names) == 1 else ""
+
+    @property
     def notes(self) -> list[str]:
         """Say what was left out, by reason, and what is damaged."""
         return [*self.problems, *summary(self.left_out)]

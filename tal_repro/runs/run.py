@@ -12,7 +12,7 @@ from tal_repro.models.registry import MODELS
 from tal_repro.runs.folder import MEASUREMENT_COLUMNS
 from tal_repro.runs.record import DamagedRun, RunRecord, open_checked
 from tal_repro.spec import DERIVED_MARK, RunSpec, canonical_text
-from tal_repro.thumos14 import PROTOCOL, TIOUS
+from tal_repro.thumos14 import NAME, PROTOCOL, TIOUS
 from tal_repro.untrusted import is_number, short
 
 # model -> the (selection, weights, protocol) that its authors report
@@ -82,6 +82,11 @@ class Run:
     def data_title(self) -> str:
         """Name its data set as tables do: SYNTHETIC where it is; "none" where it needs none."""
         return f"{self.data_name} (SYNTHETIC)" if self.synthetic else self.data_name or "none"
+
+    @property
+    def other_data(self) -> bool:
+        """Tell whether it is of real data that are not THUMOS14's."""
+        return bool(self.data_name) and not self.synthetic and not self.data_name.startswith(NAME)
 
     @property
     def percent(self) -> float:

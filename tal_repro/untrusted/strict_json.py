@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
@@ -41,7 +42,7 @@ def parse_json_object(
 
     text = decode(content, where, remedy or RESTORE)
     try:
-        value = _DECODER.decode(text)
+        value = _decoded(text)
     except json.JSONDecodeError as error:
         raise refusal(f"not JSON, line {error.lineno} column {error.colno} ({error.msg})") from None
     except _RepeatedKey as error:
@@ -50,6 +51,7 @@ def parse_json_object(
         raise refusal(f"not JSON that a reader takes: more than {MAX_DEPTH} levels") from None
     except ValueError:
         raise refusal("not JSON that a reader takes: an integer of more than 4,300 digits") from None
+    del text  # of 200 MB, a second time
     if not isinstance(value, dict):
         raise refusal(f"not a JSON object, but {_kind(value)}")
     if _suspicious(content) and (problem := _first_problem(value)):
@@ -70,6 +72,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _decoded(text: str) -> Any:
+    """Decode without the collector of cycles, of which JSON makes none: of a million objects it takes half the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _DECODER.decode(text)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _kind(value: Any) -> str:

@@ -14,24 +14,35 @@ from click.testing import CliRunner
 from tal_repro.cli import main
 
 
-def features_of(seconds: float, rate: float, channels: int, actions: list[dict[str, Any]], seed: int) -> np.ndarray:
+def features_of(
+    seconds: float, rate: float, channels: int, actions: list[dict[str, Any]], seed: int, classes: int
+) -> np.ndarray:
     """Return float32 [T, C] noise in which every class shifts its own channels while it happens."""
     rng = np.random.default_rng(seed)
     rows = 0.5 * rng.standard_normal((round(seconds * rate), channels)).astype(np.float32)
     for action in actions:
         start, end = (round(bound * rate) for bound in action["segment"])
         number = int(action["label"].removeprefix("class"))
-        rows[start:end, number :: max(channels // 8, 1)] += 2.0
+        rows[start:end, number :: max(channels // 8, classes)] += 2.0
     return rows
 
 
-def annotated(videos: int, classes: int, seconds: float, seed: int = 0, name: str = "video {:03d}") -> dict[str, Any]:
+def annotated(
+    videos: int,
+    classes: int,
+    seconds: float,
+    seed: int = 0,
+    name: str = "video {:03d}",
+    actions: int = 3,
+    lasting_s: tuple[float, float] | None = None,
+) -> dict[str, Any]:
     """Return ActivityNet-like annotations: two thirds `training`, the rest `validation`, every class in both."""
     rng, database = np.random.default_rng(seed), {}
+    shortest, longest = lasting_s or (seconds / 20, seconds / 6)
     for index in range(videos):
-        starts = np.sort(rng.uniform(0, seconds * 0.8, 3)).round(2)
-        ends = np.minimum(starts + rng.uniform(seconds / 20, seconds / 6, 3).round(2), seconds)
-        labels = [f"class{(index + place) % classes:02d}" for place in range(3)]
+        starts = np.sort(rng.uniform(0, seconds * 0.8, actions)).round(2)
+        ends = np.minimum(starts + rng.uniform(shortest, longest, actions).round(2), seconds)
+        labels = [f"class{(index + place) % classes:02d}" for place in range(actions)]
         database[name.format(index)] = {
             "subset": "validation" if index % 3 == 2 else "training",
             "duration": seconds,
@@ -55,17 +66,19 @@ def write_set(
     dtype: str = "float32",
     transposed: bool = False,
     name: str = "video {:03d}",
+    actions: int = 3,
+    lasting_s: tuple[float, float] | None = None,
 ) -> tuple[Path, Path]:
     """Write annotations and features; return both paths. `kind`: npy, npz, pt, hdf5s; in one file hdf5, npz1, pt1."""
     root.mkdir(parents=True, exist_ok=True)
-    content = annotated(videos, classes, seconds, name=name)
+    content = annotated(videos, classes, seconds, name=name, actions=actions, lasting_s=lasting_s)
     (root / "annotations.json").write_text(json.dumps(content))
     place = root / {"hdf5": "features.h5", "npz1": "features.npz", "pt1": "features.pt"}.get(kind, "features")
     if not place.suffix:
         place.mkdir()
     kept: dict[str, Any] = {}
     for number, (video_id, entry) in enumerate(content["database"].items()):
-        rows = features_of(seconds, rate, channels, entry["annotations"], number).astype(dtype)
+        rows = features_of(seconds, rate, channels, entry["annotations"], number, classes).astype(dtype)
         rows = rows.T if transposed else rows
         if kind == "npy":
             np.save(place / f"{video_id}.npy", rows)

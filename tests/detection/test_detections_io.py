@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tal_repro.detection.detections_io import read_detections, read_ground_truth
@@ -268,6 +268,7 @@ def test_any_json_is_read_whole_or_refused_by_name(tmp_path, content) -> None:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_arbitrary_bytes_are_refused_as_detections(tmp_path, content) -> None:
+    assume(b"video_id" not in content)  # a header alone is a file of no detections
     for name in ("d.csv", "d.json", "d.csv.gz"):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=name):

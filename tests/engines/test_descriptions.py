@@ -44,7 +44,7 @@ def described(**changes: Any) -> SimpleNamespace:
 
 def test_all_that_may_be_brought_is_taken() -> None:
     whole = described(
-        OWN_SHIMS=(a_shim,), ENVIRONMENT={"MY_MODE": "fast"}, SELECTION="last", WEIGHTS="raw", TIMED="training",
+        OWN_SHIMS=(a_shim,), ENVIRONMENT={"MY_MODE": "fast"}, SELECTION="last", WEIGHTS="raw",
         SMALL={"epochs": 1}, lay_out=print,
     )  # fmt: skip
     check_description(whole)
@@ -64,7 +64,6 @@ def test_all_that_may_be_brought_is_taken() -> None:
         ({"SELECTION": "first"}, "use one of: last, best-on-test"),
         ({"WEIGHTS": "both"}, "use one of: ema, raw"),
         ({"SMALL": {"epoch": 1}}, "SMALL"),
-        ({"TIMED": 3}, "say in words"),
         ({"lay_out": "x"}, "no function 'lay_out'"),
     ],
 )

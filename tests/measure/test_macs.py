@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tal_repro.errors import InputError
-from tal_repro.measure.macs import count_macs, count_module
+from tal_repro.measure.macs import count_macs, count_module, padded_steps, uncounted
 from tal_repro.models import build
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "gmacs.csv"
@@ -34,6 +34,29 @@ def test_counts_tiny_networks_as_by_hand() -> None:
 def test_lists_what_it_does_not_count() -> None:
     _, _, unsupported = count_module(nn.Sequential(nn.Linear(2, 2), nn.Softmax(-1), nn.GELU()), torch.zeros(1, 2))
     assert unsupported == {"aten::softmax": 1, "aten::gelu": 1}
+
+
+class Attention(nn.Module):
+    """TE-TAD's scores: one operator that adds and multiplies, for which fvcore has no count; pads to 256 steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv1d(4, 4, 1)
+
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        x = self.embed(nn.functional.pad(features, (0, -features.shape[-1] % 256)))
+        return torch.baddbmm(torch.zeros(1, 4, 4), x, x.transpose(1, 2))
+
+
+def test_an_operator_that_multiplies_uncounted_is_told_and_the_padded_length_seen() -> None:
+    inputs = (torch.zeros(1, 4, 100), torch.tensor([100]))
+    macs, _, unsupported = count_module(Attention(), *inputs)
+    assert macs == 256 * 4 * 4
+    assert uncounted(unsupported) == "the count is too low: aten::baddbmm (1 calls) multiplies and is not counted"
+    assert uncounted({"aten::softmax": 3}) == ""
+    assert padded_steps(Attention(), *inputs) == 256
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(400, 2))  # no part takes the channels as they are
+    assert padded_steps(flat, inputs[0]) == 100
 
 
 @pytest.mark.parametrize("actionness", [True, False])

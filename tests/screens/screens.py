@@ -44,6 +44,7 @@ SCREENS = {
     "gc": "gc --results runs",
     "doctor-help": "doctor --help",
 }
+CUT = {"verify": (18, 14)}  # first and last lines that are kept of a long screen
 
 
 @contextmanager
@@ -77,7 +78,16 @@ def screens(width: int) -> Iterator[tuple[str, str]]:
             answer = CliRunner(env=environment).invoke(main, call, prog_name="tal-repro", terminal_width=width)
             if answer.exit_code != 0:
                 raise AssertionError(f"{name}: {answer.output}{answer.exception!r}")
-            yield name, f"$ tal-repro {words}\n{without_time(answer.output)}"
+            yield name, f"$ tal-repro {words}\n{_cut(name, without_time(answer.output))}"
+
+
+def _cut(name: str, text: str) -> str:
+    """Return the first and last lines of a long screen, all of others."""
+    lines = text.splitlines()
+    if name not in CUT or len(lines) <= sum(CUT[name]):
+        return text
+    first, last = CUT[name]
+    return "\n".join([*lines[:first], f"... {len(lines) - first - last} lines", *lines[-last:]]) + "\n"
 
 
 def without_time(text: str) -> str:

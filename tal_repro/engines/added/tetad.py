@@ -18,7 +18,6 @@ LAYOUT = "actionformer"
 PROTOCOL = "tadtr-210"
 SHIMS = ("compiled_nms", "torch_load")
 SELECTION, WEIGHTS = "best-on-test", "ema"  # what its authors report
-TIMED = "training, a checkpoint every epoch, raw and EMA evaluations every few epochs"
 CONFIG = "configs/thumos14.py"
 SUBSETS = {"validation": "val", "test": "test"}  # ActionFormer's names -> those its loader asks for
 # field of the recipe -> key of the authors' configuration

@@ -12,6 +12,9 @@ import torch
 from tal_repro import hooks
 from tal_repro.models.registry import model_entry
 
+# phase of a run's seconds -> how Table 2's definition names it
+_HELD = {"train": "training", "checkpoint": "checkpoints", "reported_eval": "evaluations"}
+
 
 class Clock:
     """Wall seconds of each phase, those of the processes before among them when a run is resumed."""
@@ -59,9 +62,13 @@ class Clock:
 
 
 def table2_seconds(model: str, seconds: Mapping[str, float]) -> tuple[float, str]:
-    """Return what the paper's Table 2 calls a model's training time, and its definition.
+    """Return what the paper's Table 2 calls a model's training time (s), and in words what this run's holds.
 
-    The four published times are not of the same thing: upstream's loops differ in what they do between epochs.
+    The four published times are not of the same thing: upstream's loops differ in what they do between epochs. The
+    words are of the phases that this run spent time in; `seconds` are those of its events.
     """
-    reported = model_entry(model).reported
-    return sum(seconds[phase] for phase in reported.timed_phases), reported.timed
+    counted = model_entry(model).reported.timed_phases
+    *others, last = [words for phase, words in _HELD.items() if phase in counted and seconds[phase] > 0] or ["nothing"]
+    held = f"{', '.join(others)} and {last}" if others else last
+    left_out = "" if "reported_eval" in counted and seconds["reported_eval"] > 0 else ", no evaluation"
+    return sum(seconds[phase] for phase in counted), held + left_out

@@ -4,7 +4,7 @@ Needed: RECIPE, LAYOUT, PROTOCOL, `train(job)`, `build(tree)`. Its other names a
 
 - SHIMS: names of the kit's shims; OWN_SHIMS: functions of its own, their docstrings being the reasons
 - ENVIRONMENT: variables that its scripts read
-- SELECTION, WEIGHTS, TIMED: what its authors report, and what a training's seconds hold (in words)
+- SELECTION, WEIGHTS: what its authors report
 - SMALL: a small recipe for checks
 - `lay_out(layout, out)`: writes files of a layout of its own into a run's working folder, before `train`
 """
@@ -44,8 +44,6 @@ def check_description(description: Any) -> None:
             raise InputError(
                 f"{name} = {getattr(description, name, None)!r}", where, f"use one of: {', '.join(allowed)}"
             )
-    if not isinstance(getattr(description, "TIMED", ""), str):
-        raise InputError(f"TIMED = {description.TIMED!r}", where, "say in words what a training's seconds hold")
     _check_shims(description, where)
     _check_environment(getattr(description, "ENVIRONMENT", {}), where)
     for name in ("train", "build", *(["lay_out"] if hasattr(description, "lay_out") else [])):

@@ -6,6 +6,7 @@ What a model's own part of the adapter is given; the four models and a fifth one
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,10 @@ class Job:
         self.chosen["last", weights] = scores.Evaluated(
             self.last_epoch, weights, found[-1].detections, found[-1].printed_map
         )
+
+    def tell(self, **settings: Any) -> None:
+        """Let `tal_hooks.setting` in the patches give these values, which the scripts' configuration cannot be told."""
+        self.environment = {**self.environment, hooks.SETTINGS_VARIABLE: json.dumps(settings)}
 
     def newest_checkpoint(self, folder: Path, pattern: str = "epoch_*.pth.tar") -> Path:
         """Return the alphabetically last checkpoint in `folder`; raise InputError where there is none."""

@@ -1,4 +1,5 @@
-"""Calls in the authors' code that today's libraries no longer know, found by reading it: before anything runs.
+"""Calls in the authors' code that today's libraries no longer know, and packages that are not installed, found by
+reading it: before anything runs.
 
 Each kind says which shim makes up for it; where there is none, what to do. A shim that can harm nobody is always on
 for a model beyond the four (shims.ALWAYS).
@@ -6,8 +7,9 @@ for a model beyond the four (shims.ALWAYS).
 
 from __future__ import annotations
 
+import importlib.util
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +54,9 @@ KINDS = (
 )  # fmt: skip
 
 
+_IMPORT = re.compile(r"^\s*(?:from\s+([A-Za-z_]\w*)[\w.]*\s+import\b|import\s+(.+))")
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a call stands."""
@@ -66,17 +71,39 @@ def scan(tree: Path) -> list[Place]:
     return [place for path in sorted(tree.rglob("*.py")) if path.is_file() for place in _of_file(path, tree)]
 
 
+def absent(tree: Path) -> dict[str, str]:
+    """Return the packages that a tree imports, does not hold and that are not installed: name -> first place."""
+    own = {path.stem if path.is_file() else path.name for path in tree.rglob("*")}
+    told = [kind for kind in KINDS if kind.name in ("nms_1d_cpu", "tensorboard", "distutils", "torch._six")]
+    found: dict[str, str] = {}
+    for path in sorted(tree.rglob("*.py")):
+        for number, code in _code(path) if path.is_file() else ():
+            if (match := _IMPORT.match(code)) is None or any(kind.pattern.search(code) for kind in told):
+                continue
+            for name in [match[1]] if match[1] else re.findall(r"(?:^|,)\s*([A-Za-z_]\w*)", match[2]):
+                if name not in own and name not in found and importlib.util.find_spec(name) is None:
+                    found[name] = f"{path.relative_to(tree).as_posix()}:{number}"
+    return found
+
+
+def _code(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbered lines of a file without comments; none of a setup.py: no extension is ever built here."""
+    if path.name != "setup.py":
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        yield from ((number, line.partition("#")[0]) for number, line in enumerate(lines, 1))
+
+
 def _of_file(path: Path, tree: Path) -> Iterator[Place]:
     name = path.relative_to(tree).as_posix()
-    if name == "setup.py" or name.endswith("/setup.py"):  # builds an extension, which is never built here
-        return
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        code = line.partition("#")[0]
+    for number, code in _code(path):
         yield from (Place(kind, name, number) for kind in KINDS if kind.pattern.search(code))
 
 
-def describe(places: Sequence[Place], installed: Sequence[str]) -> str:
-    """Say each kind of call, where it stands, and whether a shim is on for it."""
+def describe(places: Sequence[Place], installed: Mapping[str, str], packages: Mapping[str, str]) -> str:
+    """Say each kind of call and each absent package, where it stands, and whether a shim is on for it.
+
+    `installed`: shim -> its reason; `packages`: what `absent` found.
+    """
     lines = []
     for kind in KINDS:
         found = [place for place in places if place.kind is kind]
@@ -89,4 +116,9 @@ def describe(places: Sequence[Place], installed: Sequence[str]) -> str:
         else:
             what = f"add {kind.shim!r} to SHIMS if it runs there" if kind.shim else "no shim"
         lines.append(f"    {kind.name} {kind.why}: {where}{more} ({what})")
-    return "\n".join([f"{len(places)} calls that today's libraries do not know", *lines])
+    for package, where in packages.items():
+        on = [shim for shim, reason in installed.items() if package in reason]
+        what = f"shim {on[0]} is on" if on else "if it runs there: a stand-in in OWN_SHIMS, as in added/tetad.py"
+        lines.append(f"    {package} is not installed: {where} ({what})")
+    said = f"{len(places)} calls that today's libraries do not know, {len(packages)} packages that are not installed"
+    return "\n".join([said, *lines])

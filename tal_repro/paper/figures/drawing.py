@@ -30,6 +30,8 @@ def caption_text(drawing: Drawing, number: int) -> str:
     parts = [f"**Figure {number}.** {drawing.caption}", *drawing.notes]
     if any(run.synthetic for run in drawing.runs):
         parts.append("Panels marked SYNTHETIC show runs on made-up data: they say nothing about THUMOS14.")
+    if own := sorted({run.data_name for run in drawing.runs if run.other_data}):
+        parts.append(f"Runs are of {', '.join(own)}, not of THUMOS14: they judge no claim of the paper.")
     parts.append(_section("Source rows", [spans(table) for table in drawing.rows]))
     if drawing.fits:
         text = json.dumps({name: fit.to_dict() for name, fit in drawing.fits.items()}, indent=1, default=_plain)
@@ -68,7 +70,7 @@ def code_version() -> str:
     return f"{__version__} ({commit})" if found.returncode == 0 and commit else __version__
 
 
-Source = Literal["published", "measured", "both"]
+Source = Literal["published", "measured", "both", "auto"]
 FORMATS = ("png", "pdf", "svg")
 DPI = 300
 # Nothing that changes from one drawing to the next: the same numbers give the same bytes.
@@ -77,15 +79,16 @@ METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"Creat
 
 @dataclass(frozen=True)
 class Material:
-    """The numbers a figure may draw from. `source` says which of them it should."""
+    """The numbers a figure may draw from. `source` says which of them it should; auto: what is published beside runs of
+    THUMOS14 and made-up runs, not beside those of a data set of one's own."""
 
     published: Published
     runs: Runs
-    source: Source = "both"
+    source: Source = "auto"
 
     @property
     def draws_published(self) -> bool:
-        return self.source != "measured"
+        return self.source in ("published", "both") or (self.source == "auto" and not self.runs.own_set)
 
     @property
     def draws_measured(self) -> bool:

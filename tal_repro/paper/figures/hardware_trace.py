@@ -36,6 +36,7 @@ def draw(material: Material) -> Drawing:
         raise NotRun("not run: no finished run of trace", material.runs.root, HOW)
     name = style.look(run.model).title
     title = f"{name}, {run.engine} engine, {run.device}" + (", SYNTHETIC data" if run.synthetic else "")
+    title += f", {run.data_name}" if run.other_data else ""
     drawing = draw_trace(trace, f"training of {name}", title, run.synthetic)
     drawing.runs.append(run)
     drawing.notes.extend(_about(run))

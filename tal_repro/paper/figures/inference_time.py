@@ -16,6 +16,7 @@ from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.figures.macs import LONGEST_LINEAR, measured_gmacs, set_axes
 from tal_repro.published.table import Table
 from tal_repro.runs.run import Measurement, Run, measurements
+from tal_repro.thumos14 import FEATURE_DIM
 
 LOW, HIGH = 10, 90  # percentiles of the band
 HOW = "run: tal-repro run --only experiment=inference, then give --results DIR"
@@ -176,7 +177,11 @@ def _finish(ax: Axes, longest: int) -> None:
 
 
 def _caption(material: Material, measured: bool) -> str:
-    text = "Inference time against input length [1, 2048, length], random input. Lines are medians, bands the "
+    runs = material.runs.of("inference") if measured else []
+    widths = {FEATURE_DIM} if material.draws_published else set()
+    widths |= {int(run.spec.recipe.get("feature_dim", FEATURE_DIM)) for run in runs}
+    channels = " or ".join(map(str, sorted(widths)))
+    text = f"Inference time against input length [1, {channels}, length], random input. Lines are medians, bands the "
     text += f"{LOW}th to {HIGH}th percentile of all samples. "
     if material.draws_published:
         text += (

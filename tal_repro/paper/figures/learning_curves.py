@@ -71,7 +71,8 @@ def measured_panels(material: Material) -> list[Panel]:
                 continue
             points = sweeps(chosen)
             runs = [run for group in points.values() for run in group]
-            title = f"Measured here, {engine} engine" + (", SYNTHETIC" if synthetic else "")
+            own = f"{chosen[0].data_name}, " if chosen and chosen[0].other_data else ""
+            title = f"Measured here, {own}{engine} engine" + (", SYNTHETIC" if synthetic else "")
             table2 = tables.get("table2", material.published["table2"].take([]))
             counts = {key: len(group) for key, group in points.items()}
             found.append(Panel(title, tables["learning_curves"], table2, synthetic, runs, counts))

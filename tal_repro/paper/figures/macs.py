@@ -15,6 +15,7 @@ from tal_repro.paper.figures.drawing import Drawing, Material, NotRun, used
 from tal_repro.paper.measured_tables import macs_rows, padded_to
 from tal_repro.paper.statistics import r_squared
 from tal_repro.runs.run import Run
+from tal_repro.thumos14 import CLASSES, FEATURE_DIM
 
 HOW = "run: tal-repro run --only experiment=macs, then give --results DIR"
 LONGEST_LINEAR = 5000  # feature steps; beyond, both axes are logarithmic
@@ -36,7 +37,7 @@ def draw(material: Material) -> Drawing:
     counts = measured_gmacs(material) if material.draws_measured else []
     if not counts and not material.draws_published:
         raise NotRun("not run: no finished run of macs", material.runs.root, HOW)
-    if material.source == "both" and not any(count.model == "tadtr" for count in counts):
+    if material.draws_published and material.draws_measured and not any(count.model == "tadtr" for count in counts):
         counts += count_tadtr()
     with style.applied():
         figure, axes = style.canvas(style.COLUMN_INCHES, 2.5)
@@ -130,10 +131,19 @@ def _caption(material: Material, counts: Sequence[Count]) -> str:
         )
     if counts:
         now = "" if any(count.run for count in counts) else " while this figure was drawn"
-        text += f"Open: counted here{now}{_padding(counts)}; MACs depend on neither hardware nor data."
+        text += f"Open: counted here{now}{_padding(counts)}{_widths(counts)}; MACs depend on neither hardware nor data."
     elif material.draws_published:
         text += "TadTR is missing: counting it needs torch and fvcore, or a run of the macs experiment."
     return text.rstrip()
+
+
+def _widths(counts: Sequence[Count]) -> str:
+    """Say for which channels and classes networks were counted, where those are not THUMOS14's."""
+    usual = (FEATURE_DIM, CLASSES)
+    recipes = [count.run.spec.recipe for count in counts if count.run]
+    found = {(recipe.get("feature_dim", usual[0]), recipe.get("num_classes", usual[1])) for recipe in recipes}
+    named = [f"{channels} channels and {classes} classes" for channels, classes in sorted(found)]
+    return f", for {' or '.join(named)}" if found - {usual} else ""
 
 
 def _padding(counts: Sequence[Count]) -> str:

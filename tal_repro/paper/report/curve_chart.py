@@ -82,8 +82,9 @@ def _grid(made: Forecast | None, points: Points) -> Grid | None:
 
 def sweep_panels(published: Published, runs: Runs) -> list[Panel]:
     """Return the curves of Figure 2: the published ones, and those of each engine and kind of data run here."""
-    shown = [Panel("Published", published["learning_curves"], published["table2"])]
-    return shown + measured_panels(Material(published, runs))
+    material = Material(published, runs)
+    shown = [Panel("Published", published["learning_curves"], published["table2"])] if material.draws_published else []
+    return shown + measured_panels(material)
 
 
 def overlay(panels: Iterable[Panel]) -> list[Series]:

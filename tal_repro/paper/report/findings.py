@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tal_repro.advice.section import Section
 from tal_repro.paper.report.chart import Series, draw
 from tal_repro.paper.report.markup import Html, join, number, rest, table, tag
 from tal_repro.paper.verdict_words import headline_counts, headline_published_text
@@ -54,10 +55,17 @@ def findings(verdicts: Sequence[Verdict], runs: Runs, curves: Sequence[Series]) 
     return join([said, *_chart(curves)])
 
 
+def own_findings(own_set: str, advice: Section | None, curves: Sequence[Series]) -> Html:
+    """Return what runs on a data set of one's own say: whether more data would pay, and the chart."""
+    first = advice.sentences[0] if advice else f"No data sweep of {own_set} was run yet."
+    return join([tag("ol", tag("li", first), class_="findings"), *_chart(curves)])
+
+
 def _chart(curves: Sequence[Series]) -> Iterator[Html]:
     if not curves:
         return
-    title = "Average mAP against the share of training data (Figure 2, published and measured here)"
+    whose = "published and measured here" if any(curve.published for curve in curves) else "measured here"
+    title = f"Average mAP against the share of training data (Figure 2, {whose})"
     made_up = "Curves measured here are of SYNTHETIC data and say nothing about THUMOS14. " if any(
         curve.synthetic for curve in curves) else ""  # fmt: skip
     note = (

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 
+from tal_repro.models.registry import MODELS
 from tal_repro.paper import released_runs
 from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS
 from tal_repro.paper.figures import FIGURES
@@ -16,7 +17,7 @@ from tal_repro.paper.report.compare import comparison
 from tal_repro.paper.report.content import Content
 from tal_repro.paper.report.cost_section import costs
 from tal_repro.paper.report.downloads import downloads
-from tal_repro.paper.report.findings import findings
+from tal_repro.paper.report.findings import findings, own_findings
 from tal_repro.paper.report.markup import Html, join, tag
 from tal_repro.paper.report.provenance import what_ran
 from tal_repro.paper.report.run_rows import runs_table
@@ -42,10 +43,14 @@ SECTIONS = {
 
 def page(content: Content, live: bool = False) -> str:
     """Return the whole document. `live`: it loads itself again every few seconds, keeping what the reader chose."""
-    parts = {
+    own_set = content.runs.own_set
+    judged = {
         "findings": findings(content.verdicts, content.runs, content.overlay),
         "verdicts": join(_verdicts(content.verdicts)),
         "claims": claims(content.verdicts, content.results),
+    }
+    parts = {
+        **({"findings": own_findings(own_set, content.advice, content.overlay)} if own_set else judged),
         "tables": sections.tables(content),
         "figures": join(sections.figure(figure, content.results) for figure in content.figures),
         "curves": sections.curves(content),
@@ -70,10 +75,10 @@ def page(content: Content, live: bool = False) -> str:
     skip = tag("a", "Skip to the findings", href="#findings", class_="skip")
     script = tag("script", Html(_resource("script.js")))
     body = tag("body", skip, _header(content), _contents(parts), main, _footer(content), script)
-    return f"<!DOCTYPE html>\n{tag('html', _head(), body, lang='en', data_live=live)}\n"
+    return f"<!DOCTYPE html>\n{tag('html', _head(content), body, lang='en', data_live=live)}\n"
 
 
-def _head() -> Html:
+def _head(content: Content) -> Html:
     return tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -82,7 +87,7 @@ def _head() -> Html:
             content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("link", rel="icon", href="data:,"),
-        tag("title", f"Reproduction report: {study.TITLE}"),
+        tag("title", ": ".join(_titles(content))),
         tag("style", Html(_resource("style.css"))),
     )  # fmt: skip
 
@@ -93,21 +98,33 @@ def _resource(name: str) -> str:
 
 def _header(content: Content) -> Html:
     link = tag("a", study.LINK.removeprefix("https://"), href=study.LINK, rel="noopener noreferrer")
-    by = tag("p", f"{study.SUBTITLE} ({study.YEAR}), by {study.AUTHORS}: ", link, class_="lead")
-    return tag("header", tag("p", "Reproduction report", class_="kind"), tag("h1", study.TITLE), by,
+    whose = f"{study.SUBTITLE} ({study.YEAR}), by {study.AUTHORS}: "
+    if content.runs.own_set:
+        whose = f"By the method of {study.TITLE} ({study.YEAR}), by {study.AUTHORS}: "
+    kind, title = _titles(content)
+    return tag("header", tag("p", kind, class_="kind"), tag("h1", title), tag("p", whose, link, class_="lead"),
                tag("dl", *_facts(content), class_="facts"))  # fmt: skip
+
+
+def _titles(content: Content) -> tuple[str, str]:
+    """Return what kind of page it is, and of what."""
+    if own_set := content.runs.own_set:
+        return "Report on a data set of your own", f"{own_set}: mAP and cost against its data"
+    return "Reproduction report", study.TITLE
 
 
 def _facts(content: Content) -> Iterator[Html]:
     """Yield what a reader asks of a page that was sent: of which models, data and runs, when and with what made."""
-    models = "TadTR, ActionFormer, TriDet and TemporalMaxer"
+    models, own_set = "TadTR, ActionFormer, TriDet and TemporalMaxer", content.runs.own_set
+    if own_set:
+        models = ", ".join(MODELS[name].title for name in sorted({run.model for run in content.runs.runs}))
     names = sorted({run.data_title for run in content.runs.runs if run.data_name})
     here = f"; runs here: {', '.join(names)}" if names else "; no run here used data"
     last = max((row.ended for row in content.rows), default="")
     ran = f"{len(content.runs.runs)} finished here" + (f", the last on {last[:10]}" if last else "")
     for name, text in (
         ("Models", models),
-        ("Data", f"published measurements on {study.DATA}{here}"),
+        ("Data", own_set or f"published measurements on {study.DATA}{here}"),
         ("Runs", ran),
         ("This page", f"made on {content.made} by tal-repro {content.version}"),
     ):
@@ -124,6 +141,10 @@ def _top(content: Content) -> Iterator[Html]:
         share = f"{content.synthetic} of {len(content.runs.runs)} runs used SYNTHETIC data."
         yield tag("p", tag("strong", share), " They show that the kit works and say nothing about THUMOS14.",
                   class_="warning")  # fmt: skip
+    if own_set := content.runs.own_set:
+        of = f"Every run with data is of {own_set}, not of THUMOS14: no claim of the paper is judged by them."
+        yield tag("p", tag("strong", of), " What is published of THUMOS14 is left out of the figures and curves.",
+                  class_="note")  # fmt: skip
     yield from _problems(content)
     lines = what_ran(content.runs)
     where = f" Runs in {content.results}." if content.results else ""

@@ -26,7 +26,8 @@ def deviations(runs: Runs) -> list[Deviation]:
     counts: Counter[tuple[str, str]] = Counter()
     for run in runs.runs:
         for kind, applies in (
-            ("synthetic", run.synthetic), ("native", run.engine == "native"), ("shared", not run.alone),
+            ("synthetic", run.synthetic), ("other", run.other_data), ("native", run.engine == "native"),
+            ("shared", not run.alone),
         ):  # fmt: skip
             counts[kind, run.experiment] += applies
     for kind, what, meaning in KINDS:
@@ -41,6 +42,7 @@ def deviations(runs: Runs) -> list[Deviation]:
 
 KINDS = (
     ("synthetic", "Made-up data instead of THUMOS14", "judges no claim about THUMOS14 mAP or training time"),
+    ("other", "Another data set than THUMOS14", "judges no claim about THUMOS14"),
     ("native", "The kit's own engine instead of the authors' code", "replicates rather than reproduces"),
     ("shared", "The machine was shared while they ran", "their times are not to be compared"),
 )
@@ -105,4 +107,6 @@ WHOSE = {"native": "the kit's native engine", "upstream": "the authors' own code
 def _on(run: Run) -> str:
     if not run.data_name:
         return "needing no data"
+    if run.other_data:
+        return f"on {run.data_name}, which is not THUMOS14"
     return f"on {'SYNTHETIC data' if run.synthetic else 'the real data set'} ({run.data_name})"

@@ -299,6 +299,10 @@ def test_table2_seconds_are_not_the_same_thing_for_every_model() -> None:
     seconds = {"train": 100.0, "checkpoint": 10.0, "reported_eval": 1.0, "eval": 2.0}
     assert table2_seconds("actionformer", seconds)[0] == table2_seconds("tridet", seconds)[0] == 110
     assert table2_seconds("tadtr", seconds)[0] == table2_seconds("temporalmaxer", seconds)[0] == 111
+    assert table2_seconds("tadtr", seconds)[1] == "training, checkpoints and evaluations"
+    assert table2_seconds("tridet", seconds)[1] == "training and checkpoints, no evaluation"
+    never = {**seconds, "checkpoint": 0.0, "reported_eval": 0.0}  # what a run did not do is not said of it
+    assert table2_seconds("tetad", never) == (100, "training, no evaluation")
 
 
 def test_small_samples_are_told() -> None:

@@ -125,7 +125,8 @@ def test_shipped_patches_have_one_purpose_each_and_call_the_hooks_only(model):
     patches = model_patches(kit.patches(model))
     names = [patch.source.name for patch in patches]
     repair = ["00-repair.patch"] if model == "tetad" else []
-    assert names == [*repair, "01-subset.patch", "02-timing.patch", "03-metrics.patch"]
+    settings = ["04-settings.patch"] if model == "dyfadet" else []
+    assert names == [*repair, "01-subset.patch", "02-timing.patch", "03-metrics.patch", *settings]
     inserted_lines = [
         line.decode() for p in patches for change in p.files for one in change.insertions for line in one.lines
     ]
