@@ -85,6 +85,8 @@ def examine(
 
     needs = _needs(gpu is not None)
     found = list(doctor_gpu.findings(needs, probes)) if gpu is not None else []
+    if any((one.check, one.status) == ("torch", "warn") for one in found):  # no locked build: has it kernels, though?
+        found.append(replace(doctor_gpu.asked(probes.torch(), probes.gpus()), check="kernels"))
     found += host.sharing(needs, probes)
     models = models_of_authors()
     index = gpu.index if gpu is not None else None

@@ -85,7 +85,7 @@ def _without_locks(needs: Needs, probes: Probes, state: Gpus) -> Iterator[Findin
         return
     torch = probes.torch()
     if needs.cuda:
-        yield _asked(torch, state)
+        yield asked(torch, state)
         yield from (_device(needs, gpu) for gpu in state.gpus)
     elif torch is None and needs.pending:
         yield fail("torch", f"not installed, and {needs.pending} runs are left", "pip install 'tal-repro[torch]'")
@@ -137,11 +137,11 @@ def _torch(needs: Needs, probes: Probes, state: Gpus, build: str, reason: str) -
             return fail(name, f"{version} is a build for the CPU, the study runs on a GPU", setup)
         if refused := refusal(here, state.driver, state.capabilities):
             return fail(name, f"{version} is installed: {refused}", setup if build else UPDATE)
-        return _asked(probes.torch(), state)
+        return asked(probes.torch(), state)
     return ok(name, f"{version}, build TORCH={here}", version=version, torch_build=here)
 
 
-def _asked(torch: Torch | None, state: Gpus) -> Finding:
+def asked(torch: Torch | None, state: Gpus) -> Finding:
     """Judge what torch itself says: a fitting driver is not yet a working CUDA."""
     name = "torch"
     if torch is None:

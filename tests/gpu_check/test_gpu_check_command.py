@@ -13,13 +13,14 @@ import referencing
 from click.testing import CliRunner, Result
 
 from tal_repro.cli import main
+from tal_repro.doctor.probes import Torch
 from tal_repro.gpu_check import evidence as module
 from tal_repro.gpu_check.report import kept_of, system_name
 from tal_repro.gpu_check.untried import PARTS, never_run
 from tal_repro.kit import IMPORT_ROOT
 from tal_repro.machine.gpus import Gpus
 from tal_repro.models.registry import OF_AUTHORS
-from tests.doctor.machines import gpu, gpus, machine
+from tests.doctor.machines import as_locked, gpu, gpus, machine
 from tests.gpu_check.cards import evidence
 
 SCHEMAS = IMPORT_ROOT / "tal_repro" / "schemas"
@@ -79,6 +80,18 @@ def test_a_card_without_kernels_is_told_by_the_doctors_check(check: Check) -> No
     answer = check(gpus=lambda: gpus("580.95.05", gpu(capability=(7, 0), name="Tesla V100S")))
     assert answer.exit_code == 1
     assert "torch" in answer.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("architectures", "code"), [(("sm_86",), 0), (("sm_90", "compute_90"), 1)])
+def test_a_torch_that_is_not_locked_is_held_to_the_cards_capability_too(
+    check: Check, architectures: tuple[str, ...], code: int
+) -> None:
+    other = {**as_locked(), "torch": "2.11.0"}
+    answer = check(installed=lambda: other, torch=lambda: Torch("2.11.0", True, architectures))
+    assert answer.exit_code == code, answer.output
+    assert answer.stdout.splitlines()[-1] == (
+        "this card: NOT fit, kernels" if code else "this card: fit, with 1 to mind"
+    )
 
 
 @pytest.mark.parametrize(
