@@ -16,12 +16,14 @@ export BUNDLE
 # RUNTIME=docker|podman|apptainer: the same commands in the image, which holds the environment (none is the default).
 ifeq ($(or $(RUNTIME),none),none)
 TAL    := $(VENV)/bin/tal-repro
+GPU_TAL = $(TAL)
 FETCH  := $(TAL)
 TAL_PY := $(VENV)/bin/python
 LIGHT  := $(VENV)/.light
 FULL   := $(VENV)/.full
 else
 TAL    := docker/kit.sh $(if $(GPU),--gpu) --target $(or $(TARGET),kit) --
+GPU_TAL = docker/kit.sh --gpu --target $(or $(TARGET),upstream) --
 FETCH  := docker/kit.sh --fetch --
 TAL_PY := RUN_ARGS="$$RUN_ARGS --entrypoint python3" $(TAL)
 endif
@@ -48,6 +50,10 @@ reproduce-all:  ## doctor, plan (asks once; YES=1), images, data, every run, fig
 .PHONY: doctor
 doctor: $(LIGHT)  ## what this machine lacks for STUDY, one line each with the remedy (RUNTIME=..., ARGS=--fix)
 	@$(TAL) doctor --study $(STUDY) --results $(RESULTS) $(if $(RUNTIME),--runtime $(RUNTIME)) $(ARGS)
+
+.PHONY: gpu-check
+gpu-check: $(FULL)  ## a minute or two on this machine's GPU, before data: is it fit, how many runs fit on it (RUNTIME=docker)
+	@$(GPU_TAL) gpu-check --out results/reference $(ARGS)
 
 .PHONY: test
 test: $(DEV)  ## the default tests (no GPU, no network, no submodule)
@@ -136,7 +142,7 @@ trace: $(FULL)  ## the hardware trace of a training
 smoke: $(FULL)  ## two epochs of every model and engine on the data at hand: the gate before the study
 	@$(TAL) run --study smoke --results results/smoke $(ARGS)
 
-ablation-curves: $(FULL)  ## what bends the curves: epochs or steps, raw or EMA, video or slice (synthetic)
+ablation-curves: $(FULL)  ## what bends the curves: videos or slices, epochs or steps, raw or EMA (synthetic)
 	@$(TAL) run --study ablation --results results/ablation $(ARGS)
 	@$(TAL_PY) -m tal_repro.paper.ablation --results results/ablation
 
@@ -169,9 +175,12 @@ image:  ## build the image of the kit (TARGET=upstream: with the authors' patche
 	@RUNTIME=$(or $(RUNTIME),docker) docker/kit.sh --target $(or $(TARGET),kit) build
 
 ##@ Checks
-.PHONY: lint types check
+.PHONY: lint lint-github types check
 lint: $(DEV)  ## ruff: style and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint-github: $(DEV)  ## workflows, issue forms and CITATION.cff against GitHub's and CFF's schemas (a small download)
+	@$(PY) -m pip --quiet download --no-deps --require-hashes --only-binary :all: -d .cache/github -r env/github.txt
+	@$(PY) -m benchmarks.github_files .cache/github/check_jsonschema-*.whl
 types: $(DEV)  ## mypy --strict on the package and the document tables
 	@$(VENV)/bin/mypy
 check: lint types test  ## lint, types and tests

@@ -1,11 +1,12 @@
-"""A disk that fails under every command that writes or reads: full, read-only, forbidden, out of handles, bad sectors.
+"""A disk that fails and a clock that jumps, under every command that writes or reads.
 
     python -m benchmarks.disk_faults [--faults 200] [--seconds 1200] [--seed 0] [--commands NAME ...] [--out FILE.json]
 
-An injector (`faults/inject.c`, built here by the C compiler) fails the calls below one folder: each command meets each
-error at random calls. After each: the exit status, no traceback, an error that names what failed; nothing that looks
-finished is half written; and the same command without a fault ends as if nothing had been. Exits 1
-where anything was not as it should be. Synthetic data and miniature models.
+An injector (`faults/inject.c`, built here by the C compiler) fails the calls below one folder (full, read-only,
+forbidden, out of handles, bad sectors), or sets the wall clock a day or ten years off: each command meets each fault at
+random calls. After each: the exit status, no traceback, an error that names what failed; nothing that looks finished is
+half written; and the same command without a fault ends as if nothing had been. Exits 1 where anything was not as it
+should be. Synthetic data and miniature models.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from tal_repro.runs.record import open_checked
 from tal_repro.runs.store import RunStore
 
 Content = dict[str, bytes]
+JUMPS_S = (-86_400, 86_400, 10 * 365 * 86_400)  # of the clock: a day back, a day and ten years on
 LEAVES = (0, 1, 2, 74, 75)  # 74: the disk is full or failed; 75: stopped, to be resumed
 PASSED_ON = ".tmp"  # the ending of a file that is being written
 
@@ -183,23 +185,26 @@ def faults(folder: Path, count: int, seconds: float, seed: int, names: list[str]
     """Let commands meet faults in turn until there were `count` or the time is up."""
     rng, end = random.Random(seed), time.monotonic() + seconds
     chosen = [case for case in cases(folder) if not names or case.name in names]
-    calls: dict[tuple[str, int], int] = {}
+    calls: dict[tuple[str, int, int], int] = {}
     calm: dict[str, Content] = {}
     met: list[dict[str, Any]] = []
     number = 0
     while len(met) < count and time.monotonic() < end:
-        case, error = chosen[number % len(chosen)], rng.choice(list(KINDS))
+        case = chosen[number % len(chosen)]
         number += 1
         out = folder / "out" / str(number) / "o"
         out.parent.mkdir(parents=True)
-        if (case.name, error) not in calls:
-            ended = call(case.line(out), Fault(error, 0, case.folder(out)), case.environment, out.parent)
+        kinds = [(error, 0) for error in KINDS] + [(0, jump_s) for jump_s in JUMPS_S]
+        error, jump_s = rng.choice(kinds)
+        fault = Fault(error, 0, case.folder(out), jump_s)
+        if (case.name, error, jump_s) not in calls:
+            ended = call(case.line(out), fault, case.environment, out.parent)
             assert ended.status == 0, ended.printed
-            calls[case.name, error], calm[case.name] = ended.calls, case.left(out)
+            calls[case.name, error, jump_s], calm[case.name] = ended.calls, case.left(out)
             shutil.rmtree(out, ignore_errors=True)
-        if not (most := calls[case.name, error]):
+        if not (most := calls[case.name, error, jump_s]):
             continue
-        fault = Fault(error, rng.randint(1, most), case.folder(out))
+        fault = replace(fault, first=rng.randint(1, most))
         met.append(disturb(case, out, fault, calm[case.name]))
         shutil.rmtree(out.parent)
         if met[-1]["wrong"]:

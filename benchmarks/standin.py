@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tal_repro.engines.adapter import RunContext, StopRequested
+from tal_repro.engines.adapter import FULL_SIZE, Recipe, RunContext, StopRequested
 from tal_repro.files import write_whole
 
 VERSION = "stand-in-1"
@@ -60,13 +60,13 @@ class StandIn:
     def read_detections(self, run: RunContext) -> Any:
         raise NotImplementedError
 
-    def build_for_timing(self, length: int) -> Any:
+    def build_for_timing(self, length: int, recipe: Recipe = FULL_SIZE) -> Any:
         return self.build_for_macs(length)
 
     def build_for_macs(self, length: int) -> Any:
         raise NotImplementedError
 
-    def example_input(self, length: int) -> tuple[Any, ...]:
+    def example_input(self, length: int, recipe: Recipe = FULL_SIZE) -> tuple[Any, ...]:
         raise NotImplementedError
 
 

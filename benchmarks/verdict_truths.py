@@ -163,8 +163,8 @@ def simulated() -> list[Claim]:
 
 
 @cache
-def truths(claim_id: str) -> dict[str, Table]:
-    """Return the truths of a claim: "claimed", and those off by twice the margin ("above", "below").
+def truths(claim_id: str, margins: float = 2.0) -> dict[str, Table]:
+    """Return the truths of a claim: "claimed", and those off by twice the margin, or by so many ("above", "below").
 
     A claim that its own published data contradict is claimed of other curves: those that give the printed number. A
     side that no curve reaches is absent.
@@ -175,8 +175,8 @@ def truths(claim_id: str) -> dict[str, Table]:
     found = {"claimed": _reaching(claim, centre) if contradicted else as_published()}
     for side, sign in (("above", 1), ("below", -1)):
         if claim.alternative in (side, "either"):
-            target = centre + 2 * sign * claim.margin
-            is_published = contradicted and (statistic(claim, as_published()) - centre) * sign > 0
+            target = centre + margins * sign * claim.margin
+            is_published = contradicted and margins == 2 and (statistic(claim, as_published()) - centre) * sign > 0
             found[side] = as_published() if is_published else _off(claim, side, target)
     if any(table is None for table in (found["claimed"], *(found[s] for s in found if claim.alternative == s))):
         raise ValueError(f"claim {claim_id}: no curve has the number wanted")

@@ -85,7 +85,7 @@ run_engine() {
   # No capability, no new privilege, no network, read-only root: the one mount that can change is results (or, for a
   # fetch, data).
   local args=(run --rm --read-only --tmpfs "/tmp:rw,size=2g" --cap-drop ALL --security-opt no-new-privileges
-    --shm-size 2g --user "$(caller)")
+    --shm-size 4g --user "$(caller)")
   if [ -n "$fetch" ]; then
     args+=(--volume "$DATA_DIR:/study/data")
     local proxy; for proxy in {http,https,no}_proxy {HTTP,HTTPS,NO}_PROXY; do [ -z "${!proxy:-}" ] || args+=(--env "$proxy"); done

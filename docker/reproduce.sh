@@ -68,6 +68,10 @@ models_to_train() {
   awk -F'"' '$2 == "experiment" {kind = $4} $2 == "model" {model = $4}
     $2 == "status" && $4 != "done" && kind ~ /^(baseline|data_sweep|ablation|trace)$/ {print model}' "$out/plan.json" | sort -u
 }
+gpu_work_is_left() {
+  awk -F'"' '$2 == "device_kind" {device = $4} $2 == "status" && $4 != "done" && device == "cuda" {left = 1}
+    END {exit !left}' "$out/plan.json"
+}
 # Is it a study on features that stand in for the authors' own (docs/data.md)? The smoke study declares those.
 is_derived() { [ -f "$STUDY" ] && grep -q -- -derived-from- "$STUDY"; }
 
@@ -108,6 +112,15 @@ if [ "$target" = upstream ]; then
   say "image: the authors' code, patched"
   step "${kit[@]}" --target upstream build
 fi
+
+# A minute on the card before data are fetched and hours are paid. What it keeps tells how many sweeps fit on it.
+if [ ${#gpu[@]} -gt 0 ] && [ "${GPU_CHECK:-}" != no ] && gpu_work_is_left; then
+  case $asked in *slurm*) ;; *)
+    say "gpu-check: every model on this card (GPU_CHECK=no leaves it out)"
+    step "${kit[@]}" --target "$target" "${gpu[@]}" -- gpu-check --out results/reference --once ;;
+  esac
+fi
+case $asked in *jobs_per_gpu=*) ;; *) [ ${#gpu[@]} = 0 ] || run+=(--set jobs_per_gpu=measured) ;; esac
 
 if [ -n "$models" ]; then
   for layout in $(printf '%s\n' "${layouts[@]}" | sort -u); do

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tal_repro import __version__
 from tal_repro.console import echo
@@ -30,6 +31,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "evaluate": ("evaluate", "evaluate", "Compute the mAP of anybody's detections."),
     "models": ("models", "models", "List the models, check one, or start a new one."),
     "doctor": ("doctor", "doctor", "Check this machine for a study, and say what to do."),
+    "gpu-check": ("gpu_check", "gpu_check", "Check this machine's GPU before data and money are spent."),
     "plan": ("plan", "plan", "Show a study's runs, what is done, and what the rest will cost."),
     "study": ("study", "study", "Write a study of a data set of your own."),
     "run": ("run", "run", "Run what a study has left, here or on a Slurm cluster."),
@@ -61,6 +63,11 @@ class LazyVerbs(click.Group):
         module, attribute, _ = VERBS[name]
         command: click.Command = getattr(importlib.import_module(f"tal_repro.commands.{module}"), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer verbs without importing their modules."""
+        verbs = [CompletionItem(verb, help=line) for verb, (*_, line) in VERBS.items() if verb.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

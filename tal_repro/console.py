@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 import click
 
+from tal_repro.errors import as_typed
 from tal_repro.interrupt import drop
 from tal_repro.untrusted import printable
 
@@ -16,6 +17,12 @@ Styled = tuple[str, str | None]  # text, and bold, dim or a colour
 def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
     """Print text of whatever origin; `err`: to standard error."""
     _print(printable(str(text)), err=err, nl=nl)
+
+
+def tell_next(*steps: str) -> None:
+    """Say on standard error what to do next: how a command ends that was not asked for JSON. One line a step."""
+    for number, step in enumerate(steps):
+        echo(f"{'next:' if number == 0 else '     '} {as_typed(step)}", err=True)
 
 
 def echo_progress(text: Any, *, ended: bool, terminal: bool) -> None:

@@ -45,7 +45,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     "training": Experiment(f"{_MEASUREMENTS}:run_one", planned=False),
     # An experiment of your own, a line: "mine": Experiment("tal_repro.run.mine:run"),
 }  # fmt: skip
-PLANNED = tuple(name for name, one in EXPERIMENTS.items() if one.planned)
-MEASURED = tuple(name for name, one in EXPERIMENTS.items() if one.shape == "lengths")  # no data, no training
-SWEPT = tuple(name for name, one in EXPERIMENTS.items() if one.shape == "sweep")
-TIMING = tuple(name for name, one in EXPERIMENTS.items() if one.alone)  # these always have the device alone
+PLANNED = tuple(name for name, entry in EXPERIMENTS.items() if entry.planned)
+MEASURED = tuple(name for name, entry in EXPERIMENTS.items() if entry.shape == "lengths")  # no data, no training
+SWEPT = tuple(name for name, entry in EXPERIMENTS.items() if entry.shape == "sweep")
+TIMING = tuple(name for name, entry in EXPERIMENTS.items() if entry.alone)  # these always have the device alone

@@ -97,8 +97,8 @@ class Study:
         """Return the runs of a scope, each once, in the order of the file."""
         if scope not in SCOPES:
             raise InputError(f"unknown scope {scope!r}", self.path, f"use one of: {', '.join(SCOPES)}")
-        wanted = SCOPES[: SCOPES.index(scope) + 1]
-        runs = (run for grid in self.grids if grid.scope in wanted for run in self._runs_of(grid))
+        scopes = SCOPES[: SCOPES.index(scope) + 1]
+        runs = (run for grid in self.grids if grid.scope in scopes for run in self._runs_of(grid))
         return list({run.run_id: run for run in runs}.values())
 
     def _runs_of(self, grid: Grid) -> Iterator[RunSpec]:
@@ -129,7 +129,7 @@ class Study:
 
 
 def _overrides(recipes: Mapping[str, Mapping[str, Any]], grid: Grid, model: str, engine: str) -> dict[str, Any]:
-    """Return what replaces a model's hyper-parameters: [recipes] are of trainings; measurements are at full size."""
+    """Return what replaces a model's hyper-parameters: [recipes] are of trainings; measurements take their own."""
     if grid.experiment not in MEASURED:
         of_added = recipes.get(ADDED, {}) if model_entry(model).beyond else {}
         return {**of_added, **recipes.get(model, {}), **grid.recipe}

@@ -23,6 +23,9 @@ COUNTED = (  # recipe fields that a count of MACs depends on
 )  # fmt: skip
 
 
+OF_A_SET = ("feature_dim", "num_classes", "max_seq_len", "levels", "regression_ranges")  # the rest is the authors' size
+
+
 def read_options(table: Table, experiment: str) -> dict[str, Any]:
     """Return the `options` of an experiment: part of a run's identity, so what nothing reads is refused.
 
@@ -56,13 +59,15 @@ def check_engines(table: Table, experiment: str, engines: Collection[str]) -> No
         if name in options.values and "native" not in engines:
             remedy = "leave it out, or add the native engine"
             raise InputError("the authors' code decides itself when it evaluates", f"{options.where}.{name}", remedy)
-    if experiment == "inference" and recipe.values:
-        raise InputError("inference is timed on the models at full size", recipe.where, "leave the recipe out")
-    if experiment != "macs":
+    if experiment not in MEASURED:
         return
     if recipe.values and "native" not in engines:
-        raise InputError("the authors' code is counted at full size", recipe.where, "add the native engine")
-    if unread := sorted(set(recipe.values) - set(COUNTED)):
+        remedy = "add the native engine: engine = native,upstream"
+        raise InputError("the authors' code is counted and timed at full size", recipe.where, remedy)
+    if experiment == "inference" and (smaller := sorted(set(recipe.values) - set(OF_A_SET))):
+        remedy = f"leave it out; what a data set decides: {', '.join(OF_A_SET)}"
+        raise InputError(f"{smaller[0]}: inference is timed on the models at full size", recipe.where, remedy)
+    if experiment == "macs" and (unread := sorted(set(recipe.values) - set(COUNTED))):
         remedy = f"leave it out; what a count depends on: {', '.join(COUNTED)}"
         raise InputError(f"{unread[0]} changes no multiply-accumulate", recipe.where, remedy)
 

@@ -16,9 +16,9 @@ ABSENT = ("", "-")
 _NUMBER = re.compile(r"[+-]?\d[\d ,]*(\.\d+)?([eE][+-]?\d+)?")
 
 
-def terminal_width() -> int:
-    """Return COLUMNS, or what the terminal has, or 80 where the output is none; never less than 60."""
-    return max(LEAST_WIDTH, shutil.get_terminal_size((USUAL_WIDTH, 24)).columns)
+def terminal_width(usual: int = USUAL_WIDTH) -> int:
+    """Return COLUMNS, or what the terminal has, or the usual width where the output is none; never less than 60."""
+    return max(LEAST_WIDTH, shutil.get_terminal_size((usual, 24)).columns)
 
 
 def table(columns: Mapping[str, Sequence[object]], width: int | None = None, indent: str = "") -> list[str]:

@@ -338,7 +338,7 @@ COUNT = '[[experiments]]\nexperiment = "macs"\nmodels = ["tridet"]\nfeature_leng
         (TRAINING + "options = { effort = { min_samples = 3 } }\n", "effort"),
         (COUNT + "options = { evaluate_every = 3 }\n", "evaluate_every"),
         (COUNT + "recipe = { epochs = 3 }\n", "epochs changes no multiply-accumulate"),
-        (COUNT + 'engines = ["upstream"]\nrecipe = { max_seq_len = 576 }\n', "counted at full size"),
+        (COUNT + 'engines = ["upstream"]\nrecipe = { max_seq_len = 576 }\n', "counted and timed at full size"),
         (COUNT.replace("macs", "inference") + "recipe = { embed_dim = 64 }\n", "timed on the models at full size"),
         (TRAINING + "recipe = { loader_workers = 7 }\n", "loader_workers = 7: the native engine has no loader"),
         (TRAINING + "recipe = { slice_length = 4, train_overlap = 0.9 }\n", "train_overlap 0.9 leaves no step"),

@@ -1,4 +1,4 @@
-"""A command line in a forked process whose calls below a folder fail: between `inject.c` and the cases.
+"""A command line in a forked process whose disk or clock fails: between `inject.c` and the cases.
 
 The program that forks has the injector preloaded and the kit imported, so that a case takes what the command takes.
 """
@@ -55,27 +55,34 @@ def preloaded(words: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """The error number of calls below `folder`, from the `first` that can have it on (0: none fails)."""
+    """What fails from the `first` call on that can (0: nothing does).
+
+    The calls are those below `folder` that can end with error `number`; or, where `jump_s` is not 0, the readings of
+    the wall clock, which is then off by so many seconds.
+    """
 
     number: int
     first: int
     folder: Path
+    jump_s: int = 0
 
     @property
     def kinds(self) -> int:
-        return KINDS[self.number][0]
+        return 0 if self.jump_s else KINDS[self.number][0]
 
     @property
     def many(self) -> int:
-        return FOR_EVER if KINDS[self.number][1] else 1
+        return FOR_EVER if self.jump_s or KINDS[self.number][1] else 1
 
     def text(self) -> str:
+        if self.jump_s:
+            return f"clock {self.jump_s:+d} s at reading {self.first}"
         return f"{errno.errorcode[self.number]} at call {self.first}"
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a command left, what it printed, and how many calls of its own process could have failed."""
+    """How a command left, what it printed, and how many calls of its own process could have met the fault."""
 
     status: int
     printed: str
@@ -99,13 +106,16 @@ def _in_child(words: list[str], fault: Fault, environment: Mapping[str, str], pr
     with printed.open("wb") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
-    settings = (fault.number, fault.kinds, fault.first, fault.many)
+    settings = (fault.number, fault.kinds, 0 if fault.jump_s else fault.first, fault.many)
+    clock = (fault.first if fault.jump_s else 0, fault.jump_s)
     os.environ.update(environment)
     os.environ["TAL_FAULTS"] = " ".join(map(str, (*settings, fault.folder)))  # of the workers it starts
+    os.environ["TAL_CLOCK"] = " ".join(map(str, clock))
     sys.argv = ["tal-repro", *words]
     from tal_repro.cli import main
 
     injector.fault_set(*settings[:2], *map(ctypes.c_long, settings[2:]), os.fsencode(fault.folder))
+    injector.clock_set(*map(ctypes.c_long, clock))
     status = 0
     try:
         main()
@@ -114,8 +124,9 @@ def _in_child(words: list[str], fault: Fault, environment: Mapping[str, str], pr
     except BaseException:  # what a user would see as a traceback
         traceback.print_exc()
         status = TRACEBACK
-    calls = injector.fault_seen()
+    calls = injector.clock_seen() if fault.jump_s else injector.fault_seen()
     injector.fault_set(0, 0, 0, 0, b"")
+    injector.clock_set(0, 0)
     sys.stdout.flush()
     sys.stderr.flush()
     counted.write_text(str(calls))

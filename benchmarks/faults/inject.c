@@ -2,8 +2,8 @@
  *
  * Calls that name a path below `folder`, or use a descriptor that was opened there, are counted by kind; those from
  * number `first` on, `many` of them, fail with `number` as their errno. TAL_FAULTS="number kinds first many folder" at
- * the start of a process (workers inherit it), or fault_set() later. TAL_CLOCK="first seconds": the wall clock is off by
- * so many seconds from its first-th reading on.
+ * the start of a process (workers inherit it), or fault_set() later. TAL_CLOCK="first seconds", or clock_set(): the wall
+ * clock is off by so many seconds from its first-th reading on.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -24,8 +24,8 @@
 enum { MAKE = 1, OPEN = 2, READ = 4, WRITE = 8, SYNC = 16, NAME = 32, STAT = 64, LIST = 128 };
 #define MOST_DESCRIPTORS 4096
 
-static int fault_errno, fault_kinds, clock_first;
-static long fault_first, fault_many, clock_seconds;
+static int fault_errno, fault_kinds;
+static long fault_first, fault_many, clock_first, clock_seconds;
 static atomic_long seen, readings;
 static char fault_folder[PATH_MAX];
 static size_t fault_length;
@@ -40,13 +40,20 @@ void fault_set(int number, int kinds, long first, long many, const char *folder)
 
 long fault_seen(void) { return seen; }
 
+void clock_set(long first, long seconds) {
+  clock_first = first, clock_seconds = seconds;
+  readings = 0;
+}
+
+long clock_seen(void) { return readings; }
+
 __attribute__((constructor)) static void from_environment(void) {
   const char *text = getenv("TAL_FAULTS");
   int number, kinds, at;
   long first, many;
   if (text && sscanf(text, "%d %d %ld %ld %n", &number, &kinds, &first, &many, &at) == 4)
     fault_set(number, kinds, first, many, text + at);
-  if ((text = getenv("TAL_CLOCK"))) sscanf(text, "%d %ld", &clock_first, &clock_seconds);
+  if ((text = getenv("TAL_CLOCK"))) sscanf(text, "%ld %ld", &clock_first, &clock_seconds);
 }
 
 static int below(const char *path) {
@@ -171,7 +178,8 @@ DIR *opendir(const char *path) {
 
 int clock_gettime(clockid_t which, struct timespec *now) {
   int status = NEXT(int (*)(clockid_t, struct timespec *), "clock_gettime")(which, now);
-  if (!status && which == CLOCK_REALTIME && clock_first && atomic_fetch_add(&readings, 1) + 1 >= clock_first)
-    now->tv_sec += clock_seconds;
+  if (status || which != CLOCK_REALTIME) return status;
+  long number = atomic_fetch_add(&readings, 1) + 1;
+  if (clock_first && number >= clock_first) now->tv_sec += clock_seconds;
   return status;
 }

@@ -1,104 +1,41 @@
-"""The numbers in the documents: written between markers from claims and data, never by hand."""
+"""What is written into the documents: tables, samples and numbers between markers, and pictures. Never by hand."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.tables.artifact import artifact_text, bounds_text, experiments_text, machine
+from benchmarks.tables.architecture import architecture_svg
+from benchmarks.tables.artifact import artifact_text, experiments_text
 from benchmarks.tables.calibration import calibration_text
 from benchmarks.tables.equality import equality_text, same_map_text
+from benchmarks.tables.judged import (
+    changes_text,
+    claims_text,
+    expected_text,
+    labels_text,
+    sentences_text,
+    verdicts_text,
+)
+from benchmarks.tables.path_of_data import path_svg
 from benchmarks.tables.precision import precision_text
-from benchmarks.tables.sentences import load_sentences
+from benchmarks.tables.samples import PREFIX, run_files_text, sample_text
 from benchmarks.tables.speed import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 from benchmarks.tables.steps import steps_waited_text
+from benchmarks.tables.tried import platforms_text, tried_text
+from benchmarks.tables.untried import untried_text
+from benchmarks.tables.values import with_values
 from benchmarks.tables.walkthrough import classes_text, steps_text
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
-from tal_repro.paper.changes import SEVERITIES, changes, count_text, models_text
-from tal_repro.paper.claims.means import RUNS_WANTED
-from tal_repro.paper.claims.readings import LABELS
-from tal_repro.paper.claims.statements import PUBLISHED_VERDICTS, load_claims
-from tal_repro.paper.tables import TextTable, render
-from tal_repro.paper.verdict_text import markdown
-from tal_repro.paper.verdict_words import headline_published_text, recomputed_with_unit
-from tal_repro.paper.verdicts import Verdict, judge_all
-from tal_repro.published.load import load_published
-from tal_repro.runs.load import NO_RUNS
 
-DOCUMENTS = ("README.md", "REPRODUCE.md", "docs/artifact.md", "docs/claims.md", "docs/measuring.md")
 REMEDY = "write them again: make docs"
 
 
-def verdicts_text() -> str:
-    """Return the counts of verdicts on the published data, and the claims that do not follow from it."""
-    verdicts = judge_all(load_published(), NO_RUNS)
-    counts = Counter(verdict.published for verdict in verdicts)
-    summary = ", ".join(f"{counts[name]} {name}" for name in PUBLISHED_VERDICTS)
-    lead = (
-        f"Of {len(verdicts)} statements, judged on the paper's own published measurements: **{summary}**. "
-        f"{headline_published_text(verdicts)}"
-    )
-    header = ("Claim", "Statement", "Paper", "Recomputed")
-    wrong = TextTable("Inconsistent under the readings tried", header, _rows(verdicts, "inconsistent"))
-    ids = ", ".join(verdict.claim.id for verdict in verdicts if verdict.published == "consistent with correction")
-    tail = (
-        f"Consistent with one label changed (which runs, points, percentage, base, kind of std): {ids}. "
-        "[docs/claims.md](docs/claims.md) says why, `tal-repro verify --claim T2.3` tells the story of one."
-    )
-    return "\n".join([lead, "", render(wrong, "markdown"), tail])
-
-
-def _rows(verdicts: Iterable[Verdict], name: str) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        (v.claim.id, v.claim.statement, v.claim.printed_with_unit, recomputed_with_unit(v))
-        for v in verdicts
-        if v.published == name
-    )
-
-
-def expected_text() -> str:
-    """Return what runs are held to: the band of each claim about mAP or time that a run measures directly."""
-    chosen = [c for c in load_claims() if c.measure and c.kind in ("map", "seconds") and c.experiment == "baseline"]
-    rows = tuple((c.id, c.statement, c.printed_with_unit, bounds_text(c), machine(c)) for c in chosen)
-    header = ("Claim", "Statement", "Paper", "Accepted here", "Judged on")
-    caption = f"Where the mean of {RUNS_WANTED} or more full runs on the real features must lie"
-    return render(TextTable(caption, header, rows), "markdown").rstrip()
-
-
-def labels_text() -> str:
-    """Return the labels that a reading may change, one at a time."""
-    rows = tuple((label, meaning) for label, meaning in LABELS.items())
-    return render(TextTable("What a reading may change", ("Label", "Choices"), rows), "markdown").rstrip()
-
-
-def claims_text() -> str:
-    """Return the table of `tal-repro verify --markdown`, without runs."""
-    return markdown(judge_all(load_published(), NO_RUNS)).rstrip()
-
-
-def sentences_text() -> str:
-    """Return the map of the paper's sentences to claims."""
-    sentences = load_sentences()
-    checked = sum(bool(sentence.claims) for sentence in sentences)
-    rows = tuple(
-        (str(s.n), s.section, f"{s.begins} …", ", ".join(s.claims) or f"- {s.reason}") for s in sentences
-    )  # fmt: skip
-    caption = f"The {len(rows)} sentences of the paper: {checked} hold something to check"
-    header = ("No.", "Section", "Begins", "Claims, or why there is none")
-    return render(TextTable(caption, header, rows), "markdown").rstrip()
-
-
-def changes_text() -> str:
-    """Return everything that had to be changed to run the authors' code, the most severe first."""
-    found = changes()
-    rows = tuple((c.severity, c.kind, f"`{c.name}`", models_text(c), c.what) for c in found)
-    meanings = "; ".join(f"*{name}*: {meaning}" for name, meaning in SEVERITIES.items())
-    header = ("Severity", "Kind", "Name", "Models", "What and why")
-    table = render(TextTable("What was changed to run the authors' code", header, rows), "markdown").rstrip()
-    return f"{count_text(found)}. {meanings}.\n\n{table}"
+def documents(folder: Path) -> list[Path]:
+    """Return every document of the repository: what stands at its top and in docs/."""
+    return [*sorted(folder.glob("*.md")), *sorted((folder / "docs").glob("*.md"))]
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -122,38 +59,50 @@ PARTS: dict[str, Callable[[], str]] = {
     "calibration": calibration_text,
     "labels": labels_text,
     "sentences": sentences_text,
+    "untried": untried_text,
+    "run_files": run_files_text,
+    "tried": tried_text,
+    "platforms": platforms_text,
+}
+
+
+PICTURES: dict[str, Callable[[], str]] = {
+    "docs/architecture.svg": architecture_svg,
+    "docs/path-of-data.svg": path_svg,
 }
 
 
 def stale(folder: Path) -> dict[Path, str]:
-    """Return the documents whose numbers have drifted, each with what it should say."""
-    found = {}
-    for name in DOCUMENTS:
-        path = folder / name
+    """Return the documents and pictures that have drifted, each with what it should say."""
+    drifted = {}
+    for path in documents(folder):
         text = path.read_text(encoding="utf-8")
-        fresh = filled(text, path)
-        if fresh != text:
-            found[path] = fresh
-    return found
+        if (fresh := filled(text, path)) != text:
+            drifted[path] = fresh
+    for name, draw in PICTURES.items():
+        path = folder / name
+        if (fresh := draw()) != (path.read_text(encoding="utf-8") if path.is_file() else ""):
+            drifted[path] = fresh
+    return drifted
 
 
 def filled(text: str, where: Path) -> str:
-    """Return a document with every marked part written anew; raise InputError for a marker nobody knows."""
+    """Return a document with every marked part and number written anew; raise InputError for a marker nobody knows."""
     opened, closed = re.findall(r"<!-- generated:(\w+)", text), re.findall(r"<!-- /generated:(\w+) -->", text)
     if opened != closed:
         raise InputError(f"markers {opened} are closed by {closed}", where, "close each marker with its own name")
     for name in opened:
-        if name not in PARTS:
+        if name not in PARTS and not name.startswith(PREFIX):
             raise InputError(f"unknown marker {name!r}", where, f"use one of: {', '.join(PARTS)}")
-        made = PARTS[name]()
+        made = sample_text(name, where) if name.startswith(PREFIX) else PARTS[name]()
         pattern = re.compile(rf"(<!-- generated:{name}[^>]*-->\n).*?(<!-- /generated:{name} -->)", re.S)
-        text = pattern.sub(lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text)  # type: ignore[misc]
-    return text
+        text = pattern.sub(lambda marks, made=made: f"{marks[1]}{made}\n{marks[2]}", text)  # type: ignore[misc]
+    return with_values(text, where)
 
 
 def rewrite(folder: Path) -> list[Path]:
     """Write what has drifted; return the documents written."""
-    found = stale(folder)
-    for path, text in found.items():
+    drifted = stale(folder)
+    for path, text in drifted.items():
         write_whole(path, text.encode())
-    return list(found)
+    return list(drifted)

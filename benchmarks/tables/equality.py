@@ -1,10 +1,11 @@
-"""Tables of REPRODUCE.md from `results/reference`: is the native engine equal to the authors' code?"""
+"""Tables of docs/measurements.md from `results/reference`: is the native engine equal to the authors' code?"""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
 
+from benchmarks.comparing import compare
 from benchmarks.tables.reports import Json, by_model, read_report, reports
 from tal_repro.kit import reference_folder
 from tal_repro.models.registry import MODELS
@@ -23,6 +24,7 @@ SAME_MAP_NOTE = (
     "itself (own), or the authors' for both and compared in pairs (shared). But for unlike seeds, orders and crops are "
     "the same on both sides."
 )
+CHANCE = 0.05  # that a 95 % interval misses
 
 BOTH = tuple(name for name, entry in MODELS.items() if len(entry.engines) == 2)  # there is nothing else to compare
 
@@ -42,10 +44,12 @@ def equality_text() -> str:
 def same_map_text() -> str:
     """Return the table of the mAPs that both engines reach when each trains by itself."""
     header = ("Model", "Starts", "Runs", "Native", "Authors'", "Difference", "Verdict")
+    trained = by_model(reports("parity", "map"))
+    each = ((name, _starts(one, report), one) for name, one, report in trained)
     rows = tuple(
         (
             MODELS[name].title,
-            _starts(one, report),
+            starts,
             f"{one['n'][0]} + {one['n'][1]}",
             *(
                 f"{statistics.fmean(one[side]):.2f} ± {statistics.stdev(one[side]):.2f}"
@@ -54,10 +58,30 @@ def same_map_text() -> str:
             f"{one['difference']:+.2f} ± {one['half_width_95']:.2f}",
             one["verdict"],
         )
-        for name, one, report in by_model(reports("parity", "map"))
+        for name, starts, one in (*each, *_pooled(trained))
+    )
+    chance = (
+        f"Where nothing differs, {CHANCE * len(trained):.1f} of {len(trained)} such comparisons lie apart on average: "
+        f"each interval misses with {100 * CHANCE:g} %."
     )
     caption = "mAP (%) after independent trainings of small models on SYNTHETIC data"
-    return render(TextTable(caption, header, rows, (SAME_MAP_NOTE,)), "markdown").rstrip()
+    return render(TextTable(caption, header, rows, (SAME_MAP_NOTE, chance)), "markdown").rstrip()
+
+
+def _pooled(trained: Iterable[tuple[str, Json, Json]]) -> list[tuple[str, str, Json]]:
+    """Return (model, starts, comparison) of all pairs from shared starts, where several reports hold some."""
+    shared: dict[str, list[Json]] = {}
+    for name, one, report in trained:
+        if report.get("starts") == "shared":
+            shared.setdefault(name, []).append(one)
+    pooled: list[tuple[str, str, Json]] = []
+    for name, parts in shared.items():
+        if len(parts) > 1:
+            sides = {side: [value for part in parts for value in part[side]] for side in ("native", "upstream")}
+            seeds = [seed for part in parts for seed in part["seeds"]]
+            starts = f"shared, seeds {min(seeds)} to {max(seeds)} together"
+            pooled.append((name, starts, {**sides, **compare(sides["native"], sides["upstream"], paired=True)}))
+    return pooled
 
 
 def _starts(one: Json, report: Json) -> str:

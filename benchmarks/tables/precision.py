@@ -1,4 +1,4 @@
-"""The table of REPRODUCE.md from `results/reference` of what bfloat16 gains and what it costs."""
+"""The table of docs/measurements.md from `results/reference` of what bfloat16 gains and what it costs."""
 
 from __future__ import annotations
 

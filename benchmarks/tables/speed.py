@@ -1,4 +1,4 @@
-"""Tables of REPRODUCE.md from `results/reference`: how fast the native engine is beside the authors' code."""
+"""Tables of docs/measurements.md from `results/reference`: how fast the native engine is beside the authors' code."""
 
 from __future__ import annotations
 

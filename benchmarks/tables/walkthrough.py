@@ -1,4 +1,4 @@
-"""The tables of REPRODUCE.md: what every step costs, and what each class of GPU is held to. Written by `make docs`.
+"""What every step costs (REPRODUCE.md), and what each class of GPU is held to (docs/expected.md): `make docs`.
 
 Runs cost what the plan says before anything was done; data and images have the sizes that the doctor and the image
 builder ask for. What nobody could time for lack of a GPU or of the authors' servers is an allowance, and told as one.

@@ -40,22 +40,22 @@ def advise(
     `delta`: the gain in mAP that is worth having. `budget_hours`: of one training, for the choice of the model.
     Raises InputError where no run of a data sweep has a mAP: there is nothing to go by.
     """
-    found = study_curves(runs.runs)
-    if not found:
+    measured_curves = study_curves(runs.runs)
+    if not measured_curves:
         raise InputError(
             "no finished run of a data sweep with a mAP",
             runs.root,
             "run the study's sweep first: tal-repro run --only experiment=data_sweep --scope full",
         )
-    costed = models(found)
+    costed = models(measured_curves)
     chosen = choose(costed, delta, budget_hours)
-    curves = [_curve(curve, delta, say) for curve in found]
-    leading = found[0] if chosen is None else chosen.curve
+    curves = [_curve(curve, delta, say) for curve in measured_curves]
+    leading = measured_curves[0] if chosen is None else chosen.curve
     return {
         "schema": SCHEMA,
         "study": runs.study,
         "data": leading.runs[0].data_name,
-        "synthetic": any(curve.synthetic for curve in found),
+        "synthetic": any(curve.synthetic for curve in measured_curves),
         "delta": delta,
         "curves": curves,
         "classes": _classes(leading, delta, say),

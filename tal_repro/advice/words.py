@@ -111,8 +111,8 @@ def _model(advice: dict[str, Any]) -> str:
 
 
 def _others(advice: dict[str, Any], curve: dict[str, Any]) -> str:
-    told = [f"{row['title']}: {row['pays']}" for row in advice["curves"] if row is not curve]
-    return f"The same question for the others: {'; '.join(told)}." if told else ""
+    answers = [f"{row['title']}: {row['pays']}" for row in advice["curves"] if row is not curve]
+    return f"The same question for the others: {'; '.join(answers)}." if answers else ""
 
 
 def _trust(curve: dict[str, Any]) -> str:

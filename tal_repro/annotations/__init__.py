@@ -5,14 +5,18 @@ Rules, the same for both:
 * An action of no length is left out, and so is one whose end was clamped to the video's end, before its start. Counted.
 * An action that reaches beyond its video's end, or repeats another, is kept: protocols decide about it.
 * Any other action that ends before it starts, starts before 0, or has no label among the classes is an error.
-* Classes are numbered by `label_id`, else by the file's list `classes`, else by the order of their names.
-Order of reading: problems (what is collected), document (the file), classes, entries.
+* Classes are numbered as a definition lists them, else by `label_id`, else by the file's list `classes`, else by the
+  order of their names.
+* Texts and tables state times by line; a clock's HH:MM:SS.ss is seconds. Files that hold no action are named.
+Order of reading: source (which files), json_forms, texts and tables (their lines), rows (to entries), folders, document
+(one form of all), classes, entries (of each video); problems are collected on the way.
 """
 
 from tal_repro.annotations.classes import Classes, read_classes
 from tal_repro.annotations.document import Document, read_document
 from tal_repro.annotations.entries import Action, read_actions, read_duration
 from tal_repro.annotations.problems import AMBIGUOUS, EntryReader, Problem
+from tal_repro.annotations.source import Source
 
 __all__ = [
     "AMBIGUOUS",
@@ -21,6 +25,7 @@ __all__ = [
     "Document",
     "EntryReader",
     "Problem",
+    "Source",
     "read_actions",
     "read_classes",
     "read_document",

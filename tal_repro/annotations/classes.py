@@ -1,9 +1,9 @@
-"""Which classes a file annotates, and their numbers: from `label_id`, its list `classes`, or the labels' own order."""
+"""The classes of annotations and their numbers: by the definition's list, label_id, the file's list, or their names."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ class Classes:
 
     names: tuple[str, ...]
     ids: Mapping[int, str]
-    labelled: bool  # some annotation carries a label_id
+    labelled: bool  # they are numbered by the annotations' label_id
     unnumbered: tuple[str, ...]  # annotations of a label that has no number, though others have
 
 
@@ -32,9 +32,12 @@ def read_classes(document: Document, reader: EntryReader) -> Classes:
     Where annotations disagree, most of them are taken to be right; where as many say one thing as another, a number
     that no other label holds, or else all of them are named.
     """
-    listed = _listed(document)
     places, labels = _places(document.entries, reader)
     ids = _numbers(places, reader)
+    if document.classes:
+        _check_given(document.classes, ids, labels, reader)
+        return Classes(document.classes, dict(enumerate(document.classes)), False, ())
+    listed = _listed(document)
     order = sorted(ids, key=lambda label: (ids[label], label))
     rest = listed if listed is not None else sorted(set(labels) - set(ids))
     names = tuple(dict.fromkeys([*(label for label in order if listed is None or label in listed), *rest]))
@@ -43,9 +46,25 @@ def read_classes(document: Document, reader: EntryReader) -> Classes:
     return Classes(names, numbers, bool(ids), unnumbered)
 
 
+def _check_given(
+    given: Sequence[str], ids: Mapping[str, int], labels: Mapping[str, list[str]], reader: EntryReader
+) -> None:
+    """Note where the caller's classes contradict the annotations; numbers with gaps, or from 1 on, are replaced."""
+    whole = sorted(ids.values()) == list(range(len(ids)))
+    for label, number in ids.items():
+        if whole and label in given and given.index(label) != number:
+            what = f"{short(label)} is {number} by its label_id and {given.index(label)} in the definition"
+            reader.error("classes", what, "list the classes in the order of their label_id, or leave classes out")
+    for label in sorted(set(labels) - set(given)):
+        reader.error("classes", f"{short(label)} is annotated, but not among the definition's", "add it to classes")
+    for label in given:
+        if label not in labels:
+            reader.note("classes", f"{short(label)} of the definition is annotated nowhere")
+
+
 def _listed(document: Document) -> list[str] | None:
     """Return the file's own list of classes without Ambiguous (None: it has none)."""
-    listed = None if document.bare else document.content.get("classes")
+    listed = document.content.get("classes")
     if listed is None:
         return None
     if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
@@ -63,7 +82,7 @@ def _places(entries: Mapping[str, Any], reader: EntryReader) -> tuple[Places, di
     """Return where each label has which number, and where each label has none."""
     places: Places = defaultdict(lambda: defaultdict(list))
     labels: dict[str, list[str]] = {}
-    for where, action in _actions(entries):
+    for where, action in _actions(entries, reader):
         label, number = action["label"], action.get("label_id")
         without = labels.setdefault(label, [])
         if "label_id" not in action:
@@ -75,14 +94,14 @@ def _places(entries: Mapping[str, Any], reader: EntryReader) -> tuple[Places, di
     return places, labels
 
 
-def _actions(entries: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _actions(entries: Mapping[str, Any], reader: EntryReader) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the annotations that have a label; what is wrong with the others is told where they are read."""
     for video_id, entry in entries.items():
         annotations = entry.get("annotations") if isinstance(entry, dict) else None
         for index, action in enumerate(annotations if isinstance(annotations, list) else ()):
             label = action.get("label") if isinstance(action, dict) else None
             if isinstance(label, str) and label not in ("", AMBIGUOUS):
-                yield f"{video_id}.annotations[{index}]", action
+                yield reader.place(video_id, index), action
 
 
 def _numbers(places: Places, reader: EntryReader) -> dict[str, int]:

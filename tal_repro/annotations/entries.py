@@ -40,7 +40,7 @@ def read_actions(
     actions: list[Action] = []
     seen: set[Action] = set()
     for index, item in enumerate(annotations):
-        where = f"{video_id}.annotations[{index}]"
+        where = reader.place(video_id, index)
         action = _action(item, where, known, duration_s, reader)
         if action is None:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from tal_repro.untrusted import is_number, short
 
 AMBIGUOUS = "Ambiguous"  # THUMOS14's label for segments that are neither an action nor safely background
 MAX_SECONDS = 1e6  # 11 days; no video is longer
+NOTHING = "nothing to do"
 _TEXT_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
 
 
@@ -35,12 +37,19 @@ class EntryReader:
     problems: list[Problem] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)  # actions, by reason
     texts: int = 0  # numbers written as text
+    durations_of_features: int = 0  # videos whose duration no annotation states
+    places: Mapping[str, Sequence[str]] = field(default_factory=dict)  # video -> file and line of each action
+
+    def place(self, video_id: str, index: int) -> str:
+        """Return where a video's action stands: its file and line, or its place in the document."""
+        lines = self.places.get(video_id)
+        return f"{video_id}.annotations[{index}]" if lines is None else f"{lines[index]}: {video_id}"
 
     def error(self, where: str, what: str, remedy: str = "correct the entry", path: Path | None = None) -> None:
         """List what makes the data set unusable; `path` where it is not the annotation file."""
         self.problems.append(Problem("error", str(path or self.file), where, what, remedy))
 
-    def note(self, where: str, what: str, remedy: str = "nothing to do") -> None:
+    def note(self, where: str, what: str, remedy: str = NOTHING) -> None:
         """List what is odd but harmless."""
         self.problems.append(Problem("note", str(self.file), where, what, remedy))
 

@@ -10,7 +10,7 @@ import click
 
 from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.commands.verify import load_results, whole
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 
 
 @click.command()
@@ -46,7 +46,6 @@ def advise(
             echo("\n".join([*textwrap.wrap(text, terminal_width()), ""]))
         for caption, columns in tables(advice).items():
             echo("\n".join([f"{caption}:", *table(columns, indent="  "), ""]))
-        echo(
-            f"runs read from {runs.root}; next: tal-repro report shows this beside the curves, --json keeps the numbers"
-        )
+        echo(f"runs read from {runs.root}")
+        tell_next(f"tal-repro report --results {runs.root} shows this beside the curves; --json > FILE keeps it")
     sys.exit(1 if runs.problems else 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.study_options import RESULTS
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.models.registry import MODELS
 from tal_repro.text_table import table
 
@@ -76,6 +76,7 @@ def inference(
         return
     for result in found:
         echo("\n".join(_text(result)))
+    tell_next(f"tal-repro figure 4 --results {results}")
 
 
 @bench.command()
@@ -93,6 +94,7 @@ def limit(model: str, engine: str, device: str, known: int, cap: int) -> None:
     echo(f"{found}")
     if capped:
         echo(f"it fits, and nothing longer was tried (--to {cap})", err=True)
+    tell_next(f"tal-repro bench inference --model {model} --lengths LOW:{found} times it up to there")
 
 
 @bench.command()
@@ -148,6 +150,7 @@ def attribution(
         echo(json.dumps({"schema": "tal-repro/attribution/1", **found}, indent=2))
         return
     echo("\n".join(_attribution_text(found)))
+    tell_next("--json > FILE keeps it; docs/measuring.md says what each share is of")
 
 
 def _attribution_text(found: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -66,6 +66,7 @@ def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str
         echo(json.dumps(_as_json(a, b, rows, len(only_a), len(only_b)), indent=2))
         return
     echo("\n".join(_text(a, b, rows, len(only_a), len(only_b))))
+    tell_next("--json > FILE keeps it")
 
 
 def _measured_with(system: System) -> str:

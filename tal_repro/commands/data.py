@@ -13,7 +13,7 @@ import click
 from tal_repro.commands.data_describe import describe
 from tal_repro.commands.data_fetch import derive_tadtr, fetch, fetch_checkpoint
 from tal_repro.commands.data_verify import counted, progress_of, verify_folder
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,16 +63,18 @@ def synth(out: Path, layout: str, more: tuple[str, ...], **settings: Any) -> Non
     for subset in ("train", "test"):
         echo(f"  {subset}: {counted(summary[subset])}, {summary[subset]['hours']:.2f} hours")
     echo(f"  {summary['training_slices']} TadTR training slices; annotations {summary['annotation_hash'][:16]}")
+    tell_next(f"tal-repro data verify {root}", f"tal-repro train --model tadtr --data {root}")
 
 
 @data.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--layout", type=click.Choice(LAYOUTS), help="Check only this layout.")
 @click.option("--no-fingerprint", is_flag=True, help="Do not write fingerprint.json.")
+@click.option("--manifest", type=click.Path(path_type=Path, dir_okay=False), help="Write every file's SHA-256 here.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def verify(folder: Path, layout: str | None, no_fingerprint: bool, as_json: bool) -> None:
+def verify(folder: Path, layout: str | None, no_fingerprint: bool, manifest: Path | None, as_json: bool) -> None:
     """Check a data set file by file and write its fingerprint. Exits 1 where something is wrong."""
-    sys.exit(verify_folder(folder, layout, no_fingerprint, as_json))
+    sys.exit(verify_folder(folder, layout, no_fingerprint, as_json, manifest))
 
 
 @data.command()
@@ -94,6 +96,7 @@ def pack(folder: Path, layout: str, dtype: str, as_json: bool) -> None:
         echo(json.dumps({"schema": PACK_SCHEMA, **content}, indent=1))
     else:
         echo(f"{content['videos']} videos, {steps} x {store.dim} {dtype} packed; index: {index}")
+        tell_next("trainings on this folder read the pack by themselves (float32)")
 
 
 def _warn_of_absent(folder: Path, layout: str) -> None:

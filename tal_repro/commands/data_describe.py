@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.train import read_settings
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.study_file import Table
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tal_repro.data.describe import Description, Given
 
 DESCRIBE_SCHEMA = "tal-repro/data-describe/1"
-KEYS = "fps, stride_frames or steps_per_second, clip_frames, key (of the array), axes (TC or CT)"
+KEYS = (
+    "fps, stride_frames or steps_per_second, clip_frames, key (of the array), axes (TC or CT), videos (a table of "
+    "their durations, fps and subsets), labels (verb or noun)"
+)
 SHOWN = 10  # problems of each kind
 
 
@@ -50,9 +53,10 @@ def describe(
         _print(found)
     if out is not None:
         write_bytes(out, definition_text(found.definition, dict(found.guesses)).encode())
-        echo(f"definition written to {out}; next: tal-repro study new --data {out} --out my-study.toml", err=True)
+        echo(f"definition written to {out}", err=True)
+        tell_next(f"tal-repro study new --data {out} --out my-study.toml")
     elif not as_json:
-        echo("next: the same with --out my-data.toml writes the definition of the data set")
+        tell_next("the same with --out my-data.toml writes the definition of the data set")
     sys.exit(1 if found.errors else 0)
 
 
@@ -68,6 +72,7 @@ def _given(train: tuple[str, ...], test: tuple[str, ...], settings: tuple[str, .
         fps=positive(said, "fps", MAX_RATE), stride_frames=positive(said, "stride_frames", MAX_STRIDE_FRAMES),
         steps_per_second=positive(said, "steps_per_second", MAX_RATE),
         clip_frames=positive(said, "clip_frames", MAX_STRIDE_FRAMES),
+        videos=Path(videos) if (videos := said.text("videos", "")) else None, labels=said.text("labels", ""),
     )  # fmt: skip
     said.reject_unknown()
     if given.stride_frames and given.steps_per_second:
@@ -92,6 +97,7 @@ def _as_json(found: Description) -> dict[str, Any]:
 
 
 def _print(found: Description) -> None:
+    from tal_repro.annotations.problems import NOTHING
     from tal_repro.data.describe import facts
     from tal_repro.text_table import table
 
@@ -108,6 +114,7 @@ def _print(found: Description) -> None:
     for severity in ("error", "note"):
         listed = [problem for problem in found.problems if problem.severity == severity]
         for problem in listed[:SHOWN]:
-            echo(f"{severity}: {problem.where}: {problem.what}\n  remedy: {problem.remedy}")
+            remedy = "" if problem.remedy == NOTHING else f"\n  remedy: {problem.remedy}"
+            echo(f"{severity}: {problem.where}: {problem.what}{remedy}")
         if len(listed) > SHOWN:
             echo(f"and {len(listed) - SHOWN} more of this kind (--json lists all)")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.data_verify import verify_folder
-from tal_repro.console import echo, echo_progress
+from tal_repro.console import echo, echo_progress, tell_next
 
 if TYPE_CHECKING:
     from tal_repro.data.fetch.obtain import Way
@@ -30,7 +30,13 @@ LINES_WHEN_PIPED, SECONDS_A_LINE = 10, 30.0
     "--out", envvar="TAL_REPRO_DATA", type=click.Path(path_type=Path, file_okay=False), default=USUAL_OUT,
     show_default="TAL_REPRO_DATA, data/thumos14", help="Data folder.",
 )  # fmt: skip
-@click.option("--from", "given", multiple=True, metavar="FILE_OR_URL", help="The archive, a folder with it, or a URL.")
+@click.option(
+    "--from",
+    "given",
+    multiple=True,
+    metavar="FILE_OR_URL",
+    help="The archive or a URL; a folder with it, or with the files.",
+)
 @click.option("--keep-archive", is_flag=True, help="Do not delete what was fetched after unpacking it.")
 @click.option("--check", is_flag=True, help="Only ask every link for its first bytes, one line each.")
 def fetch(
@@ -68,6 +74,7 @@ def _check_links(layout: str | None) -> int:
                 err=True,
             )
             status = 1
+    tell_next("tal-repro data fetch thumos14 --layout actionformer (or tadtr)")
     return status
 
 
@@ -81,7 +88,8 @@ def fetch_checkpoint(model: str, out: Path, given: tuple[str, ...]) -> None:
 
     with _interruptible():
         file = checkpoints.fetch_checkpoint(model, _way(out, given))
-    echo(f"{file}\nevaluate it: tal-repro released --model {model} --checkpoint {file} --data DIR")
+    echo(f"{file}")
+    tell_next(f"tal-repro released --model {model} --checkpoint {file} --data DIR")
 
 
 @click.command("derive-tadtr")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tal_repro.console import echo, echo_progress
+from tal_repro.console import echo, echo_progress, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 VERIFY_SCHEMA = "tal-repro/data-verify/1"
 
 
-def verify_folder(folder: Path, layout: str | None, no_fingerprint: bool = False, as_json: bool = False) -> int:
-    """Check a data folder, print the report, write its fingerprint; return the exit code."""
+def verify_folder(
+    folder: Path,
+    layout: str | None,
+    no_fingerprint: bool = False,
+    as_json: bool = False,
+    manifest: Path | None = None,
+) -> int:
+    """Check a data folder, print the report, write its fingerprint (and a manifest); return the exit code."""
     from tal_repro.data.fingerprint import write_fingerprints
     from tal_repro.data.verify import verify as verify_layouts
 
@@ -43,7 +49,24 @@ def verify_folder(folder: Path, layout: str | None, no_fingerprint: bool = False
             echo(f"fingerprint written to {written}", err=True)
         except InputError as error:  # of a read-only data folder, as in containers: the data are sound all the same
             echo(f"warning: {error.where}: {error.what}; the check itself is done", err=True)
+    if manifest is not None and not errors and good:
+        _write_manifest(manifest, [fingerprint for _, fingerprint in good], real=not any(d.synthetic for d, _ in good))
+    if not as_json:
+        again = f"mend what is named above, then again: tal-repro data verify {folder}"
+        tell_next(again if errors else f"tal-repro train --model MODEL --data {folder}, or tal-repro plan")
     return 1 if errors else 0
+
+
+def _write_manifest(path: Path, fingerprints: list[Fingerprint], real: bool) -> None:
+    """Write the checksums; of the real set, say what they are good for."""
+    from tal_repro.data.manifest import kept_manifest, write_manifest
+    from tal_repro.thumos14 import ANNOTATION_HASH
+
+    write_manifest(path, fingerprints)
+    echo(f"manifest written to {path} (check with: sha256sum -c)", err=True)
+    for one in fingerprints:
+        if real and one.annotation_hash == ANNOTATION_HASH and not kept_manifest(one.layout).is_file():
+            echo(f"nobody has contributed one of {one.layout}'s archive yet: docs/data.md says how", err=True)
 
 
 def _changed(folder: Path, fingerprints: list[Fingerprint]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from tal_repro.commands.study_options import (
     set_option,
     study_option,
 )
-from tal_repro.console import echo, echo_styled
+from tal_repro.console import echo, echo_styled, tell_next
 from tal_repro.errors import CONTAINER_VARIABLE, as_typed
 
 if TYPE_CHECKING:
@@ -105,16 +105,23 @@ def report(needs: Needs, found: list[Finding], done: list[str]) -> dict[str, obj
     }
 
 
-def _print(needs: Needs, found: list[Finding], fixed: bool) -> None:
+def print_findings(found: list[Finding]) -> None:
+    """Print one line a finding, its status in colour."""
     from tal_repro.doctor.finding import line
 
     width = max(len(finding.check) for finding in found)
     for finding in found:
         text = as_typed(line(finding, width))
         echo_styled([(text[:4], f"{COLOURS[finding.status]} bold"), (text[4:], None)])
+
+
+def _print(needs: Needs, found: list[Finding], fixed: bool) -> None:
+    print_findings(found)
     counts = Counter(finding.status for finding in found)
     told = f"study {needs.study}, scope {needs.scope}, RUNTIME={needs.runtime}: {counts['ok']} ok"
     rest = f", {counts['warn']} to mind, {counts['fail']} in the way"
     echo(told + rest, err=True)
     if counts["fail"] and not fixed:
         echo("--fix makes folders and patched copies and removes stale locks; the rest is yours", err=True)
+    step = "do what is said above, then again: tal-repro doctor" if counts["fail"] else "tal-repro plan"
+    tell_next(f"{step} --study {needs.study}")

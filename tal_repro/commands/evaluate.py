@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.thumos14 import PROTOCOL
 
+if TYPE_CHECKING:
+    from tal_repro.detection.protocols import GroundTruth
+
 PROTOCOL_NAMES = ["af-212", "opentad-211", "tadtr-210", "activitynet"]
-NEXT = "next: --per-class, --errors and --bootstrap 1000 say where the mAP comes from; --json > FILE keeps it"
+NEXT = "--per-class, --errors and --bootstrap 1000 say where the mAP comes from; --json > FILE keeps it"
 
 
 @click.command()
@@ -33,7 +37,7 @@ NEXT = "next: --per-class, --errors and --bootstrap 1000 say where the mAP comes
     show_default=True,
     help="Order of equal scores and tIoUs: of the file, or as the official evaluators sort.",
 )
-@click.option("--subset", default="test", show_default=True, help="Subset of the annotations to score on.")
+@click.option("--subset", help="Subset of the annotations to score on.  [default: test; of a definition: its own]")
 @click.option("--per-class", is_flag=True, help="Also the AP of every class.")
 @click.option("--bootstrap", metavar="N", type=click.IntRange(min=2), help="95 % interval from N resamples of videos.")
 @click.option("--errors", is_flag=True, help="Also the error types at tIoU 0.5 and what each costs.")
@@ -44,25 +48,26 @@ def evaluate(
     protocol: str,
     tiou: str | None,
     tie: str,
-    subset: str,
+    subset: str | None,
     per_class: bool,
     bootstrap: int | None,
     errors: bool,
     as_json: bool,
 ) -> None:
-    """Compute the mAP of DETECTIONS (.csv, .json, also .gz) against ANNOTATIONS (ActivityNet-like JSON).
+    """Compute the mAP of DETECTIONS (.csv, .json, also .gz) against ANNOTATIONS (docs/your-data.md lists the dialects).
 
-    A detection is a row video_id,start_s,end_s,label,score, or an entry of ActivityNet's "results".
+    A detection is a row video_id,start_s,end_s,label,score, or an entry of ActivityNet's "results". ANNOTATIONS may be
+    the definition of a data set (.toml).
     """
     from tal_repro.commands.evaluate_report import build_report, report_lines
     from tal_repro.commands.evaluate_warnings import check_any_scored, warnings_of
-    from tal_repro.detection.detections_io import read_detections, read_ground_truth
+    from tal_repro.detection.detections_io import read_detections
     from tal_repro.detection.protocols import evaluate as score
     from tal_repro.detection.protocols import find_protocol
     from tal_repro.detection.tious import read_tious
 
     tious = read_tious(tiou or find_protocol(protocol).tious, tie)
-    truth = read_ground_truth(annotations, subset)
+    truth = _truth(annotations, subset)
     found = read_detections(detections, truth, other_classes=True)
     evaluation = score(found, truth, protocol, tious, tie)
     if not evaluation.result.instances:
@@ -72,6 +77,20 @@ def evaluate(
     if as_json:
         echo(json.dumps(report, indent=2, allow_nan=False))
     else:
-        echo("\n".join([*report_lines(report), "" if per_class and errors and bootstrap else NEXT]).rstrip())
+        echo("\n".join(report_lines(report)).rstrip())
     for warning in warnings_of(found, evaluation, truth):
         echo(f"warning: {warning}", err=True)
+    if not as_json:
+        tell_next("--json > FILE keeps it" if per_class and errors and bootstrap else NEXT)
+
+
+def _truth(annotations: Path, subset: str | None) -> GroundTruth:
+    """Read annotations, or those that a definition names: their test subsets, classes and unit of time are its own."""
+    from tal_repro.data.definition import read_definition
+    from tal_repro.data.layouts import is_definition
+    from tal_repro.detection.detections_io import read_ground_truth
+
+    if not is_definition(annotations):
+        return read_ground_truth(annotations, subset or "test")
+    definition = read_definition(annotations)
+    return read_ground_truth(definition.annotations, *([subset] if subset else definition.test))

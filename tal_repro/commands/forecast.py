@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     from tal_repro.curves.units import Units
 
-NEXT = "next: --plot FILE.svg draws it, --json > FILE keeps it; of a study's own runs: tal-repro advise"
+NEXT = "--plot FILE.svg draws it, --json > FILE keeps it; of a study's own runs: tal-repro advise"
 MAX_TARGET = 1e6  # percent; above it a number is a slip of the keyboard
 
 
@@ -90,7 +90,9 @@ def forecast(
         echo(json.dumps(report, indent=2, allow_nan=False))
     else:
         echo("\n".join([*(chart_lines(made, report) if made else []), *report_lines(report, read.units), ""]))
-        echo(f"drawn into {plot}" if plot else NEXT)
+        if plot:
+            echo(f"drawn into {plot}")
+        tell_next(NEXT)
 
 
 def _check_amounts(given: dict[str, float | None], units: Units) -> None:

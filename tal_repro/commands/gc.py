@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tal_repro.commands.study_options import results_option
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -41,6 +41,7 @@ def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: boo
     if delete:
         echo(f"deleted, {delete_rubbish(store, found)} bytes freed")
     elif found:
-        echo(f"{sum(item.bytes for item in found)} bytes in {len(found)} items; --delete removes them")
+        echo(f"{sum(item.bytes for item in found)} bytes in {len(found)} items")
+        tell_next("the same with --delete removes them")
     else:
         echo("nothing to clean")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -50,6 +50,7 @@ def macs(
         return
     echo("\n".join(_table(rows)))
     echo("Not counted by fvcore: " + ", ".join(sorted({name for u, _ in rows for name in u.unsupported_ops})))
+    tell_next("--json > FILE keeps it; tal-repro figure 5 draws the published counts")
 
 
 def _check_padding(entry: ModelEntry, max_seq_len: int | None) -> None:

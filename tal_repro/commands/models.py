@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.text_table import table
 
 PUBLIC = (
@@ -37,6 +37,7 @@ def models(ctx: click.Context, with_macs: bool, as_json: bool) -> None:
         echo(json.dumps({"schema": "tal-repro/models/1", "models": rows}, indent=2))
         return
     echo("\n".join(_table(rows)))
+    tell_next("tal-repro models check MODEL runs its contract; tal-repro train --model MODEL --data DIR trains it")
 
 
 def describe(name: str, with_macs: bool) -> dict[str, Any]:
@@ -142,6 +143,10 @@ def check(name: str, engine: str | None, settings: tuple[str, ...], train: bool,
         findings.append(finding)
         if not as_json:
             echo(f"{finding.outcome:<12} {finding.step:<12} {finding.message}")
+    if not as_json:
+        mended = f"mend what is not ok, then again: tal-repro models check {name}"
+        good = all(finding.outcome == "ok" for finding in findings)
+        tell_next(f"tal-repro train --model {name} --engine {chosen} --data DIR" if good else mended)
     passed = all(finding.outcome == "ok" for finding in findings)
     if as_json:
         rows = [{"step": one.step, "outcome": one.outcome, "message": one.message} for one in findings]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tal_repro.commands.study_options import open_study, study_options
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from tal_repro.run.plan import Plan, PlannedRun
 
 MAX_PRICE = 1_000_000
+WIDTH = 80  # columns of a terminal
 
 
 @click.command()
@@ -45,13 +48,14 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show the runs of a study, what is done, and what the rest will cost."""
-    from tal_repro.paper.claims.settled import unsettled_lines
+    from tal_repro.paper.claims.settled import unsettled, unsettled_lines
+    from tal_repro.run.machine import jobs_per_gpu
     from tal_repro.run.plan import make_plan
     from tal_repro.runs.store import RunStore
 
     if price is not None and not 0 <= price <= MAX_PRICE:  # nan too
         raise InputError(f"{price:g} dollars an hour", "--price", f"use a number from 0 to {MAX_PRICE}")
-    study, _ = open_study(study_name, settings, only)
+    study, machine = open_study(study_name, settings, only)
     shorts = [f"{key}={value}" for key, value in (("experiment", experiment), ("model", model)) if value]
     only = ",".join(filter(None, [only, *shorts]))
     factors = None
@@ -59,13 +63,18 @@ def plan(
         from tal_repro.run.probe import probe_study
 
         factors = probe_study(study, scope, only, data, lambda line: echo(line, err=True))
-    planned = make_plan(study, RunStore(results), scope, only, jobs, price, factors)
+    planned = make_plan(study, RunStore(results), scope, only, jobs, price, factors, jobs_per_gpu(machine))
+    specs = [run.spec for run in planned.runs]
     if as_json:
-        echo(json.dumps(planned.to_json(), indent=1, allow_nan=False))
+        open_claims = [entry.to_json() for entry in unsettled(specs)]
+        echo(json.dumps({**planned.to_json(), "unsettled": open_claims}, indent=1, allow_nan=False))
         return
-    echo("\n".join([format_plan(planned), *unsettled_lines(run.spec for run in planned.runs)]))
+    wrapped = (wrap(line, WIDTH, subsequent_indent="  ") for line in unsettled_lines(specs))
+    echo("\n".join([format_plan(planned), *itertools.chain.from_iterable(wrapped)]))
     if list_runs:
         echo(format_runs(planned.runs))
+    more = f"tal-repro run --study {study_name} --scope {scope} --results {results}"
+    tell_next(more if planned.pending else f"tal-repro report --results {results}")
 
 
 def format_plan(plan: Plan) -> str:
@@ -111,12 +120,28 @@ def format_totals(plan: Plan) -> list[str]:
         if totals["price_usd_per_hour"]:
             price = f"{totals['price_usd_per_hour']:g} USD an hour ({totals['price_source']})"
             lines += [f"about {totals['usd']:.2f} USD at {price}"]
+        lines += _packed(totals)
     if digests := plan.data_digests:
         named = ", ".join(f"{digest} ({count} run{'s' * (count != 1)})" for digest, count in digests.most_common())
         lines += [f"made here from data of digest {named}"]
     if totals["failed"]:
         lines += ["failed runs are run again with --retry-failed"]
     return lines
+
+
+def _packed(totals: dict[str, Any]) -> list[str]:
+    """Say what sharing a GPU among the runs that are not timed would save, at best."""
+    if not totals["packed"]:
+        return []
+    alone, *packed = totals["packed"]
+    money = " ({usd:.2f} USD)" if totals["price_usd_per_hour"] else ""
+    each = [("{wall_hours:.2f} h" + money).format(**way) + f" by {way['jobs_per_gpu']}" for way in packed]
+    first = ("{wall_hours:.2f} h" + money).format(**alone)
+    return [
+        f"sweeps one at a time: {first} in all",
+        f"sweeps packed on one GPU, at best (how they slow each other was never measured): {', '.join(each)}",
+        "--set jobs_per_gpu=measured packs them where gpu-check found room",
+    ]
 
 
 def format_runs(runs: list[PlannedRun]) -> str:

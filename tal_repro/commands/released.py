@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tal_repro.commands.study_options import RESULTS
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.models.registry import MODELS
 
 SCHEMA = "tal-repro/released/1"
@@ -56,3 +56,4 @@ def released(
         if row["difference"] is not None:
             text += f", difference {row['difference']:+.2f}"
         echo(text)
+    tell_next(f"tal-repro verify --results {out} sets it beside the published mAPs")

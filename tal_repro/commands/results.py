@@ -9,7 +9,7 @@ import click
 
 from tal_repro.commands.study_options import only_option, results_option
 from tal_repro.commands.table import writable
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 
 
 @click.group()
@@ -30,7 +30,8 @@ def export_archive(archive: Path, results: str, only: str, with_host: bool) -> N
 
     terms = parse_filter(only)
     ids = export_runs(RunStore(results), archive, lambda spec: all(term.holds(spec) for term in terms), with_host)
-    echo(f"{len(ids)} runs written to {archive}; next, on the other machine: tal-repro results import", err=True)
+    echo(f"{len(ids)} runs written to {archive}", err=True)
+    tell_next(f"on the other machine: tal-repro results import {archive.name} --results DIR")
 
 
 @results.command("import")
@@ -45,6 +46,7 @@ def import_archive(archive: Path, results: str) -> None:
     for run_id, wrong in imported.damaged.items():
         echo(f"damaged, set aside and replaced: {run_id} ({wrong})", err=True)
     echo(f"{len(imported.added)} runs added, {len(imported.present)} were here already", err=True)
+    tell_next(f"tal-repro verify --results {results}")
     if imported.busy:
         echo(f"left out, a runner is at them: {', '.join(imported.busy)}; import again when it is done", err=True)
         sys.exit(1)
@@ -78,6 +80,7 @@ def long_table(kind: str, out: str | None, results: str, only: str) -> None:
         echo(f"warning: {problem}", err=True)
     where = f"written to {out}" if out else "printed"
     reader = "read_csv(FILE)" if kind == "csv" else 'DataFrame(json.load(open(FILE))["rows"])'
-    echo(f"{rows.count} metrics of {rows.runs} runs {where}; next: pandas.{reader}", err=True)
+    echo(f"{rows.count} metrics of {rows.runs} runs {where}", err=True)
+    tell_next(f"pandas.{reader}")
     if rows.problems:
         sys.exit(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.study_options import default_data, open_study, study_options
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ USUAL_DATA = Path("data", "thumos14")
 @click.command()
 @study_options
 @click.option(
-    "--data", envvar="TAL_REPRO_DATA", type=click.Path(file_okay=False), default=None,
+    "--data", envvar="TAL_REPRO_DATA", type=click.Path(), default=None,
     help="Data set.  [default: TAL_REPRO_DATA, data/thumos14 if there; a synthetic study makes its own]",
 )  # fmt: skip
 @click.option("--executor", type=click.Choice(("local", "slurm")), default="local", show_default=True)
@@ -46,13 +46,14 @@ def run(
 ) -> None:
     """Run what a study has left to do. Interrupted, it goes on where it was."""
     from tal_repro.commands.plan import format_plan, format_runs
+    from tal_repro.run.machine import jobs_per_gpu
     from tal_repro.run.plan import make_plan
     from tal_repro.run.start import run_plan
     from tal_repro.runs.store import RunStore
 
     study, machine = open_study(study_name, settings, only)
     store = RunStore(results)
-    plan = make_plan(study, store, scope, only, jobs or 1)
+    plan = make_plan(study, store, scope, only, jobs or 1, jobs_per_gpu=jobs_per_gpu(machine))
     if dry_run or confirm:
         echo(format_plan(plan), err=not dry_run)
     if dry_run:
@@ -98,6 +99,8 @@ def tell(plan: Plan, summary: Summary, results: str) -> None:
         echo(f"{REMEDY}; the same command goes on from here", err=True)
     if summary.interrupted:
         echo("interrupted; the same command goes on from here", err=True)
+    elif set(summary.outcomes.values()) <= {"done", "reused"}:
+        tell_next(f"tal-repro verify --results {results}", f"tal-repro report --results {results}")
 
 
 def _ask(plan: Plan) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from tal_repro.commands.completion import run_ids
 from tal_repro.commands.study_options import results_option
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 
 
 @click.command()
-@click.argument("run_id")
+@click.argument("run_id", shell_complete=run_ids)
 @results_option
 @click.option("--lines", type=click.IntRange(0), default=15, show_default=True, help="Lines of its log.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -24,6 +25,8 @@ def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
     store = RunStore(results)
     found = describe_run(store, find_run(store, run_id), lines)
     echo(json.dumps(found, indent=1) if as_json else format_run(found))
+    if not as_json:
+        tell_next(f"look into {found['folder']}, or make it again by the command above")
 
 
 def format_run(found: dict[str, Any]) -> str:

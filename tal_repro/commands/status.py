@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.study_options import open_study, study_options
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.text_table import table
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ def status(
             if watch and sys.stdout.isatty():
                 echo("\x1b[H\x1b[2J", nl=False)
             echo(format_status(found))
+        if not watch and not as_json:
+            left = found["counts"]["done"] < found["total"]
+            tell_next(f"tal-repro {'run' if left else 'report'} --study {study_name} --results {results}")
         if not watch or found["counts"]["done"] + found["counts"]["failed"] == found["total"]:
             return
         time.sleep(WATCH_SECONDS)

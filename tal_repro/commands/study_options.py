@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tal_repro.commands.completion import studies
 from tal_repro.errors import InputError
 from tal_repro.spec import SCOPES
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 RESULTS = "results/runs"
 
 study_option = click.option(
-    "--study", "study_name", default="paper", show_default=True, help="Shipped study, or a file."
+    "--study",
+    "study_name",
+    default="paper",
+    show_default=True,
+    help="Shipped study, or a file.",
+    shell_complete=studies,
 )
 results_option = click.option(
     "--results", default=RESULTS, show_default=True, type=click.Path(file_okay=False), help="Folder of run folders."
@@ -45,8 +51,9 @@ def of_study(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Runs of this state of the data, where several are there (repeatable).",
     )  # fmt: skip
     study = click.option(
-        "--study", metavar="STUDY", help="Whose runs.  [default: the study that was run there; paper where none was]"
-    )
+        "--study", metavar="STUDY", help="Whose runs.  [default: the study that was run there; paper where none was]",
+        shell_complete=studies,
+    )  # fmt: skip
     return study(digest(command))
 
 

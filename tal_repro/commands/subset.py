@@ -8,7 +8,7 @@ from typing import get_args
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.spec import Policy, Unit
 
@@ -57,4 +57,9 @@ def subset(
         f"{counts['videos']} videos, {counts['instances']} instances, "
         f"{counts['classes']} of {counts['classes_total']} classes",
         err=True,
+    )
+    tell_next(
+        f"tal-repro train --model MODEL --data {folder} --subset {out}"
+        if out
+        else "--out FILE keeps it for train --subset"
     )

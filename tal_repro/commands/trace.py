@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -78,6 +78,7 @@ def trace(
     echo("\n".join(_text(summary, folder)), err=True)
     if draws:
         _draw(command, folder)
+    tell_next(f"{paths.trace} holds a line a sample; docs/measuring.md says what each column is")
     if as_json:
         echo(json.dumps(summary, indent=2))
     sys.exit(traced.exit_code)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.study_options import RESULTS
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
 from tal_repro.models.registry import MODELS, model_entry
 
@@ -235,3 +235,4 @@ def _print(record: RunRecord) -> None:
     for flag in metrics["flags"]:
         echo(f"invalid: {flag}", err=True)
     echo(f"seconds: {metrics['seconds']['total']:.1f}, of them training {metrics['seconds']['train']:.1f}")
+    tell_next(f"tal-repro show {record.spec.run_id} --results {record.folder.parents[2]}")

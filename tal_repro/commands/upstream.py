@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tal_repro.console import echo
+from tal_repro.console import echo, tell_next
 from tal_repro.models.registry import OF_AUTHORS
 from tal_repro.text_table import table
 
@@ -41,6 +41,7 @@ def status(as_json: bool) -> None:
         for one in found:
             if one.problem:
                 echo(f"{one.model}: remedy: {one.remedy}", err=True)
+        tell_next("tal-repro upstream diff MODEL shows what is inserted; tal-repro upstream prepare MODEL makes a copy")
     sys.exit(1 if any(one.problem for one in found) else 0)
 
 
@@ -53,6 +54,7 @@ def prepare(model: str, out: Path | None) -> None:
 
     for name in OF_AUTHORS if model == ALL else (model,):
         echo(make(name, out))
+    tell_next("tal-repro train --engine upstream --model MODEL --data DIR runs it")
 
 
 @upstream.command()
@@ -73,3 +75,4 @@ def diff(model: str) -> None:
         echo(f"{name}, shims of the launcher:")
         for shim in needed(name):
             echo(f"  {shim.name}: {shim.reason}")
+    tell_next("docs/artifact.md rates each by what it could do to a number")

@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from tal_repro.commands.completion import claim_ids
 from tal_repro.commands.study_options import RESULTS, of_study
-from tal_repro.console import echo, echo_styled
+from tal_repro.console import echo, echo_styled, tell_next
 
 if TYPE_CHECKING:
     from tal_repro.runs.load import Runs
 
 DEFAULT_RESULTS = Path(RESULTS)
 Result = TypeVar("Result")
+HOW_JUDGED = "docs/claims.md says how claims are judged"
+PAGE = "tal-repro report puts all of it on one page"
 
 
 @click.command()
-@click.option("--claim", "claims", multiple=True, metavar="ID", help="Tell the full story of a claim (repeatable).")
+@click.option(
+    "--claim", "claims", multiple=True, metavar="ID", shell_complete=claim_ids,
+    help="Tell the full story of a claim (repeatable).",
+)  # fmt: skip
 @click.option("--results", metavar="DIR", help=f"Judge the runs in DIR too.  [default: {DEFAULT_RESULTS}, if there]")
 @click.option("--published", metavar="DIR", help="Read the published numbers from DIR.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/verify.json).")
@@ -37,6 +43,7 @@ def verify(
     left out, 2 on an error.
     """
     from tal_repro.paper import verdict_text
+    from tal_repro.paper.verdict_story import story_lines
     from tal_repro.paper.verdict_words import as_json as to_json
     from tal_repro.paper.verdicts import judge_all
     from tal_repro.published.load import load_published
@@ -53,11 +60,13 @@ def verify(
         for number, verdict in enumerate(verdicts):
             if number:
                 echo()
-            for line in verdict_text.story_lines(verdict):
+            for line in story_lines(verdict, verdict_text.columns_here()):
                 echo_styled(line)
     else:
-        for line in verdict_text.table_lines(verdicts, runs):
+        for line in verdict_text.table_lines(verdicts, runs, verdict_text.columns_here()):
             echo_styled(line)
+    if not as_json and not as_markdown:
+        tell_next(*((HOW_JUDGED,) if claims else ("tal-repro verify --claim ID tells the story of one", PAGE)))
     sys.exit(1 if verdict_text.flipped(verdicts) or runs.problems else 0)
 
 

@@ -47,7 +47,8 @@ def _column(x: np.ndarray[tuple[int], np.dtype[np.float64]], percent: float) -> 
 def _axis(x: np.ndarray[tuple[int], np.dtype[np.float64]], last: float, end: float, units: Units) -> str:
     line = [" "] * (WIDTH + 16)
     for percent in (x[0], end, last):
-        label = f"{units.outer_x(percent):.3g} {'%' if units.x == 'percent' else ''}".rstrip()
+        rounded = units.percent(float(f"{units.outer_x(percent):.3g}"))
+        label = f"{units.amount(rounded)} {'%' if units.x == 'percent' else ''}".rstrip()
         start = max(_column(x, float(percent)) + 8 - len(label) // 2, 0)
         if all(cell == " " for cell in line[max(start - 1, 0) : start + len(label) + 1]):
             line[start : start + len(label)] = label

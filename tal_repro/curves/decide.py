@@ -150,9 +150,11 @@ def next_percentage(forecast: Forecast, target: float) -> NextPoint:
 
 
 def _nothing_left(forecast: Forecast, goal: float) -> str:
+    units = forecast.points.units
     if forecast.last_percent >= 95.0:
-        return "all data are used already; another run at the last percentage would lower its noise"
-    last, far = forecast.points.units.at(forecast.last_percent), forecast.points.units.at(goal)
+        used = f"{units.at(forecast.last_percent)} count as all the data" if units.x == "count" else "all data are used"
+        return f"{used} already; another run there would lower its noise"
+    last, far = units.at(forecast.last_percent), units.at(goal)
     return f"nothing between {last} and {far} is cheaper than {far} itself"
 
 

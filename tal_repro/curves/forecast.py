@@ -99,7 +99,7 @@ class Forecast:
 
     @cached_property
     def answered_up_to(self) -> float | None:
-        """Return the largest percentage up to which nothing is refused, None if the last point already is."""
+        """Return the largest percentage up to which nothing beyond the last point is refused, None if all of it is."""
         answered = None
         for x in np.geomspace(self.last_percent, self.reach * self.last_percent, 25):
             if self.refusal(float(x)):
@@ -115,6 +115,11 @@ class Forecast:
                 f"{units.at(x)} is {x / self.last_percent:.3g} times the largest amount of data with a point "
                 f"({units.at(self.last_percent)}), and no back-test tells how far off a forecast beyond "
                 f"{self.reach:.3g} times is"
+            )
+        if x < self.points.percent[0] * (1 - 1e-9):
+            return (
+                f"{units.at(x)} is less than the smallest amount of data with a point "
+                f"({units.at(float(self.points.percent[0]))}): a forecast goes forward only"
             )
         falling = _falling(self.points)
         if falling:

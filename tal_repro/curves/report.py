@@ -47,7 +47,7 @@ def build_report(
         "reason": at_target["reason"],
         "horizon": {"train_percent": units.outer_x(horizon), **at_horizon},
         "families": [] if answering is None else _families(answering, target, horizon),
-        "family_spread": None if answering is None else _spread(answering, target),
+        "family_spread": None if made is None or not at_target["answerable"] else _spread(made, target),
         "gain": {
             "delta": units.outer_gain(delta),
             "at_target": gain_at(made, target, delta),
@@ -77,12 +77,18 @@ def answer_at(points: Points, made: Forecast | None, x: float) -> dict[str, Any]
 
 
 def _families(made: Forecast, target: float, horizon: float) -> list[dict[str, Any]]:
-    def outer(value: float | None) -> float | None:
-        return None if value is None else made.points.units.outer(value)
+    """Return what every family says where the forecast answers; null where it is refused."""
+
+    def outer(value: float | None, x: float) -> float | None:
+        return None if value is None or made.refusal(x) else made.points.units.outer(value)
 
     far = {row["family"]: row["prediction"] for row in made.spread(horizon)}
     return [
-        {**row, "prediction": outer(row["prediction"]), "prediction_at_horizon": outer(far[row["family"]])}
+        {
+            **row,
+            "prediction": outer(row["prediction"], target),
+            "prediction_at_horizon": outer(far[row["family"]], horizon),
+        }
         for row in made.spread(target)
     ]
 
@@ -130,8 +136,12 @@ def _saturation(points: Points) -> dict[str, Any]:
     }
 
 
-def _next(made: Forecast, target: float, horizon: float) -> dict[str, Any]:
-    chosen = next_percentage(made, target if target > made.last_percent else max(target, horizon))
+def _next(made: Forecast, target: float, horizon: float) -> dict[str, Any] | None:
+    """Return the run that tells most about the first of both amounts that lies ahead and is answered; None: neither."""
+    ahead = [x for x in (target, horizon) if x > made.last_percent and not made.refusal(x)]
+    if not ahead and target > made.last_percent:
+        return None
+    chosen = next_percentage(made, ahead[0] if ahead else target)
     return {
         "train_percent": None if chosen.percent is None else made.points.units.outer_x(chosen.percent),
         "uncertainty_removed": chosen.uncertainty_removed,

@@ -45,7 +45,7 @@ def _points(report: dict[str, Any], units: Units) -> list[str]:
     points = report["points"]
     runs = f" ({points['runs']} runs)" if points["runs"] > points["percentages"] else ""
     merged = "; neighbours merged" if points["merged"] else ""
-    span = f"from {points['smallest_percent']:g} to {_x(points['largest_percent'], units)}"
+    span = f"from {units.amount(units.percent(points['smallest_percent']))} to {_x(points['largest_percent'], units)}"
     last = f"{report['last_value']:.{units.decimals + 1}f}"
     return [f"{points['percentages']} percentages {span}{runs}{merged}; the last has {units.name} {last}"]
 
@@ -113,20 +113,22 @@ def _rounded(x: float, units: Units) -> str:
 
 
 def _families(report: dict[str, Any], units: Units) -> list[str]:
-    if not report["families"]:
+    """List the families at the amounts that were answered, and how far they are apart at the target."""
+    keys = (("prediction", report["target"]), ("prediction_at_horizon", report["horizon"]["train_percent"]))
+    shown = [(key, x) for key, x in keys if any(row[key] is not None for row in report["families"])]
+    if not shown:
         return []
-    target, horizon, digits = _x(report["target"], units), _x(report["horizon"]["train_percent"], units), units.decimals
-    shown = [row for row in report["families"] if row["prediction"] is not None]
-    lines = ["", f"  family                weight   at {target}   at {horizon}"]
-    for row in shown:
-        lines.append(
-            f"  {row['family']:<20}{row['weight']:>8.2f}{row['prediction']:>11.{digits}f}"
-            f"{row['prediction_at_horizon']:>11.{digits}f}"
-        )
+    digits = units.decimals
+    lines = ["", "  family                weight" + "".join(f"   at {_x(x, units)}" for _, x in shown)]
+    for row in report["families"]:
+        values = [row[key] for key, _ in shown]
+        if None not in values:
+            numbers = "".join(f"{value:>11.{digits}f}" for value in values)
+            lines.append(f"  {row['family']:<20}{row['weight']:>8.2f}{numbers}")
     if report["family_spread"]:
         low, high = report["family_spread"]
-        apart = f"{high - low:.{digits}f} {units.name}"
-        lines.append(f"  families alone differ by {apart} at {target} ({low:.{digits}f} to {high:.{digits}f})")
+        apart = f"{high - low:.{digits}f} {units.name} at {_x(report['target'], units)}"
+        lines.append(f"  families alone differ by {apart} ({low:.{digits}f} to {high:.{digits}f})")
     return lines
 
 

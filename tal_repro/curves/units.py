@@ -77,7 +77,11 @@ class Units:
     def at(self, percent: float) -> str:
         """Return a percentage as text in the user's unit: "40 %", "0.4 of the data", "2000 examples"."""
         unit = {"percent": "%", "fraction": "of the data", "count": "examples"}[self.x]
-        return f"{self.outer_x(percent):g} {unit}"
+        return f"{self.amount(percent)} {unit}"
+
+    def amount(self, percent: float) -> str:
+        """Return a percentage as a number in the user's unit; counts to the last digit."""
+        return f"{self.outer_x(percent):.{12 if self.x == 'count' else 6}g}"
 
     def show(self, value: float) -> str:
         """Return an inner value as text in the user's metric."""

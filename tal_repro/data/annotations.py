@@ -22,6 +22,7 @@ from tal_repro.annotations import (
     read_document,
     read_duration,
 )
+from tal_repro.annotations.problems import as_number
 from tal_repro.data.dataset import (
     CLIP_FRAMES,
     SLICE_STRIDE_FRAMES,
@@ -64,9 +65,12 @@ def load_dataset(root: str | Path, layout: LayoutName | Literal["auto"] = "auto"
 
 def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
     """Read one layout; return what could be read and every problem of its annotations."""
-    reader = EntryReader(layout.annotation_file)
-    check_inside(layout.annotation_file, layout.annotation_root)
-    document = read_document(layout.annotation_file)
+    for path in layout.annotations.files():
+        check_inside(path, layout.annotation_root if path != layout.annotations.videos else path.parent)
+    document = read_document(layout.annotations)
+    reader = EntryReader(layout.annotation_file, places=document.places)
+    for what in document.read_as:
+        reader.note("annotations", what)
     if layout.definition is None:
         _check_subsets(document)
     entries = _entries(document, reader)
@@ -79,6 +83,8 @@ def read_dataset(layout: Layout) -> tuple[DataSet, list[Problem]]:
         video = _video(video_id, entry, classes.names, info, layout, reader)
         if video is not None:
             videos[video_id] = video
+    if reader.durations_of_features:
+        reader.note("duration", f"{reader.durations_of_features} videos state none", "their features' length is taken")
     if reader.texts:
         reader.note("segment", f"{reader.texts} numbers are written as text", "read as the numbers they spell")
     version, digest = document.content.get("version"), hash_annotations(videos.values(), classes.names)
@@ -188,7 +194,7 @@ def _video(
     if subset is None:
         remedy = "write validation for a video to train on, test for one to score"
         reader.error(f"{video_id}.subset", f"{short(entry.get('subset'))} is none of {', '.join(SUBSETS)}", remedy)
-    duration_s = read_duration(video_id, entry, reader)
+    duration_s = _duration(video_id, entry, info, layout, reader)
     length, feature_fps = _stated_length(video_id, info, layout, reader) if layout.feature_info_file else (None, None)
     fps = _fps(video_id, entry, feature_fps, layout, reader)
     actions = read_actions(video_id, entry, classes, duration_s or math.inf, reader)
@@ -220,6 +226,24 @@ def _video(
         clip,
         SLICE_STRIDE_FRAMES if defined is None else stride,
     )
+
+
+def _duration(
+    video_id: str, entry: Mapping[str, Any], info: Mapping[str, Any], layout: Layout, reader: EntryReader
+) -> float | None:
+    """Return a video's seconds; in a defined set whose annotations state none, those of its features."""
+    defined = layout.definition
+    if defined is None or "duration" in entry or "duration_second" in entry:
+        return read_duration(video_id, entry, reader)
+    rate = defined.steps_per_second
+    fps = as_number(entry.get("fps", defined.fps)) if rate is None else None
+    length = _length_in_file(video_id, layout, bool(info.get(video_id)), reader)
+    if length is None or (rate is None and not fps):
+        remedy = "state it, or give a table of videos (video,duration,fps): videos = FILE.csv in the definition"
+        reader.error(f"{video_id}.duration", "missing, and its features do not tell it", remedy)
+        return None
+    reader.durations_of_features += 1
+    return length / rate if rate else ((length - 1) * defined.stride + defined.clip) / float(fps or 1.0)
 
 
 def _segments(actions: Sequence[Action]) -> FloatArray:

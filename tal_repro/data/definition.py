@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from tal_repro.annotations import AMBIGUOUS, Source
+from tal_repro.annotations.source import TimeUnit
 from tal_repro.errors import InputError
 from tal_repro.study_file import Table, read_table
 
 SCHEMA = "tal-repro/data/1"
 FileType = Literal["npy", "npz", "pt", "hdf5"]
-TimeUnit = Literal["seconds", "milliseconds", "frames"]
 Axes = Literal["TC", "CT"]
 AXES: tuple[str, ...] = get_args(Axes)
 ENDINGS: dict[FileType, tuple[str, ...]] = {
@@ -36,7 +37,7 @@ class Definition:
 
     path: Path
     name: str
-    annotations: Path
+    annotations: Source  # where they lie, and what is said of them
     train: tuple[str, ...]  # subsets, as the annotations name them, that are trained on
     test: tuple[str, ...]
     features: Path  # a folder of one file a video, or one file of all
@@ -46,13 +47,16 @@ class Definition:
     stride_frames: float | None  # frames from one feature step to the next
     steps_per_second: float | None  # of the features, where a stride is not known
     clip_frames: float | None  # that a feature step sees; None: as many as lie between two steps
-    fps: float | None  # of every video whose annotation states none
-    time_unit: TimeUnit  # of the annotated segments
+
+    @property
+    def fps(self) -> float | None:
+        """Return the frames a second of every video whose annotation states none."""
+        return self.annotations.fps
 
     @property
     def one_file(self) -> bool:
         """Tell whether one file holds the features of all videos."""
-        return self.features.suffix.lower() in (".h5", ".hdf5", ".npz")
+        return self.features.suffix.lower() in (*ENDINGS["hdf5"], *ENDINGS["npz"], *ENDINGS["pt"])
 
     @property
     def mapped(self) -> bool:
@@ -91,8 +95,15 @@ def _read(table: Table, path: Path) -> Definition:
     name = table.text("name")
     if not _NAME.fullmatch(name):
         raise table.error("name", name, "use up to 40 letters, digits, dots and dashes")
-    annotations = _path(table, "annotations", path)
     splits, features, time = table.table("splits"), table.table("features"), table.table("time")
+    annotations = Source(
+        path=_path(table, "annotations", path),
+        videos=_path(table, "videos", path) if table.text("videos", "") else None,
+        labels=table.text("labels", ""),
+        classes=_classes(table),
+        unit=time.choice("unit", get_args(TimeUnit), "seconds"),  # type: ignore[arg-type]
+        fps=positive(time, "fps", MAX_RATE),
+    )
     train, test = tuple(splits.texts("train")), tuple(splits.texts("test"))
     if both := sorted(set(train) & set(test)):
         raise splits.error("test", both[0], "a subset is trained on or tested on, not both")
@@ -111,8 +122,6 @@ def _read(table: Table, path: Path) -> Definition:
         stride_frames=positive(features, "stride_frames", MAX_STRIDE_FRAMES),
         steps_per_second=positive(features, "steps_per_second", MAX_RATE),
         clip_frames=positive(features, "clip_frames", MAX_STRIDE_FRAMES),
-        fps=positive(time, "fps", MAX_RATE),
-        time_unit=time.choice("unit", get_args(TimeUnit), "seconds"),  # type: ignore[arg-type]
     )
     for part in (splits, features, time, table):
         part.reject_unknown()
@@ -123,6 +132,17 @@ def _read(table: Table, path: Path) -> Definition:
             "write stride_frames = 4 (frames between two features), or steps_per_second = 2.0, one of them",
         )
     return definition
+
+
+def _classes(table: Table) -> tuple[str, ...]:
+    """Return the names of the classes in order; () where the annotations number them."""
+    names = table.texts("classes", []) if table.get("classes", None) is not None else []
+    for name in names:
+        if not name or not name.isprintable() or name == AMBIGUOUS:
+            raise table.error("classes", name, f"name classes in one line each; {AMBIGUOUS} segments need none")
+        if names.count(name) > 1:
+            raise table.error("classes", name, "list each class once")
+    return tuple(names)
 
 
 def _guess_type(place: Path) -> str:
@@ -171,14 +191,21 @@ def definition_text(definition: Definition, comments: dict[str, str] | None = No
         else ("steps_per_second", definition.steps_per_second)
     )
     optional = {"key": definition.key or None, "clip_frames": definition.clip_frames}
+    source = definition.annotations
+    said_of_annotations = {
+        "videos": shown(source.videos) if source.videos else None,
+        "labels": source.labels or None,
+        "classes": list(source.classes) or None,
+    }
     lines = [
-        line("schema", SCHEMA), line("name", definition.name), line("annotations", shown(definition.annotations)),
+        line("schema", SCHEMA), line("name", definition.name), line("annotations", shown(source.path)),
+        *(line(key, value) for key, value in said_of_annotations.items() if value is not None),
         "", "[splits]", line("train", list(definition.train)), line("test", list(definition.test)),
         "", "[features]", line("path", shown(definition.features)), line("type", definition.file_type),
         line("axes", definition.axes), line(*step),
         *(line(key, value) for key, value in optional.items() if value is not None),
-        "", "[time]", line("unit", definition.time_unit),
-        *([line("fps", definition.fps)] if definition.fps is not None else []),
+        "", "[time]", line("unit", source.unit),
+        *([line("fps", source.fps)] if source.fps is not None else []),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 

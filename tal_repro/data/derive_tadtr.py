@@ -9,19 +9,17 @@ about TadTR's published one, and TadTR's released checkpoint does not fit these 
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tal_repro.data.annotations import load_dataset
-from tal_repro.data.dataset import DataSet, Video
+from tal_repro.data.authors_files import write_annotations, write_features
+from tal_repro.data.dataset import Video
 from tal_repro.data.feature_formats import map_features
-from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout, find_layout, find_layouts
+from tal_repro.data.layouts import STRIDE_FRAMES, Layout, find_layout, find_layouts
 from tal_repro.data.workplace import fsync_folder, require_room, staging_in, workplace
 from tal_repro.errors import InputError
-from tal_repro.files import write_bytes, write_json
 
 FOLDER = "thumos14"
 DERIVED_FROM = "actionformer"
@@ -52,7 +50,7 @@ def derive(root: Path, say: Callable[[str], None] = lambda line: None) -> Path:
                 _write_features(source, made, video)
                 if index % 100 == 0:
                     say(f"{index} of {len(dataset.videos)} videos")
-            _write_annotations(made, dataset)
+            write_annotations(made, dataset, dataset.videos.values(), {"derived_from": DERIVED_FROM})
             fsync_folder(made.feature_folder)
             content.rename(target)
     return target
@@ -60,33 +58,5 @@ def derive(root: Path, say: Callable[[str], None] = lambda line: None) -> Path:
 
 def _write_features(source: Layout, made: Layout, video: Video) -> None:
     """Write every second row of a video as TadTR stores it: a torch tensor [T, C]."""
-    import torch
-
     rows = map_features(source, video.id)[:: STRIDE_FRAMES["tadtr"] // STRIDE_FRAMES["actionformer"]].copy()
-    with io.BytesIO() as buffer:  # torch names the archive inside after its file: a buffer keeps the bytes the same
-        torch.save(torch.from_numpy(rows), buffer)
-        write_bytes(made.feature_file(video.id), buffer.getvalue())
-
-
-def _write_annotations(made: Layout, dataset: DataSet) -> None:
-    marked: dict[str, Any] = {"version": dataset.version, "derived_from": DERIVED_FROM}
-    if dataset.synthetic:
-        marked["synthetic"] = True
-    database = {video.id: _entry(video, dataset.classes) for video in dataset.videos.values()}
-    write_json(made.annotation_file, {**marked, "classes": list(dataset.classes), "database": database})
-    write_json(made.folder / FEATURE_INFO_FILE, {video.id: _info(video) for video in dataset.videos.values()})
-
-
-def _entry(video: Video, classes: tuple[str, ...]) -> dict[str, Any]:
-    annotations = [
-        {"segment": [start, end], "label": classes[label]}
-        for label, (start, end) in zip(video.labels.tolist(), video.segments_s.tolist(), strict=True)
-    ]
-    subset = "val" if video.subset == "train" else "test"
-    return {"subset": subset, "duration": video.duration_s, "fps": video.fps, "annotations": annotations}
-
-
-def _info(video: Video) -> dict[str, Any]:
-    steps = -(-video.feature_length * STRIDE_FRAMES["actionformer"] // STRIDE_FRAMES["tadtr"])
-    feature_fps = video.fps / STRIDE_FRAMES["tadtr"]
-    return {"feature_length": steps, "feature_fps": feature_fps, "feature_second": steps / feature_fps}
+    write_features(made, video.id, rows)

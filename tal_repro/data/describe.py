@@ -7,29 +7,30 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tal_repro.annotations import Document, Problem, read_document
+from tal_repro.annotations import Document, Problem, Source, read_document
 from tal_repro.annotations.problems import MAX_SECONDS
 from tal_repro.data.annotations import read_dataset
 from tal_repro.data.dataset import DataSet, Video
 from tal_repro.data.definition import ENDINGS, Axes, Definition, FileType
 from tal_repro.data.feature_formats import read_shape, video_ids
-from tal_repro.data.fingerprint import in_threads
-from tal_repro.data.geometry import check_geometry
 from tal_repro.data.layouts import Layout
-from tal_repro.data.state import hash_values
-from tal_repro.data.store import open_layout
+from tal_repro.data.set_checks import set_problems, usual_width, widths_of
 from tal_repro.errors import InputError
 from tal_repro.untrusted import is_number, short
 
 LOOKED_AT = 64  # files, for a guess
 NEAR = 0.02
+ONE_FILE = (
+    "give the folder of feature files; a saved dictionary of arrays, where you trust it (a pickle runs code): "
+    "python -c \"import numpy; numpy.savez('OUT.npz', **numpy.load('IN', allow_pickle=True).item())\""
+)
 # subsets (in small letters) -> which of them trains, which tests; the first that is there whole
 CONVENTIONS = (("training", "validation"), ("validation", "test"), ("train", "test"), ("train", "validation"),
                ("train", "val"), ("training", "testing"), ("val", "test"))  # fmt: skip
@@ -62,6 +63,8 @@ class Given:
     stride_frames: float | None = None
     steps_per_second: float | None = None
     clip_frames: float | None = None
+    videos: Path | None = None  # table of them
+    labels: str = ""
 
 
 def describe(annotations: Path, features: Path, out: Path, given: Given, hashed: bool = False) -> Description:
@@ -69,14 +72,15 @@ def describe(annotations: Path, features: Path, out: Path, given: Given, hashed:
 
     Raises InputError, with what to say, where splits, type or step of the features cannot be told.
     """
-    document = read_document(annotations)
+    videos = None if given.videos is None else given.videos.absolute()
+    source = Source(annotations.absolute(), videos, given.labels, fps=given.fps)
+    document = read_document(source)
     guesses: dict[str, str] = {}
     train, test = _splits(document, given, guesses)
     definition = Definition(
-        path=out.absolute(), name=_name(out), annotations=annotations.absolute(), train=train, test=test,
+        path=out.absolute(), name=_name(out), annotations=source, train=train, test=test,
         features=features.absolute(), file_type=_file_type(features), key=given.key, axes=given.axes or "TC",
-        stride_frames=given.stride_frames or 1.0, steps_per_second=None, clip_frames=given.clip_frames, fps=given.fps,
-        time_unit="seconds",
+        stride_frames=given.stride_frames or 1.0, steps_per_second=None, clip_frames=given.clip_frames,
     )  # fmt: skip
     ids = [video_id for video_id in video_ids(definition) if video_id in document.entries]
     if not ids:
@@ -89,10 +93,9 @@ def describe(annotations: Path, features: Path, out: Path, given: Given, hashed:
     definition = _step(definition, document, shapes, given, guesses)
     layout = Layout("actionformer", definition.path, definition.path.parent, definition=definition)
     dataset, problems = read_dataset(layout)
-    widths = dict(in_threads(lambda key: (key, _width(definition, key)), ids))
-    dim = Counter(width for width in widths.values() if width).most_common(1)[0][0]
-    problems += _problems(dataset, layout, {k: w for k, w in widths.items() if w}, dim, hashed)
-    return Description(definition, dataset, tuple(problems), guesses, dim)
+    widths = widths_of(definition, ids)
+    problems += set_problems(dataset, layout, widths, hashed)
+    return Description(definition, dataset, tuple(problems), guesses, usual_width(widths))
 
 
 def _name(out: Path) -> str:
@@ -110,7 +113,10 @@ def _splits(document: Document, given: Given, guesses: dict[str, str]) -> tuple[
             guesses["train"] = f"by convention; the subsets are {', '.join(map(short, names.values()))}"
             return (names[train],), (names[test],)
     listed = ", ".join(map(short, names.values())) or "none"
-    remedy = "say which: --train NAME --test NAME (where an entry has no subset, write one into a copy)"
+    remedy = (
+        "say which: --train NAME --test NAME; where no subset is named, give a table of videos with the columns "
+        "video,subset: --set videos=FILE.csv"
+    )
     raise InputError(f"which subset trains and which tests cannot be told (there are: {listed})", document.path, remedy)
 
 
@@ -119,9 +125,9 @@ def _file_type(features: Path) -> FileType:
     kinds: dict[str, FileType] = {ending: kind for kind, endings in ENDINGS.items() for ending in endings}
     if features.is_file():
         kind = kinds.get(features.suffix.lower())
-        if kind in ("hdf5", "npz"):
+        if kind in ("hdf5", "npz", "pt"):
             return kind
-        raise InputError("one file of all videos, neither .h5 nor .npz", features, "give the folder of feature files")
+        raise InputError("one file of all videos, neither .h5, .npz nor .pt", features, ONE_FILE)
     try:
         with os.scandir(features) as entries:
             found = Counter(kinds.get(Path(entry.name).suffix.lower()) for entry in entries)
@@ -170,7 +176,10 @@ def _step(
     rows = [(steps, *_rates(document.entries[key], given)) for key, (steps, _) in shapes.items()]
     known = [(steps, seconds, fps) for steps, seconds, fps in rows if seconds]
     if not known:
-        remedy = "write each video's duration in seconds, or say --set steps_per_second=N or stride_frames=N"
+        remedy = (
+            "give a table of videos with the columns video,duration,fps: --set videos=FILE.csv; or say "
+            "--set steps_per_second=N, or stride_frames=N and fps=N: durations are then those of the features"
+        )
         raise InputError("no duration is stated, so that the feature step cannot be told", document.path, remedy)
     if all(fps for _, _, fps in known):
         clip = given.clip_frames or 0.0
@@ -205,44 +214,6 @@ def _common(values: list[float]) -> float | None:
         if (near := round(middle, digits)) and abs(middle / near - 1) < NEAR:
             return float(near)
     return float(f"{middle:.3g}")
-
-
-def _width(definition: Definition, video_id: str) -> int:
-    try:
-        return read_shape(definition, video_id)[1]
-    except InputError:
-        return 0  # told with its length
-
-
-def _problems(dataset: DataSet, layout: Layout, widths: Mapping[str, int], dim: int, hashed: bool) -> Iterator[Problem]:
-    """Yield what would make a training wrong or pointless, each with its remedy."""
-    file, features = str(layout.annotation_file), str(layout.feature_folder)
-    lengths = {video.id: video.feature_length for video in dataset.videos.values() if video.has_features}
-    digests = {}
-    if hashed:
-        store = open_layout(layout)
-        ids = [key for key in lengths if widths.get(key) == dim]
-        digests = dict(zip(ids, in_threads(lambda key: hash_values(store.values(key)), ids), strict=True))
-    yield from check_geometry(dataset, lengths, widths=widths, digests=digests, layout=layout)
-    for video_id, width in widths.items():
-        if width != dim:
-            what = f"{width} channels, most videos have {dim}: features of another extractor"
-            yield Problem("error", str(layout.feature_file(video_id)), video_id, what, "extract it with the others'")
-    used = [*dataset.train, *dataset.test]
-    if absent := [video.id for video in used if not video.has_features]:
-        what = f"{len(absent)} annotated videos have no features, the first: {absent[0]}"
-        yield Problem("error", features, "features", what, "extract them, or leave the videos out of a copy")
-    for side, videos in (("train", dataset.train), ("test", dataset.test)):
-        if not videos:
-            yield Problem("error", file, side, f"no {side} video holds an action", "see [splits]")
-    if len(dataset.train) == 1:
-        what = "one training video: nothing can be learnt of how videos differ"
-        yield Problem("error", file, "train", what, "annotate more, or cut it into several")
-    trained = {label for video in dataset.train for label in video.labels.tolist()}
-    tested = {label for video in dataset.test for label in video.labels.tolist()}
-    for label in sorted(tested - trained):
-        what = f"{short(dataset.classes[label])} is tested and never trained: its AP will be 0"
-        yield Problem("error", file, "classes", what, "train on a video of it, or leave the class out of a copy")
 
 
 def facts(found: Description) -> dict[str, tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""One feature file: checked header, then rows. ActionFormer's are .npy (or .npz), TadTR's are torch tensors."""
+"""One feature file of numpy: checked header, then rows. ActionFormer's are .npy or .npz; TadTR's: `torch_features`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def parse_header(stream: IO[bytes], size: int, path: Path, start: int = 0) -> Np
         offset = stream.tell()
     except Exception as error:  # numpy's header parser lets many kinds through on damaged bytes
         raise InputError(f"corrupt {path.suffix} header ({first_line(error)})", path, _RESTORE) from None
-    _check_array(shape, dtype, path)
+    check_array(shape, dtype, path)
     expected = offset - start + int(shape[0]) * int(shape[1]) * dtype.itemsize
     if size != expected:
         kind = "truncated" if size < expected else "too long"
@@ -93,36 +93,7 @@ def map_npy(path: Path, root: Path) -> npt.NDArray[np.float32]:
     return np.memmap(path, dtype=np.float32, mode="r", offset=header.offset, shape=header.shape, order=order)
 
 
-def map_tensor(path: Path, root: Path) -> npt.NDArray[np.float32]:
-    """Memory-map a torch-saved [T, C] float32 tensor (weights_only: nothing in the file is executed)."""
-    check_inside(path, root)
-    array: npt.NDArray[np.float32] = read_tensor(path, floats=("float32",))
-    _check_array(array.shape, array.dtype, path)
-    return array
-
-
-def read_tensor(path: Path, key: str = "", floats: tuple[str, ...] = ("float32", "float16", "float64")) -> Any:
-    """Return a torch-saved tensor, or that under `key` of a saved dict, as an array (mapped where it can be)."""
-    import torch
-
-    try:
-        # Files older than torch 1.6 are no zip archives and cannot be mapped. An archive is only ever mapped: that
-        # refuses compressed ones, which could unpack to more than the memory.
-        tensor = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except Exception as error:  # unpickling damaged bytes raises nearly anything
-        raise InputError(f"not a torch tensor file ({first_line(error)})", path, _RESTORE) from None
-    if isinstance(tensor, dict) and key:
-        tensor = tensor.get(key)
-    dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
-    if not dense or str(tensor.dtype).removeprefix("torch.") not in floats:
-        kind = f"{tensor.dtype} tensor" if isinstance(tensor, torch.Tensor) else type(tensor).__name__
-        raise InputError(f"holds a {kind}, expected a dense {' or '.join(floats)} tensor [T, C]", path, _RESTORE)
-    if not tensor.is_contiguous():
-        raise InputError("its tensor is not contiguous", path, _RESTORE)
-    return tensor.detach().numpy()
-
-
-def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> None:
+def check_array(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> None:
     if dtype.kind != "f" or dtype.itemsize > 8:
         raise InputError(f"dtype {dtype}, expected float32", path, "convert it: array.astype('float32')")
     if len(shape) != 2 or min(shape) < 1:

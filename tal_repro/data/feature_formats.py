@@ -1,13 +1,14 @@
 """Features of a video in whatever form a layout has them: between `feature_files` (one file) and `store`.
 
-THUMOS14's layouts: .npy, .npz or torch, float32. A defined data set: those and HDF5, one file a video or one file of
-all, either axis first. Every array comes out as [T, C] of the type it is stored in, mapped where its file allows it;
-nothing is unpickled.
+THUMOS14's layouts: .npy, .npz or torch, float32. A defined data set: those and HDF5, one file a video or (but .npy)
+one file of all, either axis first. Every array comes out as [T, C] of the type it is stored in, mapped where its file
+allows it; nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import zipfile
 from collections.abc import Iterator
@@ -21,13 +22,12 @@ from tal_repro.data.definition import ENDINGS, VIDEO, Definition
 from tal_repro.data.feature_files import (
     first_line,
     map_npy,
-    map_tensor,
     parse_header,
     read_array_header,
     read_npy_header,
-    read_tensor,
 )
 from tal_repro.data.layouts import Layout, check_inside
+from tal_repro.data.torch_features import map_tensor, read_tensor, read_tensor_of, video_ids_of
 from tal_repro.errors import InputError
 from tal_repro.untrusted import short
 
@@ -126,14 +126,21 @@ def _npz(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
 def _member(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
     """Open an array of a .npz; yield its stream and its bytes."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            entry = _entry(archive, name, path)
-            with archive.open(entry) as stream:
-                yield stream, entry.file_size
+        stat = path.stat()
+        archive = _archive(path, stat.st_mtime_ns, stat.st_size, os.getpid())
+        entry = _entry(archive, name, path)
+        with archive.open(entry) as stream:
+            yield stream, entry.file_size
     except InputError:
         raise
     except (OSError, zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
         raise InputError(f"not a sound .npz ({first_line(error)})", path, _RESTORE) from None
+
+
+@functools.lru_cache(maxsize=2)
+def _archive(path: Path, modified_ns: int, size: int, process: int) -> zipfile.ZipFile:
+    """Open an archive once: its directory alone takes a second where it lists 100,000 videos. Not shared by forks."""
+    return zipfile.ZipFile(path)
 
 
 def _entry(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
@@ -149,8 +156,9 @@ def _entry(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
 
 
 def _tensor(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
-    rows: npt.NDArray[Any] = read_tensor(path, definition.key.replace(VIDEO, video_id))
-    return rows
+    if definition.one_file:
+        return read_tensor_of(path, video_id, definition.key)
+    return read_tensor(path, definition.key.replace(VIDEO, video_id))
 
 
 def _hdf5(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
@@ -208,6 +216,8 @@ def _listed(names: list[str]) -> str:
 def _ids_in_file(definition: Definition) -> list[str]:
     """Return the ids in one file of all: the top level's names, or what stands for the video in the key."""
     path = definition.features
+    if definition.file_type == "pt":
+        return video_ids_of(path)
     if definition.file_type == "hdf5":
         with _file(path) as file:
             names = list(file.keys())

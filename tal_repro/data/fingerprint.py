@@ -61,7 +61,7 @@ def hash_file(path: Path) -> str:
 def annotation_files(layout: Layout) -> list[Path]:
     """Return the files beside the features that define a layout."""
     info = layout.feature_info_file
-    return [layout.annotation_file] if info is None else [layout.annotation_file, info]
+    return layout.annotations.files() if info is None else [*layout.annotations.files(), info]
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

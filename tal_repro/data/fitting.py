@@ -6,8 +6,9 @@ fitted to the training split; widths, losses and rates stay theirs.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -37,8 +38,11 @@ class Choice:
     reason: str
 
 
-def fitted_recipe(dataset: DataSet, model: str, dim: int) -> dict[str, Choice]:
-    """Return what replaces a model's hyper-parameters on a data set with features of `dim` channels."""
+def fitted_recipe(dataset: DataSet, model: str, dim: int, engines: Collection[str] = ("native",)) -> dict[str, Choice]:
+    """Return what replaces a model's hyper-parameters on a data set with features of `dim` channels.
+
+    Where the authors' code is among the `engines`, clips have a length that it takes.
+    """
     choices = {
         "feature_dim": Choice(dim, "channels of the features"),
         "num_classes": Choice(len(dataset.classes), "classes of the annotations"),
@@ -46,16 +50,19 @@ def fitted_recipe(dataset: DataSet, model: str, dim: int) -> dict[str, Choice]:
     recipe = model_entry(model).recipe
     if recipe.samples == "slices":
         return {**choices, **_slices(dataset, recipe)}
-    return {**choices, **_clips(dataset), **_epochs(dataset, recipe), **_detections(dataset, recipe)}
+    clips = _clips(dataset, model, recipe, "upstream" in engines)
+    return {**choices, **clips, **_epochs(dataset, recipe), **_detections(dataset, recipe)}
 
 
-def _clips(dataset: DataSet) -> dict[str, Choice]:
+def _clips(dataset: DataSet, model: str, recipe: Any, authors: bool) -> dict[str, Choice]:
     """Fit a pyramid: its finest level to short actions, as many levels as long ones need, its clip to the videos."""
     actions, videos = _action_steps(dataset), [video.feature_length for video in dataset.train]
     longest = float(np.percentile(actions, LONG))
     levels = min(max(math.ceil(math.log2(max(longest / FIRST_RANGE_STEPS, 1.0))) + 2, 2), MOST_LEVELS)
     bounds = [0, *(FIRST_RANGE_STEPS * 2**level for level in range(levels - 1)), LAST_RANGE_STEPS]
     coarsest = 2 ** (levels - 1)
+    if authors:
+        coarsest = dataclasses.replace(recipe, levels=levels).authors_multiple(model)
     enough = float(np.percentile(videos, LONG))
     clip = min(math.ceil(enough / coarsest) * coarsest, LONGEST_CLIP_STEPS // coarsest * coarsest)
     return {
@@ -112,6 +119,16 @@ def shares(dataset: DataSet) -> list[int]:
     """Return the shares of the training videos that hold enough of them to train on, in percent."""
     videos = len(dataset.train)
     return [share for share in SHARES if videos * share / 100 >= LEAST_UNITS or share == 100]
+
+
+def measured_lengths(dataset: DataSet) -> list[int]:
+    """Return the lengths at which models are counted and timed: median, 95 % and longest video, parts of the median.
+
+    Videos of one length would make a single point, through which no line can be judged.
+    """
+    steps = [video.feature_length for video in [*dataset.train, *dataset.test]]
+    median, long, longest = (float(np.percentile(steps, share)) for share in (50, LONG, 100))
+    return sorted({max(int(length), 2) for length in (median / 4, median / 2, 3 * median / 4, median, long, longest)})
 
 
 def _action_steps(dataset: DataSet) -> np.ndarray:

@@ -28,6 +28,7 @@ MOST = 0.5
 FITS = 0.95  # of all actions, for a unit of time to be named
 TWIN_ACTIONS = 3  # that equal annotations need to tell one video under two ids
 _LISTED = 10
+_CORRECT_DEFINITION = "correct [features] or [time] of the definition, or the durations"
 _CORRECT = "correct fps and durations, or extract features at that stride"
 
 
@@ -143,11 +144,17 @@ def _what_would_fit(
     rates = [((steps[v.id] - 1) * stride + v.clip_frames) / v.duration_s for v in videos]
     factors = [rate / v.fps for rate, v in zip(rates, videos, strict=True)]
     fps = float(np.median([v.fps for v in videos]))
+    if dataset.defined and stride == 1:  # where steps a second are known, a frame is a step
+        made = (
+            f"{len(wrong)} of {len(steps)} files do not have the steps of their durations at {fps:.4g} steps a second"
+        )
+        fits = f"{_rounded(rates)} steps a second would fit, or durations {_rounded(factors)} times as long"
+        return f"{made}, but about {_rounded([ratio])} times as many: {fits}", _CORRECT_DEFINITION
     what = (
         f"{made}, but about {_rounded([ratio])} times as many: a stride of {_rounded(strides)} frames would fit, or "
         f"{_rounded(rates)} frames/s for {fps:.4g}, or durations {_rounded(factors)} times as long"
     )
-    return what, _CORRECT
+    return what, _CORRECT_DEFINITION if dataset.defined else _CORRECT
 
 
 def _rounded(values: list[float]) -> str:

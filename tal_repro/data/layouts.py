@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tal_repro.annotations import Source
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.definition import Definition, read_definition
 from tal_repro.errors import InputError, system_remedy
@@ -42,9 +43,14 @@ class Layout:
     @property
     def annotation_file(self) -> Path:
         """Return the path of the annotations."""
+        return self.annotations.path
+
+    @property
+    def annotations(self) -> Source:
+        """Return where the annotations lie, and what a definition says of them."""
         if self.definition is not None:
             return self.definition.annotations
-        return self.folder / ANNOTATION_FILE[self.name]
+        return Source(self.folder / ANNOTATION_FILE[self.name])
 
     @property
     def feature_folder(self) -> Path:
@@ -65,8 +71,10 @@ class Layout:
 
     @property
     def annotation_root(self) -> Path:
-        """Return the folder that the annotation file may not lead out of."""
-        return self.root if self.definition is None else self.definition.annotations.parent
+        """Return the folder that no annotation file may lead out of."""
+        if self.definition is None:
+            return self.root
+        return self.annotation_file if self.annotations.is_folder else self.annotation_file.parent
 
     @property
     def home(self) -> Path:

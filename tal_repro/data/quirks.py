@@ -25,15 +25,20 @@ def real_steps() -> dict[str, int]:
 
 def compare_lengths(dataset: DataSet) -> dict[str, Any]:
     """Return how many of the data set's videos are of THUMOS14, and how many of these have other feature lengths."""
-    compared = unlike = 0
+    compared = sum(video in real_steps() for video in dataset.videos)
+    return {"thumos14_videos": compared, "thumos14_unlike_lengths": len(unlike_lengths(dataset))}
+
+
+def unlike_lengths(dataset: DataSet) -> list[str]:
+    """Return the videos of THUMOS14 in a data set whose features are of another length than the real ones."""
+    found = []
     for video in dataset.videos.values():
         steps = real_steps().get(video.id)
-        if steps is None:
-            continue
-        compared += 1
-        real = -(-steps * LISTED_STRIDE_FRAMES // video.feature_stride_frames)
-        unlike += abs(real - video.feature_length) > LENGTH_TOLERANCE_STEPS
-    return {"thumos14_videos": compared, "thumos14_unlike_lengths": unlike}
+        if steps is not None:
+            real = -(-steps * LISTED_STRIDE_FRAMES // video.feature_stride_frames)
+            if abs(real - video.feature_length) > LENGTH_TOLERANCE_STEPS:
+                found.append(video.id)
+    return found
 
 
 ONLY_AMBIGUOUS = "video_test_0001292"

@@ -125,7 +125,7 @@ def _hash(value: Any) -> str:
 def _feature_digests(
     store: FeatureStore, video_ids: Sequence[str], cache: Path | None, progress: Progress | None
 ) -> dict[str, str]:
-    known = _read_cache(cache)
+    known = _read_cache(cache, store.reading)
     stats = {path: _stat(path) for path in {store.file_of(key) for key in video_ids}}
     fresh = {str(path): list(stat) for path, stat in stats.items()}
     current = {path for path, stat in fresh.items() if known["files"].get(path) == stat}
@@ -144,7 +144,7 @@ def _feature_digests(
             if list(_stat(path)) != list(stat):
                 raise InputError("changed while it was read", path, "let the copying end, then start again")
         content = {
-            "schema": CACHE_SCHEMA, "files": fresh,
+            "schema": CACHE_SCHEMA, "reading": store.reading, "files": fresh,
             "digests": {f"{store.file_of(key)}\n{key}": digest for key, digest in digests.items()},
         }  # fmt: skip
         _write_cache(cache, content)
@@ -168,8 +168,8 @@ def _stat(path: Path) -> Stat:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-def _read_cache(cache: Path | None) -> dict[str, Any]:
-    """Return what is known of files; nothing where the cache is missing, spoilt or of another kind."""
+def _read_cache(cache: Path | None, reading: str) -> dict[str, Any]:
+    """Return what is known of files; nothing where the cache is missing, spoilt, or of values read otherwise."""
     empty: dict[str, Any] = {"files": {}, "digests": {}}
     if cache is None or not cache.is_file():
         return empty
@@ -177,7 +177,7 @@ def _read_cache(cache: Path | None) -> dict[str, Any]:
         content = read_json_object(cache)
     except InputError:
         return empty
-    whole = all(isinstance(content.get(name), dict) for name in empty)
+    whole = all(isinstance(content.get(name), dict) for name in empty) and content.get("reading", "") == reading
     return content if content.get("schema") == CACHE_SCHEMA and whole else empty
 
 

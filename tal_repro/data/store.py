@@ -40,6 +40,12 @@ class FeatureStore:
     video_ids: tuple[str, ...]  # sorted
     _rows: Callable[[str], npt.NDArray[Any]]  # video id -> [T, C], mapped
     file_of: Callable[[str], Path]  # video id -> the file that holds its values
+    reading: str = ""  # how values are read from the files, where that may be said otherwise: array, axes
+
+    @property
+    def packed(self) -> bool:
+        """Tell whether values come from one packed file, not from the feature files themselves."""
+        return self.source.suffix == ".json"
 
     @cached_property
     def video_ids_set(self) -> frozenset[str]:
@@ -160,7 +166,9 @@ def open_layout(layout: Layout) -> FeatureStore:
                 maps[video_id] = mapped
         return mapped
 
-    return FeatureStore(layout.feature_folder, dim, layout.stride_frames, ids, rows, layout.feature_file)
+    given = layout.definition
+    reading = "" if given is None else f"{given.file_type} {given.axes} {given.key}"
+    return FeatureStore(layout.feature_folder, dim, layout.stride_frames, ids, rows, layout.feature_file, reading)
 
 
 def pack_is_current(index: Path, layout: Layout) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file,
 from tal_repro.data.geometry import check_geometry
 from tal_repro.data.layouts import Layout, find_layout, find_layouts, is_safe_id
 from tal_repro.data.quirks import known_quirks, known_without_annotation
+from tal_repro.data.set_checks import split_problems
 from tal_repro.data.store import pack_is_current, pack_path, packed_sha256
 from tal_repro.errors import InputError
 
@@ -87,7 +89,8 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
     problems += _pack_problems(layout)
     problems += known_quirks(layout, dataset, len(names)) if dataset and not dataset.defined else []
-    problems += _empty_sides(layout, dataset) if dataset else []
+    sides = split_problems if layout.definition is not None else _empty_sides
+    problems += sides(dataset, layout) if dataset else []
     errors = any(problem.severity == "error" for problem in problems)
     hashes = {file.video_id: file.sha256 for file in checked}
     places = {layout.feature_file(name) for name in names}
@@ -108,7 +111,7 @@ def _geometry(layout: Layout, dataset: DataSet, checked: list[CheckedFile]) -> l
     )
 
 
-def _empty_sides(layout: Layout, dataset: DataSet) -> list[Problem]:
+def _empty_sides(dataset: DataSet, layout: Layout) -> Iterable[Problem]:
     """Name a side of the data set without a single action: nothing can be trained, or scored, on it."""
     file, remedy = str(layout.annotation_file), "restore the annotations from the archive"
     return [
@@ -196,9 +199,19 @@ def _pack_problems(layout: Layout) -> list[Problem]:
     return problems
 
 
+def _annotation_hashes(layout: Layout) -> dict[str, str]:
+    """Return the hashes of a defined set's annotations: one file as `annotations`, several under their names."""
+    files = annotation_files(layout)
+    names = ["annotations", *(f"annotations/{path.name}" for path in files[1:])]
+    if layout.annotations.is_folder:
+        home = layout.annotation_file
+        names = [f"annotations/{os.path.relpath(path, home)}" for path in files]
+    return {name: hash_file(path) for name, path in zip(names, files, strict=True)}
+
+
 def _fingerprint(layout: Layout, dataset: DataSet, hashes: dict[str, str]) -> Fingerprint:
     if layout.definition is not None:  # its files may lie anywhere
-        files = {"annotations": hash_file(layout.annotation_file)}
+        files = _annotation_hashes(layout)
         files |= {f"features/{video_id}": content for video_id, content in hashes.items()}
         return Fingerprint(layout.name, dataset.annotation_hash, files, dataset.name)
     files = {path.relative_to(layout.folder).as_posix(): hash_file(path) for path in annotation_files(layout)}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tal_repro.annotations import EntryReader, read_actions, read_classes, read_document, read_duration
+from tal_repro.annotations import EntryReader, Source, read_actions, read_classes, read_document, read_duration
 from tal_repro.annotations.problems import MAX_SECONDS, as_number
 from tal_repro.detection.protocols import GroundTruth
 from tal_repro.errors import InputError
@@ -40,21 +40,23 @@ _PICKLES = {
 }
 
 
-def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
-    """Read the annotations of one subset ("test" matches "Test"); of a bare file without subsets, every video.
+def read_ground_truth(source: Source | Path, *subsets: str) -> GroundTruth:
+    """Read the annotations of subsets (none named: "test", which matches "Test"); of a dialect without any, all videos.
 
     What is read, left out and refused: `tal_repro.annotations`. InputError names all that is wrong with the subset.
     """
-    document = read_document(path)
-    reader = EntryReader(path)
+    document = read_document(source)
+    path = document.path
+    reader = EntryReader(path, places=document.places)
     classes = read_classes(document, reader)
     whole = document.bare and not document.subset_names
+    names = {name.lower() for name in subsets or ("test",)}
     durations: dict[str, float] = {}
     rows: list[tuple[str, float, float, str]] = []
     for video, entry in document.entries.items():
         if not isinstance(entry, dict) or not (whole or isinstance(entry.get("subset"), str)):
             reader.error(video, "no subset", "give every video its subset")
-        elif whole or entry["subset"].lower() == subset.lower():
+        elif whole or entry["subset"].lower() in names:
             stated = "duration" in entry or "duration_second" in entry
             seconds = read_duration(video, entry, reader) if stated else None
             durations[video] = math.nan if seconds is None else seconds
@@ -65,8 +67,10 @@ def read_ground_truth(path: Path, subset: str = "test") -> GroundTruth:
         refuse_all((f"{error.where}: {error.what}" for error in errors), path, errors[0].remedy)
     if not durations:
         listed = ", ".join(map(short, document.subset_names[:_LISTED])) or "none"
-        raise InputError(f"no video of subset {subset!r}", path, f"name another with --subset; in the file: {listed}")
+        asked = " or ".join(map(repr, subsets or ("test",)))
+        raise InputError(f"no video of subset {asked}", path, f"name another with --subset; in the file: {listed}")
     notes = (f"the annotations name no subset: all {len(durations)} videos are scored",) if whole else ()
+    notes = (*(f"annotations: {what}" for what in document.read_as), *notes)
     table = _table(rows, COLUMNS[:4])
     return GroundTruth(durations, table, classes.names, classes.ids, document.synthetic, reader.left_out, notes)
 

@@ -41,15 +41,15 @@ def error_types(detections: Table, ground_truth: Table, tiou: float = 0.5, tie: 
         return ErrorTypes(tiou, dict.fromkeys(TYPES, 0), dict.fromkeys(TYPES, 0.0), np.zeros(0, object))
     same = _best_pairs(matched, same_class=True)
     other = _best_pairs(matched, same_class=False)
-    found = matched.hit[0] >= 0
+    hits = matched.hit[0] >= 0
     near_same, near_other = same[1] >= BACKGROUND_TIOU, other[1] >= BACKGROUND_TIOU
     kind = np.select(
-        [found, same[1] >= tiou, near_same, other[1] >= tiou, near_other],
+        [hits, same[1] >= tiou, near_same, other[1] >= tiou, near_other],
         ["", "duplicate", "localisation", "confusion", "both"],
         "background",
     ).astype(object)
     taken = np.zeros(len(matched.instance_label), bool)
-    taken[matched.hit[0][found]] = True
+    taken[matched.hit[0][hits]] = True
     explained = taken.copy()
     explained[same[0][kind == "localisation"]] = True
     explained[other[0][kind == "confusion"]] = True

@@ -110,8 +110,8 @@ def recalls(matched: Matched, k: Sequence[int] = (1, 5)) -> FloatArray:
     for row, threshold in enumerate(tious):
         for column, top in enumerate(k):
             near = (overlap >= threshold) & (place[detection] < top * population[instance_group[instance]])
-            found = np.unique(instance[near])
-            per_class = np.bincount(matched.instance_label[found], minlength=classes)
+            recalled = np.unique(instance[near])
+            per_class = np.bincount(matched.instance_label[recalled], minlength=classes)
             recall[row, column] = np.mean(per_class / matched.instances_per_class) if classes else np.nan
     return recall
 

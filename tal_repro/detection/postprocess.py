@@ -157,8 +157,8 @@ def merge_slices(
     check_most("max_per_slice", max_per_slice)
     if not slices:
         return VideoDetections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64))
-    in_time = sorted(slices, key=lambda one: one.start)
-    parts = [_best_of_slice(one, feature_fps, max_per_slice) for one in slices]
+    in_time = sorted(slices, key=lambda candidates: candidates.start)
+    parts = [_best_of_slice(candidates, feature_fps, max_per_slice) for candidates in slices]
     segments, scores, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
     untouched = np.ones(len(scores), bool)
     order: list[IndexArray] = []
@@ -172,17 +172,19 @@ def merge_slices(
     return VideoDetections(segments[chosen], scores[chosen], labels[chosen])
 
 
-def _best_of_slice(one: SliceCandidates, feature_fps: float, most: int) -> tuple[FloatArray, FloatArray, IndexArray]:
-    scores = np.asarray(one.scores, np.float64)
-    segments = np.asarray(one.segments, np.float64).reshape(-1, 2)
+def _best_of_slice(
+    of_slice: SliceCandidates, feature_fps: float, most: int
+) -> tuple[FloatArray, FloatArray, IndexArray]:
+    scores = np.asarray(of_slice.scores, np.float64)
+    segments = np.asarray(of_slice.segments, np.float64).reshape(-1, 2)
     if not (np.isfinite(segments).all() and np.isfinite(scores).all()):
-        raise ValueError(f"slice at step {one.start}: segments and scores must be finite")
-    if len(segments) != len(scores) or np.shape(one.labels) != scores.shape:
-        sizes = f"{len(segments)} segments, {scores.shape} scores, {np.shape(one.labels)} labels"
-        raise ValueError(f"slice at step {one.start}: {sizes} do not match")
+        raise ValueError(f"slice at step {of_slice.start}: segments and scores must be finite")
+    if len(segments) != len(scores) or np.shape(of_slice.labels) != scores.shape:
+        sizes = f"{len(segments)} segments, {scores.shape} scores, {np.shape(of_slice.labels)} labels"
+        raise ValueError(f"slice at step {of_slice.start}: {sizes} do not match")
     order = np.argsort(-scores, kind="stable")[:most]
-    seconds = (segments[order] + one.start) / feature_fps
-    return seconds, scores[order], np.asarray(one.labels, np.int64)[order]
+    seconds = (segments[order] + of_slice.start) / feature_fps
+    return seconds, scores[order], np.asarray(of_slice.labels, np.int64)[order]
 
 
 def _keep_per_class(segments: FloatArray, scores: FloatArray, labels: IndexArray, iou_threshold: float) -> IndexArray:
@@ -209,9 +211,9 @@ def detections_table(videos: Iterable[tuple[str, Any, Any, Any]], classes: Seque
     """Return the table video_id, start_s, end_s, label, score of (video id, segments, scores, label numbers)."""
     import pandas as pd
 
-    found = [(video, np.asarray(s).reshape(-1, 2), np.asarray(p), np.asarray(c)) for video, s, p, c in videos]
+    arrays = [(video, np.asarray(s).reshape(-1, 2), np.asarray(p), np.asarray(c)) for video, s, p, c in videos]
     names = np.asarray(classes, object)
-    for video, segments, scores, labels in found:
+    for video, segments, scores, labels in arrays:
         if len(segments) != len(scores) or labels.shape != scores.shape:
             sizes = f"{len(segments)} segments, {scores.shape} scores, {labels.shape} labels"
             raise ValueError(f"{video}: {sizes} do not match")
@@ -221,10 +223,10 @@ def detections_table(videos: Iterable[tuple[str, Any, Any, Any]], classes: Seque
             )
     return pd.DataFrame(
         {
-            "video_id": np.repeat(np.array([v for v, *_ in found], object), [len(p) for _, _, p, _ in found]),
-            "start_s": np.concatenate([np.zeros(0), *(s[:, 0] for _, s, _, _ in found)]),
-            "end_s": np.concatenate([np.zeros(0), *(s[:, 1] for _, s, _, _ in found)]),
-            "label": np.concatenate([names[:0], *(names[c.astype(np.int64)] for *_, c in found)]),
-            "score": np.concatenate([np.zeros(0), *(p for _, _, p, _ in found)]),
+            "video_id": np.repeat(np.array([v for v, *_ in arrays], object), [len(p) for _, _, p, _ in arrays]),
+            "start_s": np.concatenate([np.zeros(0), *(s[:, 0] for _, s, _, _ in arrays)]),
+            "end_s": np.concatenate([np.zeros(0), *(s[:, 1] for _, s, _, _ in arrays)]),
+            "label": np.concatenate([names[:0], *(names[c.astype(np.int64)] for *_, c in arrays)]),
+            "score": np.concatenate([np.zeros(0), *(p for _, _, p, _ in arrays)]),
         }
     )

@@ -169,9 +169,9 @@ def _factor_matrix(selected: _Columns, others: _Columns, settings: SoftNms) -> F
     matrix = np.ones(touch.shape, np.float32)
     flat = np.flatnonzero(touch)
     i = flat // len(others.start)
-    one, other = selected.at(i), others.at(flat - i * len(others.start))
-    shared = np.minimum(one.end, other.end) - np.maximum(one.start, other.start)
-    overlap = shared / (one.area + other.area - shared)
+    first, second = selected.at(i), others.at(flat - i * len(others.start))
+    shared = np.minimum(first.end, second.end) - np.maximum(first.start, second.start)
+    overlap = shared / (first.area + second.area - shared)
     matrix.ravel()[flat] = weights(
         overlap, settings.method, np.float32(settings.iou_threshold), np.float32(settings.sigma)
     )

@@ -30,14 +30,14 @@ def overlapping_pairs(
     groups: IntArray, segments: FloatArray, other_groups: IntArray, other_segments: FloatArray, least_tiou: float
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Return the pairs (i, j, tIoU) of one group whose tIoU is at least `least_tiou` (above 0), in order of i."""
-    found: list[tuple[IntArray, IntArray, FloatArray]] = []
+    pairs: list[tuple[IntArray, IntArray, FloatArray]] = []
     for i, j in _near_pairs(groups, segments, other_groups, other_segments[:, 0], least_tiou):
         overlap = tiou(segments[i, 0], segments[i, 1], other_segments[j, 0], other_segments[j, 1])
         keep = np.flatnonzero((overlap >= least_tiou) & (overlap > 0))
-        found.append((i[keep], j[keep], overlap[keep]))
-    if not found:
+        pairs.append((i[keep], j[keep], overlap[keep]))
+    if not pairs:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    i, j, overlap = (np.concatenate(column) for column in zip(*found, strict=True))
+    i, j, overlap = (np.concatenate(column) for column in zip(*pairs, strict=True))
     return i, j, overlap
 
 

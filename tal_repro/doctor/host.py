@@ -8,25 +8,30 @@ from pathlib import Path
 
 from tal_repro.doctor.container import engine_folder, has_image
 from tal_repro.doctor.finding import Finding, fail, ok, warn
-from tal_repro.doctor.needs import ARCHIVE_BESIDE, LAYOUT_BYTES, RUN_MEMORY_BYTES, Needs
+from tal_repro.doctor.needs import ARCHIVE_BESIDE, LAYOUT_BYTES, Needs
 from tal_repro.doctor.probes import Probes
 from tal_repro.machine.host import GIB, MIB, Disk
+from tal_repro.run.room import RUN_MEMORY_BYTES, RUN_SHARED_BYTES
 
 RESERVE_BYTES = 2 * GIB  # a disk that is full to the last GiB troubles everybody on it
 INODES_A_RUN = 40
 IMAGE_BYTES = {"cpu": 4 * GIB, "cuda": 16 * GIB}  # environment and the stage it is built in
-SHARED_MEMORY_BYTES = GIB  # loader workers hand batches over in /dev/shm
 DAY_SECONDS = 86400.0
 
 
 def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
     """Check disk by file system, memory, shared memory, cores and the clock."""
     yield from _disks(needs, probes)
+    yield from sharing(needs, probes)
+    yield _clock(probes)
+
+
+def sharing(needs: Needs, probes: Probes) -> Iterator[Finding]:
+    """Check what runs that go on at a time share: memory, shared memory, cores."""
     yield _memory(needs, probes)
     if needs.loader_workers:
         yield _shared_memory(needs, probes)
     yield _cores(needs, probes)
-    yield _clock(probes)
 
 
 def _wanted(needs: Needs, probes: Probes) -> list[tuple[str, Path, int]]:
@@ -91,11 +96,14 @@ def _memory(needs: Needs, probes: Probes) -> Finding:
 
 def _shared_memory(needs: Needs, probes: Probes) -> Finding:
     free = probes.shared_memory()
-    what = f"{_gib(free)} free in /dev/shm for {needs.loader_workers} loader workers"
+    need = needs.jobs * RUN_SHARED_BYTES
+    runs = f" of {needs.jobs} runs each" if needs.jobs > 1 else ""
+    what = f"{_gib(free)} free in /dev/shm for {needs.loader_workers} loader workers{runs}"
     if free < 0:
         return warn("shared memory", "there is no /dev/shm: loader workers may fail", "mount a tmpfs there")
-    if free < SHARED_MEMORY_BYTES:
-        return warn("shared memory", what, "in a container: --shm-size 2g (docker/kit.sh gives it)", free_bytes=free)
+    if free < need:
+        asked = f"in a container: --shm-size {need // GIB}g or more (docker/kit.sh gives 4g)"
+        return warn("shared memory", what, asked, free_bytes=free)
     return ok("shared memory", what, free_bytes=free)
 
 

@@ -17,7 +17,6 @@ RUNTIMES = ("none", "docker", "podman", "apptainer")
 # Features of THUMOS14: 5.0 GiB in ActionFormer's layout, at twice the stride half of that in TadTR's.
 LAYOUT_BYTES: dict[LayoutName, int] = {"actionformer": 5 * GIB, "tadtr": 5 * GIB // 2}
 ARCHIVE_BESIDE = 2  # while an archive is unpacked it lies beside its files
-RUN_MEMORY_BYTES = 4 * GIB  # the largest model's training on a CPU peaked at 3.4 GB
 UPSTREAM = "upstream"
 
 

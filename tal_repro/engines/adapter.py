@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
     from tal_repro.runs.writer import RunWriter
     from tal_repro.spec import RunSpec
+
+
+Recipe = Mapping[str, Any]
+FULL_SIZE: Recipe = MappingProxyType({})  # as the authors have it: no hyper-parameter is replaced
 
 
 class StopRequested(Exception):
@@ -49,8 +54,12 @@ class Adapter(Protocol):
     def build_for_macs(self, length: int) -> Any:
         """Return the module whose multiply-accumulates are counted at `length` feature steps."""
 
-    def build_for_timing(self, length: int) -> Any:
-        """Return the module whose inference is timed: the bare network, without decoding and NMS."""
+    def build_for_timing(self, length: int, recipe: Recipe = FULL_SIZE) -> Any:
+        """Return the module whose inference is timed: the bare network, without decoding and NMS.
 
-    def example_input(self, length: int) -> tuple[Any, ...]:
+        `recipe`: hyper-parameters in place of the authors' (theirs and a model's beyond the four are always at full
+        size: a study refuses others).
+        """
+
+    def example_input(self, length: int, recipe: Recipe = FULL_SIZE) -> tuple[Any, ...]:
         """Return its input, [1, C, T] features and lengths, at `length` feature steps."""

@@ -150,40 +150,40 @@ def _largest(weights: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     return tuple((name, weight / total) for name, weight in ranked if weight) if total else ()
 
 
-def verdict(found: Attribution) -> str:
+def verdict(attribution: Attribution) -> str:
     """Say in one sentence what limits the step, with the evidence."""
-    part, share = max(found.host.items(), key=lambda item: item[1])
+    part, share = max(attribution.host.items(), key=lambda item: item[1])
     percent = f"{100 * share:.0f} %"
     if part == "data_wait":
-        return f"{percent} waiting for the loader{_where(found.loader_functions)}"
+        return f"{percent} waiting for the loader{_where(attribution.loader_functions)}"
     if part == "synchronisation":
-        busy = found.device.get("kernels", 0.0)
+        busy = attribution.device.get("kernels", 0.0)
         return f"{percent} waiting for the device, whose kernels run {100 * busy:.0f} % of the step"
-    if part == "operators" and found.device:
-        busy = found.device["kernels"]
+    if part == "operators" and attribution.device:
+        busy = attribution.device["kernels"]
         return f"{percent} dispatching operators from the CPU; kernels run {100 * busy:.0f} % of the step"
     if part == "operators":
-        return f"{percent} arithmetic on the CPU{_where(found.operators)}"
-    return f"{percent} Python between operators{_where(found.functions)}"
+        return f"{percent} arithmetic on the CPU{_where(attribution.operators)}"
+    return f"{percent} Python between operators{_where(attribution.functions)}"
 
 
 def _where(ranked: tuple[tuple[str, float], ...]) -> str:
     return f": most in {ranked[0][0]} ({100 * ranked[0][1]:.0f} % of that)" if ranked else ""
 
 
-def what_if(found: Attribution, core: float = 1.5, gpu: float = 2.0) -> dict[str, float]:
+def what_if(step: Attribution, core: float = 1.5, gpu: float = 2.0) -> dict[str, float]:
     """Estimate the step's time, as a share of today's, on a faster core and on a faster GPU (Amdahl's law).
 
     A faster core shortens loader, operators and Python, until the step takes no longer than the device is busy; a
     faster GPU what the host waits for it, and no more than the kernels' own saving. Estimates, labelled so wherever
     they are shown.
     """
-    host = found.host
+    host = step.host
     on_cpu = host["data_wait"] + host["operators"] + host["python"]
-    busy = 1 - found.device["idle"] if found.device else 0.0
+    busy = 1 - step.device["idle"] if step.device else 0.0
     faster_core = max(host["synchronisation"] + on_cpu / core, busy)
-    saving = min(host["synchronisation"], found.device.get("kernels", 0.0) * (1 - 1 / gpu)) if found.device else 0.0
-    return {f"core_{core:g}x": faster_core, **({f"gpu_{gpu:g}x": 1 - saving} if found.device else {})}
+    saving = min(host["synchronisation"], step.device.get("kernels", 0.0) * (1 - 1 / gpu)) if step.device else 0.0
+    return {f"core_{core:g}x": faster_core, **({f"gpu_{gpu:g}x": 1 - saving} if step.device else {})}
 
 
 @contextmanager
@@ -252,26 +252,26 @@ def spans_of(events: Iterable[Any], cpu: Any) -> list[Span]:
     An annotation (torch puts one around each optimizer step) is no work: on the host what lies in it beside operators
     is Python; on the device it reaches from its first kernel to its last, gaps and all, and is left out.
     """
-    found = []
+    spans = []
     for event in events:
         on_device, annotates = event.device_type != cpu, bool(getattr(event, "is_user_annotation", False))
         if on_device and annotates:
             continue
         start, end = float(event.time_range.start), float(event.time_range.end)
         own = 0.0 if annotates else float(event.self_cpu_time_total)
-        found.append(Span(event.name, start, end, on_device, own))
-    return found
+        spans.append(Span(event.name, start, end, on_device, own))
+    return spans
 
 
 def joined(profiles: Iterable[Sequence[Span]]) -> list[Span]:
     """Put profiles taken apart end to end, so that what lay between them counts for nothing."""
-    found: list[Span] = []
+    shifted: list[Span] = []
     reached = 0.0
     for spans in profiles:
         shift = reached - min((span.start for span in spans), default=0.0)
-        found += [span._replace(start=span.start + shift, end=span.end + shift) for span in spans]
-        reached = max((span.end for span in found), default=0.0)
-    return found
+        shifted += [span._replace(start=span.start + shift, end=span.end + shift) for span in spans]
+        reached = max((span.end for span in shifted), default=0.0)
+    return shifted
 
 
 def time_steps(

@@ -28,14 +28,14 @@ class EnergyCounters:
 
     def joules(self) -> dict[str, float]:
         """Return the joules of each part so far. RAPL's counters wrap: ask every `ASK_S` seconds at least."""
-        found: dict[str, float] = {}
+        joules: dict[str, float] = {}
         end = self.gpu.energy_joules() if self.gpu else None
         if self.gpu_start is not None and end is not None and end >= self.gpu_start:  # else it was set back
-            found["gpu"] = end - self.gpu_start
+            joules["gpu"] = end - self.gpu_start
         used = [package.joules() for package in self.packages]
         if used and None not in used:
-            found["cpu"] = sum(value for value in used if value is not None)
-        return found
+            joules["cpu"] = sum(value for value in used if value is not None)
+        return joules
 
 
 class _Package:
@@ -98,9 +98,9 @@ class Energy:
 
     def to_json(self) -> dict[str, object]:
         """Return what a run's record keeps; a part without a counter is named, never guessed."""
-        wanted = ["cpu", *(["gpu"] if self.gpu_index is not None else [])]
+        parts = ["cpu", *(["gpu"] if self.gpu_index is not None else [])]
         return {
             "joules": self.joules,
             "kwh": {part: joules / JOULES_PER_KWH for part, joules in self.joules.items()},
-            "not_counted": [part for part in wanted if part not in self.joules],
+            "not_counted": [part for part in parts if part not in self.joules],
         }

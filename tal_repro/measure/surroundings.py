@@ -35,29 +35,29 @@ def look_around(device: str, neighbours: Neighbours = lambda device: (), seconds
     time.sleep(seconds)
     sample = take(time.monotonic())
     kept = ("cpu_mean_percent", "cpu_steal_percent", "memory_free_percent", "disk_write_mib_s")
-    found: dict[str, Any] = {name: round(sample[name], 3) for name in kept if name in sample}
-    found |= {"load_1min": round(os.getloadavg()[0], 2), **_clock_and_temperature()}
+    surroundings: dict[str, Any] = {name: round(sample[name], 3) for name in kept if name in sample}
+    surroundings |= {"load_1min": round(os.getloadavg()[0], 2), **_clock_and_temperature()}
     if device.startswith("cuda"):
         gpu = open_gpu(int(device.partition(":")[2] or 0))
-        found |= gpu.sample() if gpu else {}
+        surroundings |= gpu.sample() if gpu else {}
         with contextlib.suppress(InputError):
-            found["neighbours"] = list(neighbours(device))
-    return found
+            surroundings["neighbours"] = list(neighbours(device))
+    return surroundings
 
 
 def _clock_and_temperature(cpuinfo: Path = Path("/proc/cpuinfo"), zones: Path = THERMAL) -> dict[str, float]:
     """Return the cores' mean clock and the hottest zone, each only where the machine tells it."""
-    found: dict[str, float] = {}
+    facts: dict[str, float] = {}
     with contextlib.suppress(OSError, ValueError):
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
         clocks = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
         if clocks:
-            found["cpu_mhz"] = round(sum(clocks) / len(clocks), 1)
+            facts["cpu_mhz"] = round(sum(clocks) / len(clocks), 1)
     with contextlib.suppress(OSError, ValueError):
         degrees = [int(path.read_text()) / 1000 for path in zones.glob("thermal_zone*/temp")]
         if degrees:
-            found["cpu_temperature_c"] = max(degrees)
-    return found
+            facts["cpu_temperature_c"] = max(degrees)
+    return facts
 
 
 def _own_cpu_seconds() -> float:
@@ -95,11 +95,11 @@ class Meanwhile:
             return {}
         cores = sum(name[4:5].isdigit() for name in sample if name.startswith("cpu_"))
         mine = 100 * (own - self.start[1]) / (seconds * cores)
-        found = {"seconds": seconds, "others_cpu_percent": max(sample["cpu_mean_percent"] - mine, 0.0)}
-        found |= {name: sample[name] for name in ("cpu_steal_percent",) if name in sample}
+        spans = {"seconds": seconds, "others_cpu_percent": max(sample["cpu_mean_percent"] - mine, 0.0)}
+        spans |= {name: sample[name] for name in ("cpu_steal_percent",) if name in sample}
         if (stalled := _stalled_seconds()) is not None and self.stalled is not None:
-            found["cpu_stall_percent"] = min(100 * (stalled - self.stalled) / seconds, 100.0)
-        return {name: round(value, 3) for name, value in found.items()}
+            spans["cpu_stall_percent"] = min(100 * (stalled - self.stalled) / seconds, 100.0)
+        return {name: round(value, 3) for name, value in spans.items()}
 
 
 def surroundings(before: Mapping[str, Any], meanwhile: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def read_trace(path: Path) -> pd.DataFrame:
 def summarise(path: Path) -> dict[str, dict[str, float]]:
     """Return mean, min, max and 99th percentile of each column of a trace that holds any number."""
     trace = read_trace(path)
-    found = {}
+    summary = {}
     for name in trace.columns:
         values = trace[name].dropna()
         if name not in ("unix_time", "time_s") and len(values):
@@ -125,8 +125,8 @@ def summarise(path: Path) -> dict[str, dict[str, float]]:
                 "max": values.max(),
                 "p99": values.quantile(0.99),
             }
-            found[name] = {key: round(float(value), 4) for key, value in numbers.items()}
-    return found
+            summary[name] = {key: round(float(value), 4) for key, value in numbers.items()}
+    return summary
 
 
 def idle_baseline(seconds: float, gpu_index: int | None = None) -> dict[str, Any]:

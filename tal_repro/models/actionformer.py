@@ -132,11 +132,11 @@ class WindowBlock(nn.Module):
     def forward(self, x: Tensor, level: Level, keep: list[Tensor] | None) -> Tensor:
         """Map [B, C, T] to [B, C, T / stride]; `level` lays out the result."""
         drop = (None, None) if keep is None else (keep.pop(), keep.pop())
-        one = x.new_ones(())
-        attended = self.attention(self.norm_attention(x, one), level.mask)
+        scale = x.new_ones(())
+        attended = self.attention(self.norm_attention(x, scale), level.mask)
         skip = F.max_pool1d(x, 3, 2, padding=1) if self.stride > 1 else x
         x = self.residual_attention(skip, attended, drop[0])
-        hidden = F.gelu(self.mlp_in(self.norm_mlp(x, one)))
+        hidden = F.gelu(self.mlp_in(self.norm_mlp(x, scale)))
         return self.residual_mlp(x, self.mlp_out(hidden), drop[1]) * level.mask  # type: ignore[no-any-return]
 
 

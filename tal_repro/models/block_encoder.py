@@ -32,5 +32,5 @@ class BlockEncoder(nn.Module):
         for block, (before, level) in zip(self.branch, pairwise(levels), strict=True):
             x = block(grow(x, before, 2 * level.columns), level, keep)
             features.append(x)
-        one = x.new_ones(())
-        return [norm(f, one) for norm, f in zip(self.level_norms, features, strict=True)]
+        scale = x.new_ones(())
+        return [norm(f, scale) for norm, f in zip(self.level_norms, features, strict=True)]

@@ -106,8 +106,8 @@ def check_targets(targets: list[Target], batch: int, classes: int, model: str) -
         if len(labels) == 0:
             continue
         if labels.dtype not in WHOLE or int(labels.min()) < 0 or int(labels.max()) >= classes:
-            found = f"{labels.dtype} {labels.tolist()}"
-            raise InputError(f"labels must be integers in 0 ... {classes - 1}, got {found}", where)
+            shown = f"{labels.dtype} {labels.tolist()}"
+            raise InputError(f"labels must be integers in 0 ... {classes - 1}, got {shown}", where)
         if not bool((segments[:, 0] < segments[:, 1]).all()):  # false for NaN as well
             raise InputError(f"segments must start before they end, got {segments.tolist()}", where)
         if not bool(segments.isfinite().all()):

@@ -58,9 +58,9 @@ def assign(points: Points, segments: Tensor, labels: Tensor, classes: int, radiu
     lengths = candidate_lengths(points, segments, reach, radius)
     shortest, nearest = lengths.min(dim=1)
     claims = (lengths <= shortest[:, None] + SAME_LENGTH) & lengths.isfinite()
-    found = (claims.float() @ F.one_hot(labels, classes).float()).clamp_(max=1)
+    classes_of_point = (claims.float() @ F.one_hot(labels, classes).float()).clamp_(max=1)
     offsets = reach[torch.arange(count), nearest] / points.stride[:, None]
-    return Assignment(found, nearest, offsets)
+    return Assignment(classes_of_point, nearest, offsets)
 
 
 TINY = 1e-8
@@ -134,10 +134,10 @@ def _positives(
     for index, target in enumerate(targets):
         segments, labels = target["segments"].float().cpu(), target["labels"].long().cpu()
         assignment = assign(points, segments, labels, recipe.num_classes, recipe.center_radius)
-        found = assignment.classes * valid[index, :, None]
-        classes.append(found)
+        class_targets = assignment.classes * valid[index, :, None]
+        classes.append(class_targets)
         if model.name == "temporalmaxer":
-            at = found.amax(-1).nonzero()[:, 0]
+            at = class_targets.amax(-1).nonzero()[:, 0]
             choices.append(_cheapest_offsets(model, outputs, points, index, at, segments, labels))
         offsets.append(assignment.offsets)
     table = torch.stack(classes)

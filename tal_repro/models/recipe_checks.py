@@ -108,8 +108,8 @@ def pyramid_problem(model: str, values: Mapping[str, Any]) -> tuple[str, str] | 
         return f"{len(ranges)} regression_ranges for {levels} levels", "give regression_ranges a pair for each level"
     coarsest = 2 ** (levels - 1)
     if values["max_seq_len"] % coarsest:
-        found = f"max_seq_len {values['max_seq_len']} is not a multiple of the coarsest stride {coarsest}"
-        return found, f"use a multiple of {coarsest}"
+        problem = f"max_seq_len {values['max_seq_len']} is not a multiple of the coarsest stride {coarsest}"
+        return problem, f"use a multiple of {coarsest}"
     if model == "actionformer" and values["attention_window"] < 2:  # upstream reads 1 as: no window at all
         return f"attention_window {values['attention_window']} reaches no neighbour", "use a whole number of 2 or more"
     if model == "actionformer" and width % heads:

@@ -98,6 +98,11 @@ class PyramidRecipe(NativeRecipe):
         """Return the first epoch after which TemporalMaxer evaluates."""
         return max((self.epochs - 5) // 2, 0)
 
+    def authors_multiple(self, name: str) -> int:
+        """Return the steps that the authors' code of model `name` wants `max_seq_len` to be a multiple of."""
+        window = self.attention_window // 2 * 2 if name == "actionformer" else 1
+        return int(2 ** (self.levels - 1)) * max(window, 1)
+
     def build(self, name: str) -> Localizer:
         """Return the detector with the encoder of model `name`."""
         from tal_repro.models.pyramid import PyramidDetector

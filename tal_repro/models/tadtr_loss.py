@@ -83,14 +83,14 @@ def match(logits: Tensor, segments: Tensor, truth: Truth, recipe: TadtrRecipe) -
 
 def _match_layer(cost: npt.NDArray[np.float64], counts: list[int]) -> npt.NDArray[np.int64]:
     """Return the samples, queries and actions [3, M] matched under `cost [B, Q, N]`."""
-    found = [np.empty((3, 0), np.int64)]
+    matches = [np.empty((3, 0), np.int64)]
     for sample, count in enumerate(counts):
         try:
             query, action = linear_sum_assignment(cost[sample, :, :count])
         except ValueError as error:
             raise NotFinite(f"cannot match sample {sample}: its outputs are not finite") from error
-        found.append(np.stack((np.full_like(query, sample), query, action)))
-    return np.concatenate(found, axis=1)
+        matches.append(np.stack((np.full_like(query, sample), query, action)))
+    return np.concatenate(matches, axis=1)
 
 
 def tadtr_losses(outputs: TadtrOutputs, targets: list[Target], recipe: TadtrRecipe) -> dict[str, Tensor]:
@@ -133,14 +133,14 @@ def normalised_truth(outputs: TadtrOutputs, targets: list[Target], num_classes: 
 
 def class_loss(logits: Tensor, matches: Matches, truth: Truth, recipe: TadtrRecipe) -> Tensor:
     """Return the focal loss of each layer [L], summed over samples, queries and classes."""
-    wanted = torch.zeros_like(logits)
+    target = torch.zeros_like(logits)
     layer = torch.arange(len(logits), device=logits.device)[:, None]
     place = (layer, matches.sample, matches.query, truth.labels[matches.sample, matches.action])
-    wanted.index_put_(place, wanted.new_ones(()))  # assigning the number 1 would wait for the device
+    target.index_put_(place, target.new_ones(()))  # assigning the number 1 would wait for the device
     probability = logits.sigmoid()
-    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    error = (probability - wanted).abs()
-    balance = torch.where(wanted > 0, recipe.focal_alpha, 1 - recipe.focal_alpha)
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    error = (probability - target).abs()
+    balance = torch.where(target > 0, recipe.focal_alpha, 1 - recipe.focal_alpha)
     return (balance * entropy * error**recipe.focal_gamma).flatten(1).sum(1)
 
 

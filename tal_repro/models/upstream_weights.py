@@ -114,21 +114,21 @@ def load(model: Localizer, state: Mapping[str, Any]) -> None:
         tadtr_weights.load(cast("TadTR", model), weights)
         return
     own = dict(module.named_parameters())
-    found: dict[str, str] = {}
+    upstream_name: dict[str, str] = {}
     for name in weights:
         native = native_name(model.name, name)
         if native is None or native not in own:
             raise InputError(f"surplus key {name!r}", f"checkpoint for {model.name}", _remedy(model.name))
-        if native in found:
-            raise InputError(f"{found[native]!r} and {name!r} are one weight", f"checkpoint for {model.name}")
-        found[native] = name
-    missing = sorted(set(own) - set(found))
+        if native in upstream_name:
+            raise InputError(f"{upstream_name[native]!r} and {name!r} are one weight", f"checkpoint for {model.name}")
+        upstream_name[native] = name
+    missing = sorted(set(own) - set(upstream_name))
     if missing:
         raise InputError(f"no weights for {missing[0]!r}", f"checkpoint for {model.name}", _remedy(model.name))
-    for native, name in found.items():
+    for native, name in upstream_name.items():
         _check_shape(name, weights[name], own[native])
     with torch.no_grad():
-        for native, name in found.items():
+        for native, name in upstream_name.items():
             own[native].copy_(weights[name].reshape(own[native].shape))
 
 

@@ -54,6 +54,14 @@ def mean_interval(sample: Sample, level: float = 0.9) -> tuple[float, float]:
     return sample.mean - half, sample.mean + half
 
 
+def difference_interval(first: Sample, second: Sample, level: float = 0.9) -> tuple[float, float]:
+    """Return Welch's t interval of the second mean less the first (unbounded where one side has a single value)."""
+    error, freedom = _error_and_freedom(first, second)
+    difference = second.mean - first.mean
+    half = math.inf if math.isinf(error) else float(stdtrit(freedom, 0.5 + level / 2)) * error
+    return difference - half, difference + half
+
+
 def half_width(standard_error: float, n: int, level: float = 0.9) -> float:
     """Return half the width of a t interval of a mean of n values."""
     if n < 2 or math.isinf(standard_error):
@@ -70,6 +78,16 @@ def line(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     """Return slope and intercept of the least-squares line of y on x."""
     slope, intercept = np.polyfit(np.asarray(x, dtype=float), np.asarray(y, dtype=float), 1)
     return float(slope), float(intercept)
+
+
+def slope_half_width(x: NDArray[Any], y: NDArray[Any], level: float = 0.95) -> float:
+    """Return half the width of the t interval of the slope of y on x (unbounded for fewer than three points)."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < 3:
+        return math.inf
+    slope, intercept = line(x, y)
+    error = math.sqrt(float(((y - slope * x - intercept) ** 2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum()))
+    return float(stdtrit(len(x) - 2, 0.5 + level / 2)) * error
 
 
 def trend_p(x: NDArray[Any], y: NDArray[Any]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from tal_repro.paper import released_runs
 from tal_repro.paper.changes import changes
 from tal_repro.paper.claims.derivation import Reading
+from tal_repro.paper.claims.judging import distance
 from tal_repro.paper.claims.measured import SYNTHETIC
 from tal_repro.paper.claims.statements import MEASURED_VERDICTS, Claim
 from tal_repro.paper.table_text import upper_first
@@ -20,7 +21,7 @@ NOT_RANDOM = ("setting", "macs")
 NOT_JUDGED_SYNTHETIC = "not judged: synthetic"
 NOT_JUDGED_OTHER = "not judged: other data"
 MEASURED_WORDS = (*MEASURED_VERDICTS[:-1], NOT_JUDGED_SYNTHETIC, NOT_JUDGED_OTHER, MEASURED_VERDICTS[-1])  # as shown
-WORDS_FORMAT = ".3g"  # of a number that a claim in words is held to
+WORDS_FORMATS = (".3g", ".4g", ".5g")  # of a number that a claim in words is held to: the first that tells it apart
 
 
 def headline_counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
@@ -74,8 +75,9 @@ def follows_text(verdict: Verdict) -> str:
     if verdict.nearest is not None:
         if tried == 1:
             return "not under the one reading tried"
-        value = value_text(verdict.nearest, verdict.claim)
-        return f"under none of the {tried} readings tried; nearest: {verdict.nearest.label}, {value}"
+        value, missed = value_text(verdict.nearest, verdict.claim), 100 * distance(verdict.claim, verdict.nearest)
+        off = f", {missed:.2g} % from what rounds to the print" if verdict.claim.rule == "digits" else ""
+        return f"under none of the {tried} readings tried; nearest: {verdict.nearest.label}, {value}{off}"
     if verdict.recomputed is None:
         return "the published data leave it open"
     changed = verdict.recomputed.changed
@@ -144,17 +146,28 @@ def measured_with_unit(verdict: Verdict) -> str:
 
 
 def value_text(reading: Reading, claim: Claim) -> str:
-    return f"{_numbers_text(reading, claim)} {claim.unit}".rstrip()
+    texts, is_range = _number_texts(reading, claim)
+    return f"{' to '.join(texts)} {claim.unit}" if is_range else claim.with_units(texts)
 
 
 def _numbers_text(reading: Reading, claim: Claim) -> str:
+    texts, is_range = _number_texts(reading, claim)
+    return (" to " if is_range else f" {claim.joint} ").join(texts)
+
+
+def _number_texts(reading: Reading, claim: Claim) -> tuple[list[str], bool]:
     """Write a reading with a digit more than the paper prints; its bounds, where rounding leaves it that wide."""
-    formats = [f".{_decimals(text) + 1}f" for text in claim.reference] or [WORDS_FORMAT]
-    values, joint = pair(reading, claim), f" {claim.joint} "
+    formats = [f".{_decimals(text) + 1}f" for text in claim.reference] or [_format_in_words(reading.value, claim)]
+    values, is_range = pair(reading, claim), False
     if reading.low is not None and reading.high is not None and len(values) == 1:
-        values, formats, joint = (reading.low, reading.high), formats[:1], " to "
+        values, formats, is_range = (reading.low, reading.high), formats[:1], True
     texts = [_trim(format(value, how)) for value, how in zip(values, [*formats, formats[-1]], strict=False)]
-    return joint.join(dict.fromkeys(texts) if joint == " to " else texts)
+    return (list(dict.fromkeys(texts)) if is_range else texts), is_range
+
+
+def _format_in_words(value: float, claim: Claim) -> str:
+    """Return a format in which a number does not print like the limit that it is held to."""
+    return next((how for how in WORDS_FORMATS if float(format(value, how)) != claim.limit), WORDS_FORMATS[0])
 
 
 def pair(reading: Reading, claim: Claim) -> tuple[float, ...]:
@@ -201,7 +214,7 @@ def _claim_json(verdict: Verdict) -> dict[str, Any]:
         "reference": _scalar(claim.numbers) if claim.reference else claim.criterion,
         "recomputed": None if reading is None else _scalar(pair(reading, claim)),
         "recomputed_of": None if reading is None else reading.label,
-        "unit": claim.unit,
+        "unit": claim.units,
         "readings": [reading.to_json() for reading in verdict.readings],
         "verdict_published": verdict.published,
         "verdict_measured": measured.verdict,

@@ -184,14 +184,14 @@ def _place(store: RunStore, record: RunRecord, source: Path, imported: Imported)
         imported.busy.append(target.name)
         return
     try:
-        found = _look(store, record, source)
-        if found == "same":
+        state = _look(store, record, source)
+        if state == "same":
             imported.present.append(target.name)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        if found:
+        if state:
             store.set_aside(target)
-            imported.damaged[target.name] = found
+            imported.damaged[target.name] = state
         record.folder.rename(target)
         imported.added.append(target.name)
     finally:

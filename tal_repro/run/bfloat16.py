@@ -49,5 +49,5 @@ def _cpu_flags(cpuinfo: Path) -> frozenset[str]:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return frozenset()
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.M)
-    return frozenset(found[1].split()) if found else frozenset()
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.M)
+    return frozenset(flags[1].split()) if flags else frozenset()

@@ -83,16 +83,16 @@ def _step(step: str, function: Callable[[], str]) -> Finding:
 
 def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: float) -> list[Finding]:
     """Return what the last of the small trainings shows; an earlier one counts only where it breaks the contract."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     with tempfile.TemporaryDirectory() as scratch:
         try:
             for trial in trials(model, engine, settings, Path(scratch), budget_s):
-                found = list(_judged(trial, model_entry(model).beyond))
-                if any(finding.outcome == "failed" for finding in found):
+                findings = list(_judged(trial, model_entry(model).beyond))
+                if any(finding.outcome == "failed" for finding in findings):
                     break
         except InputError as error:
             return [Finding("training", "failed", str(error))]
-    return found
+    return findings
 
 
 def _judged(trial: Trial, must_learn: bool) -> Iterator[Finding]:
@@ -162,8 +162,8 @@ def _description(model: str) -> str:
 def _missing_checkout(model: str) -> str:
     from tal_repro.engines.upstream.checkout import status
 
-    found = status(model)
-    return "" if found.present else f"{found.problem}\n  remedy: {found.remedy}"
+    checkout = status(model)
+    return "" if checkout.present else f"{checkout.problem}\n  remedy: {checkout.remedy}"
 
 
 def _checkout(model: str) -> str:

@@ -20,10 +20,10 @@ from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 
 FIXED_SHARE = 0.1  # of a full training, whatever the percentage: evaluations and start
-FLAT_SECONDS = {name: one.seconds for name, one in EXPERIMENTS.items() if one.seconds is not None}
+FLAT_SECONDS = {name: experiment.seconds for name, experiment in EXPERIMENTS.items() if experiment.seconds is not None}
 FLAT_SOURCE = "assumed, none done here yet"
 UNPUBLISHED_SECONDS = 1000.0  # a training of a model without a published time
-DISK_MIB = {name: one.disk_mib for name, one in EXPERIMENTS.items()}
+DISK_MIB = {name: experiment.disk_mib for name, experiment in EXPERIMENTS.items()}
 PARTIAL_MIB = 500.0  # a checkpoint with optimizer and EMA, only while a run is under way
 MOST_SAMPLED = 200  # done runs looked at for each (experiment, model, engine)
 

@@ -90,10 +90,10 @@ def make_synthetic(data_dir: Path, study: Study, root: Path, say: Callable[[str]
     while (lock := locks.acquire(path)) is None:
         time.sleep(0.2)
     try:
-        wanted = {"study": study.name, "version": study.data.version}
+        stamped = {"study": study.name, "version": study.data.version}
         stamp = data_dir / STAMP
         if data_dir.is_dir() and any(data_dir.iterdir()):
-            if not stamp.is_file() or read_json(stamp) != wanted:
+            if not stamp.is_file() or read_json(stamp) != stamped:
                 raise InputError(
                     f"holds something else than the synthetic data of study {study.name}",
                     data_dir,
@@ -105,6 +105,7 @@ def make_synthetic(data_dir: Path, study: Study, root: Path, say: Callable[[str]
 
         config = synthetic_config(study.synthesis, f"{study.path}: data.synthesis")
         say(f"making synthetic data in {data_dir}")
-        write_synthetic(data_dir, config, notes={STAMP: wanted})  # with its stamp at once: killed after it, it is whole
+        # with its stamp at once: killed after it, the data set is whole
+        write_synthetic(data_dir, config, notes={STAMP: stamped})
     finally:
         lock.release()

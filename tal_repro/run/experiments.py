@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
     lengths = run.spec.feature_lengths
     rows = measure_inference(
         lambda: _model_to_time(run, adapter, max(lengths)),
-        adapter.example_input,
+        partial(adapter.example_input, recipe=run.spec.recipe),
         lengths,
         run.device,
         effort=Effort(**run.spec.options.get("effort", {})),
@@ -100,7 +101,7 @@ def run_inference(run: RunContext, adapter: Adapter) -> None:
 
 def _model_to_time(run: RunContext, adapter: Adapter, length: int) -> Any:
     """Return the model that is timed, in the arithmetic that the run is recorded under."""
-    model = adapter.build_for_timing(length)
+    model = adapter.build_for_timing(length, run.spec.recipe)
     if run.spec.precision == "bf16":
         import torch
 
@@ -160,9 +161,9 @@ def _step_rows(steps: dict[str, Any]) -> list[Row]:
 
 def _idle_rows(baseline: dict[str, Any]) -> list[Row]:
     """Return what others used before the training (claim H5), where it was measured."""
-    found = {"idle_cpu_percent": "cpu_mean_percent", "idle_gpu_percent": "gpu_percent"}
+    column_of = {"idle_cpu_percent": "cpu_mean_percent", "idle_gpu_percent": "gpu_percent"}
     columns = baseline["columns"]
-    return [_measurement(name, 0, columns[c]["mean"], "%") for name, c in found.items() if c in columns]
+    return [_measurement(name, 0, columns[c]["mean"], "%") for name, c in column_of.items() if c in columns]
 
 
 def _beating(rows: Iterable[Row], run: RunContext) -> Iterator[Row]:
@@ -182,7 +183,7 @@ WITHOUT_CHECKPOINT = MEASURED  # minutes of work: stopping them means starting o
 
 def experiment_of(name: str) -> Execute:
     """Return what a run of an experiment does; raise InputError for one that no runner executes."""
-    known = {experiment: one.perform for experiment, one in EXPERIMENTS.items() if one.perform}
+    known = {experiment: entry.perform for experiment, entry in EXPERIMENTS.items() if entry.perform}
     if name not in known:
         raise InputError(f"experiment {name!r} is not one a runner executes", remedy=f"use: {', '.join(known)}")
     module, _, function = known[name].partition(":")

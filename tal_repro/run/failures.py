@@ -50,13 +50,13 @@ def set_damaged_aside(store: RunStore, specs: Iterable[RunSpec]) -> list[tuple[R
 
 def set_strays_aside(store: RunStore, specs: Iterable[RunSpec]) -> list[tuple[RunSpec, str]]:
     """Rename files that stand where a run's folder must go, so that the run can be written; return why, by file."""
-    found = []
+    strays = []
     for spec in specs:
         for path in (store.folder(spec), store.partial(spec), store.failed(spec)):
             if os.path.lexists(path) and not path.is_dir():
                 store.set_aside(path)
-                found.append((spec, f"{path.name} is a file where a folder belongs"))
-    return found
+                strays.append((spec, f"{path.name} is a file where a folder belongs"))
+    return strays
 
 
 def find_damage(record: RunRecord) -> str:

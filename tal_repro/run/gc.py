@@ -26,16 +26,16 @@ class Rubbish:
     bytes: int
 
 
-def find_rubbish(store: RunStore, wanted: set[str] | None = None) -> list[Rubbish]:
+def find_rubbish(store: RunStore, planned: set[str] | None = None) -> list[Rubbish]:
     """List what nobody is at. With `wanted` (run ids of a study) finished runs outside of it are orphans."""
-    found = [item for folder in store.leftovers() if (item := _leftover(store, folder)) is not None]
-    if wanted is not None:
-        found += [
+    rubbish = [item for folder in store.leftovers() if (item := _leftover(store, folder)) is not None]
+    if planned is not None:
+        rubbish += [
             Rubbish(record.folder, "orphan", _size(record.folder))
             for record in store.records()
-            if planned_id(record.folder.name) not in wanted
+            if planned_id(record.folder.name) not in planned
         ]
-    return found + list(_strays(store)) + list(_stale_locks(store)) + list(_imports(store))
+    return rubbish + list(_strays(store)) + list(_stale_locks(store)) + list(_imports(store))
 
 
 def in_use(store: RunStore) -> list[Path]:

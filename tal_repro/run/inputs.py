@@ -22,6 +22,7 @@ from tal_repro.spec import DATA_DIGITS, RunSpec
 if TYPE_CHECKING:
     from tal_repro.data import DataSet
     from tal_repro.data.state import DataState
+    from tal_repro.data.store import FeatureStore
 
 FOLDER = ".data"  # in a results folder: digests of feature files, and states that runs were made from
 Say = Callable[[str], None]
@@ -39,16 +40,24 @@ class Inputs:
     def state(self, model: str) -> DataState:
         """Return the state of the layout that a model is trained on; read the features that changed since last time."""
         from tal_repro.data import open_features
-        from tal_repro.data.state import read_state
 
         unit = model_entry(model).unit
         if unit not in self._states:
             dataset = dataset_for_unit(self.data_dir, unit)
-            cache = self.results / FOLDER / f"{self._place}-{dataset.layout}.json"
-            progress = _progress(f"reading the features of {dataset.layout}'s layout", self.say)
-            store = open_features(self.data_dir, dataset.layout)
-            self._states[unit] = read_state(dataset, store, cache, progress)
+            state = self._read(dataset, open_features(self.data_dir, dataset.layout, packed=False))
+            used = open_features(self.data_dir, dataset.layout)
+            if used.packed and self._read(dataset, used, "-packed").videos != state.videos:
+                what = "packed from other values than its feature files hold, though sizes and times are equal"
+                raise InputError(what, used.source, "tal-repro data pack DIR again")
+            self._states[unit] = state
         return self._states[unit]
+
+    def _read(self, dataset: DataSet, store: FeatureStore, kind: str = "") -> DataState:
+        from tal_repro.data.state import read_state
+
+        cache = self.results / FOLDER / f"{self._place}-{dataset.layout}{kind}.json"
+        progress = _progress(f"reading the features of {dataset.layout}'s layout", self.say)
+        return read_state(dataset, store, cache, progress)
 
     @property
     def _place(self) -> str:
@@ -75,10 +84,10 @@ class Inputs:
     def _units(self, spec: RunSpec, dataset: DataSet) -> list[str]:
         from tal_repro.data import draw_subset
 
-        wanted = spec.subset
-        if wanted is None:
+        subset = spec.subset
+        if subset is None:
             return [video.id for video in dataset.train]
-        return list(draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=spec.model).ids)
+        return list(draw_subset(dataset, subset.unit, subset.policy, subset.percent, subset.seed, model=spec.model).ids)
 
     def with_digests(self, specs: Iterable[RunSpec]) -> list[RunSpec]:
         """Return runs with the digest of what they would read now; those that read none as they are."""

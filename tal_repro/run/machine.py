@@ -6,10 +6,12 @@ They are no part of a run's identity; `plan` and `run --dry-run` check them as `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from tal_repro.errors import InputError
 
+Watched = Literal["auto", "measured"]
+WATCHED: dict[str, Watched] = {"auto": "auto", "measured": "measured"}
 HANG_SECONDS = 1800.0
 SLURM = "slurm."
 _WHOLE = ("timeout_min", "mem_gb", "gpus_per_node", "cpus_per_task", "signal_delay_s")
@@ -28,13 +30,16 @@ def check_machine(machine: Mapping[str, str]) -> None:
     slurm_options(machine)
 
 
-def jobs_per_gpu(machine: Mapping[str, str]) -> int | None:
-    """Return how many runs share a GPU; None for `auto`: as many as the first run shows to fit."""
+def jobs_per_gpu(machine: Mapping[str, str]) -> int | Watched:
+    """Return how many runs share a GPU, or by what that is decided where the GPU is seen.
+
+    `auto`: as many as the first run shows to fit; `measured`: as many as gpu-check found room for.
+    """
     text = machine.get("jobs_per_gpu", "1")
-    if text == "auto":
-        return None
+    if text in WATCHED:
+        return WATCHED[text]
     if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"jobs_per_gpu = {text!r}", "--set", "use a whole number of 1 or more, or auto")
+        raise InputError(f"jobs_per_gpu = {text!r}", "--set", "use a whole number of 1 or more, auto, or measured")
     return int(text)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from tal_repro.errors import InputError
 from tal_repro.planned import latest_digests
 from tal_repro.run import costs
+from tal_repro.run.room import MOST_PACKED
 from tal_repro.run.selection import select
 from tal_repro.run.system import machine_name
 from tal_repro.runs.record import RunRecord
@@ -58,6 +59,7 @@ class Plan:
     jobs: int
     price_usd_per_hour: float
     price_source: str
+    jobs_per_gpu: int  # of the runs that need not be alone
     data_digests: Counter[str]  # of the whole set that finished runs were made from -> how many
 
     @cached_property
@@ -78,10 +80,8 @@ class Plan:
 
     def totals(self) -> dict[str, Any]:
         """Return counts, hours, disk and money of what is still to do."""
-        alone = sum(run.estimate.seconds for run in self.pending if run.spec.experiment in self.study.alone)
-        shared = sum(run.estimate.seconds for run in self.pending) - alone
-        longest = max((run.estimate.seconds for run in self.pending), default=0.0)
-        wall = alone + max(shared / self.jobs, min(shared, longest))
+        seconds = sum(run.estimate.seconds for run in self.pending)
+        wall = self.wall_seconds(self.jobs_per_gpu)
         disk = sum(costs.DISK_MIB[run.spec.experiment] for run in self.pending)
         return {
             "runs": len(self.runs),
@@ -89,14 +89,42 @@ class Plan:
             "failed": self.counts["failed"],
             "todo": self.counts["todo"],
             "partial": self.counts["partial"],
-            "device_hours": round((alone + shared) / 3600, 3),
+            "device_hours": round(seconds / 3600, 3),
             "wall_hours": round(wall / 3600, 3),
             "jobs": self.jobs,
             "disk_mib": round(disk + (costs.PARTIAL_MIB * self.jobs if self.pending else 0)),
             "price_usd_per_hour": self.price_usd_per_hour,
             "price_source": self.price_source,
-            "usd": round(wall / 3600 * self.price_usd_per_hour, 2),
+            "usd": self._usd(wall),
+            "packed": [
+                {"jobs_per_gpu": packed, "wall_hours": round(wall / 3600, 3), "usd": self._usd(wall)}
+                for packed, wall in self.packed_wall_seconds().items()
+            ],
         }
+
+    def wall_seconds(self, jobs_per_gpu: int = 1) -> float:
+        """Return how long the rest takes with so many runs on a GPU at a time: at best, as if none slowed another."""
+        alone, packed, others = 0.0, 0.0, 0.0
+        for run in self.pending:
+            if run.spec.experiment in self.study.alone:
+                alone += run.estimate.seconds
+            elif run.spec.device_kind == "cuda":
+                packed += run.estimate.seconds
+            else:
+                others += run.estimate.seconds
+        longest = max((run.estimate.seconds for run in self.pending), default=0.0)
+        shared = packed / jobs_per_gpu + others
+        return alone + max(shared / self.jobs, min(packed + others, longest))
+
+    def packed_wall_seconds(self) -> dict[int, float]:
+        """Return `wall_seconds` for 1 to 4 runs on a GPU at a time; {} where no run may share one."""
+        sharing = [run for run in self.pending if run.spec.device_kind == "cuda"]
+        if all(run.spec.experiment in self.study.alone for run in sharing):
+            return {}
+        return {packed: self.wall_seconds(packed) for packed in range(1, MOST_PACKED + 1)}
+
+    def _usd(self, wall_seconds: float) -> float:
+        return round(wall_seconds / 3600 * self.price_usd_per_hour, 2)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -118,8 +146,12 @@ def make_plan(
     jobs: int = 1,
     price_usd_per_hour: float | None = None,
     probed: Mapping[tuple[str, str], tuple[float, int]] | None = None,
+    jobs_per_gpu: int | str = 1,
 ) -> Plan:
-    """Plan a study; raise InputError for a filter that nothing meets. `probed` factors win over those of done runs."""
+    """Plan a study; raise InputError for a filter that nothing meets. `probed` factors win over those of done runs.
+
+    `jobs_per_gpu` counts where it is a number; `auto` and `measured` are decided where the GPU is.
+    """
     specs = select(study.runs(scope), only)
     specs = store.with_digests(specs, latest_digests(store.root, study))
     states = store.states(specs)
@@ -130,7 +162,8 @@ def make_plan(
     price, source = study.price_usd_per_hour, study.price_source
     if price_usd_per_hour is not None:
         price, source = price_usd_per_hour, "given"
-    return Plan(study, scope, runs, jobs, price, source, _data_digests(store, specs))
+    packed = jobs_per_gpu if isinstance(jobs_per_gpu, int) else 1
+    return Plan(study, scope, runs, jobs, price, source, packed, _data_digests(store, specs))
 
 
 def _data_digests(store: RunStore, specs: list[RunSpec]) -> Counter[str]:

@@ -45,13 +45,13 @@ def probe_study(
     factors: dict[tuple[str, str], tuple[float, int]] = {}
     for (model, engine), spec in longest.items():
         say(f"probing {model} ({engine}) for {seconds:g} s")
-        found = _probe(spec, Path(data), seconds, study)
-        if isinstance(found, str):
-            say(f"  not probed: {found}")
+        seconds_or_reason = _probe(spec, Path(data), seconds, study)
+        if isinstance(seconds_or_reason, str):
+            say(f"  not probed: {seconds_or_reason}")
         else:
-            factor = found / costs.published_seconds(spec, study.run_seconds).seconds
+            factor = seconds_or_reason / costs.published_seconds(spec, study.run_seconds).seconds
             factors["training", f"{model}/{engine}"] = (factor, 0)
-            say(f"  a full run takes about {found:.0f} s here, {factor:.2f} times the estimate before")
+            say(f"  a full run takes about {seconds_or_reason:.0f} s here, {factor:.2f} times the estimate before")
     return factors
 
 

@@ -15,6 +15,7 @@ from tal_repro.spec import RunSpec
 from tal_repro.untrusted import printable
 
 _REDRAW_SECONDS = 0.2
+_LINE_SECONDS = 60.0  # between lines about what is under way, when piped
 
 
 def name_run(spec: RunSpec) -> str:
@@ -35,7 +36,10 @@ def format_duration(seconds: float) -> str:
 
 
 class Progress:
-    """Count finished runs and tell rate and time left. `total_seconds` is the plan's estimate of all of them."""
+    """Count finished runs and tell rate and time left. `total_seconds` is the plan's estimate of all of them.
+
+    A run under way counts for the time it has taken, up to the plan's estimate of it: the bar moves before a run ends.
+    """
 
     def __init__(self, total: int, total_seconds: float, jobs: int, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
@@ -43,8 +47,9 @@ class Progress:
         self.total, self.total_seconds, self.jobs = total, max(total_seconds, 1e-9), jobs
         self.finished = 0
         self.finished_seconds = 0.0  # as estimated
-        self.began = time.monotonic()
-        self._drawn = 0.0
+        self.running_seconds = 0.0  # of the runs under way, as far as estimated
+        self.began = self._drawn = time.monotonic()
+        self._drawn -= _REDRAW_SECONDS if self.terminal else 0.0
 
     def say(self, message: str) -> None:
         """Print one line: above the bar on a terminal, with the time when piped."""
@@ -59,31 +64,39 @@ class Progress:
         """Count one run that is over, and tell so."""
         self.finished += 1
         self.finished_seconds += estimated_seconds
+        self.running_seconds = max(0.0, self.running_seconds - estimated_seconds)
         self.say(f"{self.finished}/{self.total} {message}" + ("" if self.terminal else f"; {self.eta()}"))
 
     def eta(self) -> str:
         """Return the time left, from the share of the estimate that is done and how long that took."""
         elapsed = time.monotonic() - self.began
-        left = self.total_seconds - self.finished_seconds
-        if self.finished and self.finished_seconds > 0:
-            seconds = elapsed * left / self.finished_seconds
-        else:
-            seconds = left / self.jobs
+        done = self.finished_seconds + self.running_seconds
+        left = self.total_seconds - done
+        seconds = elapsed * left / done if self.finished and done > 0 else left / self.jobs
         return f"ETA {format_duration(max(0.0, seconds))}"
 
     def rate(self) -> str:
         elapsed = time.monotonic() - self.began
         return f"{60 * self.finished / elapsed:.1f}/min" if self.finished and elapsed > 0 else "-/min"
 
-    def draw(self, running: Sequence[str]) -> None:
-        """Redraw the bar with what runs where (terminal only, at most five times a second)."""
+    def draw(self, running: Sequence[str], running_seconds: float = 0.0) -> None:
+        """Show what runs where: the bar again, at most five times a second; when piped, a line a minute.
+
+        `running_seconds`: of the runs under way, the time each has taken, no more than the plan's estimate of it.
+        """
         now = time.monotonic()
-        if not self.terminal or now - self._drawn < _REDRAW_SECONDS:
+        if now - self._drawn < (_REDRAW_SECONDS if self.terminal else _LINE_SECONDS):
             return
-        self._drawn = now
+        self._drawn, self.running_seconds = now, running_seconds
+        counts = f"{self.finished}/{self.total}"
+        if not self.terminal:
+            if running:
+                self.say(f"{counts} so far; {self.eta()}; {'; '.join(running)}")
+            return
         width = shutil.get_terminal_size().columns
-        filled = round(20 * self.finished / max(1, self.total))
-        bar = f"[{'#' * filled}{'.' * (20 - filled)}] {self.finished}/{self.total} {self.rate()} {self.eta()}"
+        share = min(1.0, (self.finished_seconds + running_seconds) / self.total_seconds)
+        filled = int(20 * share) if self.finished < self.total else 20
+        bar = f"[{'#' * filled}{'.' * (20 - filled)}] {counts} {self.rate()} {self.eta()}"
         line = " | ".join([bar, *running])
         write(self.stream, f"\r\x1b[K{printable(line)[: width - 1]}")
 

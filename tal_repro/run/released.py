@@ -103,10 +103,10 @@ def _evaluate(context: RunContext, checkpoint: Path, published: Mapping[str, tup
     """Score the checkpoint's detections under every protocol and write the run's files."""
     spec = context.spec
     detector, state, weights = _read_weights(spec, checkpoint)
-    found = _detect(context, detector, state, weights)
-    truth = read_ground_truth(found.annotation_file)
-    rows = [_row(spec, protocol, _score(found, truth, protocol), published.get(protocol)) for protocol in PROTOCOLS]
-    _record(context.record, found, rows, weights)
+    evaluated = _detect(context, detector, state, weights)
+    truth = read_ground_truth(evaluated.annotation_file)
+    rows = [_row(spec, protocol, _score(evaluated, truth, protocol), published.get(protocol)) for protocol in PROTOCOLS]
+    _record(context.record, evaluated, rows, weights)
 
 
 def _read_weights(spec: RunSpec, checkpoint: Path) -> tuple[Any, Mapping[str, Any], str]:
@@ -162,8 +162,8 @@ def _detect_native(context: RunContext, detector: Any) -> Evaluated:
     assert context.data_dir is not None
     data = open_data(context)
     detector.to(context.device)
-    found = Evaluator(data.dataset, data.features, detector, context.spec.precision).detect(detector)
-    return Evaluated(found, find_layout(context.data_dir, data.dataset.layout).annotation_file)
+    detections = Evaluator(data.dataset, data.features, detector, context.spec.precision).detect(detector)
+    return Evaluated(detections, find_layout(context.data_dir, data.dataset.layout).annotation_file)
 
 
 def _detect_upstream(context: RunContext, state: Mapping[str, Any], weights: str) -> Evaluated:
@@ -174,21 +174,21 @@ def _detect_upstream(context: RunContext, state: Mapping[str, Any], weights: str
 
     protocol = get_adapter(context.spec.model, "upstream").protocol  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as scratch:
-        one, annotation_file = evaluate_weights(context, state, weights, Path(scratch))
+        evaluation, annotation_file = evaluate_weights(context, state, weights, Path(scratch))
         truth = read_ground_truth(annotation_file)
         _, _, compared = scores.metric_rows(
-            {(model_entry(context.spec.model).reported.selection, weights): one}, truth, protocol
+            {(model_entry(context.spec.model).reported.selection, weights): evaluation}, truth, protocol
         )
-        return Evaluated(read_detections(one.detections, truth), annotation_file, protocol, tuple(compared))
+        return Evaluated(read_detections(evaluation.detections, truth), annotation_file, protocol, tuple(compared))
 
 
-def _score(found: Evaluated, truth: GroundTruth, protocol: str) -> MapResult | None:
+def _score(evaluated: Evaluated, truth: GroundTruth, protocol: str) -> MapResult | None:
     """Return the mAP under a protocol; None where it cannot be had from these detections."""
-    evaluation = evaluate(found.detections, truth, protocol)
-    if found.own_protocol:
+    evaluation = evaluate(evaluated.detections, truth, protocol)
+    if evaluated.own_protocol:
         from tal_repro.engines.upstream.scores import scorable
 
-        return evaluation.result if scorable(evaluation, found.detections, found.own_protocol) else None
+        return evaluation.result if scorable(evaluation, evaluated.detections, evaluated.own_protocol) else None
     return evaluation.result if evaluation.result.instances else None
 
 
@@ -210,7 +210,7 @@ def _row(spec: RunSpec, protocol: str, result: MapResult | None, published: tupl
     }
 
 
-def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str) -> None:
+def _record(writer: RunWriter, evaluated: Evaluated, rows: list[Row], weights: str) -> None:
     """Write the detections and scores, with the one selection that the checkpoint's authors report."""
     scored = [
         {
@@ -224,9 +224,9 @@ def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str) 
         for row in rows
         for tiou, value in row["maps"].items()
     ]
-    flags = [] if len(found.detections) else ["no-detections"]
-    flags += [f"differs-from-upstream-print: {one}" for one in found.own_print if not one["agrees"]]
-    writer.write_detections(found.detections)
+    flags = [] if len(evaluated.detections) else ["no-detections"]
+    flags += [f"differs-from-upstream-print: {one}" for one in evaluated.own_print if not one["agrees"]]
+    writer.write_detections(evaluated.detections)
     writer.write_metrics(
         scored,
         optimizer_steps=0,
@@ -235,5 +235,5 @@ def _record(writer: RunWriter, found: Evaluated, rows: list[Row], weights: str) 
         table2_definition="nothing was trained",
         flags=flags,
         released=rows,
-        own_print=list(found.own_print),
+        own_print=list(evaluated.own_print),
     )

@@ -36,15 +36,15 @@ FILES: dict[str, ReleasedFile] = {
 
 def how_to_get(model: str) -> str:
     """Return what to download, from where, and what to do with it; the README's own address, opened in a browser."""
-    found = FILES.get(model)
-    if found is None:
+    listed = FILES.get(model)
+    if listed is None:
         return (
             "its README names no checkpoint: ask its authors, or train one: "
             f"tal-repro train --engine upstream --model {model} --data DIR"
         )
-    file = f"{found.name}, in {found.inside}" if found.inside else found.name
-    name = found.name if " " not in found.name else f"{model}.pth.tar"
+    file = f"{listed.name}, in {listed.inside}" if listed.inside else listed.name
+    name = listed.name if " " not in listed.name else f"{model}.pth.tar"
     return (
-        f"tal-repro data fetch-checkpoint {model}; or download {file}, in a browser from {found.address} ; put it at "
+        f"tal-repro data fetch-checkpoint {model}; or download {file}, in a browser from {listed.address} ; put it at "
         f"{PLACE}/{name} and give --checkpoint {PLACE}/{name}"
     )

@@ -67,6 +67,10 @@ class Running:
     began: float = field(default_factory=time.monotonic)
     hung: bool = False
 
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
 
 @dataclass
 class Summary:
@@ -140,7 +144,9 @@ class Runner:
             self._watch()
         elif self.elsewhere and not self.wish:
             time.sleep(POLL_SECONDS)
-        self.progress.draw([self._describe(running) for running in self.running.values()])
+        under_way = self.running.values()
+        seconds = sum(min(running.seconds, running.run.estimate.seconds) for running in under_way)
+        self.progress.draw([self._describe(running) for running in under_way], seconds)
         if self.wish:
             return bool(self.running)
         return bool(self.running or self.queue or self.elsewhere)
@@ -192,7 +198,7 @@ class Runner:
         if status == worker.DONE:
             self._pack(running)
         run, run_id = running.run, running.run.spec.run_id
-        took = format_duration(time.monotonic() - running.began)
+        took = format_duration(running.seconds)
         if running.hung and self.store.state(run.spec) == "done":  # its server hung, after it
             self._settle(run, "done", took)
         elif running.hung:
@@ -348,5 +354,5 @@ class Runner:
             self.pool.signal(slot, number)
 
     def _describe(self, running: Running) -> str:
-        took = format_duration(time.monotonic() - running.began)
-        return f"{running.device.name}: {name_run(running.run.spec)} ({took})"
+        spans = f"{format_duration(running.seconds)} of about {format_duration(running.run.estimate.seconds)}"
+        return f"{running.device.name}: {name_run(running.run.spec)} ({spans})"

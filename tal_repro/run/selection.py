@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from tal_repro.engines.registry import ENGINES
 from tal_repro.errors import InputError
+from tal_repro.models.recipe_checks import BUDGETS
 from tal_repro.models.registry import MODELS
 from tal_repro.spec import EXPERIMENTS, DeviceKind, Policy, Precision, RunSpec, Unit
 
@@ -29,6 +30,7 @@ _TEXTS: dict[str, tuple[Callable[[RunSpec], str], tuple[str, ...]]] = {
     "engine": (lambda run: run.engine, tuple(ENGINES)),
     "unit": (lambda run: run.subset.unit if run.subset else "", get_args(Unit)),
     "policy": (lambda run: run.subset.policy if run.subset else "", get_args(Policy)),
+    "budget": (lambda run: str(run.recipe.get("budget", "")), BUDGETS),
     "precision": (lambda run: run.precision, get_args(Precision)),
     "device": (lambda run: run.device_kind, get_args(DeviceKind)),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,9 @@ from tal_repro.run import failures, locks
 from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.devices import find_devices
 from tal_repro.run.executors.local import LocalPool
-from tal_repro.run.machine import check_machine, hang_seconds, jobs_per_gpu
+from tal_repro.run.machine import Watched, check_machine, hang_seconds, jobs_per_gpu
 from tal_repro.run.progress import Progress
+from tal_repro.run.room import room_here
 from tal_repro.run.runner import Runner, Settings, Summary
 from tal_repro.run.space import check_space
 from tal_repro.run.worker import read_outcome
@@ -91,13 +92,24 @@ def _run_on(
 
         return run_on_slurm(pending, store, settings, jobs, machine, say)
     specs = [run.spec for run in pending]
-    devices = find_devices(specs, jobs, jobs_per_gpu(machine))
+    devices = find_devices(specs, jobs, _at_a_time(jobs_per_gpu(machine), specs, settings.alone, say))
     for warning in warnings_of(specs, [device.name for device in devices]):
         say(warning)
     slots = sum(device.capacity for device in devices)
     progress = Progress(len(pending), seconds, slots)
     pool = LocalPool(sorted({name for engine in {spec.engine for spec in specs} for name in warm_modules(engine)}))
     return Runner(pending, store, pool, devices, settings, progress).run()
+
+
+def _at_a_time(wish: int | Watched, specs: Sequence[RunSpec], alone: Sequence[str], say: Say) -> int | None:
+    """Return how many runs share a GPU (None: as many as the first shows to fit); say why, where it was measured."""
+    if wish == "auto":
+        return None
+    if wish != "measured":
+        return wish
+    jobs, why = room_here(spec for spec in specs if spec.device_kind == "cuda" and spec.experiment not in alone)
+    say(f"runs that are not timed go {jobs} at a time on a GPU: {why}")
+    return jobs
 
 
 def check_results(root: Path) -> None:
@@ -159,5 +171,7 @@ def _changes(plan: Plan, digested: Mapping[str, RunSpec], store: RunStore, input
         former, now = max(pairs, key=lambda pair: len(inputs.videos(pair[1])))
         count = f"{len(pairs)} finished run{'s' * (len(pairs) != 1)}"
         changes, digest = inputs.changes(now, store.folder(former)), now.data_digest[:DATA_DIGITS]
-        lines.append(f"the data has changed since {count}: {changes}; made anew, beside (digest {digest})")
+        left = any(store.states([spec])[spec.run_id] != "done" for _, spec in pairs)
+        done = "made anew, beside" if left else "those of the data as it is now are here already"
+        lines.append(f"the data has changed since {count}: {changes}; {done} (digest {digest})")
     return lines

@@ -108,9 +108,15 @@ def _small_data(out: Path, feature_dim: int, learnable: bool) -> Path:
     return write_synthetic(out, SyntheticConfig(20, 20, feature_dim, 20, (20.0, 40.0), difficulty=difficulty, seed=5))
 
 
+def setting_words(sizes: Mapping[str, Any]) -> list[str]:
+    """Return --set for each hyper-parameter but those that follow the data."""
+    given = {key: value for key, value in sizes.items() if key not in ("feature_dim", "num_classes")}
+    return [f"--set={key}={_toml(value)}" for key, value in given.items()]
+
+
 def _train(model: str, engine: str, sizes: Mapping[str, Any], seed: int, data: Path, folder: Path) -> Trial:
     folder.mkdir()
-    words = [f"--set={key}={_toml(value)}" for key, value in sizes.items() if key not in ("feature_dim", "num_classes")]
+    words = setting_words(sizes)
     command = [sys.executable, "-m", "tal_repro", "train", "--model", model, "--engine", engine, "--data", str(data)]
     command += ["--percent", str(PERCENT), "--seed", str(seed), "--out", str(folder / "runs"), *words]
     environment = kit.child_environment()

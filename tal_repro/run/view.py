@@ -10,9 +10,9 @@ from typing import Any
 
 from tal_repro.errors import InputError
 from tal_repro.run import failures, locks
+from tal_repro.run.repeat import repeat_command
 from tal_repro.runs.folder import RunPaths, name_of
 from tal_repro.runs.record import RunRecord, read_json
-from tal_repro.runs.repeat import repeat_command
 from tal_repro.runs.run import averages
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
@@ -34,7 +34,7 @@ class UnderWay:
 
 def under_way(store: RunStore, specs: list[RunSpec], states: dict[str, str]) -> list[UnderWay]:
     """Return the runs that a living worker holds."""
-    found = []
+    live = []
     for spec in specs:
         if states[spec.run_id] != "partial":
             continue
@@ -44,8 +44,8 @@ def under_way(store: RunStore, specs: list[RunSpec], states: dict[str, str]) -> 
         if owner is None and (silent > ALIVE_SECONDS or not _is_other_host(paths)):
             continue
         status = _status(paths)
-        found.append(UnderWay(spec, str(status.get("host", "?")), int(status.get("pid", 0)), silent))
-    return found
+        live.append(UnderWay(spec, str(status.get("host", "?")), int(status.get("pid", 0)), silent))
+    return live
 
 
 def silence(paths: RunPaths) -> float:
@@ -65,13 +65,13 @@ def find_run(store: RunStore, run_id: str) -> Path:
     """Return the one folder whose run id starts with `run_id`; raise InputError for none or several."""
     if not run_id or set(run_id) - set("0123456789abcdef-"):
         raise InputError(f"{run_id!r} is not a run id", remedy="use hex digits as `tal-repro plan --list` shows them")
-    found = store.find(run_id)
-    ids = {name_of(folder) for folder in found}
-    if not found:
+    folders = store.find(run_id)
+    ids = {name_of(folder) for folder in folders}
+    if not folders:
         raise InputError(f"no run {run_id} in {store.root}", remedy="name the folder: --results DIR")
     if len(ids) > 1:
         raise InputError(f"{len(ids)} runs begin with {run_id}", remedy=f"use one of: {', '.join(sorted(ids)[:8])}")
-    return found[0]
+    return folders[0]
 
 
 def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:

@@ -303,11 +303,11 @@ def _draw_subset(writer: RunWriter, data_dir: Path | None) -> tuple[str, ...]:
     from tal_repro.run.datasets import open_dataset
 
     dataset = open_dataset(data_dir, spec)  # whole trainings, too, are checked against what they declare
-    if (wanted := spec.subset) is None:
+    if (drawn_by := spec.subset) is None:
         return ()
     slicing = Slicing.of(spec.recipe)
     subset = draw_subset(
-        dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=spec.model, slicing=slicing
+        dataset, drawn_by.unit, drawn_by.policy, drawn_by.percent, drawn_by.seed, model=spec.model, slicing=slicing
     )
     writer.write_json("subset", subset.to_json())
     return subset.ids

@@ -101,6 +101,7 @@ def choose(runs: Iterable[Run], planned: Planned, chosen: Sequence[str] = ()) ->
     kept = {layout: _keep(list(digests), chosen) for layout, digests in by_layout.items()}
     if unclear := [layout for layout, digests in kept.items() if len(digests) > 1]:
         raise _two_states(planned.name, {layout: by_layout[layout] for layout in unclear}, planned.sets)
+    kept = _of_one_set(kept, members, states, chosen, planned.name)
     mine = [run for run in members if states[run.run_id][1] in kept[states[run.run_id][0]]]
     others = [run for run in members if states[run.run_id][1] not in kept[states[run.run_id][0]]]
     return mine, [*left_out, *(LeftOut(run.run_id, f"other data ({states[run.run_id][1]})") for run in others)]
@@ -118,12 +119,47 @@ def _state(run: Run, planned: Planned) -> tuple[str, str]:
     A run whose own data has not changed since is of the set that the study was started with last.
     """
     digest = run.spec.data_digest[:DATA_DIGITS]
-    layout, recorded = (str(run.record.status.get(name) or "") for name in ("layout", "data_set"))
     if not digest:
         return "", ""
+    layout, recorded = _recorded(run)
     if planned.digests.get(run.spec.run_id) == digest and layout in planned.sets:
         return layout, planned.sets[layout]
     return layout, recorded[:DATA_DIGITS] or digest
+
+
+def _recorded(run: Run) -> tuple[str, str]:
+    """Return the layout and the digest of the set that a run was made from, as its data.json says.
+
+    Its status says so, too, but no digest would tell that somebody had changed that.
+    """
+    status = run.record.status
+    layout, recorded = (str(run.data.get(name) or status.get(name) or "") for name in ("layout", "data_set"))
+    return layout, recorded
+
+
+def _of_one_set(
+    kept: dict[str, list[str]],
+    members: Sequence[Run],
+    states: Mapping[str, tuple[str, str]],
+    chosen: Sequence[str],
+    study: str,
+) -> dict[str, list[str]]:
+    """Return the states to keep, all of one set: layouts whose annotations differ are of two, one of them is chosen."""
+    annotations: dict[str, str] = {}
+    for run in members:
+        layout, digest = states[run.run_id]
+        if layout not in annotations and digest in kept[layout] and _recorded(run)[1].startswith(digest):
+            annotations[layout] = str(run.data.get("annotation_hash") or "")
+    known = {layout: annotated for layout, annotated in annotations.items() if annotated}
+    if len(set(known.values())) < 2:
+        return kept
+    meant = {annotated for layout, annotated in known.items() if set(kept[layout]) & set(chosen)}
+    if len(meant) != 1:
+        sets = ", ".join(f"{kept[layout][0]} ({layout}'s layout)" for layout in known)
+        what = f"the finished runs of study {study} are of {len(set(known.values()))} data sets with other annotations"
+        remedy = f"say which one is meant: --data-digest {kept[next(iter(known))][0]}"
+        raise InputError(f"{what}: {sets}", "--results", remedy)
+    return {layout: digests if known.get(layout, "") in {"", *meant} else [] for layout, digests in kept.items()}
 
 
 def _as_sets(chosen: Sequence[str], sets: Mapping[str, str], study: str) -> list[str]:

@@ -82,7 +82,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, indent=1, allow_nan=False).encode() + b"\n"
 
 
-def same_results(one: RunRecord, other: RunRecord) -> bool:
+def same_results(first_run: RunRecord, second_run: RunRecord) -> bool:
     """Tell whether two runs have the same results, whatever was taken out of what tells of their machines."""
-    first, second = ({n: d for n, d in run.digests.items() if n not in PRIVATE} for run in (one, other))
+    first, second = ({n: d for n, d in run.digests.items() if n not in PRIVATE} for run in (first_run, second_run))
     return first == second

@@ -130,8 +130,8 @@ class Run:
     @property
     def doubtful(self) -> list[str]:
         """Return what disturbed its times: the worker measures it, `bench` around the timing itself."""
-        told = [part(about, "surroundings").get("doubtful") for about in (self.system, self.details)]
-        return list(dict.fromkeys(str(reason) for reasons in told if isinstance(reasons, list) for reason in reasons))
+        lists = [part(about, "surroundings").get("doubtful") for about in (self.system, self.details)]
+        return list(dict.fromkeys(str(reason) for reasons in lists if isinstance(reasons, list) for reason in reasons))
 
     @property
     def device(self) -> str:
@@ -248,10 +248,10 @@ def _measurement(run: Run, row: Mapping[str, str], where: str) -> Measurement:
 
 def part(details: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return the object nested under `names`, {} where there is none."""
-    found: Any = details
+    value: Any = details
     for name in names:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else {}
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def finite(value: Any) -> float | None:

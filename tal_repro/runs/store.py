@@ -41,8 +41,8 @@ class RunStore:
         there, states = Listing(self.root), {}
         for spec in specs:
             names, name = there.names(spec), spec.name
-            found = (state for state, end in STATES.items() if f"{name}{end}" in names)
-            states[spec.run_id] = next(found, "todo")
+            matching = (state for state, end in STATES.items() if f"{name}{end}" in names)
+            states[spec.run_id] = next(matching, "todo")
         return states
 
     def with_digests(self, specs: Iterable[RunSpec], latest: Mapping[str, str] = MappingProxyType({})) -> list[RunSpec]:
@@ -82,18 +82,18 @@ class RunStore:
 
     def find(self, beginning: str) -> list[Path]:
         """Return the folders of runs whose name starts with `beginning`, finished ones first."""
-        found = [
+        runs = [
             run
             for experiment in folders(self.root)
             for model in folders(experiment)
             for run in folders(model)
             if run.name.startswith(beginning)
         ]
-        return sorted(found, key=lambda folder: ("." in folder.name, folder.name))
+        return sorted(runs, key=lambda folder: ("." in folder.name, folder.name))
 
     def writer(self, spec: RunSpec) -> RunWriter:
         """Open the partial folder of `spec`, keeping a checkpoint that is there."""
-        return RunWriter(self, spec)
+        return RunWriter(spec, self.partial(spec), self.folder(spec), self.failed(spec))
 
     def records(self) -> Iterator[RunRecord]:
         """Yield the finished runs in the order of their paths."""
@@ -122,8 +122,8 @@ class Listing:
     def digests(self, spec: RunSpec) -> list[str]:
         """Return the data digests of a planned run's folders, finished ones first."""
         ordered = sorted(self.names(spec), key=lambda name: (name.count("."), name))
-        found = (name.partition(".")[0].partition("-")[2] for name in ordered)
-        return list(dict.fromkeys(digest for digest in found if digest))
+        digests = (name.partition(".")[0].partition("-")[2] for name in ordered)
+        return list(dict.fromkeys(digest for digest in digests if digest))
 
     def digest(self, spec: RunSpec, latest: Mapping[str, str]) -> str:
         """Return the digest that a planned run is looked for under ("": its own, or none is here)."""

@@ -34,15 +34,13 @@ from tal_repro.spec import RunSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tal_repro.runs.store import RunStore
-
 
 class RunWriter:
-    """Write one run. Nothing is visible as done before `finish`."""
+    """Write a run into `partial`: nothing is visible as `done` before `finish`, as `failed` before `fail`."""
 
-    def __init__(self, store: RunStore, spec: RunSpec) -> None:
-        self.store, self.spec = store, spec
-        self.paths = RunPaths(store.partial(spec))
+    def __init__(self, spec: RunSpec, partial: Path, done: Path, failed: Path) -> None:
+        self.spec, self.done, self.failed = spec, done, failed
+        self.paths = RunPaths(partial)
         self.paths.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.paths.folder.iterdir():
             if leftover.name.startswith(".") and leftover.suffix == ".tmp":  # half-written by a killed process
@@ -110,21 +108,19 @@ class RunWriter:
         digests = {path.name: sha256_of(path) for path in files}
         self.write_json("status", {"format": FORMAT, "state": "done", **status, "digests": digests})
         _sync_all([*files, self.paths.status, self.paths.folder])
-        target = self.store.folder(self.spec)
-        self.paths.folder.rename(target)
-        _sync(target.parent)
-        shutil.rmtree(self.store.failed(self.spec), ignore_errors=True)
-        return RunRecord(target)
+        self.paths.folder.rename(self.done)
+        _sync(self.done.parent)
+        shutil.rmtree(self.failed, ignore_errors=True)
+        return RunRecord(self.done)
 
     def fail(self, reason: str, **status: Any) -> Path:
         """Set the run aside as failed, log and all, replacing an earlier failure; its checkpoint goes."""
         for name in TRANSIENT:
             self.paths.__getattr__(name).unlink(missing_ok=True)
         self.write_json("status", {"format": FORMAT, "state": "failed", "reason": reason, **status})
-        target = self.store.failed(self.spec)
-        shutil.rmtree(target, ignore_errors=True)
-        self.paths.folder.rename(target)
-        return target
+        shutil.rmtree(self.failed, ignore_errors=True)
+        self.paths.folder.rename(self.failed)
+        return self.failed
 
     def _write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         buffer = io.StringIO()

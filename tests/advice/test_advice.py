@@ -143,7 +143,8 @@ def test_the_command_answers_first_and_ends_with_what_to_do_next(folder, monkeyp
     assert result.exit_code == 0
     assert result.stdout.startswith("SYNTHETIC DATA") and "more labelled videos would" in result.stdout.lower()
     assert "short of videos: Steep" in " ".join(result.stdout.split())
-    assert result.stdout.splitlines()[-1].startswith(f"runs read from {folder}; next: tal-repro report")
+    assert result.stdout.splitlines()[-1] == f"runs read from {folder}"
+    assert result.stderr.startswith(f"next: tal-repro report --results {folder}")
     content = json.loads(CliRunner().invoke(main, ["advise", "--results", str(folder), "--json"]).stdout)
     jsonschema.validate(content, SCHEMA)
 

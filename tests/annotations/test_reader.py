@@ -108,8 +108,8 @@ def test_ids_that_are_no_file_names_are_told_as_such(tmp_path) -> None:
 def test_a_folder_of_other_files_is_told_how(tmp_path) -> None:
     with pytest.raises(InputError, match="a folder"):
         read_document(tmp_path)
-    (tmp_path / "Diving_test.txt").write_text("v 1 2\n")
-    with pytest.raises(InputError, match=r"text files are not read(.|\n)*write JSON: \{.database"):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"other\.csv(.|\n)*name the JSON file itself"):
         read_document(tmp_path)
 
 

@@ -89,7 +89,8 @@ def test_changed_features_are_other_data(data: Path, tmp_path: Path) -> None:
     run(tmp_path, "[0, 1, 2]")
     (before,) = set(digests(tmp_path))
     assert "reused" in run(tmp_path, "[0, 1, 2]").stderr and digests(tmp_path) == [before] * 3
-    for path in data.rglob("*.npy"):
+    earlier = {path: path.read_bytes() for path in data.rglob("*.npy")}
+    for path in earlier:
         np.save(path, np.random.default_rng(0).random(np.load(path).shape, np.float32))
     told = run(tmp_path, "[0, 1, 2, 3]").stderr
     assert "the data has changed since 3 finished runs: features of 11 videos; made anew, beside" in told, told
@@ -99,6 +100,10 @@ def test_changed_features_are_other_data(data: Path, tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "2 states of its data" in refused.stderr, "never one mean of two data sets"
     chosen = refused.stderr.rpartition("--data-digest ")[2].strip()
     assert "| 1.0 ± 0.0 | 50.00 ± 0.00 | 4 |" in table(tmp_path, "--data-digest", chosen).stdout
+    for path, content in earlier.items():
+        path.write_bytes(content)
+    back = run(tmp_path, "[0, 1, 2]").stderr
+    assert "those of the data as it is now are here already" in back and "3 finished runs reused" in back, back
 
 
 def test_a_changed_set_is_told_before_its_new_fingerprint(data: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_09_a_model_of_more_classes_is_scored_and_the_others_are_named(tmp_path)
     assert scored(tmp_path, TRUTH, ACTIONFORMER_TABLE.replace("jump", "swim")).exit_code == 2
 
 
-def test_14_a_bare_file_is_scored_and_texts_and_tables_are_told_how_to_wrap(tmp_path) -> None:
+def test_14_a_bare_file_texts_and_tables_are_scored_and_said(tmp_path) -> None:
     bare = {
         "v0": {
             "duration_second": 30.0,
@@ -69,9 +69,12 @@ def test_14_a_bare_file_is_scored_and_texts_and_tables_are_told_how_to_wrap(tmp_
     }
     result = scored(tmp_path, bare)
     assert json.loads(result.stdout)["average_map"] == 1 and "name no subset: all 1 videos" in result.stderr
-    for name, text in (("Diving_test.txt", "v0 2.0 5.0\n"), ("afsd.csv", "video,type,start,end\nv0,jump,2,5\n")):
+    for name, text, kind in (
+        ("jump_test.txt", "v0 2.0 5.0\n", "THUMOS' text files"),
+        ("afsd.csv", "video,type,type_idx,start,end,startFrame,endFrame\nv0,jump,1,2.0,5.0,60,150\n", "AFSD's"),
+    ):
         result = scored(tmp_path, text, truth_name=name)
-        assert result.exit_code == 2 and "not read" in result.stderr and '{"database": {VIDEO:' in result.stderr
+        assert json.loads(result.stdout)["average_map"] == 1 and f"read as {kind}" in result.stderr
 
 
 def data_set(root, ids=("a", "b"), subsets=("Validation", "Test"), suffix=".npy"):

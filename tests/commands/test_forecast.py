@@ -94,6 +94,34 @@ def test_a_refusal_gives_no_numbers_beside_it(text, words):
     assert answer["data_needed"]["searched_up_to"] is None and "data needed" not in told and "predicted   :" not in told
 
 
+def test_counts_keep_their_digits_and_are_not_said_to_be_all_there_is():
+    text = "count,mAP\n123456,40\n246912,50\n493824,58\n1234567,62\n"
+    shown = run(text, "--x-unit", "count", "--target", "2469134").stdout
+    assert "1234567 examples" in shown and "2469134 examples" in shown and "e+0" not in shown
+    assert "1234567 examples count as all the data" in " ".join(shown.split())
+
+
+NEAR = "train_percent,mAP\n5,40\n6,44\n7,46\n8,47\n9,48\n"
+
+
+def test_where_one_of_two_amounts_is_refused_nothing_is_said_of_it():
+    answer = as_json(NEAR, "--target", "12", "--horizon", "100")
+    assert answer["answerable"] and not answer["horizon"]["answerable"]
+    assert {row["prediction_at_horizon"] for row in answer["families"]} == {None}
+    shown = run(NEAR, "--target", "12", "--horizon", "100").stdout
+    assert "at 100 %" not in shown.replace("at    100 %    cannot be answered", "").replace("why: 100 %", "")
+    turned = as_json(NEAR, "--target", "100", "--horizon", "12")
+    assert {row["prediction"] for row in turned["families"]} == {None} and turned["family_spread"] is None
+    assert "at 12 %" in turned["next_percentage"]["reason"] and "at 100 %" not in turned["next_percentage"]["reason"]
+    assert any(row["prediction_at_horizon"] is not None for row in turned["families"])
+
+
+def test_what_lies_below_the_smallest_point_is_refused():
+    answer = as_json(NEAR, "--target", "4", "--horizon", "12")
+    assert not answer["answerable"] and answer["prediction"] is None and "smallest amount" in answer["reason"]
+    assert answer["horizon"]["answerable"] and as_json(NEAR, "--target", "5")["answerable"]
+
+
 def test_a_target_below_the_last_point_has_no_value_without_more_data():
     answer = as_json(GOOD, "--target", "50")
     assert answer["answerable"] and answer["gain"]["at_target"] is None
@@ -281,4 +309,4 @@ def test_without_points_the_format_is_shown():
     for arguments in (["forecast"], ["forecast", "no-such-file.csv"]):
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 2 and "train_percent,mAP,run\n10,18.1,1" in result.stderr
-    assert run(GOOD).stdout.splitlines()[-1].startswith("next: --plot")
+    assert run(GOOD).stderr.splitlines()[-1].startswith("next: --plot")

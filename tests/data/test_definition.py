@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from tal_repro.cli import main
 from tal_repro.data import load_dataset, open_features
 from tal_repro.data.definition import definition_text, read_definition
+from tal_repro.data.feature_formats import read_shape
 from tal_repro.data.fitting import fitted_recipe
 from tal_repro.data.state import read_state
 from tal_repro.data.windows import Slicing, training_windows
 from tal_repro.errors import InputError
 from tal_repro.study import load_study
-from tests.data.made_up_set import write_set
+from tests.data.made_up_set import define, write_set
 
-FORMATS = ["npy", "npz", "pt", "hdf5", "hdf5s"]
+FORMATS = ["npy", "npz", "pt", "hdf5", "hdf5s", "npz1", "pt1"]
 
 
 def describe(annotations: Path, features: Path, *words: str) -> Result:
@@ -29,11 +34,7 @@ def describe(annotations: Path, features: Path, *words: str) -> Result:
 
 
 def defined(root: Path, kind: str = "npy", *words: str, **more: Any) -> Path:
-    annotations, features = write_set(root, kind, **more)
-    path = root / "my-data.toml"
-    result = describe(annotations, features, "--out", str(path), *words)
-    assert result.exit_code == 0, result.output
-    return path
+    return define(root, kind, *words, **more)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -167,14 +168,6 @@ def test_names_of_thumos14_are_for_what_hashes_to_it(tmp_path: Path) -> None:
     assert load_dataset(path).name == "custom-thumos14"
 
 
-def test_the_authors_code_refuses_a_defined_set_by_name(tmp_path: Path) -> None:
-    from tal_repro.engines.upstream.units import authors_layout
-
-    with pytest.raises(InputError, match="not a defined data set") as refused:
-        authors_layout(defined(tmp_path), "actionformer")
-    assert refused.value.remedy == "train it by the native engine: engine = native"
-
-
 @pytest.mark.parametrize("kind", FORMATS)
 def test_verify_checks_a_defined_set_as_itself(tmp_path: Path, kind: str) -> None:
     path = defined(tmp_path, kind, channels=8)
@@ -219,7 +212,7 @@ def test_a_defined_set_is_not_packed_and_keeps_its_folder(tmp_path: Path) -> Non
     assert open_features(path).dim == 8
 
 
-@pytest.mark.parametrize("kind", ["npy", "npz", "hdf5"])
+@pytest.mark.parametrize("kind", ["npy", "npz", "hdf5", "npz1"])
 def test_describe_reads_headers_alone(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """10^5 videos take under a minute as long as no array is opened for its length."""
     annotations, features = write_set(tmp_path, kind, channels=8)
@@ -248,10 +241,10 @@ def test_a_trial_takes_few_steps_on_long_videos_too(tmp_path: Path) -> None:
     path = defined(tmp_path, "npy", videos=9, seconds=900.0, channels=8)
     file = tmp_path / "annotations.json"
     content = json.loads(file.read_text())
-    for entry in content["database"].values():
+    for index, entry in enumerate(content["database"].values()):
         labels = [action["label"] for action in entry["annotations"]]
         entry["annotations"] = [
-            {"label": labels[start % 3], "segment": [start, start + 3.0]} for start in range(5, 890, 10)
+            {"label": labels[start % 3], "segment": [start, start + 3.0 + index / 10]} for start in range(5, 890, 10)
         ]
     file.write_text(json.dumps(content))
     out = tmp_path / "trial.toml"
@@ -278,3 +271,53 @@ def test_a_video_may_have_more_actions_than_the_authors_keep(tmp_path: Path, act
     entry["annotations"] = [{"label": "class00", "segment": [5.0 * k, 5.0 * k + 3]} for k in range(actions)]
     file.write_text(json.dumps(content))
     assert fitted_recipe(load_dataset(path), "actionformer", 8)["max_detections"].value == kept
+
+
+def test_one_torch_file_of_all_videos_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    rows = torch.ones(60, 8)
+    for content, key, message in (
+        ([rows], "", "holds a list, expected video -> tensor"),
+        ({}, "", "an empty dictionary"),
+        ({"video 001": rows}, "", "no tensor 'video 000'"),
+        ({"video 000": rows.int()}, "", "holds a torch.int32 tensor"),
+        ({"video 000": rows.bfloat16()}, "", "holds a torch.bfloat16 tensor"),
+        ({"video 000": rows[None]}, "", r"shape \(1, 60, 8\), expected two axes"),
+        ({"video 000": {"rgb": rows, "flow": rows}}, "", "'video 000' holds 'rgb', 'flow'"),
+        ({"video 000": {"rgb": rows}}, "flow", "'video 000' holds 'rgb'"),
+        ({"video 000": {"rgb": rows, "flow": rows}}, "flow", ""),
+        ({"video 000": {"feats": rows, "flow": rows}}, "", ""),
+    ):
+        place = tmp_path / f"{len(list(tmp_path.iterdir()))}.pt"
+        torch.save(content, place)
+        definition = replace(read_definition(defined(tmp_path / place.stem, "pt1")), features=place, key=key)
+        if message:
+            with pytest.raises(InputError, match=message) as refused:
+                read_shape(definition, "video 000")
+            assert str(place) in str(refused.value)
+        else:
+            assert read_shape(definition, "video 000") == (60, 8)
+    torch.save({"video 000": np.ones((60, 8))}, tmp_path / "numpy.pt")  # what weights_only refuses
+    with pytest.raises(InputError, match="not a torch tensor file"):
+        read_shape(replace(definition, features=tmp_path / "numpy.pt"), "video 000")
+
+
+def test_a_saved_dictionary_is_told_the_line_that_converts_it(tmp_path: Path) -> None:
+    annotations, features = write_set(tmp_path, "npy", channels=8)
+    held = {path.stem: np.load(path) for path in features.iterdir()}
+    np.save(tmp_path / "IN", held, allow_pickle=True)
+    (tmp_path / "IN.npy").rename(tmp_path / "all.npy")
+    result = describe(annotations, tmp_path / "all.npy")
+    assert result.exit_code == 2 and "neither .h5, .npz nor .pt" in result.stderr
+    (tmp_path / "IN").write_bytes((tmp_path / "all.npy").read_bytes())
+    code = result.stderr.split('python -c "')[1].split('"')[0]
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert describe(annotations, tmp_path / "OUT.npz").exit_code == 0
+
+
+def test_an_archive_of_all_that_changes_is_opened_anew(tmp_path: Path) -> None:
+    path = defined(tmp_path, "npz1", channels=8)
+    store, before = open_features(path), open_features(path).read("video 000")
+    with np.load(tmp_path / "features.npz") as held:
+        changed = {name: held[name] + 1 for name in held.files}
+    np.savez(tmp_path / "features.npz", **changed, more=before)
+    assert np.array_equal(store.read("video 000"), before + 1)

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tal_repro.data.feature_files import map_npy, map_tensor
+from tal_repro.data.feature_files import map_npy
+from tal_repro.data.torch_features import map_tensor
 from tal_repro.errors import InputError
 
 torch = pytest.importorskip("torch", reason="TadTR's files are torch tensors: make setup")

@@ -420,9 +420,10 @@ def test_too_little_space_is_told_before_the_first_byte(server, fetch, tmp_path,
 def test_addresses_of_the_published_links():
     session = web.Web(1)
     (archive,) = ARCHIVES["actionformer"]
-    drive, box, onedrive = (hosts.address_of(mirror, archive.name, session) for mirror in archive.mirrors[:3])
+    drive, box, copy, onedrive = (hosts.address_of(mirror, archive.name, session) for mirror in archive.mirrors[:4])
     assert drive.startswith("https://drive.usercontent.google.com/download?id=1zt2eoldshf99vJMDuu8jqxda55dCyhZP&")
     assert box == "https://uwmadison.box.com/shared/static/glpuxadymf3gd01m1cj6g5c3bn39qbgr.gz"
+    assert copy.startswith("https://drive.usercontent.google.com/download?id=1iemRUtCVshYD3o9WahUrTTOW08GyCjfi&")
     assert onedrive.startswith("https://api.onedrive.com/v1.0/shares/u!aHR0cHM6Ly8xZHJ2Lm1z")
     assert onedrive.endswith("/root/content") and "=" not in onedrive
 

@@ -181,7 +181,7 @@ def test_a_zip_is_told_what_to_do(made, tmp_path):
     file = tmp_path / "thumos.zip"
     file.write_bytes(b"PK\x03\x04" + bytes(100))
     archive = Archive("thumos.tar.gz", (Mirror("by-hand", "https://x.example", md5(file.read_bytes())),))
-    with pytest.raises(InputError, match=r"a zip, .*unzip it"):
+    with pytest.raises(InputError, match=r"(?s)a zip, .*unzip it, .*--from FOLDER"):
         fetch_layout("actionformer", way_to(tmp_path / "out", (str(file),)), archives=[archive])
 
 

@@ -50,10 +50,11 @@ PAPER = [
     "kit gpu: doctor --study paper --results results/runs --before-fetch --scope full",
     "kit: plan --study paper --results results/runs --scope full",
     "build upstream",
+    "upstream gpu: gpu-check --out results/reference --once",
     "kit network: data fetch thumos14 --layout actionformer --out data/thumos14",
     "kit network: data fetch thumos14 --layout tadtr --out data/thumos14",
     "upstream gpu: run --study smoke --results results/smoke --retry-failed --only model=tadtr|tridet",
-    "upstream gpu: run --study paper --results results/runs --scope full --retry-failed",
+    "upstream gpu: run --study paper --results results/runs --scope full --retry-failed --set jobs_per_gpu=measured",
     *(line.format("") for line in DRAWING),
 ]
 
@@ -147,7 +148,8 @@ def test_derived_features_leave_out_the_smoke_runs_which_declare_the_authors(rep
     code, log, said = reproduce("--only", "model=tadtr", study=str(study), models=["tadtr"])
     assert code == 0, said
     assert not [line for line in log if "smoke" in line]
-    assert "upstream gpu: run --study derived.toml --results results/derived/runs --only model=tadtr" in log
+    runs = "upstream gpu: run --study derived.toml --results results/derived/runs --only model=tadtr"
+    assert f"{runs} --set jobs_per_gpu=measured" in log
 
 
 def test_failed_runs_are_reported_and_drawn_and_remembered(reproduce):
@@ -159,7 +161,7 @@ def test_failed_runs_are_reported_and_drawn_and_remembered(reproduce):
 
 @pytest.mark.parametrize(
     ("step", "last"),
-    [("doctor", PAPER[2]), ("data fetch", PAPER[5]), ("run --study smoke", PAPER[7])],
+    [("doctor", PAPER[2]), ("gpu-check", PAPER[5]), ("data fetch", PAPER[6]), ("run --study smoke", PAPER[8])],
 )
 def test_what_must_work_stops_it(reproduce, step, last):
     code, log, _ = reproduce("--scope", "full", study="paper", fails=step, how="exit 1")
@@ -204,3 +206,16 @@ def test_a_gpu_that_containers_cannot_see_stops_it_before_any_image_is_built(rep
 @pytest.mark.parametrize("words", [("--only", "model=tridet"), ("--only=model=tridet",), ("--set", "device=cpu")])
 def test_what_may_need_no_gpu_is_not_asked_for_one(reproduce, words):
     assert reproduce(*words, study="paper")[1][0] == "build kit"
+
+
+@pytest.mark.parametrize(("words", "settings"), [(("--executor", "slurm"), {}), ((), {"GPU_CHECK": "no"})])
+def test_no_card_of_this_machine_is_checked_for_slurm_or_where_nobody_wants_it(reproduce, words, settings):
+    code, log, said = reproduce(*words, study="paper", **settings)
+    assert code == 0, said
+    assert not [line for line in log if "gpu-check" in line]
+
+
+def test_what_is_asked_for_of_jobs_per_gpu_is_left_as_it_is(reproduce):
+    log = reproduce("--set", "jobs_per_gpu=2", study="paper")[1]
+    (runs,) = [line for line in log if "run --study paper" in line]
+    assert runs.endswith("--set jobs_per_gpu=2")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tal_repro import hooks
+from tal_repro.data.layouts import Layout
 from tal_repro.engines.added import dyfadet, tetad
 from tal_repro.engines.upstream import scores, shims
 from tal_repro.engines.upstream.description import check_description, small_recipe
@@ -92,7 +93,7 @@ def test_every_field_of_dyfadets_recipe_reaches_its_script(tmp_path: Path) -> No
         work = tmp_path / str(len(list(tmp_path.iterdir())))
         work.mkdir()
         run: Any = SimpleNamespace(spec=SimpleNamespace(seed=1))
-        layout: Any = SimpleNamespace(folder=tmp_path)
+        layout = Layout("actionformer", tmp_path, tmp_path)
         job = Job(run, dyfadet.Recipe(**changes), tmp_path, layout, work)
         vars(job)["train"] = lambda *words: None
         dyfadet.train(job)

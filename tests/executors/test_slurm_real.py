@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from tal_repro.engines.upstream.checkout import status
 from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
 from tests.run.conftest import BENCHMARKS, ROOT, results_of, study_text
+from tests.upstream.test_study import STUDY
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 RUNS, SLOW_SEED, EPOCHS = 14, 13, 6
@@ -62,9 +64,13 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     return load_study(str(path))
 
 
-def start(study: Study, store: RunStore, executor: str = "slurm") -> subprocess.Popen[str]:
+IMPATIENT = ("partition=low", "timeout_min=1", "signal_delay_s=20", "gpus_per_node=1")
+
+
+def start(
+    study: Study, store: RunStore, executor: str = "slurm", settings: tuple[str, ...] = IMPATIENT
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tal_repro", "run", "--study", str(study.path), "--results", str(store.root)]
-    settings = ("partition=low", "timeout_min=1", "signal_delay_s=20", "gpus_per_node=1")
     slurm = [word for setting in settings for word in ("--set", f"slurm.{setting}")] if executor == "slurm" else []
     return subprocess.Popen(
         [*command, "--executor", executor, "--jobs", "4", *slurm],
@@ -163,3 +169,20 @@ def test_a_job_that_slurm_refuses_is_told(study: Study, store: RunStore, nodes: 
     assert answer.returncode == 2
     assert "Slurm did not take the job" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.timeout(1200)
+def test_the_authors_tadtr_trains_in_a_task_of_srun(store: RunStore, nodes: list[str], tmp_path: Path) -> None:
+    """Its `init_distributed_mode` takes SLURM_PROCID for its own cluster: it must see no variable of Slurm."""
+    if not status("tadtr").present:
+        pytest.skip(
+            "the checkout is missing: run `make submodules`, or set TAL_REPRO_THIRD_PARTY; then make setup-upstream"
+        )
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY.replace('models = ["tadtr", "actionformer"]', 'models = ["tadtr"]'))
+    study = load_study(str(path))
+    output = start(study, store, settings=("partition=low", "timeout_min=15")).communicate(timeout=1100)[1]
+    (record,) = store.records()
+    assert "1 done" in output and record.spec.engine == "upstream", output
+    assert all(printed["agrees"] for printed in record.metrics["upstream"]["own_print"])
+    assert next(iter((store.root / ".slurm").glob("*.jobs.json"))).is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +30,9 @@ class FakeNvml:
 
     def nvmlShutdown(self) -> None:
         self.calls.append("nvmlShutdown")
+
+    def nvmlSystemGetDriverVersion(self) -> str:
+        return "580.95.05"
 
     def nvmlSystemGetProcessName(self, pid: int) -> str:
         raise NVMLError(3)
@@ -78,3 +82,34 @@ def device(**changes: Any) -> dict[str, Any]:
         "TotalEnergyConsumption": 5_000_000,
         **changes,
     }
+
+
+def write_module(folder: Path, used_file: Path | None = None, total_mib: int = 2048, name: str = "Fake A10") -> Path:
+    """Write a `pynvml` of one idle card for child processes whose PYTHONPATH holds `folder`.
+
+    What is used of its memory (MiB) is read from `used_file` at each look.
+    """
+    (folder / "pynvml.py").write_text(f"""
+import runpy
+from types import SimpleNamespace
+
+fake = runpy.run_path({str(Path(__file__))!r})
+used_file = {str(used_file) if used_file else ""!r}
+
+
+class Card(dict):
+    def __getitem__(self, key):
+        if key == "MemoryInfo":
+            used = int(open(used_file).read() or 0) if used_file else 5
+            return SimpleNamespace(used=used * 2**20, total={total_mib} * 2**20)
+        return dict.__getitem__(self, key)
+
+
+nvml = fake["FakeNvml"](Card(fake["device"](Name={name!r}, EnforcedPowerLimit=150000)))
+NVMLError = fake["NVMLError"]
+
+
+def __getattr__(name):
+    return getattr(nvml, name)
+""")
+    return folder

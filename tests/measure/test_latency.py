@@ -318,7 +318,8 @@ def test_a_run_is_timed_in_the_precision_it_is_recorded_under(
     options = {"effort": {**vars(QUICK), "min_seconds": 0.0}}
     spec = RunSpec("inference", "tadtr", "native", "1", {}, feature_lengths=(4,), options=options, precision=precision)
     adapter: Any = SimpleNamespace(
-        build_for_timing=lambda length: Watched(3, 2), example_input=lambda length: (torch.rand(length, 3),)
+        build_for_timing=lambda length, recipe: Watched(3, 2),
+        example_input=lambda length, recipe: (torch.rand(length, 3),),
     )
     run_inference(RunContext(spec, RunStore(tmp_path).writer(spec), None, "cpu"), adapter)
     assert seen == {kind}
@@ -330,7 +331,8 @@ def test_a_run_of_a_study_keeps_its_linearity(
     spec = RunSpec("inference", "tadtr", "native", "1", {}, feature_lengths=LENGTHS, options={"effort": vars(QUICK)})
     writer = RunStore(tmp_path).writer(spec)
     adapter: Any = SimpleNamespace(
-        build_for_timing=lambda length: Sleeper(0.25, 10.0, clock.sleep), example_input=example_input
+        build_for_timing=lambda length, recipe: Sleeper(0.25, 10.0, clock.sleep),
+        example_input=lambda length, recipe: example_input(length),
     )
     run_inference(RunContext(spec, writer, None, "cpu"), adapter)
     kept = json.loads(writer.paths.details.read_text())["linearity"]

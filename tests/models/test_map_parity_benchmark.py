@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.map_parity import MARGIN, compare
+from benchmarks.comparing import MARGIN, compare
 
 DRAWS = np.random.default_rng(5).normal(size=(3, 20))
 STARTS = 90 + 6 * DRAWS[0]  # what a start decides; one that never learns would be such a difference

@@ -1,4 +1,4 @@
-"""The ablation's conclusion on points whose answer is known, and from run folders."""
+"""The ablation's effects on rows whose answer is known, its words, and its files from run folders."""
 
 from __future__ import annotations
 
@@ -6,144 +6,152 @@ import csv
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 
 from tal_repro.kit import reference_folder
-from tal_repro.paper.ablation import Point, ablation_runs, conclude, early_share, effects, main, points_of
+from tal_repro.paper.ablation import effects as e
+from tal_repro.paper.ablation.__main__ import main
+from tal_repro.paper.ablation.effects import effects
+from tal_repro.paper.ablation.points import Point, ablation_runs, points_of, read_rows
+from tal_repro.paper.ablation.text import Source, by_chance, conclude
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import DataSpec, RunSpec, SubsetSpec
 from tal_repro.study import load_study
 
 TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
+UNITS = (("video", "uniform"), ("video", "all-classes"), ("slice", "uniform"))
+SOURCE = Source(made_up=True, planned=60)
+Value = Callable[[str, str, str, str, float], float]
 
 
-def points(value: Callable[[str, str, str, float], float], model: str = "actionformer") -> list[Point]:
-    """Every condition at four percentages and three seeds; seeds move all conditions alike."""
-    grid = itertools.product(
-        ("video", "slice"), ("epochs", "steps"), ("ema", "raw"), (12.5, 25.0, 50.0, 100.0), range(3)
-    )
+def rows(value: Value, model: str = "actionformer", seeds: int = 3) -> list[Point]:
+    """Every condition at four shares and some seeds; a seed moves all conditions alike."""
+    grid = itertools.product(UNITS, ("epochs", "steps"), ("ema", "raw"), (10.0, 12.5, 20.0, 100.0), range(seeds))
     return [
-        Point(model, unit, budget, weights, percent, seed, value(unit, budget, weights, percent) + seed, 100,
-              f"{unit}{budget}{percent}{seed}")
-        for unit, budget, weights, percent, seed in grid
+        Point(model, unit, policy, budget, weights, percent, seed, value(unit, policy, budget, weights, percent) + seed,
+              100, 16, 60, 11, 16, f"{unit}{policy}{budget}{percent}{seed}")
+        for (unit, policy), budget, weights, percent, seed in grid
+        if percent < 100 or (policy, budget) == ("uniform", "epochs")
     ]  # fmt: skip
 
 
-def test_an_average_that_lags_is_named() -> None:
-    lagging = points(lambda unit, budget, weights, p: p / 2 if (budget, weights) == ("epochs", "ema") else 40 + p / 10)
-    found = {effect.factor: effect for effect in effects(lagging)}
-    raw = found["raw weights instead of EMA"]
-    assert raw.mean == pytest.approx(sum(40 + p / 10 - p / 2 for p in (12.5, 25, 50)) / 3)
-    assert raw.verdict == "raises the mAP"
-    assert found["equal steps instead of equal epochs, raw"].verdict == "not resolved"
-    text = conclude(lagging, made_up=True)
-    assert "moving average" in text and "synthetic data" in text
-    assert "video/epochs/ema 26 %" in text  # (12.5 + 1) / (50 + 1): the seeds' mean is 1
-    assert "video/epochs/raw 85 %" in text
+def test_an_effect_is_of_one_share_and_paired_within_a_seed() -> None:
+    lagging = rows(lambda u, p, budget, weights, s: s / 2 if (budget, weights) == ("epochs", "ema") else 40.0)
+    found = {(x.contrast.name, x.percent): x for x in effects(lagging)}
+    for percent in (10.0, 12.5, 20.0):
+        raw = found[e.RAW_AT_EPOCHS, percent]
+        assert raw.mean == raw.low == raw.high == pytest.approx(40 - percent / 2) and raw.direction == 1
+        assert found[e.RAW_AT_STEPS, percent].direction == 0
+    assert (e.RAW_AT_EPOCHS, 100.0) not in found
+    text = conclude(lagging, SOURCE)
+    assert "| +35.0 (+35.0 to +35.0)" not in text and "**+35.0 (+35.0 to +35.0)**" in text
+    assert f"{e.RAW_AT_EPOCHS[1:]}: higher mAP: ActionFormer at 10, 12.5 and 20 %." in text
 
 
-def test_without_any_effect_nothing_is_claimed() -> None:
-    flat = points(lambda *_: 30.0)
-    assert {effect.verdict for effect in effects(flat)} == {"not resolved"}
-    assert "no factor is resolved" in conclude(flat, made_up=True)
-    assert "moving average" not in conclude(flat, made_up=True)
+def test_units_are_compared_between_subsets_by_welch() -> None:
+    better = rows(lambda unit, policy, b, w, s: 50.0 if policy == "all-classes" else 30.0)
+    (effect,) = (x for x in effects(better) if x.contrast.name == e.ALL_CLASSES_AT_STEPS and x.percent == 10)
+    half = 2.776445 * (2 * 1.0 / 3) ** 0.5  # t(0.975, 4) of two samples of 3 with a std of 1
+    assert (effect.low, effect.high) == (pytest.approx(20 - half, abs=1e-4), pytest.approx(20 + half, abs=1e-4))
 
 
-def test_one_pair_resolves_nothing() -> None:
-    lone = [
-        p for p in points(lambda u, b, w, p: 10.0 if w == "ema" else 90.0) if p.seed == 0 and p.percent in (25, 100)
-    ]
-    assert all(effect.verdict == "not resolved" for effect in effects(lone))
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [(20.0, "This supports the paper's reason"), (0.0, "neither supports nor contradicts"), (-20.0, "speaks against")],
+)
+def test_the_papers_reason_is_weighed_by_what_chance_gives(gain: float, verdict: str) -> None:
+    text = conclude(rows(lambda u, policy, b, w, s: 30.0 + gain * (policy == "all-classes")), SOURCE)
+    (said,) = (line for line in text.splitlines() if line.startswith("- Videos of all classes") and "up to 20" in line)
+    assert verdict in said
 
 
-def test_what_differs_beside_the_factor_is_said() -> None:
-    """Slices of the whole set make another number of steps than its videos: no 'equal steps' then."""
-    uneven = [p._replace(optimizer_steps=150 if p.unit == "slice" else 180) for p in points(lambda u, b, w, p: 30.0)]
-    text = conclude(uneven, made_up=True)
-    row = next(line for line in text.splitlines() if "slices instead of videos, at the steps" in line)
-    assert "| 9 | 180 to 150 |" in row and "equal steps" not in row
-    raw = next(line for line in text.splitlines() if "raw weights instead of EMA" in line)
-    assert "| 9 | 180 |" in raw
-    assert "Of 5 such intervals about 1 would leave out 0 by chance" in text
+def test_one_run_a_side_gives_no_interval() -> None:
+    lone = rows(lambda u, p, b, weights, s: 10.0 if weights == "ema" else 90.0, seeds=1)
+    assert all(x.direction == 0 for x in effects(lone))
+    text = conclude(lone, SOURCE)
+    assert "+80.0 (one run a side)" in text and "higher mAP" not in text
 
 
-def test_the_shipped_conclusion_follows_from_the_shipped_points() -> None:
+def test_chance_counts_as_the_binomial_law_does() -> None:
+    assert [by_chance(n) for n in (1, 3, 12, 40)] == [0, 1, 1, 3]
+
+
+def test_the_whole_set_ends_every_curve_of_its_unit() -> None:
+    text = conclude(rows(lambda u, p, b, w, s: s), SOURCE)
+    lines = [line for line in text.splitlines() if line.startswith("- ActionFormer, ")]
+    assert len(lines) == 3 and all("the first percents gain most" in line or "largest around" in line for line in lines)
+    assert "| 100 % | 11.0 | 11.0 | 11.0 | 20.0 | 20.0 |" in text  # all of THUMOS14's classes
+
+
+def test_the_shipped_text_follows_from_the_shipped_rows() -> None:
     folder = reference_folder() / "ablation"
-    with (folder / "ablation.csv").open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    kinds = get_type_hints(Point)
-    shipped = [Point(**{name: kinds[name](row[name]) for name in Point._fields}) for row in rows]
-    assert conclude(shipped, made_up=True) == (folder / "ablation.md").read_text(encoding="utf-8")
-
-
-def test_early_share_needs_both_ends() -> None:
-    assert early_share([], 25) is None
-    ends = [p for p in points(lambda u, b, w, p: p) if p[1:4] == ("video", "epochs", "ema")]
-    assert early_share(ends, 25) == pytest.approx(26 / 101)
-    assert early_share([p for p in ends if p.percent < 100], 25) is None
+    shipped = read_rows(folder / "ablation.csv")
+    planned = len(load_study("ablation").runs())
+    assert conclude(shipped, Source(True, planned)) == (folder / "ablation.md").read_text(encoding="utf-8")
+    ids = {spec.run_id for spec in load_study("ablation").runs()}
+    assert {point.run_id for point in shipped} <= ids  # of the study as it is
 
 
 def test_the_shipped_study_crosses_all_factors() -> None:
     specs = load_study("ablation").runs()
-    seen = {(s.model, s.subset.unit, s.recipe["budget"]) for s in specs if s.subset is not None}
     models = ("tadtr", "actionformer", "tridet", "temporalmaxer")
-    assert seen == set(itertools.product(models, ("video", "slice"), ("epochs", "steps")))
-    assert all(spec.recipe["ema_decay"] > 0 for spec in specs)
+    seeds: dict[tuple[object, ...], int] = {}
+    for spec in specs:
+        assert spec.subset is not None and spec.recipe["ema_decay"] > 0
+        key = (spec.model, spec.subset.unit, spec.subset.policy, spec.recipe["budget"], spec.subset.percent)
+        seeds[key] = seeds.get(key, 0) + 1
+    for model, (unit, policy), budget, percent in itertools.product(
+        models, UNITS, ("epochs", "steps"), (10, 12.5, 20, 50)
+    ):
+        assert seeds[model, unit, policy, budget, percent] == (5 if percent <= 20 else 2)
+    assert all(seeds[model, unit, "uniform", "epochs", 100] == 2 for model in models for unit in ("video", "slice"))
 
 
-def test_figure_table_and_text_come_from_run_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _finish(store: RunStore, percent: float, seed: int, flags: tuple[str, ...] = ()) -> None:
+    recipe = {"budget": "epochs", "num_classes": 16}
+    data, subset = DataSpec("s", "1", "", True), SubsetSpec("video", "uniform", percent, seed)
+    writer = store.writer(RunSpec("ablation", "temporalmaxer", "native", "1", recipe, data, subset, seed))
+    scored = [
+        {"epoch": 1, "selection": s, "weights": w, "protocol": "af-212", "tiou": t, "ap": percent / 200 + bonus}
+        for s in ("last", "best-on-test")
+        for w, bonus in (("ema", 0.0), ("raw", 0.1 + 0.001 * seed))
+        for t in TIOUS
+    ]
+    writer.write_metrics(
+        scored, optimizer_steps=4, seconds={}, table2_seconds=0.0, table2_definition="-", flags=list(flags),
+        reported={"weights": "ema", "protocol": "af-212"}, training={"units": 4, "instances": 9, "classes": 3},
+    )  # fmt: skip
+    writer.finish()
+
+
+def test_figure_rows_and_text_come_from_run_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = RunStore(tmp_path / "runs")
     for percent, seed in itertools.product((25.0, 100.0), (0, 1)):
-        spec = RunSpec(
-            "ablation", "temporalmaxer", "native", "1", {"budget": "epochs"}, DataSpec("s", "1", "", True),
-            SubsetSpec("video", "uniform", percent, seed), seed,
-        )  # fmt: skip
-        writer = store.writer(spec)
-        rows = [
-            {"epoch": 1, "selection": s, "weights": w, "protocol": "af-212", "tiou": t, "ap": percent / 200 + bonus}
-            for s in ("last", "best-on-test")
-            for w, bonus in (("ema", 0.0), ("raw", 0.1 + 0.001 * seed))
-            for t in TIOUS
-        ]
-        writer.write_metrics(
-            rows, optimizer_steps=4, seconds={}, table2_seconds=0.0, table2_definition="-",
-            reported={"weights": "ema", "protocol": "af-212"},
-        )  # fmt: skip
-        writer.finish()
-    assert len(points_of(ablation_runs(store.root))) == 2 * (2 + 4)  # the whole set counts under both budgets
+        _finish(store, percent, seed)
+    points = points_of(ablation_runs(store.root))
+    assert len(points) == 8 and {(p.units, p.instances, p.classes, p.classes_total) for p in points} == {(4, 9, 3, 16)}
     assert main(["--results", str(store.root), "--out", str(tmp_path / "out")]) == 0
     assert "TemporalMaxer" in capsys.readouterr().out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"ablation.png", "ablation.pdf", "ablation.svg", "ablation.csv", "ablation.md"}
     with (tmp_path / "out" / "ablation.csv").open(encoding="utf-8") as stream:
-        assert len(list(csv.DictReader(stream))) == 12
+        assert len(list(csv.DictReader(stream))) == 8
+    assert read_rows(tmp_path / "out" / "ablation.csv") == points
 
 
 def test_invalid_runs_are_left_out_and_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = RunStore(tmp_path / "runs")
-    for seed, flags in enumerate(([], [], ["no-detections"])):
-        spec = RunSpec(
-            "ablation", "temporalmaxer", "native", "1", {"budget": "epochs"}, DataSpec("s", "1", "", True),
-            SubsetSpec("video", "uniform", 25.0, seed), seed,
-        )  # fmt: skip
-        writer = store.writer(spec)
-        rows = [
-            {"epoch": 1, "selection": s, "weights": w, "protocol": "af-212", "tiou": t, "ap": 0.3}
-            for s, w, t in itertools.product(("last", "best-on-test"), ("ema", "raw"), TIOUS)
-        ]
-        writer.write_metrics(
-            rows, optimizer_steps=4, seconds={}, table2_seconds=0.0, table2_definition="-", flags=flags,
-            reported={"weights": "ema", "protocol": "af-212"},
-        )  # fmt: skip
-        writer.finish()
+    for seed, flags in enumerate(((), (), ("no-detections",))):
+        _finish(store, 25.0, seed, flags)
     assert main(["--results", str(store.root), "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
-    assert "2 runs, synthetic data" in text
-    assert "Left out, being invalid: 1 (no-detections)." in text
+    assert "2 of the 3 runs" in text and "Left out, being invalid: 1 (no-detections)." in text
 
 
-def test_no_runs_is_an_error_with_a_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_runs_and_foreign_rows_are_errors_with_a_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--results", str(tmp_path)]) == 2
     assert "tal-repro run --study ablation" in capsys.readouterr().err
+    (tmp_path / "rows.csv").write_text("model,unit\ntadtr,slice\n")
+    assert main(["--rows", str(tmp_path / "rows.csv")]) == 2
+    assert "rows.csv:2" in capsys.readouterr().err

@@ -43,5 +43,7 @@ def test_a_fit_that_is_not_identified_is_thin_and_said_to_be(figure_3: Drawing) 
     assert any("do not determine" in note and all(name in note for name in thin) for note in figure_3.notes)
     widths = {line.get_label(): line.get_linewidth() for line in figure_3.figure.axes[0].lines}
     assert widths["5PL, p ≤ 10 %"] == learning_curves.THIN_WIDTH < widths["exponential, p ≤ 10 %"]
+    named = figure_3.figure.axes[1].lines  # the legend shows a curve as it is drawn
+    assert {line.get_linewidth() for line in named if line.get_label() == "TriDet"} == {learning_curves.THIN_WIDTH}
     legend = figure_3.figure.axes[0].get_legend()
     assert legend is not None and "not identified" in legend.get_title().get_text()

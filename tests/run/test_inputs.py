@@ -301,3 +301,41 @@ def test_a_planned_id_is_free_of_data(data: Path, tmp_path: Path) -> None:
     spec = spec_of(data)
     assert replace(spec, data_digest="a" * 64).run_id == spec.run_id
     assert replace(spec, data_digest="a" * 64).name == f"{spec.run_id}-aaaaaaaa"
+
+
+def test_a_pack_whose_files_were_replaced_with_their_times_kept_is_refused(data: Path, tmp_path: Path) -> None:
+    results = tmp_path / "runs"
+    trained, *_ = read_videos(data, results)
+    pack_features(data, "actionformer")
+    finish(data, results, spec_of(data))
+    path = data / FEATURES / f"{trained}.npy"
+    times = path.stat()
+    alter(data, trained)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(InputError, match="packed from other values than its feature files hold"):
+        Inputs(data, results).again().digest(spec_of(data))
+
+
+@pytest.mark.parametrize("change", ['key = "flow"', 'axes = "CT"'])
+def test_another_array_of_the_same_file_is_other_data(data: Path, tmp_path: Path, change: str) -> None:
+    """The definition alone says which array is read, and along which axis: no file changes."""
+    folder, values = tmp_path / "own", np.random.default_rng(0).normal(size=(2, 20, 20)).astype("f4")
+    folder.mkdir()
+    actions = {"label": "A", "segment": [1.0, 3.0]}
+    videos = {name: {"subset": name, "duration": 20.0, "annotations": [actions]} for name in ("training", "validation")}
+    (folder / "a.json").write_text(json.dumps({"database": videos}))
+    for number, name in enumerate(videos):
+        (folder / "f").mkdir(exist_ok=True)
+        np.savez(folder / "f" / f"{name}.npz", rgb=values[number], flow=values[number] + 1)
+    text = (
+        'schema = "tal-repro/data/1"\nname = "own"\nannotations = "a.json"\n[splits]\ntrain = ["training"]\n'
+        'test = ["validation"]\n[features]\npath = "f"\ntype = "npz"\nsteps_per_second = 1\nKEY\nAXES\n'
+        "[time]\nfps = 25\n"
+    )
+    definition = folder / "my.toml"
+    definition.write_text(text.replace("KEY", 'key = "rgb"').replace("AXES", 'axes = "TC"'))
+    before = Inputs(definition, tmp_path / "runs").state("tadtr").digest
+    name = change.split(" ", 1)[0].upper()
+    other = text.replace(name, change).replace("KEY", 'key = "rgb"').replace("AXES", 'axes = "TC"')
+    definition.write_text(other)
+    assert Inputs(definition, tmp_path / "runs").again().state("tadtr").digest != before

@@ -47,6 +47,32 @@ def test_json_alone_on_stdout_meets_the_schema(tmp_path: Path) -> None:
     assert found["totals"]["usd"] == pytest.approx(found["totals"]["wall_hours"] * 0.86, abs=0.01)
 
 
+def _open_claims(tmp_path: Path, *options: str) -> dict[str, tuple[int, int | None]]:
+    answer = CliRunner().invoke(main, ["plan", "--results", str(tmp_path), "--json", *options])
+    found = json.loads(answer.stdout)
+    jsonschema.validate(found, schema("plan"))
+    return {entry["claim"]: (entry["runs"], entry["settled_by"]) for entry in found["unsettled"]}
+
+
+def test_claims_that_the_planned_runs_cannot_settle_are_listed_with_what_would(tmp_path: Path) -> None:
+    core, full = _open_claims(tmp_path), _open_claims(tmp_path, "--scope", "full")
+    assert core["T2.3"] == (5, None) and core["F1"] == (5, None) and core["H4"] == (3, None)
+    runs, enough = core["T2.4"]
+    assert runs == 5 and enough is not None and 5 < enough <= 20
+    assert "F11" not in core and full["F11"][1] is None  # the core holds no sweep of TriDet
+    assert _open_claims(tmp_path, "--only", "percent=50,experiment=data_sweep")["G1"] == (0, 5)
+    two = _open_claims(tmp_path, "--only", "experiment=baseline,seed<=1")
+    assert two["T2.5"] == (2, 5) and two["T2.1"] == (2, 3)
+    text = CliRunner().invoke(main, ["plan", "--results", str(tmp_path)]).stdout
+    lines = " ".join(text.split("cannot be settled with 5 runs: ")[1].split())
+    assert lines.startswith("headline T2.3 (no affordable number would), T2.4 (")
+    assert f"({enough} runs would); others F1 F2 F4 F5 (no affordable number would)" in lines
+
+
+def test_nothing_is_said_of_claims_where_the_data_are_others(tmp_path: Path) -> None:
+    assert _open_claims(tmp_path, "--study", "demo") == {}
+
+
 def test_the_short_filters_narrow_the_plan(tmp_path: Path) -> None:
     arguments = ["plan", "--results", str(tmp_path), "--experiment", "data_sweep", "--model", "tadtr", "--json"]
     found = json.loads(CliRunner().invoke(main, arguments).stdout)
@@ -90,6 +116,21 @@ def test_wall_time_knows_jobs_and_runs_that_must_be_alone(tmp_path: Path) -> Non
     assert make_plan(study, RunStore(tmp_path), "core", price_usd_per_hour=2.0).totals()["price_source"] == "given"
 
 
+def test_sweeps_are_priced_packed_and_alone_and_what_is_timed_stays_alone(tmp_path: Path) -> None:
+    study, store = load_study("paper"), RunStore(tmp_path)
+    plan = make_plan(study, store, "core")
+    sweeps = sum(run.estimate.seconds for run in plan.pending if run.spec.experiment == "data_sweep") / 3600
+    packed = {way["jobs_per_gpu"]: way for way in plan.totals()["packed"]}
+    assert sorted(packed) == [1, 2, 3, 4]
+    assert packed[1]["wall_hours"] == plan.totals()["wall_hours"]
+    assert packed[1]["wall_hours"] - packed[4]["wall_hours"] == pytest.approx(0.75 * sweeps, abs=0.01)
+    assert packed[2]["usd"] == pytest.approx(packed[2]["wall_hours"] * 0.86, abs=0.01)
+    two = make_plan(study, store, "core", jobs_per_gpu=2).totals()
+    assert two["wall_hours"] == packed[2]["wall_hours"] and two["device_hours"] == plan.totals()["device_hours"]
+    assert make_plan(study, store, "core", "experiment=baseline").totals()["packed"] == []
+    assert make_plan(load_study("demo"), store, "core").totals()["packed"] == [], "nothing of it is on a GPU"
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [
@@ -103,6 +144,12 @@ def test_wall_time_knows_jobs_and_runs_that_must_be_alone(tmp_path: Path) -> Non
 )
 def test_filters_pick(text: str, count: int) -> None:
     assert len(select(load_study("paper").runs("core"), text)) == count
+
+
+def test_a_budget_picks_its_half_of_the_ablation() -> None:
+    runs = load_study("ablation").runs()
+    steps = select(runs, "budget=steps")
+    assert {run.recipe["budget"] for run in steps} == {"steps"} and 0 < len(steps) < len(runs)
 
 
 def test_an_id_picks_one_run() -> None:
@@ -156,7 +203,7 @@ def test_bad_input_ends_with_status_2_and_no_traceback(tal: Callable[..., object
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["jobs_per_gpu=x"], "jobs_per_gpu = 'x'.*1 or more, or auto"),
+        (["jobs_per_gpu=x"], "jobs_per_gpu = 'x'.*1 or more, auto, or measured"),
         (["hang_seconds=abc"], "hang_seconds = 'abc'.*above 0"),
         (["hang_seconds=-1"], "hang_seconds = '-1'.*above 0"),
         (["slurm.foo=1"], "unknown setting 'slurm.foo'.*partition"),

@@ -40,6 +40,7 @@ def filled(mini: Study, store: RunStore) -> RunStore:
     for spec in specs[:3]:
         writer = store.writer(spec)
         writer.write_metrics([], optimizer_steps=1, seconds={}, table2_seconds=1.0, table2_definition="made up")
+        writer.paths.log.write_text("epoch 1\n", encoding="utf-8")
         writer.finish(study="mini", seconds=1.0)
     store.writer(specs[3]).fail("out of memory (device): 20 GiB")
     writer = store.writer(specs[4])
@@ -226,6 +227,10 @@ def linked(old: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
             lambda n, c: (tarfile.TarInfo(n), c.replace(b'"seed": 0', b'"seed": 9') if n.endswith("spec.json") else c),
             "spec.json: is not as it was written",
         ),
+        (
+            lambda n, c: (tarfile.TarInfo(n), c + b" " if n.endswith("log.txt") else c),  # which no reader looks at
+            "log.txt does not match its digest",
+        ),
     ],
 )
 def test_a_bad_archive_adds_nothing(filled: RunStore, tmp_path: Path, change: Any, message: str) -> None:
@@ -298,6 +303,31 @@ def test_a_terminal_gets_a_bar_with_rate_eta_and_what_runs_where() -> None:
     progress.draw(["cpu: baseline tadtr (3.0 s)"])
     last = stream.getvalue().rsplit("\r", 1)[1]
     assert "[##########..........] 1/2" in last and "/min" in last and "ETA" in last and "cpu: baseline" in last
+
+
+def test_the_bar_moves_while_a_run_is_under_way() -> None:
+    stream = Terminal()
+    progress = Progress(2, 10.0, 1, stream)
+    progress.draw(["cpu: baseline tadtr"], running_seconds=2.5)
+    assert "[#####...............] 0/2" in stream.getvalue()
+    before = progress.eta()
+    progress._drawn = -1.0
+    progress.draw(["cpu: baseline tadtr"], running_seconds=5.0)
+    assert "[##########..........] 0/2" in stream.getvalue() and (before, progress.eta()) == ("ETA 7.5 s", "ETA 5.0 s")
+    progress.ended("done abc (5.0 s)", 5.0)
+    assert progress.running_seconds == 0.0
+
+
+def test_piped_progress_says_every_minute_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, now = io.StringIO(), [100.0]
+    monkeypatch.setattr("tal_repro.run.progress.time.monotonic", lambda: now[0])
+    progress = Progress(2, 600.0, 1, stream)
+    for now[0] in (130.0, 159.0, 161.0, 170.0, 222.0):
+        progress.draw(["cpu: baseline tadtr"], running_seconds=now[0] - 100.0)
+    lines = stream.getvalue().splitlines()
+    assert [line.partition(" ")[2] for line in lines] == [
+        "0/2 so far; ETA 8:59 min; cpu: baseline tadtr", "0/2 so far; ETA 7:58 min; cpu: baseline tadtr"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.14, "3.1 s"), (245, "4:05 min"), (11220, "3:07 h")])

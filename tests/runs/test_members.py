@@ -307,3 +307,31 @@ def test_the_papers_study_admits_what_it_leaves_open_and_never_averages_over_it(
     notes = others(native, [lead])
     assert len(notes) == 3 and all("shown apart, not averaged" in note for note in notes)
     assert {note.rpartition(": ")[2] for note in notes} == {"device cpu", "precision bf16", "threads 8"}
+
+
+def of_set(root: Path, spec: RunSpec, layout: str, annotations: str, value: float) -> RunRecord:
+    """Write a finished run whose data.json says of which set it is."""
+    writer = writer_of(root, replace(spec, data_digest=annotations * 64))
+    writer.write_json("data", {"layout": layout, "data_set": layout[0] + 15 * "0", "annotation_hash": annotations * 64})
+    writer.write_metrics([], optimizer_steps=1, seconds={}, table2_seconds=value, table2_definition="training")
+    return finish(writer, layout="forged", data_set="f" * 16)
+
+
+def test_two_sets_in_two_layouts_are_refused_or_one_is_chosen(tmp_path: Path, study: Study) -> None:
+    """TadTR on one set and TriDet on another lie in layouts of their own: one table may not show them side by side."""
+    layouts = {"tadtr": ("dtadtr", "a"), "tridet": ("eactionformer", "b")}
+    for number, spec in enumerate(study.runs()):
+        of_set(tmp_path, spec, *layouts[spec.model], value=float(number))
+    keep(tmp_path, study, "core", study.runs(), {})
+    with pytest.raises(InputError, match=r"(?s)of 2 data sets with other annotations: .*d0000000.*--data-digest"):
+        of_study(tmp_path)
+    for model, digest in (("tadtr", "d000"), ("tridet", "e000")):
+        chosen = of_study(tmp_path, data_digests=[digest])
+        assert {run.model for run in chosen.runs} == {model} and "other data" in chosen.notes[0]
+
+
+def test_layouts_with_the_same_annotations_are_one_set(tmp_path: Path, study: Study) -> None:
+    for number, spec in enumerate(study.runs()):
+        of_set(tmp_path, spec, f"{'d' if spec.model == 'tadtr' else 'e'}x", "a", float(number))
+    keep(tmp_path, study, "core", study.runs(), {})
+    assert len(of_study(tmp_path).runs) == len(study.runs())

@@ -77,10 +77,14 @@ def recorded(root: Path) -> dict[str, dict[str, Any]]:
     return dict(entries)  # type: ignore[arg-type]
 
 
-def record(root: Path, archive: Archive, sums: Sums, source: str) -> bool:
-    """Record a file that was unpacked; return whether this is the first record of a file without published checksum."""
+def record(root: Path, archive: Archive, sums: Sums, source: str, content: str = "") -> bool:
+    """Record a file that was unpacked; return whether this is the first record of a file without published checksum.
+
+    `content`: what of it was judged in place of a checksum.
+    """
     entries = recorded(root)
-    first = archive.name not in entries and not archive.md5s
+    first = archive.name not in entries and not archive.md5s and not content
+    published = "published md5" if archive.md5s else "nothing: first fetch, none was published"
     if archive.name not in entries or entries[archive.name]["sha256"] != sums.sha256:
         entries[archive.name] = {
             "md5": sums.md5,
@@ -88,7 +92,7 @@ def record(root: Path, archive: Archive, sums: Sums, source: str) -> bool:
             "bytes": sums.size_bytes,
             "from": source,
             "on": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "checked_against": "published md5" if archive.md5s else "nothing: first fetch, none was published",
+            "checked_against": content or published,
         }
         write_json(root / FILE_NAME, {"schema": SCHEMA, "archives": entries})
     return first

@@ -197,6 +197,12 @@ def _write(stream: IO[bytes], block: bytes) -> None:
         rest = rest[stream.write(rest) :]
 
 
+def came_from(target: Path) -> str:
+    """Return the link that a download is of, "" for a file that the kit did not fetch."""
+    note = _read_note(target)
+    return note.link if note else ""
+
+
 def _start_over(target: Path, reason: str) -> None:
     discard(target)
     raise TryAgain(reason)

@@ -30,6 +30,7 @@ class Found:
     sums: Sums
     source: str
     ours: bool  # the kit fetched it, so the kit may delete it
+    by_content: bool = False  # its checksum says nothing: what is in it decides
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _name_in(url: str) -> str:
 
 
 def _plain(url: str, archive: Archive) -> Mirror:
-    return Mirror("plain", url, next(iter(archive.md5s)) if len(archive.md5s) == 1 else None)
+    return Mirror("plain", url, next(iter(archive.md5s)) if len(archive.md5s) == 1 else None, by_content=True)
 
 
 def obtain(archive: Archive, given: Sequence[Path | Mirror], way: Way) -> Found:
@@ -82,14 +83,15 @@ def obtain(archive: Archive, given: Sequence[Path | Mirror], way: Way) -> Found:
     checksums.recorded(way.root)  # a damaged record is told before anything is fetched, and is no mirror's fault
     for path in given:
         if isinstance(path, Path) and path.is_file():
-            return _checked(archive, path, str(path.resolve()), way, ours=False)
+            return _checked(archive, path, str(path.resolve()), way, ours=False, by_content=not is_json(archive))
         if isinstance(path, Path):
             way.say(f"{path.parent} holds no {archive.name}")
     path = way.root / DOWNLOADS / archive.name
     if path.is_file():
-        ours = download.note_path(path).is_file()
+        ours, link = download.note_path(path).is_file(), download.came_from(path)
+        by_content = any(mirror.by_content and mirror.link == link for mirror in archive.mirrors)
         try:
-            return _checked(archive, path, f"{DOWNLOADS}/", way, ours=ours)
+            return _checked(archive, path, f"{DOWNLOADS}/", way, ours=ours, by_content=by_content)
         except InputError as error:
             if not ours:
                 raise
@@ -118,7 +120,8 @@ def _from_mirror(archive: Archive, mirror: Mirror, target: Path, way: Way) -> Fo
     for whole in (False, True):
         went_on = download.download(archive, mirror, target, way.patience, way.bytes_fetched, way.say)
         try:
-            return _checked(archive, target, shown(mirror.link), way, ours=True)
+            by_content = mirror.by_content and not is_json(archive) and (whole or not went_on)
+            return _checked(archive, target, shown(mirror.link), way, ours=True, by_content=by_content)
         except InputError as error:
             download.discard(target)
             if whole or not went_on:
@@ -127,12 +130,15 @@ def _from_mirror(archive: Archive, mirror: Mirror, target: Path, way: Way) -> Fo
     raise AssertionError("unreachable")
 
 
-def _checked(archive: Archive, path: Path, source: str, way: Way, *, ours: bool) -> Found:
-    """Check a file's size and checksum before anything reads its content."""
+def _checked(archive: Archive, path: Path, source: str, way: Way, *, ours: bool, by_content: bool = False) -> Found:
+    """Check a file's size and checksum before anything reads its content; `by_content`: another packing will do."""
     if path.stat().st_size > archive.most_bytes:
         raise InputError(f"has more than {archive.most_bytes} bytes", path, "this is not the published archive")
     sums = checksums.sums_of(path, way.bytes_checked)
     wrong = checksums.complaint(way.root, archive, sums)
+    if wrong and by_content:
+        way.say(f"{path.name}: {wrong}; another packing perhaps: its content will tell")
+        return Found(archive, path, sums, source, ours, by_content=True)
     if wrong:
         remedy = (
             f"download it again; where the new one is meant: take its entry out of {way.root / checksums.FILE_NAME}"
@@ -154,9 +160,9 @@ def tidy(found: Sequence[Found], keep_archive: bool, way: Way) -> None:
         (way.root / DOWNLOADS).rmdir()  # when empty
 
 
-def remember(one: Found, way: Way) -> None:
+def remember(one: Found, way: Way, content: str = "") -> None:
     """Record what was unpacked; say so where nothing but this record will ever vouch for it."""
-    if checksums.record(way.root, one.archive, one.sums, one.source):
+    if checksums.record(way.root, one.archive, one.sums, one.source, content):
         way.say(
             f"{one.archive.name}: no checksum was ever published; this first fetch recorded its SHA-256 "
             f"{one.sums.sha256[:16]}... in {checksums.FILE_NAME}, later ones are checked against it"

@@ -66,6 +66,7 @@ class Mirror:
     link: str
     md5: str | None = None
     note: str = ""  # what a person needs to know there
+    by_content: bool = False  # of another packing, or nobody's md5: what is in it decides (content.py)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,12 @@ ARCHIVES: dict[LayoutName, tuple[Archive, ...]] = {
                     "google-drive", "https://drive.google.com/file/d/1zt2eoldshf99vJMDuu8jqxda55dCyhZP/view", _AF_MD5
                 ),
                 Mirror("box", "https://uwmadison.box.com/s/glpuxadymf3gd01m1cj6g5c3bn39qbgr", _AF_MD5),
+                Mirror(
+                    "google-drive",
+                    "https://drive.google.com/file/d/1iemRUtCVshYD3o9WahUrTTOW08GyCjfi/view",
+                    note="OpenTAD's copy of the same features, its packing and md5 unknown: judged by its content",
+                    by_content=True,
+                ),
                 Mirror(
                     "onedrive",
                     "https://1drv.ms/u/s!AmoaChPnSuIOmwImo2-7iaRzrrAT?e=lyebbA",

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tal_repro.data.dataset import LayoutName
+from tal_repro.data.fetch import content
+from tal_repro.data.fetch.download import discard
 from tal_repro.data.fetch.obtain import Found, Way, is_json, obtain, remember, sorted_given, tidy
 from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror, NotFetched, together
 from tal_repro.data.fetch.unpack import unpack
-from tal_repro.data.layouts import ANNOTATION_FILE, FEATURE_FOLDER, find_layouts
+from tal_repro.data.layouts import ANNOTATION_FILE, FEATURE_FOLDER, FEATURE_INFO_FILE, find_layouts
 from tal_repro.data.workplace import fsync_folder, on_disk, staging_in, workplace
 from tal_repro.errors import InputError
 
@@ -27,6 +29,8 @@ def fetch_layout(
     hand where no mirror gives an archive.
     """
     wanted = tuple(ARCHIVES[layout] if archives is None else archives)
+    packed = [archive.name for archive in wanted if not is_json(archive)]
+    parts, rest = content.given_parts(way.given, layout, packed)
     with workplace(way.root):
         if any(there.name == layout for there in find_layouts(way.root)):
             return None
@@ -35,9 +39,11 @@ def fetch_layout(
             raise InputError(
                 f"is there, but holds no {ANNOTATION_FILE[layout]}", target, "move it away, then fetch again"
             )
-        given = sorted_given(wanted, way.given)
-        found = _obtain_all(layout, wanted, given, way)
-        _unpack_into(target, layout, found, way)
+        if parts.features is not None:
+            _lay_out_into(target, layout, parts, parts.features, way)
+            return target
+        found = _obtain_all(layout, wanted, sorted_given(wanted, rest), way)
+        _unpack_into(target, layout, found, parts, way)
         tidy(found, keep_archive, way)
     return target
 
@@ -59,31 +65,62 @@ def _obtain_all(
     return found
 
 
-def _unpack_into(target: Path, layout: LayoutName, found: Sequence[Found], way: Way) -> None:
-    """Build the layout's folder in a hidden one beside its place, then rename it; a failure leaves nothing."""
-    with staging_in(way.root) as content:
+def _unpack_into(target: Path, layout: LayoutName, found: Sequence[Found], parts: content.Parts, way: Way) -> None:
+    """Build the layout's folder in a hidden one beside its place, then rename it; a failure leaves nothing.
+
+    `parts`: files that --from gave beside the archives.
+    """
+    with staging_in(way.root) as unpacked:
         (tar,) = (one for one in found if not is_json(one.archive))
-        done = unpack(tar.path, content, way.limits, way.bytes_unpacked)
+        done = unpack(tar.path, unpacked, way.limits, way.bytes_unpacked)
         way.say(f"{tar.archive.name}: {done.files} files, {done.total_bytes / 2**30:.2f} GiB unpacked")
-        folder = _layout_folder(content, layout, tar.path)
+        if tar.by_content:
+            jsons = {one.archive.name: one.path for one in found if is_json(one.archive)}
+            given = content.Parts(None, jsons.get(ANNOTATION_FILE[layout]), jsons.get(FEATURE_INFO_FILE))
+            there = content.find_parts(unpacked, layout).or_else(parts).or_else(given)
+            try:
+                told = _lay_out_into(target, layout, there, tar.path, way, move=there.features != parts.features)
+            except content.NotThumos14:
+                if tar.ours:  # else the next start would find it here again
+                    discard(tar.path)
+                raise
+        else:
+            folder, told = _layout_folder(unpacked, layout, tar.path), ""
+            for one in found:
+                if is_json(one.archive):
+                    on_disk(lambda one=one: _copy(one.path, folder / one.archive.name), folder)  # type: ignore[misc]
+            _into_place(folder, target, way)
         for one in found:
-            if is_json(one.archive):
-                on_disk(lambda one=one: _copy(one.path, folder / one.archive.name), folder)  # type: ignore[misc]
-        for one in found:
-            remember(one, way)
-        on_disk(lambda: fsync_folder(folder), folder)
-        on_disk(lambda: folder.rename(target), target)
-        on_disk(lambda: fsync_folder(way.root), way.root)
+            remember(one, way, told if one is tar else "")
 
 
-def _layout_folder(content: Path, layout: LayoutName, source: Path) -> Path:
+def _lay_out_into(
+    target: Path, layout: LayoutName, parts: content.Parts, source: Path, way: Way, move: bool = False
+) -> str:
+    """Lay files of any packing out in a hidden folder; rename it when they are THUMOS14; return what was judged."""
+    with staging_in(way.root) as folder:
+        content.lay_out(parts, layout, folder, source, way.say, move)
+        told = content.judge(folder, layout, source)
+        way.say(f"{source}: held to its {told}")
+        _into_place(folder, target, way)
+    return told
+
+
+def _into_place(folder: Path, target: Path, way: Way) -> None:
+    """Give a finished folder its name."""
+    on_disk(lambda: fsync_folder(folder), folder)
+    on_disk(lambda: folder.rename(target), target)
+    on_disk(lambda: fsync_folder(way.root), way.root)
+
+
+def _layout_folder(unpacked: Path, layout: LayoutName, source: Path) -> Path:
     """Return the one folder of an unpacked archive that holds the layout, wherever its authors put it."""
     wanted = ANNOTATION_FILE[layout] if layout == "actionformer" else FEATURE_FOLDER[layout]
     up = wanted.count("/") + 1
-    named = [path for path in content.rglob(wanted.rpartition("/")[2]) if path.match(wanted)]
+    named = [path for path in unpacked.rglob(wanted.rpartition("/")[2]) if path.match(wanted)]
     found = [path.parents[up - 1] for path in named if path.is_file() == (layout == "actionformer")]
-    if not found and layout == "tadtr" and (features := _only_folder_of_files(content)):
-        assembled = content.with_name("assembled")
+    if not found and layout == "tadtr" and (features := _only_folder_of_files(unpacked)):
+        assembled = unpacked.with_name("assembled")
         assembled.mkdir()
         features.rename(assembled / wanted)
         return assembled
@@ -93,9 +130,9 @@ def _layout_folder(content: Path, layout: LayoutName, source: Path) -> Path:
     return found[0]
 
 
-def _only_folder_of_files(content: Path) -> Path | None:
+def _only_folder_of_files(unpacked: Path) -> Path | None:
     """Return the folder that all files lie in: TadTR's features under another folder's name, or under none."""
-    folders = {path.parent for path in content.rglob("*") if path.is_file()}
+    folders = {path.parent for path in unpacked.rglob("*") if path.is_file()}
     return folders.pop() if len(folders) == 1 else None
 
 

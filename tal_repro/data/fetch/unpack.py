@@ -56,7 +56,8 @@ def unpack(source: Path, folder: Path, limits: Limits, progress: Progress) -> Un
             counted: Any = _Counted(raw, lambda done: progress(done, size))
             magic = raw.read(2)
             if magic == b"PK":
-                raise _Refused("a zip, as some hosts pack what a browser downloads: unzip it and give --from FOLDER")
+                what = "a zip, as some hosts pack what a browser downloads"
+                raise InputError(what, source, "unzip it, and give the folder that it made: --from FOLDER")
             packed = magic == b"\x1f\x8b"
             raw.seek(0)
             stream: Any = gzip.GzipFile(fileobj=counted, mode="rb") if packed else counted

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tal_repro.data.layouts import Layout
     from tal_repro.engines.upstream.job import Job
 
 LAYOUT = "actionformer"
@@ -70,13 +71,13 @@ SMALL = {  # for checks: quick on two cores, and learnt from
 
 def train(job: Job) -> None:
     """Run train.py: it evaluates its EMA weights after the epochs it chooses."""
-    config = write_config(job.tree, job.recipe, job.layout.folder.resolve(), job.run.spec.seed, job.work)
+    config = write_config(job.tree, job.recipe, job.layout, job.run.spec.seed, job.work)
     (job.work / "checkpoints").mkdir()
     job.tell(ema_decay=job.recipe.ema_decay)
     job.train("train.py", [str(config), "--output", "run"], "ema")
 
 
-def write_config(tree: Path, recipe: Recipe, data: Path, seed: int, out: Path) -> Path:
+def write_config(tree: Path, recipe: Recipe, layout: Layout, seed: int, out: Path) -> Path:
     """Write the authors' configuration with what the recipe and the data say; return its path."""
     import yaml
 
@@ -86,7 +87,7 @@ def write_config(tree: Path, recipe: Recipe, data: Path, seed: int, out: Path) -
     for field, (section, key) in KEYS.items():
         config.setdefault(section, {})[key] = getattr(recipe, field)
     config["model"]["fpn_dim"] = recipe.embed_dim  # their identity "neck" passes the embedding on
-    return write_pyramid(config, recipe, data, seed, out)
+    return write_pyramid(config, recipe, layout, seed, out)
 
 
 def build(tree: Path) -> Any:

@@ -13,7 +13,7 @@ import torch
 import torch._dynamo  # 2 s that every first optimizer would otherwise pay
 
 from tal_repro import hooks
-from tal_repro.engines.adapter import RunContext
+from tal_repro.engines.adapter import FULL_SIZE, Recipe, RunContext
 from tal_repro.engines.native.clock import Clock, table2_seconds
 from tal_repro.engines.native.session import open_training
 from tal_repro.engines.native.trainer import Trainer
@@ -57,13 +57,13 @@ class NativeAdapter:
         """Return the full-size model in evaluation mode; `length` does not change it."""
         return build(self.model).eval()  # type: ignore[attr-defined]
 
-    def build_for_timing(self, length: int) -> Any:
-        """Return the same: its forward pass ends before decoding."""
-        return self.build_for_macs(length)
+    def build_for_timing(self, length: int, recipe: Recipe = FULL_SIZE) -> Any:
+        """Return the model under a recipe: its forward pass ends before decoding."""
+        return build(self.model, **recipe).eval()  # type: ignore[attr-defined]
 
-    def example_input(self, length: int) -> tuple[Any, ...]:
+    def example_input(self, length: int, recipe: Recipe = FULL_SIZE) -> tuple[Any, ...]:
         """Return features [1, C, length] and lengths [1]."""
-        channels = model_entry(self.model).recipe.feature_dim
+        channels = recipe.get("feature_dim", model_entry(self.model).recipe.feature_dim)
         generator = torch.Generator().manual_seed(0)
         return torch.rand(1, channels, length, generator=generator), torch.tensor([length])
 

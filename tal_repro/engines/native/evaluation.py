@@ -53,8 +53,8 @@ class Evaluator:
         """Return the detections of a model with its present weights: video_id, start_s, end_s, label, score."""
         model.eval()  # type: ignore[attr-defined]
         of_video = self._slice_detections if model.recipe.samples == "slices" else self._video_detections
-        found = dict(of_video(model, poll))
-        return detections_table(((video.id, *found[video.id]) for video in self.videos), self.classes)
+        detections = dict(of_video(model, poll))
+        return detections_table(((video.id, *detections[video.id]) for video in self.videos), self.classes)
 
     def score(self, detections: pd.DataFrame, epoch: int) -> Score:
         """Score detections under the model's own protocol."""
@@ -107,7 +107,7 @@ class Evaluator:
         recipe: Any = model.recipe
         slicing = Slicing.of(vars(recipe))
         windows = [window for video in self.videos for window in cut_windows(video, "test", slicing)]
-        found: dict[str, list[SliceCandidates]] = {video.id: [] for video in self.videos}
+        candidates_of: dict[str, list[SliceCandidates]] = {video.id: [] for video in self.videos}
         at_once = max(BATCH_STEPS // recipe.slice_length, 1)
         for first in range(0, len(windows), at_once):
             poll()
@@ -117,10 +117,10 @@ class Evaluator:
                 for window in chosen
             ]
             for window, candidates in zip(chosen, self._candidates(model, samples), strict=True):
-                found[window.video_id].append(_slice_candidates(window, candidates))
+                candidates_of[window.video_id].append(_slice_candidates(window, candidates))
         for video in self.videos:
             rate = tadtr_steps(video)[1]
-            yield video.id, merge_slices(found[video.id], rate, recipe.nms_iou, recipe.max_detections)
+            yield video.id, merge_slices(candidates_of[video.id], rate, recipe.nms_iou, recipe.max_detections)
 
     def _candidates(self, model: Localizer, samples: Sequence[Sample]) -> list[Candidates]:
         batch = collate(samples, str(self.features.device))
@@ -152,7 +152,7 @@ def _by_tiou(evaluation: Evaluation) -> dict[str, float]:
 def _by_length(videos: Sequence[Video], features: VideoFeatures) -> Iterator[list[Video]]:
     """Yield batches of videos of similar length, `BATCH_STEPS` steps at most unless one video is longer."""
     batch: list[Video] = []
-    for video in sorted(videos, key=lambda one: (features.length(one.id), one.id)):
+    for video in sorted(videos, key=lambda each: (features.length(each.id), each.id)):
         longest = features.length(video.id)
         if batch and longest * (len(batch) + 1) > BATCH_STEPS:
             yield batch

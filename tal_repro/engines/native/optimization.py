@@ -27,6 +27,18 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: i
     return rate
 
 
+def descend(
+    loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None, clip_norm: float
+) -> None:
+    """Take the optimizer step of a loss: gradients, clipped where `clip_norm` is above 0, weights, their average."""
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip_norm > 0:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    if average is not None:
+        average.update()
+
+
 class WeightAverage:
     """An exponential moving average of a model's parameters, from its initial ones and without warm-up."""
 

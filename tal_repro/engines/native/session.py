@@ -114,17 +114,17 @@ def _choose(units: dict[str, Any], ids: Sequence[str], dataset: DataSet, unit: s
     for key, value in units.items():
         if isinstance(value, Window):
             by_video.setdefault(value.video_id, []).append(key)
-    wanted: list[str] = []
+    keys: list[str] = []
     for name in ids:
-        found = [name] if name in units else by_video.get(name)
-        if found is None:
+        names = [name] if name in units else by_video.get(name)
+        if names is None:
             raise InputError(
                 f"training {unit} {name!r} is not in the data set",
                 dataset.root,
                 "draw the subset from the same data set: tal-repro subset",
             )
-        wanted += found
-    return [units[key] for key in sorted(set(wanted))]
+        keys += names
+    return [units[key] for key in sorted(set(keys))]
 
 
 def open_training(run: RunContext) -> tuple[Localizer, Units, int, Evaluator]:

@@ -33,7 +33,7 @@ from tal_repro.engines.native.checkpoint import (
 )
 from tal_repro.engines.native.clock import Clock
 from tal_repro.engines.native.evaluation import Evaluator
-from tal_repro.engines.native.optimization import WeightAverage, build_optimizer, set_learning_rates
+from tal_repro.engines.native.optimization import WeightAverage, build_optimizer, descend, set_learning_rates
 from tal_repro.engines.native.samples import Units
 from tal_repro.engines.native.schedule import Selections, is_evaluated
 from tal_repro.errors import InputError
@@ -150,12 +150,7 @@ class Trainer:
             where = f"at optimizer step {self.optimizer_steps}, on the batch of {', '.join(batch.ids)}"
             raise Diverged(f"{error}, {where}") from None
         watch.add(loss.detach(), self.optimizer_steps, batch.ids)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.recipe.clip_norm > 0:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)  # type: ignore[attr-defined]
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update()
+        descend(loss, self.model, self.optimizer, self.average, self.recipe.clip_norm)  # type: ignore[arg-type]
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
         """Evaluate every weight set if it is this epoch's turn; return average mAPs by column name."""

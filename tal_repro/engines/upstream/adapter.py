@@ -17,10 +17,10 @@ from tal_repro.data.dataset import LayoutName
 from tal_repro.data.layouts import Layout
 from tal_repro.detection.detections_io import read_ground_truth
 from tal_repro.detection.protocols import evaluate
-from tal_repro.engines.adapter import RunContext
+from tal_repro.engines.adapter import FULL_SIZE, Recipe, RunContext
 from tal_repro.engines.native.clock import table2_seconds
 from tal_repro.engines.registry import engine_version
-from tal_repro.engines.upstream import models, scores, settings, shims, units
+from tal_repro.engines.upstream import models, own_set, scores, settings, shims, units
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.engines.upstream.job import Job, fresh_work_folder, newest_checkpoint, sha256
 from tal_repro.errors import InputError
@@ -47,8 +47,7 @@ def lay_out_tadtr(work: Path, tree: Path, layout: Layout) -> None:
 def train_pyramid(job: Job) -> None:
     """Train a pyramid model, then let its own eval.py score the last checkpoint, EMA and raw weights."""
     spec = job.run.spec
-    data = job.layout.folder.resolve()
-    config = settings.write_config(job.tree, spec.model, job.recipe, data, spec.seed, job.work)
+    config = settings.write_config(job.tree, spec.model, job.recipe, job.layout, spec.seed, job.work)
     checkpoints = job.work / "checkpoints" / "config_run"
     (job.work / "checkpoints").mkdir()
     arguments = [str(config), "-c", "100000"]  # a checkpoint at the end only
@@ -98,10 +97,11 @@ class UpstreamAdapter:
         recipe = self.recipe(run)
         if run.data_dir is None:
             raise InputError("this run needs a data set", remedy="give its folder: --data DIR")
-        layout = units.authors_layout(run.data_dir, self.layout)
+        source = own_set.source_of(run.data_dir, self.model)
         asked = units.asked_units(run, self.layout, recipe.batch_size)
         tree = prepare(self.model).resolve()
         work = fresh_work_folder(run)
+        layout = own_set.lay_out(source, run, recipe, asked, work / own_set.FOLDER)
         job = Job(run, recipe, tree, layout, work, units.write_asked(asked, run, work / "subset.json"))
         self.run_scripts(job)
         units.check_used(asked, job.used_ids())
@@ -124,7 +124,7 @@ class UpstreamAdapter:
         """Return the authors' model in evaluation mode, as a module from features and lengths to outputs."""
         return models.load(self.model, prepare(self.model))
 
-    def build_for_timing(self, length: int) -> Any:
+    def build_for_timing(self, length: int, recipe: Recipe = FULL_SIZE) -> Any:
         """Return the authors' model without its post-processing, which `postprocessing` does."""
         return models.load(self.model, prepare(self.model), bare=True)
 
@@ -132,7 +132,7 @@ class UpstreamAdapter:
         """Return (model, its outputs, its inputs) -> detections by the authors' own code."""
         return models.postprocess
 
-    def example_input(self, length: int) -> tuple[Any, ...]:
+    def example_input(self, length: int, recipe: Recipe = FULL_SIZE) -> tuple[Any, ...]:
         """Return features [1, 2048, length] and lengths [1]."""
         import torch
 

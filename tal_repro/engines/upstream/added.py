@@ -10,6 +10,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tal_repro.engines.adapter import FULL_SIZE, Recipe
 from tal_repro.engines.upstream import shims
 from tal_repro.engines.upstream.adapter import UpstreamAdapter
 from tal_repro.engines.upstream.checkout import prepare
@@ -55,14 +56,14 @@ class AddedAdapter(UpstreamAdapter):
             sys.path.insert(0, str(tree))
         return self.description.build(tree).eval()
 
-    def build_for_timing(self, length: int) -> Any:
+    def build_for_timing(self, length: int, recipe: Recipe = FULL_SIZE) -> Any:
         """Return what `build` returns: what is in it is timed."""
         return self.build_for_macs(length)
 
     def postprocessing(self) -> None:
         """Return None: a description has no post-processing of its own to time."""
 
-    def example_input(self, length: int) -> tuple[Any, ...]:
+    def example_input(self, length: int, recipe: Recipe = FULL_SIZE) -> tuple[Any, ...]:
         """Return features [1, C, length] and lengths [1]."""
         import torch
 

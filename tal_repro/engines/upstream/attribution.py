@@ -9,10 +9,9 @@ from typing import Any
 
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.registry import get_adapter
-from tal_repro.engines.upstream import probe
+from tal_repro.engines.upstream import own_set, probe
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.engines.upstream.job import Job, fresh_work_folder
-from tal_repro.engines.upstream.units import authors_layout
 from tal_repro.errors import InputError
 
 WARMUP = 2
@@ -28,8 +27,10 @@ def attribute_steps(run: RunContext, steps: int, scratch: Path) -> dict[str, Any
     if run.data_dir is None:
         raise InputError("training needs a data set", remedy="name one with --data DIR")
     adapter: Any = get_adapter(run.spec.model, "upstream")
-    layout, tree = authors_layout(run.data_dir, adapter.layout), prepare(run.spec.model).resolve()
-    job = Job(run, adapter.recipe(run), tree, layout, fresh_work_folder(run), log=run.record.paths.log)
+    source, tree = own_set.source_of(run.data_dir, run.spec.model), prepare(run.spec.model).resolve()
+    recipe, work = adapter.recipe(run), fresh_work_folder(run)
+    layout = own_set.lay_out(source, run, recipe, run.subset_ids, work / own_set.FOLDER)
+    job = Job(run, recipe, tree, layout, work, log=run.record.paths.log)
     out = scratch.resolve() / "attribution.json"
     asked = {"out": str(out), "device": run.device, "warmup": WARMUP, "steps": steps, "profiled": PROFILED}
     os.environ[probe.VARIABLE] = json.dumps(asked)

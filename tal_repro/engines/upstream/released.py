@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from tal_repro import hooks
 from tal_repro.data.layouts import Layout
 from tal_repro.engines.adapter import RunContext
-from tal_repro.engines.upstream import process, scores, settings
+from tal_repro.engines.upstream import own_set, process, scores, settings
 from tal_repro.engines.upstream.adapter import lay_out_tadtr
 from tal_repro.engines.upstream.checkout import prepare
-from tal_repro.engines.upstream.units import authors_layout
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,9 +30,10 @@ def evaluate_weights(
     recipe: Any = settings.resolved(run.spec.model, run.spec.recipe)
     if run.data_dir is None:
         raise InputError("a checkpoint is evaluated on a data set", remedy="give its folder: --data DIR")
-    layout = authors_layout(run.data_dir, "tadtr" if run.spec.model == "tadtr" else "actionformer")
-    if layout.name == "actionformer":
-        _check_videos(run.data_dir, layout)
+    source = own_set.source_of(run.data_dir, run.spec.model)
+    if source.name == "actionformer":
+        _check_videos(run.data_dir, source)
+    layout = own_set.lay_out(source, run, recipe, (), work / own_set.FOLDER)
     tree = prepare(run.spec.model).resolve()
     checkpoint = write_weights(run.spec.model, state, work / "weights.pth.tar")
     if run.spec.model == "tadtr":
@@ -43,7 +43,7 @@ def evaluate_weights(
         arguments += ["--resume", str(checkpoint), "--device", run.device.partition(":")[0], "--num_workers", "0"]
         arguments += settings.tadtr_words(recipe, work / "out")
     else:
-        config = settings.write_config(tree, run.spec.model, recipe, layout.folder.resolve(), run.spec.seed, work)
+        config = settings.write_config(tree, run.spec.model, recipe, layout, run.spec.seed, work)
         script, arguments = "eval.py", [str(config), str(checkpoint)]
     folder, events = work / "detections", work / "events.jsonl"
     folder.mkdir()

@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import PyramidRecipe, TadtrRecipe, with_overrides
 from tal_repro.models.registry import model_entry
+
+if TYPE_CHECKING:
+    from tal_repro.data.layouts import Layout
 
 CONFIG_FILE = {
     "actionformer": "configs/thumos_i3d.yaml",
@@ -21,6 +24,7 @@ CONFIG_FILE = {
     "temporalmaxer": "configs/temporalmaxer_thumos_i3d.yaml",
     "tadtr": "configs/thumos14_i3d2s_tadtr.yml",
 }
+INPUT_CONVOLUTIONS = 2  # of the three, as their configurations have it
 MLP_EXPANSION = 4  # of ActionFormer's blocks, written into its code
 # recipe field -> (section, key or key.key below it) of the YAML file
 _PYRAMID: dict[str, tuple[str, str]] = {
@@ -104,21 +108,27 @@ def resolved(model: str, recipe: Mapping[str, Any]) -> Any:
     wanted: Any = with_overrides(entry.recipe, dict(recipe))
     if entry.adapter:  # its recipe holds only what its scripts can be told
         return wanted
-    settable = {"epochs", *(_TADTR if model == "tadtr" else {**_PYRAMID, **_OWN[model]})}
-    settable |= {"sampling_points", "lr_decay_epoch", "loader_workers"} if model == "tadtr" else set()
     if model == "actionformer":
-        settable.add("mlp_dim")  # by its embedding: a recipe must say the size that is built
         _check_mlp(wanted)
     if model != "tadtr":
         _check_length(model, wanted)
     for field in dataclasses.fields(wanted):
         value, default = getattr(wanted, field.name), getattr(entry.recipe, field.name)
-        if value != default and field.name not in settable:
+        if value != default and field.name not in settable(model):
             raise InputError(
                 f"{field.name} = {value!r}: {entry.title}'s own code cannot be told so (it has {default!r})",
                 remedy="use the native engine (--engine native), or leave it at its default",
             )
     return wanted
+
+
+def settable(model: str) -> set[str]:
+    """Return the fields of a recipe that the authors' code of one of the four can be told."""
+    if model == "tadtr":
+        return {"epochs", *_TADTR, "sampling_points", "lr_decay_epoch", "loader_workers"}
+    # mlp_dim: by its embedding; a recipe must say the size that is built
+    by_blocks = {"actionformer": {"levels", "stem_blocks", "mlp_dim"}, "tridet": {"levels", "stem_blocks"}}
+    return {"epochs", *_PYRAMID, *_OWN[model], *by_blocks.get(model, {"levels"})}
 
 
 def _check_mlp(recipe: PyramidRecipe) -> None:
@@ -132,8 +142,7 @@ def _check_mlp(recipe: PyramidRecipe) -> None:
 
 def _check_length(model: str, recipe: PyramidRecipe) -> None:
     """Raise InputError unless every level of the authors' pyramid comes out even (their code asserts it)."""
-    window = recipe.attention_window // 2 * 2 if model == "actionformer" else 1
-    divisor = 2 ** (recipe.levels - 1) * max(window, 1)
+    divisor = recipe.authors_multiple(model)
     if recipe.max_seq_len % divisor:
         raise InputError(
             f"max_seq_len = {recipe.max_seq_len}: the authors' code wants a multiple of {divisor}",
@@ -141,10 +150,10 @@ def _check_length(model: str, recipe: PyramidRecipe) -> None:
         )
 
 
-def write_config(tree: Path, model: str, recipe: PyramidRecipe, data: Path, seed: int, out: Path) -> Path:
+def write_config(tree: Path, model: str, recipe: PyramidRecipe, layout: Layout, seed: int, out: Path) -> Path:
     """Write the YAML configuration of a pyramid model's run to `out`/config.yaml and return its path.
 
-    `data` is the folder of ActionFormer's layout (annotations/thumos14.json, i3d_features/).
+    `layout`: ActionFormer's; that of a defined set says its stride and clip.
     """
     import yaml
 
@@ -156,16 +165,26 @@ def write_config(tree: Path, model: str, recipe: PyramidRecipe, data: Path, seed
             _put(config.setdefault(section, {}), key, _yaml(getattr(recipe, field)))
     if recipe.embed_dim != default.embed_dim:
         config["model"]["fpn_dim"] = recipe.embed_dim
-    return write_pyramid(config, recipe, data, seed, out)
+    if _blocks(model, recipe) != _blocks(model, default):
+        config["model"]["backbone_arch"] = _blocks(model, recipe)
+    return write_pyramid(config, recipe, layout, seed, out)
 
 
-def write_pyramid(config: dict[str, Any], recipe: Any, data: Path, seed: int, out: Path) -> Path:
+def _blocks(model: str, recipe: PyramidRecipe) -> list[int]:
+    """Return the authors' `backbone_arch`: convolutions at the input, blocks before the pyramid, levels above them."""
+    stem = [] if model == "temporalmaxer" else [recipe.stem_blocks]
+    return [INPUT_CONVOLUTIONS, *stem, recipe.levels - 1]
+
+
+def write_pyramid(config: dict[str, Any], recipe: Any, layout: Layout, seed: int, out: Path) -> Path:
     """Write the configuration of ActionFormer's family with a run's epochs, data, seed and folder; return its path."""
     import yaml
 
     config["opt"]["epochs"] = recipe.epochs - recipe.warmup_epochs  # upstream counts the warm-up apart
-    config["dataset"]["json_file"] = str(data / "annotations" / "thumos14.json")
-    config["dataset"]["feat_folder"] = str(data / "i3d_features")
+    config["dataset"]["json_file"] = str(layout.annotation_file.absolute())
+    config["dataset"]["feat_folder"] = str(layout.feature_folder.absolute())
+    if layout.definition is not None:
+        config["dataset"] |= {"feat_stride": layout.definition.stride, "num_frames": layout.definition.clip}
     config["init_rand_seed"] = seed
     config["output_folder"] = str(out / "checkpoints")
     path = out / "config.yaml"

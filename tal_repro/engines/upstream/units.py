@@ -13,22 +13,10 @@ from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     from tal_repro.data import Video
-    from tal_repro.data.layouts import Layout
     from tal_repro.engines.adapter import RunContext
 
 MARK = "_window_"  # TadTR names a slice <video>_window_<first step>_<last step>
 NAMED = 5
-
-
-def authors_layout(data_dir: Path, name: LayoutName) -> Layout:
-    """Return the layout that the authors' code reads; InputError for a defined data set, which it cannot be told of."""
-    from tal_repro.data.layouts import find_layout
-
-    found = find_layout(data_dir, name)
-    if found.definition is not None:
-        what = "the authors' code reads THUMOS14's two layouts, not a defined data set"
-        raise InputError(what, data_dir, "train it by the native engine: engine = native")
-    return found
 
 
 def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[str, ...]:
@@ -38,13 +26,14 @@ def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[s
     """
     from tal_repro.data import load_dataset, open_features
     from tal_repro.data.geometry import require_geometry
+    from tal_repro.data.layouts import find_layout
     from tal_repro.data.subsets import training_units
     from tal_repro.data.windows import Slicing
 
     if run.data_dir is None:
         return ()
     dataset = load_dataset(run.data_dir, layout)
-    if (kind := authors_layout(run.data_dir, layout)).archives:
+    if (kind := find_layout(run.data_dir, layout)).archives:
         remedy = "convert them: numpy.save('ID.npy', numpy.load('ID.npz')['feats'])"
         raise InputError("features are .npz, the authors' code reads .npy", kind.feature_folder, remedy)
     require_geometry(dataset, open_features(run.data_dir, layout), run.subset_ids)

@@ -28,7 +28,10 @@ Curve = dict[float, list[float]]  # mAPs of the runs at each percentage
 
 @dataclass(frozen=True)
 class Bend:
-    """The steepest stretch of a curve: its middle (percent), its gain over the first one's (mAP a percent), p."""
+    """The steepest stretch of a curve: its middle (percent), its gain over the first one's (mAP a percent), p.
+
+    p counts that the steepest was picked among all later stretches (Bonferroni).
+    """
 
     middle: float
     excess: float
@@ -39,7 +42,7 @@ class Bend:
         return self.excess > 0 and self.p < SIGNIFICANCE
 
     @property
-    def told(self) -> str:
+    def words(self) -> str:
         if self.excess <= 0:
             return "the first percents gain most"
         sure = "" if self.accelerates else ", which these runs cannot tell from chance"
@@ -57,7 +60,7 @@ def acceleration(runs: Runs, chosen: list[Run], _: str) -> Found | None:
         note = f"needs {LEAST_LOW} percentages up to {LOW_PERCENT:g}, at equal epochs and at equal steps"
         return Found(math.nan, behind, note=note, decided=False, further_runs=_missing(published, equal))
     as_published, at_equal_steps = bend(published), bend(equal)
-    note = f"as published {as_published.told}; at equal steps and with raw weights {at_equal_steps.told}"
+    note = f"as published {as_published.words}; at equal steps and with raw weights {at_equal_steps.words}"
     clear = as_published.excess <= 0 or as_published.accelerates
     value = as_published.middle if as_published.excess > 0 else 0.0
     further = None if clear else _missing(published, equal) or LEAST_LOW
@@ -68,7 +71,9 @@ def _curve(runs: Iterable[Run], budget: str, weights: str) -> Curve:
     """Return the last checkpoint's mAPs under one condition; all of the data is the same at both budgets."""
     found: Curve = defaultdict(list)
     for run in runs:
-        if run.unit != "video" or run.flags or (run.percent != 100 and run.spec.recipe.get("budget") != budget):
+        if (run.unit, run.policy) != ("video", "uniform") or run.flags:
+            continue
+        if run.percent != 100 and run.spec.recipe.get("budget") != budget:
             continue
         scores = {
             protocol: v for (selection, w, protocol), v in run.scores.items() if (selection, w) == ("last", weights)
@@ -87,7 +92,7 @@ def _missing(*curves: Curve) -> int:
 
 
 def bend(curve: Curve) -> Bend:
-    """Find the steepest stretch of a curve and test its gain against the first one's (normal errors of the means)."""
+    """Find the steepest stretch of a curve and test its gain against the first one's (Welch on weighted means)."""
     from scipy.special import stdtr
 
     percent = np.array(list(curve))
@@ -111,4 +116,4 @@ def bend(curve: Curve) -> Bend:
     if error == 0:
         return Bend(middle, excess, 0.0)
     freedom = sum(parts) ** 2 / sum(part**2 / (sample.n - 1) for part, (_, sample) in zip(parts, used, strict=True))
-    return Bend(middle, excess, float(2 * stdtr(freedom, -excess / error)))
+    return Bend(middle, excess, min(1.0, float(2 * stdtr(freedom, -excess / error)) * (len(gains) - 1)))

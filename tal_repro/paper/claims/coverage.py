@@ -28,7 +28,8 @@ def units_drawn(units_per_class: Table, unit: str, percent: float) -> int:
     return round(percent / 100 * int(units_per_class.where(unit=unit)["total"][0]))
 
 
-def _seen(units_per_class: Table, unit: str, percent: float) -> float:
+def classes_at(units_per_class: Table, unit: str, percent: float) -> float:
+    """Return the mean number of classes that a share of the videos or slices shows (exact)."""
     return expected_classes(units_per_class, unit, units_drawn(units_per_class, unit, percent))
 
 
@@ -46,7 +47,7 @@ def videos_per_class(thumos14_classes: Table) -> Derivation:
 @derives("D9", tables=["sweep_subsets", "units_per_class"])
 def classes_ignored(sweep_subsets: Table, units_per_class: Table) -> Derivation:
     """Whether subsets were drawn without looking at the classes: TadTR's are unpublished."""
-    expected = _seen(units_per_class, "video", 10.0)
+    expected = classes_at(units_per_class, "video", 10.0)
     models = " and ".join(map(titled, dict.fromkeys(sweep_subsets["model"].tolist())))
     reason = (
         f"TadTR's subsets are unpublished; every published one of {models} holds all 20 classes, where 10 % of the "
@@ -58,8 +59,8 @@ def classes_ignored(sweep_subsets: Table, units_per_class: Table) -> Derivation:
 @derives("E13", tables=["units_per_class"])
 def few_classes_at_first(units_per_class: Table) -> Derivation:
     """How many of the 20 classes 1 % of the videos show on average."""
-    seen = {p: _seen(units_per_class, "video", p) for p in (LOW_PERCENT, 5.0, 10.0)}
-    choices = {"videos": seen[LOW_PERCENT], "slices": _seen(units_per_class, "slice", LOW_PERCENT)}
+    seen = {p: classes_at(units_per_class, "video", p) for p in (LOW_PERCENT, 5.0, 10.0)}
+    choices = {"videos": seen[LOW_PERCENT], "slices": classes_at(units_per_class, "slice", LOW_PERCENT)}
     reason = "of 20 classes, videos drawn at random show " + ", ".join(f"{n:.1f} at {p:g} %" for p, n in seen.items())
     rows = (units_per_class,)
     return Derivation(vary(lambda models: number(models, f"at {LOW_PERCENT:g} %"), models=choices), rows, reason)
@@ -68,7 +69,7 @@ def few_classes_at_first(units_per_class: Table) -> Derivation:
 @derives("E14", tables=["units_per_class"])
 def slices_show_more(units_per_class: Table) -> Derivation:
     """How many more classes 1 % of TadTR's slices show than 1 % of the videos."""
-    seen = {p: [_seen(units_per_class, unit, p) for unit in ("slice", "video")] for p in (LOW_PERCENT, 10.0)}
+    seen = {p: [classes_at(units_per_class, unit, p) for unit in ("slice", "video")] for p in (LOW_PERCENT, 10.0)}
     reason = "; ".join(f"{p:g} %: {s:.1f} classes in slices, {v:.1f} in videos" for p, (s, v) in seen.items())
     slices, videos = seen[LOW_PERCENT]
     return Derivation(number(slices - videos, f"at {LOW_PERCENT:g} %"), (units_per_class,), reason)

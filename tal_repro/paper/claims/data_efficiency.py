@@ -11,7 +11,7 @@ from tal_repro.paper.claims.baselines import RUNS_PER_POINT, statement
 from tal_repro.paper.claims.curves import at, completed, curve, titled
 from tal_repro.paper.claims.derivation import Derivation, Reading, derives
 from tal_repro.paper.claims.readings import number, std_choices, vary
-from tal_repro.paper.statistics import Sample, line, trend_p, welch
+from tal_repro.paper.statistics import Sample, line, slope_half_width, trend_p, welch
 from tal_repro.published.table import Table, concatenate
 
 LIKE_ACTIONFORMER = ("tridet", "temporalmaxer")
@@ -96,9 +96,11 @@ def flat_from(learning_curves: Table) -> Derivation:
     against = [welch(sample, samples[-1]) for sample in samples[:-1]]
     trend = trend_p(percent, mean)
     tests = {"trend of the points": trend, "each point against 100 % by Welch, the least": min(against)}
-    slope = line(percent, mean)[0]
+    slope, half = line(percent, mean)[0], slope_half_width(percent, mean)
+    low, high = ((slope + side * half) * (percent[-1] - percent[0]) for side in (-1, 1))
     reason = (
-        f"from {FLAT_FROM_PERCENT:g} % on the mAP grows by {slope:.3f} a percent of data (p = {trend:.2f}); alone, "
+        f"from {FLAT_FROM_PERCENT:g} % on the mAP grows by {slope:.3f} a percent of data (p = {trend:.2f}), in all by "
+        f"{low:+.1f} to {high:+.1f} mAP (95 % interval: no trend shows, and a small one is not excluded); alone, "
         f"{percent[int(np.argmin(against))]:g} % still differs from 100 % (Welch, n = {RUNS_PER_POINT}, "
         f"p = {min(against):.2g})"
     )

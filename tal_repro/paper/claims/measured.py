@@ -196,10 +196,14 @@ def _repeats(claim: Claim, chosen: list[Run]) -> tuple[int, int]:
     return min(counts, default=0), len(counts)
 
 
+def sweep_points(models: Iterable[str]) -> list[tuple[str, float]]:
+    """Return the points (model, percentage) of the published sweeps of some models."""
+    return [(m, float(p)) for m in models for p in (TADTR_PERCENTS if m == "tadtr" else OTHER_PERCENTS)]
+
+
 def _missing_sweep_runs(models: Iterable[str], chosen: list[Run]) -> int:
     points = sweeps(chosen)
-    wanted = ((m, float(p)) for m in models for p in (TADTR_PERCENTS if m == "tadtr" else OTHER_PERCENTS))
-    return sum(max(0, RUNS_WANTED - len(points.get(key, ()))) for key in wanted)
+    return sum(max(0, RUNS_WANTED - len(points.get(point, ()))) for point in sweep_points(models))
 
 
 def _count(runs: list[Run]) -> str:

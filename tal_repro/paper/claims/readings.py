@@ -31,7 +31,7 @@ LABELS = {
     "models": "which models a sentence without a name is about",
     "fit": "which fit: the equation as printed, its full precision, one family or the worse of two",
     "length": "which length of an input: as fed, or as the model pads it",
-    "count": "what a share of the data counts: the largest subset, or the sum of all",
+    "count": "what a share of the data counts: the largest subset, the sum of all, or the distinct videos in them",
     "test": "how a word such as \"flat\" is tested: by the trend of the points, or point by point",
 }  # fmt: skip
 CLIP_STDS = 2.0

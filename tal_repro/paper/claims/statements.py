@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -35,6 +36,7 @@ class Claim:
     expected: str
     importance: str
     joint: str = "±"
+    second_unit: str = ""  # of the number after `joint`, where it is another
     reference_n: int = 0
     about: bool = False
     limit: float = 0.0
@@ -63,7 +65,18 @@ class Claim:
     @property
     def printed_with_unit(self) -> str:
         """Return what the paper prints with its unit, or the words a claim is held to."""
-        return f"{self.printed} {self.unit}".rstrip() if self.reference else self.criterion
+        return self.with_units(self.reference) if self.reference else self.criterion
+
+    def with_units(self, texts: Sequence[str]) -> str:
+        """Join numbers written out as the claim's are, with its unit, or with each one's own."""
+        if not self.second_unit or len(texts) < 2:
+            return f"{f' {self.joint} '.join(texts)} {self.unit}".rstrip()
+        return f"{texts[0]} {self.unit} {self.joint} {texts[1]} {self.second_unit}"
+
+    @property
+    def units(self) -> str:
+        """Return the unit of the numbers, or both units."""
+        return ", ".join(filter(None, (self.unit, self.second_unit)))
 
     @property
     def half_digits(self) -> tuple[float, ...]:

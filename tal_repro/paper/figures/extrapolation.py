@@ -93,8 +93,8 @@ def _horizon(ax: Axes, part: Panel, drawing: Drawing) -> None:
     _frame(ax, part, smallest, HORIZON_PERCENT)
     for model in part.models:
         table, look = curve(part.curves, model), style.look(model)
-        draw_points(ax, table, model)
         found = full_fit(part, model)
+        draw_points(ax, table, model, found)
         if found is None:
             continue
         grid = np.geomspace(table["train_percent"].min(), HORIZON_PERCENT, 200)

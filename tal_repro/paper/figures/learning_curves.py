@@ -104,8 +104,8 @@ def _draw_panel(ax: Axes, part: Panel, drawing: Drawing) -> None:
         style.mark_synthetic(ax)
     for model in part.models:
         table = curve(part.curves, model)
-        draw_points(ax, table, model)
         found = full_fit(part, model)
+        draw_points(ax, table, model, found)
         if found is not None:
             draw_fit(ax, found, model, np.geomspace(table["train_percent"].min(), 100, 200))
             drawing.fits[f"{part.title}: {model}, all points"] = found
@@ -119,19 +119,24 @@ def _draw_panel(ax: Axes, part: Panel, drawing: Drawing) -> None:
     drawing.runs = used([*drawing.runs, *part.runs])
 
 
-def draw_points(ax: Axes, table: Table, model: str) -> None:
-    """Draw one curve's means as markers with their standard deviations as bars, and name it in the legend."""
+def draw_points(ax: Axes, table: Table, model: str, found: Fit | None) -> None:
+    """Draw one curve's means as markers with their standard deviations as bars; name it beside its line as drawn."""
     look = style.look(model)
     percent, mean, std = table["train_percent"], table["map_mean"], table["map_std"]
     marks: dict[str, Any] = {"marker": look.marker, "markeredgewidth": 0.5, "markeredgecolor": "black"}
     ax.errorbar(percent, mean, std, color=look.colour, linestyle="none", elinewidth=0.8, capsize=1.4, **marks)
-    ax.plot([], [], color=look.colour, linestyle=look.line, linewidth=WIDTH, label=look.title, **marks)
+    ax.plot([], [], color=look.colour, linestyle=look.line, linewidth=_width(found), label=look.title, **marks)
 
 
 def draw_fit(ax: Axes, found: Fit, model: str, grid: np.ndarray) -> None:
     """Draw a fit through all points: thin where the points do not determine its parameters."""
-    look, width = style.look(model), WIDTH if found.identified else THIN_WIDTH
-    ax.plot(grid, found.predict(grid), color=look.colour, linestyle=look.line, linewidth=width)
+    look = style.look(model)
+    ax.plot(grid, found.predict(grid), color=look.colour, linestyle=look.line, linewidth=_width(found))
+
+
+def _width(found: Fit | None) -> float:
+    """Return the width of a fit's line in points."""
+    return THIN_WIDTH if found is not None and not found.identified else WIDTH
 
 
 def name_curves(ax: Axes, fits: Mapping[str, Fit], place: Place) -> None:

@@ -66,15 +66,15 @@ class Scale:
 def draw(series: Sequence[Series], prefix: str, title: str, description: str, logarithmic: bool = False) -> Html:
     """Draw mAP against the share of training data; `prefix` begins the ids."""
     x, y, ticks = _axes(series, logarithmic)
-    made_up = any(one.synthetic for one in series)
+    made_up = any(each.synthetic for each in series)
     parts = [
         tag("title", title, id=f"{prefix}-title"),
         tag("desc", description, id=f"{prefix}-desc"),
         *_frame(x, y, ticks),
-        *(_series(one, x, y) for one in series),
+        *(_series(each, x, y) for each in series),
     ]
     if made_up:
-        note = "measured here: SYNTHETIC DATA" if any(one.published for one in series) else "SYNTHETIC DATA"
+        note = "measured here: SYNTHETIC DATA" if any(each.published for each in series) else "SYNTHETIC DATA"
         parts.append(tag("text", note, x=LEFT + 12, y=TOP + 20, class_="watermark"))
     picture = tag("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img",
                   aria_labelledby=f"{prefix}-title {prefix}-desc")  # fmt: skip
@@ -82,9 +82,9 @@ def draw(series: Sequence[Series], prefix: str, title: str, description: str, lo
 
 
 def _axes(series: Sequence[Series], logarithmic: bool) -> tuple[Scale, Scale, list[float]]:
-    places = [place for one in series for place in (*one.line, *one.ahead, *one.band)]
+    places = [place for each in series for place in (*each.line, *each.ahead, *each.band)]
     places += [
-        (mark.x, mark.y + (mark.std if math.isfinite(mark.std) else 0.0)) for one in series for mark in one.marks
+        (mark.x, mark.y + (mark.std if math.isfinite(mark.std) else 0.0)) for each in series for mark in each.marks
     ]
     top = min(100.0, 10 * math.ceil(max((value for _, value in places), default=100.0) / 10 + 0.1))
     y = Scale(0.0, max(top, 10.0), HEIGHT - BOTTOM, TOP)
@@ -110,21 +110,21 @@ def _frame(x: Scale, y: Scale, ticks: Iterable[float]) -> Iterator[Html]:
     yield tag("text", "average mAP (%)", x=16, y=middle, text_anchor="middle", transform=f"rotate(-90 16 {middle})")
 
 
-def _series(one: Series, x: Scale, y: Scale) -> Html:
+def _series(series: Series, x: Scale, y: Scale) -> Html:
     def path(places: Iterable[Place]) -> str:
         return " ".join(f"{x(p):g},{y(min(max(v, 0.0), 100.0)):g}" for p, v in places)
 
-    parts = [tag("polygon", points=path(one.band), class_="band")] if one.band else []
-    parts += [tag("polyline", points=path(one.line), class_="curve")] if one.line else []
-    parts += [tag("polyline", points=path(one.ahead), class_="curve ahead")] if one.ahead else []
-    for mark in one.marks:
+    parts = [tag("polygon", points=path(series.band), class_="band")] if series.band else []
+    parts += [tag("polyline", points=path(series.line), class_="curve")] if series.line else []
+    parts += [tag("polyline", points=path(series.ahead), class_="curve ahead")] if series.ahead else []
+    for mark in series.marks:
         bar = None
         if math.isfinite(mark.std) and mark.std > 0:
             ends = (y(max(mark.y - mark.std, 0.0)), y(min(mark.y + mark.std, 100.0)))
             bar = tag("line", x1=x(mark.x), x2=x(mark.x), y1=ends[0], y2=ends[1], class_="spread")
-        shape = tag("path", d=_shape(one.model, x(mark.x), y(mark.y)))
+        shape = tag("path", d=_shape(series.model, x(mark.x), y(mark.y)))
         parts.append(tag("g", tag("title", mark.text), bar, shape, class_="point"))
-    return tag("g", *parts, class_=one.kind, data_series=one.name)
+    return tag("g", *parts, class_=series.kind, data_series=series.name)
 
 
 def _shape(model: str, x: float, y: float) -> str:
@@ -143,9 +143,9 @@ def _shape(model: str, x: float, y: float) -> str:
 def _legend(series: Sequence[Series]) -> Html:
     """Return one entry a curve; the script lets each be hidden."""
     entries = []
-    for one in series:
+    for each in series:
         line = tag("line", x1=0, x2=34, y1=8, y2=8, class_="curve")
-        swatch = tag("svg", tag("g", line, tag("path", d=_shape(one.model, 17, 8)), class_=one.kind),
+        swatch = tag("svg", tag("g", line, tag("path", d=_shape(each.model, 17, 8)), class_=each.kind),
                      viewBox="0 0 34 16", aria_hidden="true", class_="swatch")  # fmt: skip
-        entries.append(tag("li", swatch, " ", one.name, data_series=one.name))
+        entries.append(tag("li", swatch, " ", each.name, data_series=each.name))
     return tag("ul", *entries, class_="legend")

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.claims.statements import IMPORTANCE, PUBLISHED_VERDICTS
 from tal_repro.paper.report.markup import Html, command, join, region, results_option, shortened, tag
-from tal_repro.paper.verdict_text import WIDTH, story_lines
+from tal_repro.paper.verdict_story import story_lines
+from tal_repro.paper.verdict_text import WIDTH
 from tal_repro.paper.verdict_words import (
     MEASURED_WORDS,
     follows_text,

@@ -68,21 +68,21 @@ def comparison(name: str, compared: list[Compared]) -> Html:
     if not compared:
         return tag("p", f"No group of runs (same experiment, model, engine, data, recipe) is in both: {name}.")
     note = "A difference in mAP counts where p is small; p needs two runs or more on either side."
-    return table(f"Runs here beside those of {name}", HEADER, [_row(one) for one in compared], note)
+    return table(f"Runs here beside those of {name}", HEADER, [_row(group) for group in compared], note)
 
 
-def _row(one: Compared) -> list[str]:
-    experiment, model, engine, data, percent, _ = one.key
+def _row(group: Compared) -> list[str]:
+    experiment, model, engine, data, percent, _ = group.key
     title = MODELS[model].title if model in MODELS else model
     maps = [NOTHING] * 3
-    if one.maps:
-        maps = [_sample(one.maps[0], 2), _sample(one.maps[1], 2), f"{one.maps[0].mean - one.maps[1].mean:+.2f}"]
+    if group.maps:
+        maps = [_sample(group.maps[0], 2), _sample(group.maps[1], 2), f"{group.maps[0].mean - group.maps[1].mean:+.2f}"]
     seconds = [NOTHING] * 3
-    if one.seconds:
-        here, there = one.seconds
+    if group.seconds:
+        here, there = group.seconds
         ratio = number(here.mean / there.mean if there.mean else None)
         seconds = [_sample(here, 1), _sample(there, 1), ratio]
-    return [experiment, title, engine, data, f"{percent:g}", *maps, number(one.p, 3), *seconds]
+    return [experiment, title, engine, data, f"{percent:g}", *maps, number(group.p, 3), *seconds]
 
 
 def _sample(sample: Sample, digits: int) -> str:

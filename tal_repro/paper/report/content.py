@@ -107,7 +107,7 @@ def embedded(svg: str, prefix: str, title: str, description: str) -> Html:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.S)
     svg = re.sub(r"<style.*?</style>\s*", "", svg, flags=re.S)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', svg))
-    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{prefix}-{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r' id="([^"]+)"', lambda match: f' id="{prefix}-{match[1]}"' if match[1] in used else "", svg)
     svg = re.sub(r'(url\(|href=")#', rf"\g<1>#{prefix}-", svg)
     svg = svg.replace("'DejaVu Sans'", FONTS).replace("\n", " ")
     svg = re.sub(r">\s+<", "><", COORDINATES.sub(_rounded, svg))
@@ -120,10 +120,10 @@ def embedded(svg: str, prefix: str, title: str, description: str) -> Html:
     return Html(opened + closed + names + rest.replace("xlink:href", "href"))
 
 
-def _rounded(found: re.Match[str]) -> str:
+def _rounded(match: re.Match[str]) -> str:
     """Two decimals of a point are finer than any printer."""
-    values = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), found[2])
-    return f' {found[1]}="{" ".join(values.split())}"'
+    values = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), match[2])
+    return f' {match[1]}="{" ".join(values.split())}"'
 
 
 Result = TypeVar("Result")

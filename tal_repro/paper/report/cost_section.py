@@ -100,19 +100,19 @@ def steps(runs: Runs) -> Html:
     if not rows:
         return join([])
     note = "Shares of a mean step. A faster core and GPU: estimates by Amdahl's law, in percent of today's step."
-    told = [index for index in range(len(HEADER)) if any(row[index] != NOTHING for row in rows)]  # no empty columns
-    shown = [[row[index] for index in told] for row in rows]
-    return table("What a training step waits for", [HEADER[index] for index in told], shown, note)
+    filled = [index for index in range(len(HEADER)) if any(row[index] != NOTHING for row in rows)]  # no empty columns
+    shown = [[row[index] for index in filled] for row in rows]
+    return table("What a training step waits for", [HEADER[index] for index in filled], shown, note)
 
 
 def _row(run: Run, runs: Runs) -> list[object] | None:
-    found = part(run.details, "attribution")
-    if not part(found, "host"):
+    attribution = part(run.details, "attribution")
+    if not part(attribution, "host"):
         return None
-    shares = [number(_percent(part(found, account).get(name)), 1) for account, name in SHARES]
+    shares = [number(_percent(part(attribution, account).get(name)), 1) for account, name in SHARES]
     title = MODELS[run.model].title if run.model in MODELS else run.model
-    words = str(found.get("verdict") or NOTHING)[:300]
-    return [title, run.engine, run.data_title, run.device, number(finite(found.get("step_ms")), 1), *shares,
+    words = str(attribution.get("verdict") or NOTHING)[:300]
+    return [title, run.engine, run.data_title, run.device, number(finite(attribution.get("step_ms")), 1), *shares,
             words, run.run_id]  # fmt: skip
 
 

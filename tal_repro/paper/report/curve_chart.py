@@ -116,16 +116,22 @@ def _mark(name: str, percent: float, mean: float, std: float, runs: float) -> Ma
 
 def chart(shown: Sequence[CurveForecast], prefix: str) -> Html:
     """Draw all curves with their forecasts in one chart on a logarithmic axis of percentages."""
-    made_up = "Curves measured here are of SYNTHETIC data. " if any(one.synthetic for one in shown) else ""
+    made_up = (
+        "Curves measured here are of SYNTHETIC data. "
+        if any(curve_forecast.synthetic for curve_forecast in shown)
+        else ""
+    )
     description = f"{made_up}{len(shown)} curves; the table below has what each forecasts."
     title = "Learning curves of all models and their forecasts"
-    return draw([_forecast_series(one) for one in shown], prefix, title, description, logarithmic=True)
+    return draw(
+        [_forecast_series(curve_forecast) for curve_forecast in shown], prefix, title, description, logarithmic=True
+    )
 
 
-def _forecast_series(one: CurveForecast) -> Series:
-    source = one.source[:1].lower() + one.source[1:]
-    name = f"{style.look(one.model).title}, {source}"
-    points = one.points
+def _forecast_series(curve_forecast: CurveForecast) -> Series:
+    source = curve_forecast.source[:1].lower() + curve_forecast.source[1:]
+    name = f"{style.look(curve_forecast.model).title}, {source}"
+    points = curve_forecast.points
     marks = [
         _mark(name, float(percent), float(mean), float(std), float(runs))
         for percent, mean, std, runs in zip(points.percent, points.mean, points.std, points.runs, strict=True)
@@ -133,14 +139,23 @@ def _forecast_series(one: CurveForecast) -> Series:
     line: list[Place] = [(mark.x, mark.y) for mark in marks]
     ahead: list[Place] = []
     band: list[Place] = []
-    if one.grid is not None:
-        percent, middle, low, high = one.grid
+    if curve_forecast.grid is not None:
+        percent, middle, low, high = curve_forecast.grid
         beyond = percent >= float(points.percent[-1]) * 0.999
         line = _places(percent[~beyond | (np.cumsum(beyond) == 1)], middle[~beyond | (np.cumsum(beyond) == 1)])
         if beyond.sum() > 1:
             ahead = _places(percent[beyond], middle[beyond])
             band = [*_places(percent[beyond], high[beyond]), *reversed(_places(percent[beyond], low[beyond]))]
-    return Series(one.model, source, one.source == "Published", one.synthetic, marks, line, ahead, band)
+    return Series(
+        curve_forecast.model,
+        source,
+        curve_forecast.source == "Published",
+        curve_forecast.synthetic,
+        marks,
+        line,
+        ahead,
+        band,
+    )
 
 
 def _places(x: Array, y: Array) -> list[Place]:
@@ -158,28 +173,36 @@ def forecast_table(shown: Sequence[CurveForecast]) -> Html:
         f"Forecast at {HORIZON:g} % of the data",
     )
     rows = []
-    for one in shown:
-        points = one.points
+    for curve_forecast in shown:
+        points = curve_forecast.points
         ends = [f"{points.percent[i]:g} %: {points.mean[i]:.2f}" for i in (0, -1)]
-        rows.append([style.look(one.model).title, one.source, len(points), *ends, told(one)])
+        rows.append(
+            [
+                style.look(curve_forecast.model).title,
+                curve_forecast.source,
+                len(points),
+                *ends,
+                in_words(curve_forecast),
+            ]
+        )
     return table("What each curve forecasts", header, rows)
 
 
-def told(one: CurveForecast) -> str:
+def in_words(curve_forecast: CurveForecast) -> str:
     """Say in a sentence what the forecast is at three times the data."""
-    far = one.report["horizon"]
+    far = curve_forecast.report["horizon"]
     if not far["answerable"]:
         return f"none: {far['reason']}"
     low, high = far["interval"]
-    level = f"{100 * one.report['level']:.0f} % interval"
+    level = f"{100 * curve_forecast.report['level']:.0f} % interval"
     return f"{far['prediction']:.1f} % mAP, {level} {low:.1f} to {high:.1f}"
 
 
 def legend() -> Html:
     """Say what the chart shows."""
-    told = (
+    text = (
         "Marks are means over runs, bars their standard deviation: filled as published, open as measured here. "
         "Dotted lines are forecasts beyond the data, bands their intervals, "
         "calibrated on public learning curves of other tasks. The axis of percentages is logarithmic."
     )
-    return tag("figcaption", told)
+    return tag("figcaption", text)

@@ -23,12 +23,12 @@ def _contradicted(verdicts: Sequence[Verdict]) -> str:
     if not wrong:
         return f"None of all {len(verdicts)} claims is inconsistent with the published data."
     leading = [v for v in wrong if v.claim.importance == "headline"] or wrong
-    told = "; ".join(f"{v.claim.statement} ({v.claim.id})" for v in leading[:NAMED])
+    statements = "; ".join(f"{v.claim.statement} ({v.claim.id})" for v in leading[:NAMED])
     more = f" and {len(leading) - NAMED} more" if len(leading) > NAMED else ""
     which = "headline claims among them" if leading[0].claim.importance == "headline" else "among them"
     return (
         f"{len(wrong)} of all {len(verdicts)} claims do not follow from the published data under any reading tried; "
-        f"{which}: {told}{more}."
+        f"{which}: {statements}{more}."
     )
 
 
@@ -36,16 +36,16 @@ def _measured(verdicts: Sequence[Verdict], runs: Runs) -> str:
     count = headline_counts(verdicts)
     if not runs.runs:
         return "Nothing was run here yet, so no claim was measured."
-    told = (
+    counted = (
         f"Runs here reproduce {count['reproduced']} of {count['claims']} headline claims, do not reproduce "
         f"{count['not_reproduced']} and leave {count['undecided']} undecided"
     )
     barred = sum(bool(v.measured.unlike) for v in verdicts)
     if not barred:
-        return f"{told}."
+        return f"{counted}."
     reasons = sorted({reason for v in verdicts for reason in v.measured.unlike})
     of = ", ".join(reasons)
-    return f"{told}; {barred} of all {len(verdicts)} claims were run and not judged, for their runs are of {of}."
+    return f"{counted}; {barred} of all {len(verdicts)} claims were run and not judged, for their runs are of {of}."
 
 
 def findings(verdicts: Sequence[Verdict], runs: Runs, curves: Sequence[Series]) -> Html:
@@ -59,7 +59,7 @@ def _chart(curves: Sequence[Series]) -> Iterator[Html]:
         return
     title = "Average mAP against the share of training data (Figure 2, published and measured here)"
     made_up = "Curves measured here are of SYNTHETIC data and say nothing about THUMOS14. " if any(
-        one.synthetic for one in curves) else ""  # fmt: skip
+        curve.synthetic for curve in curves) else ""  # fmt: skip
     note = (
         "Filled marks: published; open marks: measured here. Marks are means over runs, bars standard deviations; "
         f"lines join the means (averages over tIoU 0.3 to 0.7). {made_up}Point at a mark for its value; Figure 2 below "
@@ -73,14 +73,14 @@ def _chart(curves: Sequence[Series]) -> Iterator[Html]:
 def _values(curves: Sequence[Series]) -> Html:
     """Return a row for each curve and share of the data."""
     header = ("Curve", "Training data (%)", "mAP (%)", "Standard deviation (points)")
-    rows = [[one.name, f"{mark.x:g}", number(mark.y), number(mark.std)] for one in curves for mark in one.marks]
+    rows = [[curve.name, f"{mark.x:g}", number(mark.y), number(mark.std)] for curve in curves for mark in curve.marks]
     return table("Values of the curves", header, rows)
 
 
 def value_rows(curves: Sequence[Series]) -> list[tuple[str, ...]]:
     """Return the values as rows of a file: model, source, percent, mean, standard deviation."""
     return [
-        (one.model, one.source, f"{mark.x:g}", f"{mark.y:.6g}", f"{mark.std:.6g}")
-        for one in curves
-        for mark in one.marks
+        (curve.model, curve.source, f"{mark.x:g}", f"{mark.y:.6g}", f"{mark.std:.6g}")
+        for curve in curves
+        for mark in curve.marks
     ]

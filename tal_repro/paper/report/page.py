@@ -50,7 +50,11 @@ def page(content: Content, live: bool = False) -> str:
         "figures": join(sections.figure(figure, content.results) for figure in content.figures),
         "curves": sections.curves(content),
         "advice": advice(content.advice),
-        **({"released": sections.released(found)} if (found := list(released_runs.comparisons(content.runs))) else {}),
+        **(
+            {"released": sections.released(comparisons)}
+            if (comparisons := list(released_runs.comparisons(content.runs)))
+            else {}
+        ),
         "runs": runs_table(content.rows, content.results),
         "trace": sections.trace(content),
         "cost": costs(content),
@@ -121,12 +125,12 @@ def _top(content: Content) -> Iterator[Html]:
         yield tag("p", tag("strong", share), " They show that the kit works and say nothing about THUMOS14.",
                   class_="warning")  # fmt: skip
     yield from _problems(content)
-    told = what_ran(content.runs)
+    lines = what_ran(content.runs)
     where = f" Runs in {content.results}." if content.results else ""
     listed: Html = (
         tag("details", tag("summary", f"What was run where: {len(content.runs.runs)} runs.{where}"),
-            tag("ul", *(tag("li", line) for line in told)))
-        if told
+            tag("ul", *(tag("li", line) for line in lines)))
+        if lines
         else tag("p", "Nothing was run yet: everything below is from the published measurements.")
     )  # fmt: skip
     yield tag("div", listed, id="ran")
@@ -136,8 +140,8 @@ def _problems(content: Content) -> Iterator[Html]:
     if content.problems:
         shown = [tag("li", problem[:600]) for problem in content.problems[:50]]
         more = len(content.problems) - len(shown)
-        told = f"{len(content.problems)} things could not be read" + (f" ({more} not shown)" if more else "")
-        yield tag("div", tag("p", tag("strong", told)), tag("ul", *shown), class_="warning", role="note")
+        counted = f"{len(content.problems)} things could not be read" + (f" ({more} not shown)" if more else "")
+        yield tag("div", tag("p", tag("strong", counted)), tag("ul", *shown), class_="warning", role="note")
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Html]:
@@ -147,8 +151,8 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Html]:
               "A count opens its claims.")  # fmt: skip
     yield _counts("In the published data", "published", published, PUBLISHED_VERDICTS)
     yield _counts("Measured here", "measured", measured, MEASURED_WORDS)
-    if told := multiplicity_text(verdicts):
-        yield tag("p", told)
+    if explained := multiplicity_text(verdicts):
+        yield tag("p", explained)
     if reasons := not_judged_reasons(verdicts):
         lines = (tag("li", f"{len(ids)}: {reason}. ", _ids(ids)) for reason, ids in reasons.items())
         total = sum(map(len, reasons.values()))
@@ -182,5 +186,5 @@ def _section(name: str, title: str, body: Html) -> Html:
 
 
 def _footer(content: Content) -> Html:
-    told = f"Made by tal-repro {content.version} from published numbers and run folders; none was typed by hand."
-    return tag("footer", tag("p", f"{told} This page loads nothing and sends nothing."))
+    origin = f"Made by tal-repro {content.version} from published numbers and run folders; none was typed by hand."
+    return tag("footer", tag("p", f"{origin} This page loads nothing and sends nothing."))

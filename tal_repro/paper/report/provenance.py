@@ -22,7 +22,7 @@ class Deviation:
 
 def deviations(runs: Runs) -> list[Deviation]:
     """Return how the finished runs differ from the paper's, found in the runs themselves."""
-    found = []
+    deviating = []
     counts: Counter[tuple[str, str]] = Counter()
     for run in runs.runs:
         for kind, applies in (
@@ -32,11 +32,11 @@ def deviations(runs: Runs) -> list[Deviation]:
     for kind, what, meaning in KINDS:
         where = {experiment: count for (name, experiment), count in counts.items() if name == kind and count}
         if where:
-            told = ", ".join(f"{count} of {experiment}" for experiment, count in sorted(where.items()))
-            found.append(Deviation(what, told, meaning))
+            places = ", ".join(f"{count} of {experiment}" for experiment, count in sorted(where.items()))
+            deviating.append(Deviation(what, places, meaning))
     flags = Counter(flag for run in runs.runs for flag in run.flags)
-    found += [Deviation(f"invalid mAP: {flag}", _count(n), "left out of every mean") for flag, n in flags.items()]
-    return found + _recipes(runs)
+    deviating += [Deviation(f"invalid mAP: {flag}", _count(n), "left out of every mean") for flag, n in flags.items()]
+    return deviating + _recipes(runs)
 
 
 KINDS = (
@@ -76,12 +76,12 @@ def _count(count: int) -> str:
 
 def systems(runs: Runs) -> list[tuple[dict[str, Any], int]]:
     """Return the distinct machines with their software, and how many runs each did."""
-    found: dict[str, tuple[dict[str, Any], int]] = {}
+    counted: dict[str, tuple[dict[str, Any], int]] = {}
     for run in runs.runs:
         system = {key: value for key, value in run.system.items() if key in SYSTEM_KEYS}
         key = repr(sorted(system.items(), key=lambda pair: pair[0]))
-        found[key] = (system, found.get(key, (system, 0))[1] + 1)
-    return sorted(found.values(), key=lambda pair: -pair[1])
+        counted[key] = (system, counted.get(key, (system, 0))[1] + 1)
+    return sorted(counted.values(), key=lambda pair: -pair[1])
 
 
 # The host's name is nobody's business; clocks and load differ from run to run and stay in system.json.

@@ -48,11 +48,11 @@ def _curves(record: RunRecord) -> Iterator[Html]:
     if not rows:
         return
     made_up = record.spec.data is not None and record.spec.data.synthetic
-    told = " (SYNTHETIC data)" if made_up else ""
-    charts = [_chart(f"Training loss by epoch{told}", [("", _points(rows, "loss", 1.0))], None)]
+    suffix = " (SYNTHETIC data)" if made_up else ""
+    charts = [_chart(f"Training loss by epoch{suffix}", [("", _points(rows, "loss", 1.0))], None)]
     maps = [(title, _points(rows, name, 100.0)) for name, title in MAPS.items()]
     if any(points for _, points in maps):
-        charts.append(_chart(f"Average mAP (%) by epoch{told}", maps, 100.0))
+        charts.append(_chart(f"Average mAP (%) by epoch{suffix}", maps, 100.0))
     yield tag("div", *(chart for chart in charts if chart is not None), class_="pair")
 
 
@@ -143,8 +143,8 @@ def _settings(record: RunRecord, clean: Clean) -> Iterator[Html]:
         **spec.recipe,
         **{f"option {name}": value for name, value in spec.options.items()},
     }
-    told = [(name, clean(_setting(value))) for name, value in pairs.items() if value not in ("", None)]
-    items = [tag("li", f"{name} ", tag("b", value)) for name, value in told[:MOST_SETTINGS]]
+    settings = [(name, clean(_setting(value))) for name, value in pairs.items() if value not in ("", None)]
+    items = [tag("li", f"{name} ", tag("b", value)) for name, value in settings[:MOST_SETTINGS]]
     yield tag("p", "Settings:")
     yield tag("ul", *items, class_="settings")
 

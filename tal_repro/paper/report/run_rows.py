@@ -12,11 +12,11 @@ from tal_repro.errors import InputError
 from tal_repro.paper.energy import joules_of
 from tal_repro.paper.report.markup import Html, command, duration, join, number, region, results_option, tag
 from tal_repro.paper.report.run_details import details, log
+from tal_repro.run.repeat import repeat_command
 from tal_repro.runs.folder import name_of
 from tal_repro.runs.load import Runs
 from tal_repro.runs.portable import Clean, cleaner
 from tal_repro.runs.record import RunRecord, read_json
-from tal_repro.runs.repeat import repeat_command
 from tal_repro.runs.run import Run, finite
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
@@ -120,10 +120,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def groups(rows: Iterable[RunRow]) -> dict[tuple[str, str, str, str, str], list[RunRow]]:
     """Group rows by what makes their figures comparable: experiment, model, engine, data, machine."""
-    found: dict[tuple[str, str, str, str, str], list[RunRow]] = {}
+    grouped: dict[tuple[str, str, str, str, str], list[RunRow]] = {}
     for row in rows:
-        found.setdefault((row.experiment, row.model, row.engine, row.data, row.machine), []).append(row)
-    return dict(sorted(found.items()))
+        grouped.setdefault((row.experiment, row.model, row.engine, row.data, row.machine), []).append(row)
+    return dict(sorted(grouped.items()))
 
 
 PAGE = 100  # rows shown at once; the script pages through the rest
@@ -154,11 +154,11 @@ def _counted(rows: Sequence[RunRow]) -> str:
     states: dict[str, int] = {}
     for row in rows:
         states[row.status] = states.get(row.status, 0) + 1
-    told = ", ".join(f"{count} {state}" for state, count in states.items())
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
     cut = f"; the first {PAGE} here, the rest with scripts or from run folders" if len(rows) > PAGE else ""
     cut += f"; {len(rows) - LISTED} more are not listed" if len(rows) > LISTED else ""
     cut += f"; the first {DETAILED} open to curves and log, the others name a command" if len(rows) > DETAILED else ""
-    return f"{len(rows)} runs: {told}{cut}. Open a line for loss, mAP, AP of each class, settings, log and command"
+    return f"{len(rows)} runs: {counts}{cut}. Open a line for loss, mAP, AP of each class, settings, log and command"
 
 
 def _search(rows: Sequence[RunRow]) -> Html:

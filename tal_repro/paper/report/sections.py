@@ -54,9 +54,9 @@ def _side_by_side(text: paper_tables.TextTable) -> Html:
             paper = None
         printed = [paper[name] if paper else NOTHING for name in ("Training (s)", "mAP (%)")]
         ran = line["n"] != "0"
-        told = f"{line['Engine']}, {line['Data']}, {line['Machine']}, n = {line['n']}" if ran else "not run here"
+        origin = f"{line['Engine']}, {line['Data']}, {line['Machine']}, n = {line['n']}" if ran else "not run here"
         here = [line[name] if ran and line[name] != "-" else NOTHING for name in ("Training (s)", "mAP (%)")]
-        model = join([line["Model"], tag("span", told, class_="why")])
+        model = join([line["Model"], tag("span", origin, class_="why")])
         rows.append([model, printed[0], here[0], printed[1], here[1]])
     notes = [note for note in text.notes if "SYNTHETIC" in note]
     note = " ".join(["The seconds are of different machines, and not of the same work in each line.", *notes])
@@ -94,8 +94,10 @@ def figure(figure: FigureShown, results: str | None) -> Html:
 def released(compared: Sequence[released_runs.Comparison]) -> Html:
     """Return the table of released checkpoints."""
     header = ("Model", "Engine", "Protocol", "mAP here (%)", "Published (%)", "Source", "Verdict", "Run")
-    rows = [[look(one.model).title, one.engine, one.protocol, number(one.measured), number(one.published), one.source,
-             one.verdict, one.run_id] for one in compared]  # fmt: skip
+    rows = [
+        [look(row.model).title, row.engine, row.protocol, number(row.measured), number(row.published), row.source,
+         row.verdict, row.run_id] for row in compared
+    ]  # fmt: skip
     note = "The authors' own weights, evaluated here and trained by nobody: the same to rounding, or something differs."
     return table("Released checkpoints beside the mAPs printed of them", header, rows, note)
 

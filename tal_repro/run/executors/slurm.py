@@ -114,10 +114,10 @@ def _submit(
             "--executor slurm",
             "check: sinfo; partition and limits: --set slurm.*",
         ) from None
-    found = [Submitted(run, str(job.job_id)) for run, job in zip(pending, submissions, strict=True)]
-    note = {item.job_id: item.run.spec.name for item in found}
-    write_whole(folder / f"{found[0].job_id.split('_')[0]}.jobs.json", json.dumps(note, indent=1).encode())
-    return found
+    submitted = [Submitted(run, str(job.job_id)) for run, job in zip(pending, submissions, strict=True)]
+    note = {item.job_id: item.run.spec.name for item in submitted}
+    write_whole(folder / f"{submitted[0].job_id.split('_')[0]}.jobs.json", json.dumps(note, indent=1).encode())
+    return submitted
 
 
 def _slurm_names(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -153,14 +153,14 @@ def _job(run: PlannedRun, store: RunStore, settings: Settings) -> worker.Job:
 
 def _adopt(folder: Path, pending: Mapping[str, PlannedRun]) -> list[Submitted]:
     """Find pending runs that an earlier start submitted and that are still on the cluster."""
-    found: dict[str, Submitted] = {}
+    adopted: dict[str, Submitted] = {}
     for path in sorted(folder.glob("*.jobs.json")):
         note = {job_id: name for job_id, name in read_json(path).items() if name in pending}
         alive = slurm_states.alive(sorted({job_id.split("_")[0] for job_id in note})) if note else set()
         for job_id, name in note.items():
             if job_id in alive:
-                found[name] = Submitted(pending[name], job_id)
-    return list(found.values())
+                adopted[name] = Submitted(pending[name], job_id)
+    return list(adopted.values())
 
 
 class Watch:

@@ -22,12 +22,12 @@ def alive(jobs: Sequence[str]) -> set[str]:
     lines = _ask(["squeue", "--noheader", "--me", "--array", "--format=%i|%T"])
     if lines is None:
         raise InputError("squeue does not answer", "--executor slurm", "check the cluster: sinfo")
-    found = set()
+    living = set()
     for line in lines:
         job_id, _, state = line.strip().partition("|")
         if job_id.split("_")[0] in jobs and state.split()[0] in LIVING:
-            found |= set(expand(job_id))
-    return found
+            living |= set(expand(job_id))
+    return living
 
 
 def states(jobs: Sequence[str]) -> dict[str, str]:
@@ -35,12 +35,12 @@ def states(jobs: Sequence[str]) -> dict[str, str]:
     lines = _ask(
         ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobID,State", "--jobs", ",".join(jobs)]
     )
-    found: dict[str, str] = {}
+    states_by_job: dict[str, str] = {}
     for line in lines or []:
         job_id, _, state = line.strip().partition("|")
         for name in expand(job_id):
-            found[name] = state.split()[0] if state else "UNKNOWN"  # "CANCELLED by 1000"
-    return found
+            states_by_job[name] = state.split()[0] if state else "UNKNOWN"  # "CANCELLED by 1000"
+    return states_by_job
 
 
 def expand(job_id: str) -> list[str]:

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from tal_repro.data.layouts import Layout
 from tal_repro.engines.upstream import settings
 from tal_repro.engines.upstream.adapter import train_pyramid, train_tadtr
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import TADTR, TRIDET, with_overrides
 from tal_repro.models.registry import MODELS
 
+DATA = Layout("actionformer", Path("/data"), Path("/data"))
 AUTHORS = {
     "dataset": {"input_dim": 2048, "max_seq_len": 2304, "json_file": "x", "feat_folder": "y"},
     "model": {"embd_dim": 512, "fpn_dim": 512, "n_head": 4},
@@ -30,7 +32,7 @@ def config(tmp_path: Path, **overrides: object) -> dict[str, dict[str, object]]:
     (tree / "configs").mkdir(parents=True, exist_ok=True)
     (tree / "configs" / "thumos_i3d.yaml").write_text(yaml.safe_dump(AUTHORS))
     recipe = settings.resolved("tridet", dataclasses.asdict(with_overrides(TRIDET, overrides)))
-    path = settings.write_config(tree, "tridet", recipe, Path("/data"), 7, tmp_path)  # type: ignore[arg-type]
+    path = settings.write_config(tree, "tridet", recipe, DATA, 7, tmp_path)  # type: ignore[arg-type]
     found: dict[str, dict[str, object]] = yaml.safe_load(path.read_text())
     return found
 
@@ -63,7 +65,7 @@ def test_a_key_below_a_key_is_reached(tmp_path: Path) -> None:
         yaml.safe_dump({**AUTHORS, "model": {"assigner": {"center_radius": 1.5, "iou_weight": 2}}})
     )
     recipe = settings.resolved("temporalmaxer", {"center_radius": 2.5})
-    path = settings.write_config(tmp_path, "temporalmaxer", recipe, Path("/data"), 7, tmp_path)  # type: ignore[arg-type]
+    path = settings.write_config(tmp_path, "temporalmaxer", recipe, DATA, 7, tmp_path)  # type: ignore[arg-type]
     assert yaml.safe_load(path.read_text())["model"]["assigner"] == {"center_radius": 2.5, "iou_weight": 2}
 
 
@@ -133,7 +135,7 @@ def handed_over(model: str, recipe: Any, work: Path) -> str:
 
     spec = SimpleNamespace(model=model, seed=1)
     run = SimpleNamespace(spec=spec, device="cpu")
-    layout = SimpleNamespace(folder=work)
+    layout = Layout("tadtr" if model == "tadtr" else "actionformer", work, work)
     job = SimpleNamespace(run=run, recipe=recipe, tree=tree, work=work, layout=layout, chosen={}, train=script)
     job.evaluate = script
     (train_tadtr if model == "tadtr" else train_pyramid)(job)  # type: ignore[arg-type]

@@ -20,9 +20,9 @@ def repeat_command(spec: RunSpec, status: Mapping[str, Any]) -> str:
         return _joined([*words, "--out", OUT])
     if spec.experiment == "training":
         return _training(spec)
-    if not status.get("study"):
+    if not status.get("study") and spec.feature_lengths:
         return _timing(spec)
-    words = ["run", "--study", str(status["study"]), "--scope", "every-percent"]
+    words = ["run", "--study", str(status.get("study") or "FILE"), "--scope", "every-percent"]
     settings = status.get("settings", [])
     words += [word for setting in (settings if isinstance(settings, list) else []) for word in ("--set", str(setting))]
     return _joined([*words, "--only", f"id={spec.run_id}", *_data(spec), "--results", OUT])

@@ -1,0 +1,94 @@
+"""Features in files of torch: a tensor, a dictionary that holds one under a name, or one of video -> tensor.
+
+Loaded by `weights_only`: nothing in a file is executed. Archives are mapped, not read.
+"""
+
+from __future__ import annotations
+
+import functools
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tal_repro.data.feature_files import check_array, first_line
+from tal_repro.data.layouts import check_inside
+from tal_repro.errors import InputError
+from tal_repro.untrusted import short
+
+FLOATS = ("float32", "float16", "float64")
+_RESTORE = "restore the file from the archive"
+_USUAL = ("feats", "features")
+_FORM = "write it as torch.save({video: tensor [T, C], ...}, path)"
+
+
+def map_tensor(path: Path, root: Path) -> npt.NDArray[np.float32]:
+    """Memory-map a torch-saved [T, C] float32 tensor."""
+    check_inside(path, root)
+    array = read_tensor(path, floats=("float32",))
+    check_array(array.shape, array.dtype, path)
+    return array
+
+
+def read_tensor(path: Path, key: str = "", floats: tuple[str, ...] = FLOATS) -> npt.NDArray[Any]:
+    """Return a torch-saved tensor, or that under `key` of a saved dictionary, as an array (mapped where it can be)."""
+    found = _load(path)
+    return _array(found.get(key) if isinstance(found, dict) and key else found, path, floats)
+
+
+def read_tensor_of(path: Path, video_id: str, key: str = "") -> npt.NDArray[Any]:
+    """Return a video's tensor of a file of all videos; `key`: its name, where each video is a dictionary itself."""
+    stat = path.stat()
+    found = _all_videos(path, stat.st_mtime_ns, stat.st_size).get(video_id)
+    if found is None:
+        raise InputError(f"no tensor {short(video_id)}", path, "correct the id, or features.path")
+    if isinstance(found, dict):
+        names = [name for name in ((key,) if key else _USUAL) if name in found] or list(found)[:2]
+        if len(names) > 1 or (key and names != [key]):
+            listed = ", ".join(short(name) for name in list(found)[:5])
+            raise InputError(f"{short(video_id)} holds {listed}", path, 'say which one: [features] key = "NAME"')
+        found = found[names[0]] if names else None
+    return _array(found, path, FLOATS)
+
+
+def video_ids_of(path: Path) -> list[str]:
+    """Return the videos of a file of all."""
+    stat = path.stat()
+    return list(_all_videos(path, stat.st_mtime_ns, stat.st_size))
+
+
+@functools.lru_cache(maxsize=2)
+def _all_videos(path: Path, modified_ns: int, size: int) -> Mapping[str, Any]:
+    """Load a file of all videos once: its index alone takes seconds where they are many."""
+    found = _load(path)
+    if not isinstance(found, dict) or not found or not all(isinstance(name, str) for name in found):
+        kind = "an empty dictionary" if found == {} else f"a {type(found).__name__}"
+        raise InputError(f"holds {kind}, expected video -> tensor", path, f"{_FORM}; or give the folder of files")
+    return found
+
+
+def _load(path: Path) -> Any:
+    import torch
+
+    try:
+        # Files older than torch 1.6 are no zip archives and cannot be mapped. An archive is only ever mapped: that
+        # refuses compressed ones, which could unpack to more than the memory.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # unpickling damaged bytes raises nearly anything
+        raise InputError(f"not a torch tensor file ({first_line(error)})", path, _RESTORE) from None
+
+
+def _array(tensor: Any, path: Path, floats: tuple[str, ...]) -> npt.NDArray[Any]:
+    import torch
+
+    dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+    if not dense or str(tensor.dtype).removeprefix("torch.") not in floats:
+        kind = f"{tensor.dtype} tensor" if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+        raise InputError(f"holds a {kind}, expected a dense {' or '.join(floats)} tensor [T, C]", path, _RESTORE)
+    if not tensor.is_contiguous():
+        raise InputError("its tensor is not contiguous", path, _RESTORE)
+    array: npt.NDArray[np.floating[Any]] = tensor.detach().numpy()
+    return array
