@@ -71,7 +71,7 @@ def synthetic_features() -> list[Any]:
 def openness(config: dict[str, Any], seed: int, features: list[Any]) -> dict[str, float]:
     """Return, for each gate, the share of the valid feature steps of all levels at which it is open."""
     import torch
-    from libs.modeling import make_meta_arch
+    from libs.modeling import make_meta_arch  # type: ignore[import-not-found]
 
     torch.manual_seed(seed)
     model = make_meta_arch("DyFADet", **config).eval()
