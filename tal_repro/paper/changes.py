@@ -18,7 +18,8 @@ SEVERITIES = {
     "timing": "may move times, no mAP",
     "low": "no number depends on it",
 }
-OF_FEW = {"00-repair": ("tetad",), "04-settings": ("dyfadet",)}  # patches that not every model has
+# patches that not every model has; TE-TAD's code does not run as published
+OF_ONE = {"00-repair": ("tetad",), "04-settings": ("dyfadet",)}
 PATCHES = {  # name -> severity, title as in the file (a wheel holds no patches), and what it does to a number
     "01-subset": (
         "low", "Train on the units of the run only",
@@ -38,7 +39,7 @@ PATCHES = {  # name -> severity, title as in the file (a wheel holds no patches)
     ),
     "04-settings": (
         "low", "Take the decay of the weight average from the recipe",
-        "the authors' own value, unless a recipe says another",
+        "the authors' own 0.999, unless a recipe says another",
     ),
 }  # fmt: skip
 _ALL = OF_AUTHORS
@@ -101,7 +102,7 @@ def _patched() -> dict[str, list[str]]:
     from tal_repro import kit
 
     if kit.checkout() is None:
-        return {name: list(OF_FEW.get(name, OF_AUTHORS)) for name in PATCHES}
+        return {name: list(OF_ONE.get(name, OF_AUTHORS)) for name in PATCHES}
     models: dict[str, list[str]] = {}
     for model in OF_AUTHORS:
         for path in sorted(kit.patches(model).glob("*.patch")):

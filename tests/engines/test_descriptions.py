@@ -18,6 +18,7 @@ from tal_repro.data.layouts import Layout
 from tal_repro.engines.added import dyfadet, tetad
 from tal_repro.engines.upstream import scores, shims
 from tal_repro.engines.upstream.description import check_description, small_recipe
+from tal_repro.engines.upstream.job import Job
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 
@@ -81,18 +82,25 @@ def test_the_shipped_ones_pass(description: Any) -> None:
     assert entry.engines == ("upstream",)
 
 
-def test_every_field_of_dyfadets_recipe_reaches_its_configuration(tmp_path: Path) -> None:
+def test_every_field_of_dyfadets_recipe_reaches_its_script(tmp_path: Path) -> None:
     import yaml
 
     (tmp_path / "configs").mkdir()
     sections = ("dataset", "model", "opt", "loader", "train_cfg", "test_cfg")
     (tmp_path / dyfadet.CONFIG).write_text(yaml.safe_dump({section: {} for section in sections}))
 
-    def written(**changes: Any) -> str:
-        recipe, layout = dyfadet.Recipe(**changes), Layout("actionformer", tmp_path, tmp_path)
-        return dyfadet.write_config(tmp_path, recipe, layout, 1, tmp_path).read_text(encoding="utf-8")
+    def handed_over(**changes: Any) -> str:
+        work = tmp_path / str(len(list(tmp_path.iterdir())))
+        work.mkdir()
+        run: Any = SimpleNamespace(spec=SimpleNamespace(seed=1))
+        layout = Layout("actionformer", tmp_path, tmp_path)
+        job = Job(run, dyfadet.Recipe(**changes), tmp_path, layout, work)
+        vars(job)["train"] = lambda *words: None
+        dyfadet.train(job)
+        text = (work / "config.yaml").read_text(encoding="utf-8").replace(str(work), "")
+        return text + job.environment[hooks.SETTINGS_VARIABLE]
 
-    _every_field_changes(written, dyfadet.Recipe())
+    _every_field_changes(handed_over, dyfadet.Recipe())
 
 
 def test_every_field_of_tetads_recipe_reaches_its_script() -> None:

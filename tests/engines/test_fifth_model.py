@@ -15,6 +15,7 @@ import pytest
 
 from tal_repro.engines.upstream.template import NewModel, write_new
 from tal_repro.errors import InputError
+from tal_repro.models.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests" / "worked_example"
@@ -118,6 +119,10 @@ def test_the_contract_passes_and_every_step_is_told(kit: Kit) -> None:
     assert list(said_of) == steps
     assert "libs/engine.py:27 (shim cuda_synchronize is on)" in said_of["libraries"]
     assert "best-on-test, last (synthetic)" in said_of["training"]
+    document = (ROOT / "docs" / "adding-a-model.md").read_text(encoding="utf-8")
+    table = document.partition("| step | asks |")[2].partition("\n\n")[0]
+    told = [name for line in table.splitlines()[2:] for name in line.split("|")[1].replace(",", " ").split()]
+    assert told == steps, "the document's table of steps"
 
 
 def test_every_experiment_figure_and_table_includes_it(kit: Kit) -> None:
@@ -182,6 +187,17 @@ def test_bad_names_are_refused_and_nothing_is_written(clone: Path, values: dict[
     with pytest.raises(InputError, match=message):
         write_new(a_model(**values), clone)
     assert {path: path.read_bytes() for path in clone.rglob("*") if path.is_file()} == before
+
+
+def test_two_models_of_one_repository_share_its_submodule(clone: Path) -> None:
+    entry = MODELS["tetad"]
+    address = f"https://github.com/{entry.repository}.git"
+    before = (clone / ".gitmodules").read_text()
+    write_new(a_model(repository=address, commit=entry.commit), clone)
+    assert (clone / ".gitmodules").read_text() == before
+    assert f'added("mine", "Mine", "{entry.repository}"' in (clone / "tal_repro/models/registry.py").read_text()
+    with pytest.raises(InputError, match="at another commit"):
+        write_new(a_model(name="other", repository=address), clone)
 
 
 def test_a_long_address_makes_lines_that_lint_passes(clone: Path) -> None:

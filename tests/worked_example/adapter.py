@@ -24,6 +24,7 @@ class Recipe:
     epochs: int = 10
     batch_size: int = 4
     learning_rate: float = 0.01
+    weight_decay: float = 0.01  # their script has no word for it: patches/04-settings.patch
 
 
 RECIPE = Recipe()
@@ -36,6 +37,7 @@ def train(job: Job) -> None:
     out.mkdir()
     arguments = ["--data", str(job.layout.folder.resolve()), "--out", str(out), "--seed", str(job.run.spec.seed)]
     arguments += ["--epochs", str(recipe.epochs), "--batch", str(recipe.batch_size), "--lr", str(recipe.learning_rate)]
+    job.tell(weight_decay=recipe.weight_decay)
     job.train("train.py", [*arguments, "--hidden", str(recipe.hidden)], "raw")
 
 

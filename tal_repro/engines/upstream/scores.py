@@ -56,8 +56,8 @@ def metric_rows(
 ) -> tuple[list[Row], list[str], list[Row]]:
     """Score each (selection, weights) under every protocol: (rows, flags, comparisons with upstream's own print).
 
-    Beside the print stands the mAP with equal scores in the order that the authors' evaluators give them: a network
-    that says the same everywhere (DyFADet behind a closed gate) has thousands of equal scores: their order is its mAP.
+    Beside the print stands the mAP with equal scores in the order that the authors' evaluators give: a network that
+    says the same everywhere (DyFADet behind a closed gate) has thousands of equal scores, and their order is its mAP.
     """
     rows: list[Row] = []
     flags: list[str] = []

@@ -104,14 +104,24 @@ def write_new(new: NewModel, root: Path) -> list[str]:
     if lines.count(ANCHOR) != 1:
         raise InputError("the place for models beyond the four is gone", registry, f"restore the line {ANCHOR.strip()}")
     submodules = modules.read_text(encoding="utf-8")
-    if f'"third_party/{new.folder}"' in submodules:
-        raise InputError(f"has a submodule third_party/{new.folder}", modules, "is the model there already?")
+    submodules += _submodule(new) if not _is_there(new, submodules, modules) else ""
     patches.mkdir(parents=True)
     write_whole(description, DESCRIPTION.format(title=new.title, name=new.name).encode())
     write_whole(patches / "README.md", PATCHES_README.format(title=new.title, name=new.name).encode())
-    write_whole(modules, (submodules + _submodule(new)).encode())
+    write_whole(modules, submodules.encode())
     write_whole(registry, lines.replace(ANCHOR, f"    {_line(new)}\n{ANCHOR}").encode())
     return [str(path.relative_to(root)) for path in (description, patches / "README.md", modules, registry)]
+
+
+def _is_there(new: NewModel, submodules: str, modules: Path) -> bool:
+    """Tell whether the repository is a submodule already, for another model of it; one folder holds one commit."""
+    if f'"third_party/{new.folder}"' not in submodules:
+        return False
+    commits = {entry.commit for entry in MODELS.values() if entry.submodule == new.folder}
+    if _submodule(new) not in submodules or commits != {new.commit}:
+        what = f"has a submodule third_party/{new.folder}, of another repository or at another commit"
+        raise InputError(what, modules, "is the model there already? Two models of a repository share its commit")
+    return True
 
 
 def _line(new: NewModel) -> str:
