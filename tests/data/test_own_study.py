@@ -99,9 +99,8 @@ def test_counts_and_times_of_a_sets_own_width_judge_no_claim(tmp_path: Path) -> 
             writer.finish(machine="made up", device="cpu", alone=True, attempts=1)
     runs = load_runs(tmp_path / "runs")
     assert {run.experiment for run in runs.runs} == {"macs", "inference"}
-    judged = [
-        verdict for verdict in judge_all(load_published(), runs) if verdict.claim.experiment in ("macs", "inference")
-    ]
+    verdicts = judge_all(load_published(), runs)
+    judged = [verdict for verdict in verdicts if verdict.claim.experiment in ("macs", "inference")]
     assert judged and {verdict.measured.verdict for verdict in judged} == {"not run"}
     reasons = {reason for verdict in judged for reason in verdict.measured.unlike}
     assert reasons == {"networks for other channels, classes or levels than THUMOS14's"}

@@ -80,7 +80,7 @@ def _judging(runs: Runs) -> list[Run]:
 
 
 def unlike_the_papers_network(run: Run) -> str:
-    """Say why a run's counts or times are not of the paper's network ("": they are): it may be fitted to another set."""
+    """Say why counts or times are not of the paper's network ("": they are): it may be fitted to another set."""
     recipe = run.spec.recipe
     wanted = {"feature_dim": thumos14.FEATURE_DIM, "num_classes": thumos14.CLASSES}
     if levels := getattr(model_entry(run.model).recipe, "levels", None):
