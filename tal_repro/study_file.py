@@ -133,15 +133,17 @@ class Table:
         return value
 
 
-def read_table(path: Path) -> Table:
-    """Parse a study file; raise InputError naming file and line."""
+NO_STUDY = "check the path, or name a shipped study (--study demo)"
+
+
+def read_table(path: Path, remedy: str = NO_STUDY) -> Table:
+    """Parse a study file, or one like it; raise InputError naming file and line. `remedy`: where there is none."""
     try:
         if path.exists() and not path.is_file():
             raise InputError("not a file", path, "give the path of a .toml file")
         with path.open("rb") as stream:
             content = stream.read(_MAX_BYTES + 1)
     except OSError as error:
-        remedy = "check the path, or name a shipped study (--study demo)"
         raise InputError(f"cannot be read ({error.strerror})", path, remedy) from None
     return parse_table(content, str(path))
 

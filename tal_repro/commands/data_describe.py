@@ -47,12 +47,13 @@ def describe(
     if out is not None and out.exists():
         raise InputError("is there already", out, "name a new file, or move it away")
     found = look(annotations, features, out or Path("my-data.toml"), given, hashed)
+    if out is not None:  # before anything is printed: a pager may not read to the end
+        write_bytes(out, definition_text(found.definition, dict(found.guesses)).encode())
     if as_json:
         echo(json.dumps(_as_json(found), indent=1))
     else:
         _print(found)
     if out is not None:
-        write_bytes(out, definition_text(found.definition, dict(found.guesses)).encode())
         echo(f"definition written to {out}", err=True)
         tell_next(f"tal-repro study new --data {out} --out my-study.toml")
     elif not as_json:

@@ -28,6 +28,7 @@ def verify_folder(
 ) -> int:
     """Check a data folder, print the report, write its fingerprint (and a manifest); return the exit code."""
     from tal_repro.data.fingerprint import write_fingerprints
+    from tal_repro.data.layouts import is_definition
     from tal_repro.data.verify import verify as verify_layouts
 
     reports = verify_layouts(folder, layout, progress_of("feature files"))  # type: ignore[arg-type]
@@ -53,7 +54,9 @@ def verify_folder(
         _write_manifest(manifest, [fingerprint for _, fingerprint in good], real=not any(d.synthetic for d, _ in good))
     if not as_json:
         again = f"mend what is named above, then again: tal-repro data verify {folder}"
-        tell_next(again if errors else f"tal-repro train --model MODEL --data {folder}, or tal-repro plan")
+        own = f"tal-repro study new --data {folder} --out my-study.toml"
+        ready = own if is_definition(folder) else f"tal-repro train --model MODEL --data {folder}, or tal-repro plan"
+        tell_next(again if errors else ready)
     return 1 if errors else 0
 
 

@@ -83,7 +83,7 @@ class Definition:
 
 def read_definition(path: Path) -> Definition:
     """Read and check a definition; raise InputError naming the key and what is allowed."""
-    table = read_table(path)
+    table = read_table(path, "check the path, or write one: tal-repro data describe ... --out my-data.toml")
     try:
         return _read(table, path)
     except InputError as error:

@@ -21,6 +21,7 @@ from tal_repro.data.dataset import DataSet
 from tal_repro.data.definition import ENDINGS, Axes, Definition, FileType
 from tal_repro.data.feature_formats import read_shape, video_ids
 from tal_repro.data.layouts import Layout
+from tal_repro.data.rate_guess import guess_rate
 from tal_repro.data.set_checks import set_problems, shapes_of, usual_width
 from tal_repro.errors import InputError
 from tal_repro.untrusted import is_number, short
@@ -179,13 +180,15 @@ def _step(
         if stride is not None:
             guesses["stride_frames"] = f"from the lengths, durations and fps of {len(known)} videos"
             return replace(definition, stride_frames=max(stride, 1.0))
-    rate = _common([steps / seconds for steps, seconds, _ in known])
+    rate = guess_rate([steps for steps, _, _ in known], [seconds for _, seconds, _ in known])
     if rate is None:
         what = f"the steps of {len(known)} files have no stride in common"
         raise InputError(
             what, definition.features, "say --set stride_frames=N or steps_per_second=N; check durations and fps"
         )
-    guesses["steps_per_second"] = f"from the lengths and durations of {len(known)} videos"
+    guesses["steps_per_second"] = (
+        f"fitted to {len(known)} videos; say stride_frames and fps instead, where you know them"
+    )
     return replace(definition, stride_frames=None, steps_per_second=rate)
 
 

@@ -61,12 +61,20 @@ def test_from_annotations_to_the_page(name: str, tmp_path: Path, monkeypatch: py
     assert kinds == {"baseline", "data_sweep", "macs", "inference", "trace"}
     for number in range(2, 7):
         tal_repro("figure", str(number), "--results", results, "--out", "figures")
+        caption = (tmp_path / "figures" / f"figure-{number}.caption.md").read_text(encoding="utf-8")
+        if number in (2, 3, 6):
+            assert f"Runs are of {name}-set, not of THUMOS14" in caption
+        else:
+            assert str(made.get("channels")) in caption and "2048" not in caption
     for table in ("table-1", "table-2", "table-energy"):
         tal_repro("table", table, "--results", results)
     advice = tal_repro("advise", "--results", results)
     assert f"{name}-set" in advice
     tal_repro("report", "--results", results, "--out", "page")
     page = html.unescape(re.sub(r"<[^>]+>", " ", (tmp_path / "page" / "index.html").read_text(encoding="utf-8")))
-    assert f"{name}-set" in page
+    assert f"{name}-set: mAP and cost against its data" in page
+    assert f"Every run with data is of {name}-set, not of THUMOS14: no claim of the paper is judged" in page
+    assert ", published" not in page
     verdicts = json.loads(tal_repro("verify", "--results", results, "--json"))
-    print(json.dumps(verdicts)[:2000])
+    judged = {claim["verdict_measured"] for claim in verdicts["claims"]}
+    assert judged == {"not run"}, "no claim of the paper is judged by another set"

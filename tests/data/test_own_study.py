@@ -11,6 +11,10 @@ from tal_repro.cli import main
 from tal_repro.data import load_dataset
 from tal_repro.data.fitting import measured_lengths
 from tal_repro.engines.native.adapter import NativeAdapter
+from tal_repro.paper.verdicts import judge_all
+from tal_repro.published.load import load_published
+from tal_repro.runs.load import load_runs
+from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
 from tests.data.made_up_set import define
 
@@ -79,3 +83,24 @@ def test_an_engine_that_is_set_for_all_says_what_it_cannot_measure(tmp_path: Pat
     refused = engine == "upstream"
     assert (result.exit_code == 2) is refused
     assert ("counted and timed at full size" in result.output) is refused
+
+
+def test_counts_and_times_of_a_sets_own_width_judge_no_claim(tmp_path: Path) -> None:
+    study = study_of(define(tmp_path, "npy"), "--models", "tadtr", "--trial")
+    store = RunStore(tmp_path / "runs")
+    for spec in study.runs():
+        if spec.experiment in ("macs", "inference"):
+            writer = store.writer(spec)
+            quantity = "gmacs" if spec.experiment == "macs" else "latency_ms"
+            writer.write_measurements(
+                {"quantity": quantity, "feature_length": length, "sample": 0, "value": float(length), "unit": ""}
+                for length in spec.feature_lengths
+            )
+            writer.finish(machine="made up", device="cpu", alone=True, attempts=1)
+    runs = load_runs(tmp_path / "runs")
+    assert {run.experiment for run in runs.runs} == {"macs", "inference"}
+    verdicts = judge_all(load_published(), runs)
+    judged = [verdict for verdict in verdicts if verdict.claim.experiment in ("macs", "inference")]
+    assert judged and {verdict.measured.verdict for verdict in judged} == {"not run"}
+    reasons = {reason for verdict in judged for reason in verdict.measured.unlike}
+    assert reasons == {"networks for other channels, classes or levels than THUMOS14's"}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tal_repro import thumos14
+from tal_repro.models.registry import model_entry
 from tal_repro.paper.claims.derivation import Derivation
 from tal_repro.paper.claims.found import Found
 from tal_repro.paper.claims.judging import TOO_MANY, interval_text, judge_reading, measured_reading
@@ -53,9 +54,10 @@ def measure(claim: Claim, runs: Runs, published: Mapping[str, Table]) -> Measure
     chosen = runs.of(claim.experiment, *claim.models)
     if not chosen:
         return Measured("not run", f"needs experiment {claim.experiment} of {', '.join(claim.models)}")
-    real = chosen if claim.kind in NEED_NO_DATA else [run for run in chosen if not unlike_thumos14(run)]
+    unlike = unlike_the_papers_network if claim.kind in NEED_NO_DATA else unlike_thumos14
+    real = [run for run in chosen if not unlike(run)]
     if not real:
-        reasons = sorted({unlike_thumos14(run) for run in chosen})
+        reasons = sorted({unlike(run) for run in chosen})
         told = f"{_count(chosen)} cannot judge a claim about THUMOS14: {', '.join(reasons)}"
         return Measured("not run", told, unlike=tuple(reasons))
     engine = "upstream" if any(run.engine == "upstream" for run in real) else "native"
@@ -73,8 +75,18 @@ def measure(claim: Claim, runs: Runs, published: Mapping[str, Table]) -> Measure
 
 def _judging(runs: Runs) -> list[Run]:
     """Return the runs that may judge claims about THUMOS14, and those that need no data."""
-    free = [run for run in runs.runs if run.spec.data is None]
+    free = [run for run in runs.runs if run.spec.data is None and not unlike_the_papers_network(run)]
     return [*free, *pooled(run for run in runs.runs if run.spec.data is not None and not unlike_thumos14(run))]
+
+
+def unlike_the_papers_network(run: Run) -> str:
+    """Say why counts or times are not of the paper's network ("": they are): it may be fitted to another set."""
+    recipe = run.spec.recipe
+    wanted = {"feature_dim": thumos14.FEATURE_DIM, "num_classes": thumos14.CLASSES}
+    if levels := getattr(model_entry(run.model).recipe, "levels", None):
+        wanted["levels"] = levels
+    other = any(recipe.get(name, value) != value for name, value in wanted.items())
+    return "networks for other channels, classes or levels than THUMOS14's" if other else ""
 
 
 def unlike_thumos14(run: Run) -> str:
