@@ -132,13 +132,18 @@ owner_of() { stat -c %u:%g -- "$1"; }
 # To whom root gives the folders that are made for him: who called sudo, else the image's user.
 owner_for_root() { if [ "${SUDO_UID:-0}" != 0 ]; then echo "$SUDO_UID:${SUDO_GID:-$SUDO_UID}"; else echo "$IMAGE_USER"; fi; }
 
-# A folder that belongs to root cannot be written by the user inside. It is root's to give, and never given unasked.
+# A folder that belongs to root cannot be written by the user inside. The checkout's own is given to him; another is root's
+# to give, and never given unasked.
 check_owner() {
-  local folder user name=RESULTS_DIR
+  local folder user name=RESULTS_DIR own=$own_results
   [ "$(id -u)" = 0 ] || return 0
-  [ -z "${fetch:-}" ] || name=DATA_DIR
+  [ -z "${fetch:-}" ] || { name=DATA_DIR; own=$own_data; }
   folder=$(writable_folder) user=$(caller)
   if [ "$user" = 0:0 ] || [ ! -d "$folder" ] || [ "$(owner_of "$folder")" != 0:0 ]; then return 0; fi
+  if [ -n "$own" ]; then
+    [ -n "$print" ] || [ "$verb" = check ] || { note "$folder is given to $user: in a container nothing runs as root"; chown -R "$user" "$folder"; }
+    return 0
+  fi
   die "$folder belongs to root, and in a container nothing runs as root" "give it to the user inside (chown -R $user '$folder'), or name another folder: $name=DIR"
 }
 

@@ -40,6 +40,8 @@ done
 case $target in kit|upstream) ;; *) die "unknown target $target" "use kit or upstream" ;; esac
 case $RUNTIME in docker|podman|apptainer|none) ;; *) die "RUNTIME=$RUNTIME is not a container engine" "use docker, podman, apptainer or none" ;; esac
 case $TORCH in cpu|cuda|cuda12|auto) ;; *) die "TORCH=$TORCH is not known" "use TORCH=cpu, cuda, cuda12 or auto" ;; esac
+own_results=; [ -n "${RESULTS_DIR:-}" ] || own_results=1 # the checkout's own folders, which nobody chose
+own_data=; [ -n "${DATA_DIR:-}" ] || own_data=1
 RESULTS_DIR=$(realpath -m -- "${RESULTS_DIR:-results}")
 DATA_DIR=$(realpath -m -- "${DATA_DIR:-data}")
 case $RESULTS_DIR$DATA_DIR in *[:,]*) die "a mounted folder's path holds ':' or ','" "use another RESULTS_DIR or DATA_DIR" ;; esac

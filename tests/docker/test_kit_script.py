@@ -278,6 +278,16 @@ def test_root_without_sudo_runs_as_the_images_user_and_gives_him_what_is_made(en
     assert owned == [f"1000:1000 {settings[name]}" for name in ("RESULTS_DIR", "DATA_DIR")]
 
 
+def test_the_checkouts_own_folder_is_given_to_the_user_inside(engine, tmp_path):
+    settings = as_root(engine(), stat="echo 0:0", chown='echo "$@" >> "$OUT"')
+    settings |= {"RESULTS_DIR": "", "OUT": str(tmp_path / "given")}
+    answer = kit("--", "verify", **settings)
+    assert answer.returncode == 0 and "results is given to 1000:1000" in answer.stderr, answer.stderr
+    assert f"-R 1000:1000 {ROOT / 'results'}" in (tmp_path / "given").read_text().splitlines()
+    (tmp_path / "given").unlink()
+    assert kit("check", **settings).returncode == 0 and not (tmp_path / "given").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "sudo", "user", "setting"),
     [
