@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tal_repro.models.registry import OF_STUDY
 from tal_repro.paper import released_runs
 from tal_repro.paper.changes import changes
 from tal_repro.paper.claims.derivation import Reading
@@ -200,7 +201,7 @@ def as_json(verdicts: Sequence[Verdict], runs: Runs) -> dict[str, Any]:
             "measured": dict(Counter(v.measured.verdict for v in verdicts)),
         },
         "headline": headline_counts(verdicts),
-        "changes": [change.to_json() for change in changes()],
+        "changes": [change.to_json() for change in changes(OF_STUDY)],
         "claims": [_claim_json(verdict) for verdict in verdicts],
         "released": [comparison._asdict() for comparison in released_runs.comparisons(runs)],
     }
