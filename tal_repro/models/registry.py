@@ -61,6 +61,11 @@ class ModelEntry:
         return bool(self.adapter or self.own)
 
     @property
+    def shipped(self) -> bool:
+        """Tell the paper's models and the later ones that come with the kit from those that you added."""
+        return not (self.beyond and self.by_default)
+
+    @property
     def layout(self) -> Literal["actionformer", "tadtr"]:
         """Return whose arrangement of the data its features lie in."""
         return "tadtr" if self.feature_stride_frames == TADTR_STRIDE_FRAMES else "actionformer"
