@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from benchmarks import batched_fits, verdict_calibration, verdict_means, verdict_truths
-from tal_repro.paper.claims.bands import load_bands
+from benchmarks import batched_fits, verdict_calibration, verdict_further, verdict_means, verdict_truths
+from benchmarks.tables.reports import read_report
+from tal_repro.kit import reference_folder
+from tal_repro.paper.claims.bands import band_of, load_bands
 from tal_repro.paper.claims.means import AFFORDABLE_RUNS, further_runs, judge_mean
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.paper.statistics import describe
@@ -50,6 +54,41 @@ def test_so_many_more_runs_settle_a_mean() -> None:
         if further is not None:
             settled.append(judge_mean(claim, describe(values[: 5 + further])) != "inconclusive")
     assert len(settled) > 30 and np.mean(settled) > 0.8
+
+
+def test_the_shipped_report_meets_its_targets_and_says_what_plan_says() -> None:
+    report = read_report(reference_folder() / verdict_calibration.REPORT)
+    assert list(verdict_calibration.failures(report)) == []
+    rows = {row["id"]: row for row in report["claims"]}
+    judged = {*verdict_truths.simulated(), *verdict_means.mean_claims(), *verdict_means.timed_claims()}
+    assert set(rows) == {claim.id for claim in judged}
+    assert {row["replications"] for row in rows.values()} == {verdict_calibration.REPLICATIONS}
+    for claim_id in rows.keys() & load_bands().keys():
+        band = band_of(claim_id, rows[claim_id]["n"])
+        assert band is not None and band.settles == rows[claim_id]["settled_by_n"], claim_id
+
+
+def test_the_shipped_report_of_further_runs_keeps_its_promise() -> None:
+    report = read_report(reference_folder() / verdict_further.REPORT)
+    assert verdict_further.broken(report) == []
+    assert sum(claim["left_open"] for claim in report["means"]) > 300
+    broken = json.loads(json.dumps(report))
+    for claim in broken["means"]:
+        claim["settled"]["1"] = {"count": 20, "settled": 0.5}
+    assert verdict_further.broken(broken) == [f"means, 1 more runs: 50 % of {20 * len(broken['means'])}"]
+
+
+def test_few_draws_of_a_population_lie_beyond_the_bound_in_most_of_many_tries() -> None:
+    random = np.random.default_rng(0)
+    beyond = [verdict_calibration.beyond_few(random.random(300)) for _ in range(500)]  # of a uniform one: its share
+    assert np.mean(np.array(beyond) <= verdict_calibration.WRONG) > 0.93 and np.mean(beyond) > 0.02
+    assert verdict_calibration.beyond_few(np.full(300, np.nan)) == np.inf
+
+
+def test_a_sample_of_five_shows_the_published_spread_on_average() -> None:
+    table, random = verdict_truths.as_published(), np.random.default_rng(0)
+    shown = [verdict_calibration.sweeps(table, random, (5,))[5]["map_std"] for _ in range(300)]
+    assert np.mean(np.array(shown) / table["map_std"]) == pytest.approx(1, abs=0.02)
 
 
 def test_fits_in_a_batch_are_the_fits_one_by_one() -> None:

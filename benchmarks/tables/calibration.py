@@ -69,7 +69,7 @@ def further_text() -> str:
             said = f"{step['named']} named" if step["named"] else f"no affordable number named: by {step['tried']}"
             shares = step["truths"].values()
             rows.append((f"{claim['id']}, {step['n']} runs a point, {said}", *_pooled(shares)))
-    header = ("What was said", "Verdicts left open", "Settled by it (%)", "Under the worst truth (%)")
+    header = ("What was said", "Verdicts left open", "Settled by it (%)", "For the worst claim or truth (%)")
     caption = "What exactly the number of runs that was named makes of open verdicts"
     return render(TextTable(caption, header, tuple(rows)), "markdown").rstrip()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.tables.architecture import architecture_svg
 from benchmarks.tables.artifact import artifact_text, experiments_text
-from benchmarks.tables.calibration import calibration_text
+from benchmarks.tables.calibration import calibration_text, further_text
 from benchmarks.tables.difficulty import difficulty_text
 from benchmarks.tables.equality import equality_text, same_map_text
 from benchmarks.tables.judged import (
@@ -57,6 +57,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "changes": changes_text,
     "claims": claims_text,
     "calibration": calibration_text,
+    "further": further_text,
     "labels": labels_text,
     "sentences": sentences_text,
     "untried": untried_text,
