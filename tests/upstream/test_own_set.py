@@ -19,7 +19,7 @@ from tests.data.made_up_set import define
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(3600)]
 PYRAMID = ("actionformer", "tridet", "temporalmaxer")
 LEARNT = 0.4  # average mAP: twice the 20 % that a network may reach by luck on five classes
-CHANCE = 0.2
+CHANCE = 0.3
 
 
 def needs(models: Iterable[str]) -> None:
@@ -59,7 +59,7 @@ def best(record: RunRecord) -> float:
 def test_pyramid_models_train_on_five_classes_at_stride_1_and_5_fps_with_768_channels_in_hdf5(tmp_path: Path) -> None:
     needs(PYRAMID)
     data = define(tmp_path, "hdf5", videos=36, channels=768)
-    runs = baselines(data, PYRAMID, 80)
+    runs = baselines(data, PYRAMID, 50)
     assert set(runs) == {(model, engine) for model in PYRAMID for engine in ("native", "upstream")}
     trained = sorted(video.id for video in load_dataset(data).train)
     for (model, engine), record in runs.items():
@@ -74,7 +74,7 @@ def test_pyramid_models_train_on_five_classes_at_stride_1_and_5_fps_with_768_cha
 def test_tadtr_trains_on_twenty_classes_of_2048_channels(tmp_path: Path) -> None:
     needs(["tadtr"])
     data = define(tmp_path, "hdf5", videos=60, classes=20, channels=2048, name="video_own_{:04d}")
-    runs = baselines(data, ["tadtr"], 24)
+    runs = baselines(data, ["tadtr"], 16)
     assert set(runs) == {("tadtr", "native"), ("tadtr", "upstream")}
     for key, record in runs.items():
         assert best(record) > CHANCE, (key, record.metrics["rows"])
