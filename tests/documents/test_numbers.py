@@ -30,7 +30,7 @@ WITH_UNIT = re.compile(rf"\d ?(?:%|(?:{UNITS})\b)")
 MARKED = re.compile(r"<!--=\w+-->.*?<!--/-->|<!-- coverage -->.*?<!-- /coverage -->", re.S)
 # Documents of rules -> how many numbers with a unit they state. Every other document has none.
 MOST = {
-    "docs/adding-a-model.md": 2,
+    "docs/adding-a-model.md": 6,
     "docs/claims.md": 14,
     "docs/containers.md": 1,
     "docs/curves.md": 34,
@@ -39,7 +39,7 @@ MOST = {
     "docs/gpu-check.md": 4,
     "docs/measuring.md": 18,
     "docs/running.md": 10,
-    "docs/upstream.md": 7,
+    "docs/upstream.md": 21,  # 14 of them of DyFADet's gates, measured by hand
     "docs/your-data.md": 5,
 }
 OTHERS = ("CHANGELOG.md", "tal_repro/published", "results/reference", ".github")  # history, sources, reports of a day
