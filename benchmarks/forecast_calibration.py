@@ -23,7 +23,7 @@ from benchmarks import lcdb
 from benchmarks.curves import ROOT, published_curves
 from benchmarks.forecast_errors import Errors, errors_of, join
 from benchmarks.forecast_fit import fit_calibration
-from benchmarks.forecast_measure import measure, table
+from benchmarks.forecast_measure import cross_validated, measure, table
 from tal_repro.curves.calibrate import PATH, Calibration, read_calibration
 from tal_repro.curves.stacking import roll
 
@@ -41,23 +41,28 @@ def main() -> None:
     parts = [[c for c in curves if (c.data_set in held_out) is side] for side in (False, True)]
     calibrating, judging = (join([errors_of(c.data_set, c.rolling, c.pow3) for c in part]) for part in parts)
     content = json.loads(PATH.read_text(encoding="utf-8")) if options.measure else fit_calibration(calibrating)
-    calibration = read_calibration({"calibrated_on": "", "held_out": {}, **content})
+    calibration = _read(content)
     report = {
         "schema": "tal-repro/bench-forecast-calibration/1",
         "source": SOURCE,
         "reserved_data_sets_dropped_at_loading": len(lcdb.reserved()),
         "calibrating": _size(calibrating, parts[0]),
         "held_out": {**_size(judging, parts[1]), **measure(calibration, judging)},
+        "cross_validated": cross_validated(calibrating, lambda errors: _read(fit_calibration(errors))),
         "published_curves": _published(calibration),
     }
     _write(options, content, report)
+
+
+def _read(content: dict[str, Any]) -> Calibration:
+    return read_calibration({"calibrated_on": "", "held_out": {}, **content})
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lcdb", type=Path, required=True, help="folder that holds lcdb/database-accuracy.csv")
     parser.add_argument("--cache", type=Path, default=ROOT / "results" / "bench" / "forecasts")
-    parser.add_argument("--per-data-set", type=int, default=8, help="curves of each data set")
+    parser.add_argument("--per-data-set", type=int, default=12, help="curves of each data set")
     parser.add_argument("--minutes", type=float, default=120.0, help="stop here; a later run goes on")
     parser.add_argument("--measure", action="store_true", help="leave calibration.json as it is")
     parser.add_argument("--out", type=Path, default=REPORT)

@@ -34,9 +34,12 @@ MIN_POINTS = 4  # the smallest family that levels off has three parameters
 MAX_ORIGINS = 26
 NOISE_FLOOR = 0.5  # points of mAP: errors below it are not told apart when families are compared
 LOSS_FLOOR = 0.01  # of the squared scaled error: a family is not preferred for being exact beyond noise
-FEATURES = ("drift", "rise", "roughness", "fell")
+FEATURES = ("drift", "rise", "roughness", "fell", "missed", "unsteady")
 """What the width of an interval is made of, all in points of mAP: the recent slope times the distance in ln x, the
-predicted gain, the second differences of the points, and how far the last point lies below the best."""
+predicted gain, the second differences of the points, how far the last point lies below the best, how far earlier
+forecasts missed the last point for each unit of ln x, times the distance, and the geometric mean of drift and
+roughness: a steep curve that is steady is surer than a steep one that is not."""
+LEAST_DISTANCE = 0.1  # in ln x, of a back-test: nearer ones would count by their noise alone
 
 SETTLED = float(np.log(1.4))  # ln of the ratio from which on a forecast starts at the last value, not at its fit
 
@@ -162,8 +165,25 @@ def outlook(rolling: Rolling, origin: int, values: Array, x: Array) -> Outlook:
     rise = np.where(distance > 0, np.clip(mean - base, 0.0, drift), 0.0)
     prediction = np.where(distance > 0, np.clip(base + rise, 0.0, 100.0), mean)
     roughness = float(np.sqrt((np.diff(y, 2) ** 2).mean() / 6.0)) if origin > 2 else 0.0
-    columns = (drift, rise, roughness, float(y.max() - y[-1]))
+    missed, unsteady = past_miss(rolling, origin) * distance, np.sqrt(drift * roughness)
+    columns = (drift, rise, roughness, float(y.max() - y[-1]), missed, unsteady)
     return Outlook(prediction, np.stack(np.broadcast_arrays(*columns), axis=-1), distance, weights)
+
+
+def past_miss(rolling: Rolling, origin: int) -> float:
+    """Return how far the families' plain mean missed the last of the first `origin` points, for each unit of ln x.
+
+    The mean over forecasts from earlier origins (MIN_POINTS at least, where there is one); 0 without any.
+    """
+    last, x = origin - 1, rolling.x
+    made = [(e, rolling.row(e)[:, last]) for e in rolling.origins if e < origin]
+    made = [(e, row[~np.isnan(row)]) for e, row in made if not np.isnan(row).all()]
+    made = [(e, row) for e, row in made if e >= MIN_POINTS] or made
+    misses = [
+        abs(float(row.mean()) - float(rolling.y[last])) / max(float(np.log(x[last] / x[e - 1])), LEAST_DISTANCE)
+        for e, row in made
+    ]
+    return float(np.mean(misses)) if misses else 0.0
 
 
 def recent_slope(rolling: Rolling, origin: int) -> float:

@@ -11,7 +11,7 @@ import pytest
 from tal_repro.curves import FAMILIES, forecast, make_points
 from tal_repro.curves.calibrate import PATH, load_calibration, read_calibration
 from tal_repro.curves.decide import data_needed, next_percentage, saturation
-from tal_repro.curves.stacking import FEATURES, STACKED, Outlook, outlook, roll, stacking_weights
+from tal_repro.curves.stacking import FEATURES, STACKED, Outlook, Rolling, outlook, past_miss, roll, stacking_weights
 from tal_repro.curves.units import Units
 from tal_repro.errors import InputError
 
@@ -50,7 +50,7 @@ def test_intervals_hold_on_simulated_curves_about_as_often_as_they_say():
 
 def test_quantiles_and_probabilities_are_two_sides_of_one_distribution():
     calibration = load_calibration()
-    made = Outlook(np.array([50.0]), np.array([[3.0, 2.0, 0.5, 0.0]]), np.array([1.0]), np.empty(0))
+    made = Outlook(np.array([50.0]), np.array([[3.0, 2.0, 0.5, 0.0, 1.5, 1.2]]), np.array([1.0]), np.empty(0))
     for level in (0.05, 0.3, 0.7, 0.95):
         value = calibration.quantile(made, level)
         assert calibration.at_least(made, value)[0] == pytest.approx(1 - level, abs=1e-9)
@@ -68,7 +68,7 @@ def test_a_calibration_by_hand():
         "calibrated_on": "",
         "held_out": {},
     }
-    made = Outlook(np.array([60.0]), np.array([[10.0, 4.0, 0.0, 0.0]]), np.log([3.0]), np.empty(0))
+    made = Outlook(np.array([60.0]), np.array([[10.0, 4.0, 0.0, 0.0, 0.0, 0.0]]), np.log([3.0]), np.empty(0))
     calibration = read_calibration(content)
     assert calibration.quantile(made, 0.5)[0] == 58.0
     assert calibration.quantile(made, 0.9)[0] == pytest.approx(58.0 + 2 * 10, abs=0.01)
@@ -99,6 +99,18 @@ def test_weights_and_interval_at_an_origin_see_nothing_later(curves):
     ours, theirs = outlook(a, 10, a.row(10), x), outlook(b, 10, b.row(10), x)
     np.testing.assert_array_equal(ours.prediction, theirs.prediction)
     np.testing.assert_array_equal(ours.features, theirs.features)
+
+
+def test_a_past_miss_is_the_mean_familys_for_each_unit_of_ln_x():
+    x = np.exp([0.0, 1.0, 2.0, 3.0, 5.0])
+    predictions = np.full((2, 3, 5), np.nan)  # families, origins 3, 4, 5, points
+    predictions[:, 0, 4] = [90.0, 10.0]  # from three points: left out, as four are there
+    predictions[:, 1, 4] = [40.0, 44.0]
+    rolling = Rolling(("a", "b"), x, np.array([10.0, 20.0, 30.0, 40.0, 50.0]), (3, 4, 5), predictions, ())
+    assert past_miss(rolling, 5) == pytest.approx((50 - 42) / 2.0)
+    assert past_miss(rolling, 3) == 0.0
+    predictions[0, 1, 4] = np.nan  # a family that four points do not suffice for
+    assert past_miss(rolling, 5) == pytest.approx((50 - 44) / 2.0)
 
 
 def test_weights_prefer_the_family_that_extrapolated_better():
@@ -218,6 +230,30 @@ def test_the_documented_table_is_the_measured_one():
     assert text.split("<!-- coverage -->\n")[1].split("<!-- /coverage -->")[0] == table(report)
     shares = {share: row["80"]["covered"] for share, row in report["held_out"]["visible"].items()}
     assert json.loads(PATH.read_text(encoding="utf-8"))["held_out"]["coverage_80"] == shares
+
+
+def test_what_a_forecast_falls_short_of_is_named():
+    from benchmarks.forecast_measure import shortfalls
+
+    level = {"covered": 0.8, "interval_95": [0.77, 0.83], "above": 0.1, "below": 0.1}
+    wide = {"covered": 0.95, "interval_95": [0.93, 0.97], "above": 0.025, "below": 0.025}
+    bin_ = {"gain": 1.0, "from": 0.2, "curves": 100, "predicted": 0.25, "observed": 0.3}
+    good = {
+        "forecasts": 500,
+        "80": level,
+        "95": wide,
+        "rmse": {"forecast": 5.0, "mmf": 5.0},
+        "probability_bins": [bin_],
+    }
+    assert shortfalls({"13": good}) == []
+    for change, words in (
+        ({"80": level | {"covered": 0.9, "interval_95": [0.83, 0.95]}}, "80 % interval at 13 %: held 90.0 %"),
+        ({"95": wide | {"above": 0.004}}, "95 % interval at 13 %, misses above: 2 of 500 for 2.5 %"),
+        ({"rmse": {"forecast": 5.1, "mmf": 5.0}}, "RMSE at 13 %: 5.10, another's 5.00"),
+        ({"probability_bins": [bin_ | {"observed": 0.36}]}, "said 25 %, was 36 % (100 curves)"),
+    ):
+        (line,) = shortfalls({"13": good | change})
+        assert words in line
 
 
 def test_the_published_curves_are_measured_and_not_calibrated_on(curves):
