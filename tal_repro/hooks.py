@@ -113,7 +113,10 @@ def detections(index: int, columns: Mapping[str, Sequence[Any]], weights: str = 
     with open(path + ".part", "w", encoding="utf-8", newline="") as stream:  # noqa: PTH123
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows(zip(*(columns[name] for name in names), strict=True))
+        given = {name: columns[name] for name in names}
+        # Single precision in full: its shortest decimal is another number, on the other side of a tIoU at times.
+        given |= {name: [float(value) for value in columns[name]] for name in ("start_s", "end_s", "score")}
+        writer.writerows(zip(*given.values(), strict=True))
     os.replace(path + ".part", path)  # noqa: PTH105
 
 

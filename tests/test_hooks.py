@@ -136,6 +136,15 @@ def test_detections_are_written_whole(monkeypatch, tmp_path):
     assert [path.name for path in tmp_path.glob("*.csv")] == ["epoch_0002.csv"]
 
 
+def test_single_precision_is_written_in_full(monkeypatch, tmp_path):
+    """0.4 as a float32 is above 0.4: by its shortest decimal an authors' tIoU of just 0.4 fell below the threshold."""
+    monkeypatch.setenv(hooks.DETECTIONS_VARIABLE, str(tmp_path))
+    single = np.array([0.4], np.float32)
+    hooks.detections(0, {"video_id": ["v"], "start_s": single, "end_s": single, "label": [1], "score": single})
+    row = (tmp_path / "epoch_0000.csv").read_text().splitlines()[1].split(",")
+    assert [float(row[at]) for at in (1, 2, 4)] == [float(single[0])] * 3 and float(row[1]) != 0.4
+
+
 def test_only_the_standard_library_is_imported():
     # Upstream environments may hold other versions of everything: the hooks must not pull any of it in.
     code = (

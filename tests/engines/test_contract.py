@@ -34,11 +34,8 @@ def test_native_training(model: str) -> None:
 @pytest.mark.upstream
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("model", list(MODELS))
-def test_upstream_training(model: str, request: pytest.FixtureRequest) -> None:
+def test_upstream_training(model: str) -> None:
     findings = list(check_model(model, "upstream"))
     if findings[-1].outcome == "not run":
         pytest.skip(findings[-1].message)
-    if model == "dyfadet":  # docs/upstream.md; strict: the day on which it passes is told
-        reason = "it does not learn yet, and its mAP differs from its authors' print"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     assert {finding.outcome for finding in findings} == {"ok"}, findings

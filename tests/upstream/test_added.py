@@ -44,7 +44,7 @@ seeds = [3]
 [[experiments]]
 experiment = "data_sweep"
 models = ["dyfadet", "tetad"]
-percentages = [60, 80]
+percentages = [40, 60]
 [[experiments]]
 experiment = "trace"
 models = ["tetad"]
