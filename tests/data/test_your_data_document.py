@@ -43,6 +43,7 @@ def test_the_document_works_as_it_is_written(tmp_path: Path, monkeypatch: pytest
     page = (tmp_path / "my-report" / "index.html").read_text(encoding="utf-8")
     assert "<title>Report on a data set of your own: my-data: mAP and cost against its data</title>" in page
     assert "Every run with data is of my-data, not of THUMOS14: no claim of the paper is judged" in page
+    assert "on THUMOS14, the paper beside runs here" not in page
     assert 'id="claims"' not in page and "TadTR, published" not in page
     caption = (tmp_path / "results" / "figures" / "figure-2.caption.md").read_text(encoding="utf-8")
     assert "Runs are of my-data, not of THUMOS14" in caption and "learning_curves.csv" not in caption

@@ -88,7 +88,9 @@ def _counted(ax: Axes, counts: Sequence[Count], material: Material, drawing: Dra
         else:
             ax.plot(lengths, values, color=look.colour, marker=look.marker, markerfacecolor="white",
                     markeredgecolor="black", markeredgewidth=0.5, linestyle=look.line)  # fmt: skip
-        if len(mine) > 2:
+        if len(mine) > 2 and np.ptp(values) == 0:
+            drawing.notes.append(f"The counts of {model} made here are all the same: inputs so short are padded.")
+        elif len(mine) > 2:
             r2 = r_squared(lengths, values)
             drawing.notes.append(f"R2 of a line through the counts of {model} made here: {r2:.4f}.")
     drawing.runs = used([*drawing.runs, *(count.run for count in counts if count.run is not None)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 
 from tal_repro.models.registry import MODELS
@@ -70,11 +70,20 @@ def page(content: Content, live: bool = False) -> str:
         "downloads": downloads(content),
         "repeat": sections.repeat(content),
     }
-    made = [_section(name, SECTIONS[name], body) for name, body in parts.items()]
+    titles = {**SECTIONS, **({"tables": "Training time and mAP"} if own_set else {})}
+    made = [_section(name, titles[name], body) for name, body in parts.items()]
     main = tag("main", *_top(content), *made, id="main")
     skip = tag("a", "Skip to the findings", href="#findings", class_="skip")
     script = tag("script", Html(_resource("script.js")))
-    body = tag("body", skip, _header(content), _contents(parts), main, _footer(content), script)
+    body = tag(
+        "body",
+        skip,
+        _header(content),
+        _contents({name: titles[name] for name in parts}),
+        main,
+        _footer(content),
+        script,
+    )
     return f"<!DOCTYPE html>\n{tag('html', _head(content), body, lang='en', data_live=live)}\n"
 
 
@@ -131,8 +140,8 @@ def _facts(content: Content) -> Iterator[Html]:
         yield tag("div", tag("dt", name), tag("dd", text))
 
 
-def _contents(names: Iterable[str]) -> Html:
-    links = [tag("li", tag("a", SECTIONS[name], href=f"#{name}")) for name in names]
+def _contents(titles: Mapping[str, str]) -> Html:
+    links = [tag("li", tag("a", title, href=f"#{name}")) for name, title in titles.items()]
     return tag("nav", tag("ul", *links), aria_label="Contents")
 
 
