@@ -1,10 +1,11 @@
 """Mutated run folders and archives through every reader: nothing but a named error, an exit status of 0, 1 or 2.
 
-    python -m benchmarks.fuzz_readers [--files 20000] [--calls 500] [--seed 0] [--out FILE.json]
+    python -m benchmarks.fuzz_readers [--files 20000] [--sets 5000] [--calls 500] [--seed 0] [--out FILE.json]
 
 In process: `--files` mutations through what figures, tables, verdicts, the report and `results import` are made from,
-then `--calls` through each command. Half of the mutations of a finished run write its digests anew, so that the checks
-behind the digest are reached. Exit 1 for a traceback, a control character on the output, or 1 GiB of memory.
+`--sets` through what reads annotations of every dialect, features of every format and detections, then `--calls`
+through each command. Half of the mutations of a finished run write its digests anew, so that the checks behind the
+digest are reached. Exit 1 for a traceback, a control character on the output, or 1 GiB of memory.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from benchmarks import skeleton
+from benchmarks.fuzz import sets
 from benchmarks.fuzz.base import STUDY, make_base, pack
 from benchmarks.fuzz.mutations import Mutated, mutated
 from tal_repro.cli import main as tal
@@ -140,6 +142,21 @@ def read_files(
     return outcomes, wrong, kinds
 
 
+def read_sets(folders: Sequence[Path], count: int, seed: int) -> tuple[Counter[str], dict[str, str], Counter[str]]:
+    """Read `count` mutated data sets by all that reads them; return what `read_files` does."""
+    rng, outcomes, wrong, kinds = random.Random(f"sets {seed}"), Counter[str](), dict[str, str](), Counter[str]()
+    for _ in range(count):
+        root = rng.choice(folders)
+        with mutated(root, rng) as change:
+            kinds[change.kind] += 1
+            for name, attempt in sets.readers(root).items():
+                outcome = _outcome(attempt)
+                outcomes[outcome.partition(" ")[0]] += 1
+                if outcome not in ("read", "refused"):
+                    wrong.setdefault(f"{root.name}, {name}: {outcome}", change.what)
+    return outcomes, wrong, kinds
+
+
 def _outcome(attempt: Callable[[], Any]) -> str:
     try:
         with limited(), warnings.catch_warnings():
@@ -224,6 +241,7 @@ def workplace() -> Iterator[Path]:
 def main() -> int:
     parser = skeleton.parser(__doc__)
     parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--sets", type=int, default=5000)
     parser.add_argument("--calls", type=int, default=500, help="of each command")
     parser.add_argument("--commands", nargs="*", default=list(COMMANDS), choices=list(COMMANDS))
     parser.add_argument("--seed", type=int, default=0)
@@ -233,16 +251,19 @@ def main() -> int:
     with workplace() as base:
         with figures(drawn=False):
             outcomes, wrong, kinds = read_files(base, options.files, options.seed)
+        folders = sets.make_sets(base.with_name("sets"))
+        of_sets, wrong_sets, _ = read_sets(folders, options.sets, options.seed)
         ended, wrong_calls = call_commands(base, options.calls, options.seed, options.commands)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     report = {
         "schema": "tal-repro/bench-fuzz-readers/1", "seed": options.seed, "files": options.files, "outcomes": outcomes,
-        "mutations": kinds, "calls": options.calls, "ended_well": ended, "wrong": {**wrong, **wrong_calls},
-        "peak_mib": peak, "wall_seconds": round(time.monotonic() - began),
+        "mutations": kinds, "sets": options.sets, "outcomes_of_sets": of_sets, "calls": options.calls,
+        "ended_well": ended, "wrong": {**wrong, **wrong_sets, **wrong_calls}, "peak_mib": peak,
+        "wall_seconds": round(time.monotonic() - began),
     }  # fmt: skip
     print(json.dumps(report, indent=1))
     skeleton.write(options.out, report)
-    return int(bool(wrong or wrong_calls) or peak > LIMIT_MIB)
+    return int(bool(wrong or wrong_sets or wrong_calls) or peak > LIMIT_MIB)
 
 
 if __name__ == "__main__":

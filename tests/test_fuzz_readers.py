@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fuzz_readers
+from benchmarks.fuzz import sets
 from benchmarks.fuzz.mutations import KINDS, mutated
 
 
@@ -34,6 +35,16 @@ def test_commands_end_with_a_status_and_no_traceback(base: Path) -> None:
     names = [name for name in fuzz_readers.COMMANDS if name not in ("figure", "report")]  # seconds each
     ended, wrong = fuzz_readers.call_commands(base, 2, seed=3, names=names)
     assert wrong == {} and ended.total() == 2 * len(names)
+
+
+def test_mutated_data_sets_are_read_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.fuzz.mutations.BOMB_BYTES", 1 << 20)
+    folders = sets.make_sets(tmp_path)
+    for root in folders:
+        for read in sets.readers(root).values():
+            read()  # unharmed
+    outcomes, wrong, kinds = fuzz_readers.read_sets(folders, 120, seed=3)
+    assert wrong == {} and set(outcomes) == {"read", "refused"} and set(kinds) == set(KINDS)
 
 
 def test_a_mutation_changes_one_file_and_is_undone(base: Path) -> None:

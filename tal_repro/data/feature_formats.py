@@ -76,6 +76,7 @@ def _shape(array: Any, path: Path) -> tuple[int, int]:
 def video_ids(definition: Definition) -> list[str]:
     """Return the ids that features are there for, sorted; raise InputError where the place cannot be read."""
     if definition.one_file:
+        check_inside(definition.features, definition.features.parent)  # a pipe would be waited for
         return sorted(_ids_in_file(definition))
     endings = ENDINGS[definition.file_type]
     try:

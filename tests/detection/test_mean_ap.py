@@ -12,7 +12,9 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from tal_repro.cli import main
 from tal_repro.detection.errors_tide import TYPES, error_types
 from tal_repro.detection.matching import match
 from tal_repro.detection.mean_ap import bootstrap_averages, bootstrap_interval, recalls, summarize
@@ -272,6 +274,21 @@ def test_actionformers_evaluator_agrees(seed, tmp_path, monkeypatch, upstream_nu
     np.testing.assert_allclose(ours.ap.T, evaluator.ap, atol=1e-9)
     assert ours.average == pytest.approx(average, abs=1e-9)
     np.testing.assert_allclose(recall_at(found, truth, TIOUS), recall, atol=1e-9)
+    assert evaluated_from_tables(tmp_path / "tables", found, truth) == pytest.approx(average, abs=1e-9)
+
+
+def evaluated_from_tables(folder, found, truth):
+    """Return the average mAP of `evaluate`: AFSD's annotations, a table of videos, ActionFormer's columns."""
+    folder.mkdir()
+    renamed = {"video_id": "video", "start_s": "start", "end_s": "end", "label": "type"}
+    truth.rename(columns=renamed).to_csv(folder / "test_Annotation.csv", index=False)
+    videos = pd.DataFrame({"video": sorted({*truth.video_id, *found.video_id}), "subset": "test"})
+    videos.to_csv(folder / "videos.csv", index=False)
+    names = {"video_id": "video-id", "start_s": "t-start", "end_s": "t-end"}
+    detections = folder.with_suffix(".csv")
+    found.rename(columns=names).to_csv(detections)
+    words = ["evaluate", str(detections), str(folder), "--protocol", "activitynet", "--tiou", "0.3:0.7:0.1", "--json"]
+    return json.loads(CliRunner().invoke(main, words, catch_exceptions=False).stdout)["average_map"]
 
 
 @pytest.mark.upstream
