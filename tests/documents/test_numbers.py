@@ -30,7 +30,7 @@ WITH_UNIT = re.compile(rf"\d ?(?:%|(?:{UNITS})\b)")
 MARKED = re.compile(r"<!--=\w+-->.*?<!--/-->|<!-- coverage -->.*?<!-- /coverage -->", re.S)
 # Documents of rules -> how many numbers with a unit they state. Every other document has none.
 MOST = {
-    "docs/adding-a-model.md": 6,
+    "docs/adding-a-model.md": 8,
     "docs/claims.md": 14,
     "docs/containers.md": 1,
     "docs/curves.md": 34,
@@ -39,8 +39,8 @@ MOST = {
     "docs/gpu-check.md": 4,
     "docs/measuring.md": 18,
     "docs/running.md": 10,
-    "docs/upstream.md": 21,  # 14 of them of DyFADet's gates, measured by hand
-    "docs/your-data.md": 12,  # 7 of them counts of public annotations
+    "docs/upstream.md": 28,  # 20 of them of DyFADet's gates, measured by hand
+    "docs/your-data.md": 14,  # 7 of them counts of public annotations
 }
 OTHERS = ("CHANGELOG.md", "tal_repro/published", "results/reference", ".github")  # history, sources, reports of a day
 PERCENT, GIB = 100, 2**30
