@@ -82,6 +82,10 @@ class NativeRecipe:
         """Return what is wrong with values that do not fit together, and its remedy; None: they fit."""
         return None
 
+    def authors_multiple(self, name: str) -> int:
+        """Return the steps that the authors' code of model `name` wants `max_seq_len` to be a multiple of."""
+        return 1
+
     def small(self, name: str) -> Mapping[str, Any]:
         """Return the fields that make a training of seconds of it, for `models check` on 16-channel features."""
         return {"epochs": 2}

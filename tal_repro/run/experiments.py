@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import os
 import shutil
 import tempfile
@@ -15,7 +16,9 @@ from typing import Any
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.errors import InputError
 from tal_repro.experiments import EXPERIMENTS, MEASURED
+from tal_repro.models.registry import model_entry
 from tal_repro.runs.store import RunStore
+from tal_repro.spec import RunSpec
 
 Execute = Callable[[RunContext, Adapter], None]
 Row = dict[str, Any]
@@ -64,9 +67,20 @@ def _count_native(run: RunContext, adapter: Adapter, length: int) -> tuple[dict[
 
     recipe = {name: value for name, value in run.spec.recipe.items() if name != "max_seq_len"}
     limit = run.spec.recipe.get("max_seq_len")
-    upstream = count_macs(run.spec.model, length, limit, upstream_form=True, **recipe)
+    upstream = count_macs(run.spec.model, length, _authors_limit(run.spec), upstream_form=True, **recipe)
     own = count_macs(run.spec.model, length, limit, upstream_form=False, **recipe)
     return {"gmacs": upstream.macs, "native_gmacs": own.macs}, upstream.by_operator, upstream.unsupported_ops
+
+
+def _authors_limit(spec: RunSpec) -> int | None:
+    """Return max_seq_len, rounded up to what the authors' code takes: natively, a set of one's own may have less."""
+    from tal_repro.models.recipes import with_overrides
+
+    limit: int | None = spec.recipe.get("max_seq_len")
+    if limit is None:
+        return None
+    multiple: int = with_overrides(model_entry(spec.model).recipe, dict(spec.recipe)).authors_multiple(spec.model)
+    return math.ceil(limit / multiple) * multiple
 
 
 def _count_upstream(run: RunContext, adapter: Adapter, length: int) -> tuple[dict[str, int], Any, Any]:
