@@ -212,6 +212,7 @@ def _make_up(store: RunStore, spec: Any, number: int) -> None:
     metrics = {"schema": "tal-repro/metrics/1", "optimizer_steps": 10, "seconds": {"total": 400.0}}
     metrics |= {"table2_seconds": 400.0, "table2_definition": "made up", "flags": [], "rows": rows}
     contents = {"spec": spec.to_json(), "metrics": metrics, "system": {"machine": "made up", "alone": True}}
+    contents["data"] = {"schema": "tal-repro/data/1", "digest": spec.data_digest}
     digests = {}
     for name, value in contents.items():
         text = json.dumps(value).encode()
