@@ -32,7 +32,7 @@ def _training(spec: RunSpec) -> str:
     words = ["train", "--model", spec.model, "--engine", spec.engine, "--seed", str(spec.seed), *_data(spec)]
     words += _share(spec)
     for name, value in _changed_recipe(spec).items():
-        words += ["--set", f"{name}={_toml(value)}"]
+        words += ["--set", f"{name}={setting_value(value)}"]
     words += ["--precision", spec.precision] if spec.precision != "fp32" else []
     words += ["--trace"] if "interval_s" in spec.options else []
     return _joined([*words, "--out", OUT], spec.threads)
@@ -75,10 +75,11 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _toml(value: Any) -> str:
+def setting_value(value: Any) -> str:
+    """Return a hyper-parameter as `--set NAME=VALUE` takes it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list | tuple) else str(value)
+    return f"[{', '.join(map(setting_value, value))}]" if isinstance(value, list | tuple) else str(value)
 
 
 def _joined(words: list[str], threads: int | None = None) -> str:

@@ -21,6 +21,7 @@ from tal_repro import kit
 from tal_repro.errors import InputError
 from tal_repro.models.registry import ModelEntry, model_entry
 from tal_repro.run.evidence import LEARNT, Evidence
+from tal_repro.run.repeat import setting_value
 from tal_repro.run.tracebacks import of_authors
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
@@ -111,7 +112,7 @@ def _small_data(out: Path, feature_dim: int, learnable: bool) -> Path:
 def setting_words(sizes: Mapping[str, Any]) -> list[str]:
     """Return --set for each hyper-parameter but those that follow the data."""
     given = {key: value for key, value in sizes.items() if key not in ("feature_dim", "num_classes")}
-    return [f"--set={key}={_toml(value)}" for key, value in given.items()]
+    return [f"--set={key}={setting_value(value)}" for key, value in given.items()]
 
 
 def _train(model: str, engine: str, sizes: Mapping[str, Any], seed: int, data: Path, folder: Path) -> Trial:
@@ -178,11 +179,3 @@ def gather(record: RunRecord, notes: Path, data: Path) -> Evidence:
         test_ids=frozenset(video.id for video in dataset.videos.values() if video.subset == "test"),
         detected_ids=frozenset(video.id for video in dataset.detected),
     )
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return str([list(item) if isinstance(item, tuple) else item for item in value])
-    return str(value)

@@ -86,7 +86,7 @@ class Run:
     @property
     def other_data(self) -> bool:
         """Tell whether it is of real data that are not THUMOS14's."""
-        return bool(self.data_name) and not self.synthetic and not self.data_name.startswith(NAME)
+        return bool(self.data_name) and not self.synthetic and self.data_name.partition(DERIVED_MARK)[0] != NAME
 
     @property
     def percent(self) -> float:
