@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,8 +14,10 @@ from tal_repro.errors import InputError
 from tal_repro.paper.measured_tables import measured_tables, sweeps
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.runs.record import RunRecord
-from tal_repro.runs.run import measurements
+from tal_repro.runs.run import Run, measurements
+from tal_repro.runs.store import RunStore
 from tal_repro.runs.trace import read_trace
+from tal_repro.spec import DERIVED_MARK, DataSpec, RunSpec
 from tests.conftest import FORMER_RUNS
 from tests.paper.made_up_runs import demo, row, seal, trace, training
 
@@ -145,3 +148,21 @@ def test_a_trace_cut_by_a_kill_is_read(tmp_path: Path) -> None:
     lines = paths.events.read_text(encoding="utf-8").splitlines()
     paths.events.write_text("\n".join(lines[:3]) + "\n", encoding="utf-8")  # killed while evaluating
     assert read_trace(paths.folder).phases[-1].end_s == pytest.approx(9.9, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "synthetic", "other"),
+    [
+        ("thumos14", False, False),
+        (f"thumos14{DERIVED_MARK}actionformer", False, False),
+        ("thumos14-mine", False, True),
+        ("kitchens", False, True),
+        ("kitchens", True, False),
+    ],
+)
+def test_a_set_of_ones_own_is_told_from_thumos14(
+    tmp_path: Path, spec: RunSpec, name: str, synthetic: bool, other: bool
+) -> None:
+    data = DataSpec(name, "1", "0" * 64, synthetic)
+    record = RunStore(tmp_path).writer(dataclasses.replace(spec, data=data)).finish()
+    assert Run(record).other_data is other
