@@ -14,7 +14,7 @@ from typing import Any
 
 from tal_repro.engines.registry import engine_version, engines_of
 from tal_repro.errors import InputError
-from tal_repro.files import write_json, write_whole
+from tal_repro.files import is_there, write_json, write_whole
 from tal_repro.runs.members import Planned
 from tal_repro.spec import DATA_DIGITS, SCOPES, RunSpec
 from tal_repro.study import Study, find_study, load_study
@@ -47,7 +47,7 @@ def keep(root: Path, study: Study, scope: str, specs: Iterable[RunSpec], sets: M
     """Keep what a study is started with; its data digests replace those of an earlier start run by run."""
     path = note_path(root, study.name)
     text = study.path.read_text(encoding="utf-8")
-    before = read_note(path) if path.is_file() else None
+    before = read_note(path) if is_there(path) else None
     if before is not None and (before.text, before.settings) == (text, study.settings):
         scope = max(scope, before.scope, key=SCOPES.index)
     digests = {spec.run_id: spec.data_digest[:DATA_DIGITS] for spec in specs if spec.data_digest}
@@ -106,14 +106,14 @@ def adopt_notes(root: Path, arrived: Path) -> None:
     """Keep the studies that came with an archive, but for those that are here already."""
     for path in sorted((arrived / FOLDER).glob("*.json")):
         read_note(path)
-        if not (root / FOLDER / path.name).exists():
+        if not is_there(root / FOLDER / path.name):
             write_whole(_made(root / FOLDER / path.name), path.read_bytes())
 
 
 def latest_digests(root: Path, study: Study) -> Mapping[str, str]:
     """Return the data digests of a study's last start into a results folder (planned id -> digest)."""
     path = note_path(root, study.name)
-    return read_note(path).digests if path.is_file() else {}
+    return read_note(path).digests if is_there(path) else {}
 
 
 def planned(root: Path, name: str | None = None, settings: Sequence[str] = ()) -> Planned:

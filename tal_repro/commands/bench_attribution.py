@@ -52,24 +52,23 @@ def attribute_upstream(
 def attribute_run(record: RunRecord) -> dict[str, Any]:
     """Return what a finished run of any engine tells: the share of training that waited for data, its trace's loads."""
     from tal_repro.measure.trace import summarise
-    from tal_repro.runs.record import read_json
 
     seconds = record.metrics.get("seconds", {})
     if not seconds.get("train"):
         raise InputError("is not a run of training", record.folder, "give a folder of baseline, data_sweep or trace")
     share = seconds.get("data_wait", 0.0) / seconds["train"]
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "model": record.spec.model,
         "engine": record.spec.engine,
         "train_seconds": seconds["train"],
         "data_wait_share": share,
         "verdict": f"{record.spec.model} {record.spec.engine}: {100 * share:.0f} % of training waiting for the loader",
     }
-    kept = read_json(record.paths.details).get("attribution", {}) if record.paths.details.exists() else {}
+    kept = record.details.get("attribution", {})
     if isinstance(kept, dict) and "verdict" in kept:  # a traced run took a few more steps for it
-        found |= {**kept, "verdict": f"{record.spec.model} {record.spec.engine}: {kept['verdict']}"}
-    if record.paths.trace.exists():
+        report |= {**kept, "verdict": f"{record.spec.model} {record.spec.engine}: {kept['verdict']}"}
+    if record.has("trace"):
         columns = summarise(record.paths.trace)
-        wanted = ("thread_busiest_percent", "cpu_mean_percent", "gpu_percent")
-        found["trace"] = {name: columns[name]["mean"] for name in wanted if name in columns}
-    return found
+        loads = ("thread_busiest_percent", "cpu_mean_percent", "gpu_percent")
+        report["trace"] = {name: columns[name]["mean"] for name in loads if name in columns}
+    return report

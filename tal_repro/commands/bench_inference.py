@@ -109,7 +109,7 @@ def measure(request: Request, store: RunStore, say: Say) -> list[RunRecord]:
     if all(store.state(spec) == "done" for spec in specs):
         for spec in specs:
             say(f"reused: {store.folder(spec)} (to measure again, give another --results)")
-        return [RunRecord(store.folder(spec)) for spec in specs]
+        return [RunRecord(store.folder(spec), checked=True) for spec in specs]
     check_device(request.device)
     torch.set_num_threads(specs[0].threads)
     before = look_around(request.device, neighbours)
@@ -144,7 +144,7 @@ def measure_apart(request: Request, root: Path, say: Say) -> list[RunRecord]:
             remedy = "if it was for memory, give shorter --lengths; to try: tal-repro bench limit"
             raise InputError(f"the process that timed {model} was killed", "--engine upstream", remedy) from None
         (spec,) = specs_of(one)
-        records.append(RunRecord(store.folder(spec)))
+        records.append(RunRecord(store.folder(spec), checked=True))
     if len(records) > 1:
         say("one process each: these models were not timed in turn, a drift of the machine's speed lies between them")
     return records
@@ -233,7 +233,7 @@ def _store(
     from tal_repro.runs.record import RunRecord
 
     if store.state(spec) == "done":
-        return RunRecord(store.folder(spec))
+        return RunRecord(store.folder(spec), checked=True)
     writer = store.writer(spec)
     alone = not about["doubtful"]
     writer.write_json("system", describe_system(request.device, alone))

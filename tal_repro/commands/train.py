@@ -82,7 +82,7 @@ def train(
                 echo(f"the data has changed since run {spec.run_id}-{digest}: {changes}; made anew", err=True)
         echo(f"run {spec.name} ({'resumed' if state == 'partial' else 'new'})", err=True)
         _execute(spec, store, data_dir)
-    _print(RunRecord(store.folder(spec)))
+    _print(RunRecord(store.folder(spec), checked=True))
 
 
 def _execute(spec: RunSpec, store: RunStore, data_dir: Path) -> None:

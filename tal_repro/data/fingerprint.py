@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from tal_repro.data.dataset import DataSet
 from tal_repro.data.layouts import Layout, is_definition, read_inside
 from tal_repro.errors import InputError
-from tal_repro.files import write_json
+from tal_repro.files import is_there, write_json
 
 SCHEMA = "tal-repro/fingerprint/1"
 FILE_NAME = "fingerprint.json"
@@ -86,7 +86,7 @@ def write_fingerprints(root: Path, dataset: DataSet, fingerprints: list[Fingerpr
 def recorded_fingerprint(root: Path, layout: str) -> str | None:
     """Return the digest that fingerprint.json records for a layout (None where it does not)."""
     path = fingerprint_file(root)
-    if not path.is_file():
+    if not is_there(path):
         return None
     raw = read_inside(path, path.parent)
     if raw.get("schema") != SCHEMA or not isinstance(raw.get("layouts"), list):

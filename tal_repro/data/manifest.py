@@ -14,7 +14,7 @@ from tal_repro.data.dataset import LayoutName
 from tal_repro.data.fingerprint import Fingerprint, hash_file, in_threads
 from tal_repro.data.layouts import FEATURE_FOLDER
 from tal_repro.errors import InputError
-from tal_repro.files import write_bytes
+from tal_repro.files import is_there, write_bytes
 from tal_repro.untrusted import read_bytes
 
 KEPT = Path(__file__).with_name("manifests")
@@ -47,13 +47,13 @@ def kept_manifest(layout: str) -> Path:
 def differing(folder: Path, layout: LayoutName) -> list[str] | None:
     """Return the feature files of a layout's folder that differ from the kept manifest; None where none is kept."""
     path = kept_manifest(layout)
-    if not path.is_file():
+    if not is_there(path):
         return None
     kept = {name: digest for name, digest in read_manifest(path).items() if name.startswith(FEATURE_FOLDER[layout])}
 
     def is_other(name: str) -> bool:
         file = folder / name
-        return not file.is_file() or hash_file(file) != kept[name]
+        return not is_there(file) or hash_file(file) != kept[name]
 
     names = sorted(kept)
     return [name for name, other in zip(names, in_threads(is_other, names), strict=True) if other]

@@ -19,7 +19,7 @@ from tal_repro.data.dataset import CLIP_FRAMES, DataSet, Video
 from tal_repro.data.fingerprint import in_threads
 from tal_repro.data.store import FeatureStore
 from tal_repro.errors import InputError
-from tal_repro.files import write_whole
+from tal_repro.files import is_there, write_whole
 from tal_repro.untrusted import read_json_object
 
 CACHE_SCHEMA = "tal-repro/feature-digests/1"
@@ -171,7 +171,7 @@ def _stat(path: Path) -> Stat:
 def _read_cache(cache: Path | None, reading: str) -> dict[str, Any]:
     """Return what is known of files; nothing where the cache is missing, spoilt, or of values read otherwise."""
     empty: dict[str, Any] = {"files": {}, "digests": {}}
-    if cache is None or not cache.is_file():
+    if cache is None or not is_there(cache):
         return empty
     try:
         content = read_json_object(cache)
@@ -193,7 +193,7 @@ def _write_cache(cache: Path, content: Mapping[str, Any]) -> None:
 def _pristine(dataset: DataSet, state: DataState) -> str:
     """Name the generator of a synthetic set whose every value is as it was made ("": it is none, or was altered)."""
     path = dataset.root / SYNTHETIC_FILE
-    if not dataset.synthetic or not path.is_file():
+    if not dataset.synthetic or not is_there(path):
         return ""
     made = read_json_object(path)
     digests = made.pop("digests", {})

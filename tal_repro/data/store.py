@@ -17,6 +17,7 @@ from tal_repro.data.dataset import LayoutName
 from tal_repro.data.feature_formats import map_features, video_ids
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
 from tal_repro.errors import InputError
+from tal_repro.files import is_there
 from tal_repro.machine.host import MIB
 from tal_repro.measure.memory import available_mib
 from tal_repro.untrusted import read_json_object
@@ -177,7 +178,7 @@ def pack_is_current(index: Path, layout: Layout) -> bool:
     A replaced file is known by size and time; of the same kind of features, sizes alone are equal. The same holds for
     the packed rows themselves.
     """
-    if not index.is_file():
+    if not is_there(index):
         return False
     check_inside(index, layout.root)
     content = read_index(index)
@@ -214,7 +215,7 @@ def read_index(path: Path) -> dict[str, Any]:
         raise InputError("damaged index (a video id is not a plain name)", path, _REPACK)
     rows_path = _rows_file(path, index)
     check_inside(rows_path, path.parent)
-    if not rows_path.is_file():
+    if not is_there(rows_path):
         raise InputError("its rows are missing", rows_path, _REPACK)
     expected = ends[-1] * dim * np.dtype(dtype).itemsize
     if rows_path.stat().st_size != expected:
@@ -230,7 +231,7 @@ def _rows_file(path: Path, index: dict[str, Any]) -> Path:
 
 
 def _open_packed(path: Path, resident: bool | Literal["auto"]) -> FeatureStore:
-    if not path.is_file():
+    if not is_there(path):
         raise InputError("no packed feature store", path, _REPACK)
     index = read_index(path)
     rows_path = _rows_file(path, index)

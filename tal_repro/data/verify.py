@@ -21,6 +21,7 @@ from tal_repro.data.quirks import known_quirks, known_without_annotation
 from tal_repro.data.set_checks import split_problems
 from tal_repro.data.store import pack_is_current, pack_path, packed_sha256
 from tal_repro.errors import InputError
+from tal_repro.files import is_there
 
 Progress = Callable[[int, int], None]
 
@@ -183,7 +184,7 @@ def _pack_problems(layout: Layout) -> list[Problem]:
     for dtype in ("float32", "float16"):
         index = pack_path(layout.root, layout.name, dtype)
         try:
-            if not index.is_file():
+            if not is_there(index):
                 continue
             stated, found = packed_sha256(index)
             if stated != found:

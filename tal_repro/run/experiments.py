@@ -16,6 +16,7 @@ from typing import Any
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.errors import InputError
 from tal_repro.experiments import EXPERIMENTS, MEASURED
+from tal_repro.files import is_there
 from tal_repro.models.registry import model_entry
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
@@ -159,7 +160,7 @@ def _upstream_steps(run: RunContext) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         record = RunStore(folder).writer(run.spec)
-        if run.record.paths.subset.exists():
+        if is_there(run.record.paths.subset):
             shutil.copyfile(run.record.paths.subset, record.paths.subset)
         return attribute_steps(dataclasses.replace(run, record=record), ATTRIBUTED_STEPS, Path(folder))
 

@@ -86,7 +86,7 @@ def evaluate_released(
         raise SystemExit(stop.exit_status)
     if outcome != DONE:
         raise InputError(_why(outcome, store, spec), store.folder(spec).parent, "the same command starts it again")
-    rows: list[Row] = RunRecord(store.folder(spec)).metrics["released"]
+    rows: list[Row] = RunRecord(store.folder(spec), checked=True).metrics["released"]
     return rows
 
 

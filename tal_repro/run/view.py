@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
+from tal_repro.files import is_there
 from tal_repro.run import failures, locks
 from tal_repro.run.repeat import repeat_command
 from tal_repro.runs.folder import RunPaths, name_of
@@ -104,7 +105,7 @@ def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
 
 def _read(path: Path, damaged: list[str]) -> dict[str, Any]:
     """Return a JSON file of a run, {} where it is not there or not readable: then `damaged` names it."""
-    if not path.exists():
+    if not is_there(path):
         return {}
     try:
         return read_json(path)

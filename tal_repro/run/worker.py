@@ -19,6 +19,7 @@ from tal_repro import hooks
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.engines.registry import STAND_IN_VARIABLE, get_adapter
 from tal_repro.errors import NO_SPACE, InputError, of_system
+from tal_repro.files import is_there
 from tal_repro.machine.gpus import neighbours
 from tal_repro.measure.surroundings import Meanwhile, surroundings
 from tal_repro.run import locks
@@ -322,7 +323,7 @@ class _hooked:
 
     def __init__(self, writer: RunWriter) -> None:
         self.variables = {hooks.EVENTS_VARIABLE: str(writer.paths.events)}
-        if writer.paths.subset.exists():
+        if is_there(writer.paths.subset):
             self.variables[hooks.SUBSET_VARIABLE] = str(writer.paths.subset)
 
     def __enter__(self) -> None:
@@ -352,7 +353,7 @@ def _fail(writer: RunWriter | None, error: BaseException, started: float, stream
     if writer is None:
         return FAILED
     try:
-        status = read_json(writer.paths.status) if writer.paths.status.exists() else {}
+        status = read_json(writer.paths.status) if is_there(writer.paths.status) else {}
         for key in ("format", "state", "pid"):
             status.pop(key, None)
         writer.fail(_reason(error), **{**status, **_cost(started)})

@@ -57,9 +57,11 @@ def planned_id(name: str) -> str:
 
 def folders(parent: Path) -> list[Path]:
     """Return the folders in `parent` by name; hidden ones (locks and the like) and links are left out."""
-    if not parent.is_dir():
+    try:
+        scanned = os.scandir(parent)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    with os.scandir(parent) as entries:
+    with scanned as entries:
         return [
             Path(entry.path)
             for entry in sorted(entries, key=lambda entry: entry.name)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tal_repro.files import is_there
 from tal_repro.runs.folder import FILE_NAMES
 from tal_repro.runs.record import RunRecord
 
@@ -50,7 +51,7 @@ def portable_files(record: RunRecord) -> dict[str, bytes]:
     """Return file name -> content of those files of a finished run that must not travel as they are."""
     status, system = record.status, record.system
     clean = cleaner(str(status.get("host", "")), str(system.get("host", "")))
-    files = {name: _cleaned(record.folder / name, clean) for name in PRIVATE[1:] if (record.folder / name).is_file()}
+    files = {name: _cleaned(record.folder / name, clean) for name in PRIVATE[1:] if is_there(record.folder / name)}
     digests = {**record.digests, **{name: hashlib.sha256(content).hexdigest() for name, content in files.items()}}
     kept = {key: value for key, value in status.items() if key not in ("host", "pid", "digests")}
     kept = {**_values(kept, clean), "digests": digests}

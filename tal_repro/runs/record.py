@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
+from tal_repro.files import is_there
 from tal_repro.runs.folder import FILE_NAMES, FORMAT, RunPaths, name_of
 from tal_repro.spec import RunSpec
 from tal_repro.untrusted import parse_csv_rows, parse_json_object, read_bytes, read_json_object
@@ -100,7 +101,7 @@ class RunRecord:
 
     def has(self, name: str) -> bool:
         """Tell whether the run wrote this file (`metrics`, `trace`, ...)."""
-        return FILE_NAMES[name] in self.digests if self.checked else self.paths.__getattr__(name).is_file()
+        return FILE_NAMES[name] in self.digests if self.checked else is_there(self.paths.__getattr__(name))
 
     def read(self, name: str, most_bytes: int = MOST_BYTES) -> bytes:
         """Return the content of a file; where `checked`, raise DamagedRun unless it is as it was written."""
@@ -142,8 +143,8 @@ class RunRecord:
         except DamagedRun:  # without them nothing vouches for the rest
             return [FILE_NAMES["status"]]
         known = set(FILE_NAMES.values()) - {FILE_NAMES["status"]}
-        added = [name for name in sorted(known - set(digests)) if (self.folder / name).exists()]
-        missing = [name for name in digests if not (self.folder / name).is_file()]
+        added = [name for name in sorted(known - set(digests)) if os.path.lexists(self.folder / name)]
+        missing = [name for name in digests if not is_there(self.folder / name)]
         return [
             *missing,
             *added,

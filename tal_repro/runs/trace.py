@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.errors import InputError
+from tal_repro.files import is_there
 from tal_repro.runs.folder import RunPaths
 from tal_repro.runs.record import DamagedRun
 from tal_repro.runs.run import Run
@@ -55,7 +56,7 @@ def trace_of(run: Run) -> Trace | None:
 def read_trace(folder: Path) -> Trace:
     """Return the trace that `tal-repro trace` wrote into a folder."""
     paths = RunPaths(folder)
-    events = read_bytes(paths.events) if paths.events.exists() else b""
+    events = read_bytes(paths.events) if is_there(paths.events) else b""
     return _parsed(read_bytes(paths.trace), events, paths)
 
 

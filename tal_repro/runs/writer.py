@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
-from tal_repro.files import write_whole
+from tal_repro.files import is_there, write_whole
 from tal_repro.runs.folder import (
     DETECTION_COLUMNS,
     EPOCH_COLUMNS,
@@ -104,14 +104,14 @@ class RunWriter:
         """Drop what is transient, write digests and status, and rename the folder into place."""
         for name in TRANSIENT:
             self.paths.__getattr__(name).unlink(missing_ok=True)
-        files = sorted(path for path in self.paths.folder.iterdir() if path.is_file() and path != self.paths.status)
+        files = sorted(path for path in self.paths.folder.iterdir() if path != self.paths.status and is_there(path))
         digests = {path.name: sha256_of(path) for path in files}
         self.write_json("status", {"format": FORMAT, "state": "done", **status, "digests": digests})
         _sync_all([*files, self.paths.status, self.paths.folder])
         self.paths.folder.rename(self.done)
         _sync(self.done.parent)
         shutil.rmtree(self.failed, ignore_errors=True)
-        return RunRecord(self.done)
+        return RunRecord(self.done, checked=True)
 
     def fail(self, reason: str, **status: Any) -> Path:
         """Set the run aside as failed, log and all, replacing an earlier failure; its checkpoint goes."""

@@ -10,6 +10,7 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
+from tal_repro.run import worker
 from tal_repro.runs.record import RunRecord, open_checked
 from tal_repro.runs.store import RunStore
 
@@ -135,3 +136,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_weird_paths_work(weird_path, spec):
     assert finished(RunStore(weird_path), spec).damaged() == []
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_taken_for_missing(golden_run, tmp_path):
+    """A link to itself (ELOOP): `Path.is_file` calls that missing, and metrics would be empty."""
+    folder = tmp_path / golden_run.folder.name
+    shutil.copytree(golden_run.folder, folder)
+    (folder / "metrics.json").unlink()
+    assert RunRecord(folder).metrics == {}
+    (folder / "metrics.json").symlink_to("metrics.json")
+    with pytest.raises(OSError, match="symbolic links"):
+        _ = RunRecord(folder).metrics
+    with pytest.raises(InputError, match=r"metrics\.json"):
+        _ = RunRecord(folder, checked=True).metrics
+
+
+def test_a_subset_that_cannot_be_looked_at_never_trains_on_everything(tmp_path, spec):
+    writer = RunStore(tmp_path).writer(spec)
+    writer.paths.subset.symlink_to(writer.paths.subset.name)
+    with pytest.raises(OSError, match="symbolic links"):
+        worker._hooked(writer)
