@@ -36,8 +36,7 @@ def check_file(layout: Layout, dataset: DataSet | None, video_id: str) -> Checke
         rows = map_features(layout, video_id)
         problems = _value_problems(rows, path, video_id) + _length_problems(rows, layout, dataset, video_id)
         # one file of all videos has one hash: there, a video's own values are hashed
-        one_file = layout.definition is not None and layout.definition.one_file
-        digest = hash_values(rows) if one_file else hash_file(path)
+        digest = hash_values(rows) if layout.definition.one_file else hash_file(path)
         return CheckedFile(video_id, problems, (rows.shape[0], rows.shape[1]), digest)
     except InputError as error:
         return CheckedFile(video_id, [as_problem(error, path, video_id)])

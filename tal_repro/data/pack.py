@@ -39,11 +39,9 @@ def pack_features(
     (full disk, bad feature file) raises InputError and leaves what was there before.
     """
     found = find_layout(Path(root), layout)
-    if found.definition is not None:
+    if found.defined:
         what = "features of a defined set are read where they lie, and are not packed"
         raise InputError(what, root, "nothing to do; one .h5 file holds them all where many files are slow")
-    if found.definition is not None:
-        raise InputError("a defined data set is not packed: its features are read as they are", found.root)
     stamps = feature_stamps(found)
     if not stamps:
         raise InputError("no feature files", found.feature_folder, "extract the features, or run data synth")

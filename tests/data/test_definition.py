@@ -17,9 +17,11 @@ from click.testing import CliRunner, Result
 
 from tal_repro.cli import main
 from tal_repro.data import load_dataset, open_features
-from tal_repro.data.definition import definition_text, read_definition
+from tal_repro.data.definition import read_definition
+from tal_repro.data.definition_text import definition_text
 from tal_repro.data.feature_formats import read_shape
 from tal_repro.data.fitting import fitted_recipe
+from tal_repro.data.layouts import Layout
 from tal_repro.data.state import read_state
 from tal_repro.data.windows import Slicing, training_windows
 from tal_repro.errors import InputError
@@ -235,7 +237,7 @@ def test_describe_reads_headers_alone(tmp_path: Path, kind: str, monkeypatch: py
     def opened(*_: Any) -> Any:
         raise AssertionError("an array was opened")
 
-    monkeypatch.setattr("tal_repro.data.feature_formats._opened", opened)
+    monkeypatch.setattr("tal_repro.data.feature_formats.map_features", opened)
     result = describe(annotations, features)
     assert result.exit_code == 0, result.output
 
@@ -296,7 +298,7 @@ def test_one_torch_file_of_all_videos_says_what_is_wrong_with_it(tmp_path: Path)
         ({"video 001": rows}, "", "no tensor 'video 000'"),
         ({"video 000": rows.int()}, "", "holds a torch.int32 tensor"),
         ({"video 000": rows.bfloat16()}, "", "holds a torch.bfloat16 tensor"),
-        ({"video 000": rows[None]}, "", r"shape \(1, 60, 8\), expected two axes"),
+        ({"video 000": rows[None]}, "", r"shape \(1, 60, 8\), expected \[T, C\]"),
         ({"video 000": {"rgb": rows, "flow": rows}}, "", "'video 000' holds 'rgb', 'flow'"),
         ({"video 000": {"rgb": rows}}, "flow", "'video 000' holds 'rgb'"),
         ({"video 000": {"rgb": rows, "flow": rows}}, "flow", ""),
@@ -307,13 +309,13 @@ def test_one_torch_file_of_all_videos_says_what_is_wrong_with_it(tmp_path: Path)
         definition = replace(read_definition(defined(tmp_path / place.stem, "pt1")), features=place, key=key)
         if message:
             with pytest.raises(InputError, match=message) as refused:
-                read_shape(definition, "video 000")
+                read_shape(Layout.of(definition), "video 000")
             assert str(place) in str(refused.value)
         else:
-            assert read_shape(definition, "video 000") == (60, 8)
+            assert read_shape(Layout.of(definition), "video 000") == (60, 8)
     torch.save({"video 000": np.ones((60, 8))}, tmp_path / "numpy.pt")  # what weights_only refuses
     with pytest.raises(InputError, match="not a torch tensor file"):
-        read_shape(replace(definition, features=tmp_path / "numpy.pt"), "video 000")
+        read_shape(Layout.of(replace(definition, features=tmp_path / "numpy.pt")), "video 000")
 
 
 def test_a_saved_dictionary_is_told_the_line_that_converts_it(tmp_path: Path) -> None:
