@@ -12,7 +12,7 @@ from unicodedata import normalize
 from tal_repro.annotations import Problem
 from tal_repro.data.annotations import read_dataset
 from tal_repro.data.dataset import DataSet, LayoutName, Video
-from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, width_problems
+from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, size_notes, width_problems
 from tal_repro.data.feature_formats import video_ids
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
 from tal_repro.data.geometry import check_geometry
@@ -88,6 +88,7 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     geometry = _geometry(layout, dataset, [file for file in checked if not file.problems]) if dataset else []
     named = {problem.where for problem in geometry if problem.severity == "error"}  # transposed: another width
     problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
+    problems += size_notes(layout, checked)
     problems += _pack_problems(layout)
     problems += known_quirks(layout, dataset, len(names)) if dataset and not dataset.defined else []
     sides = split_problems if layout.defined else _empty_sides

@@ -144,6 +144,15 @@ def test_features_of_another_extractor_and_missing_ones_are_named(tmp_path: Path
     assert "1 annotated videos have no features, the first: video 006" in result.stdout
 
 
+def test_features_of_another_extractor_of_as_many_channels_are_told_by_their_size(tmp_path: Path) -> None:
+    path = defined(tmp_path)
+    file = tmp_path / "features" / "video 003.npy"
+    np.save(file, 40 * np.load(file))
+    result = CliRunner().invoke(main, ["data", "verify", str(path)])
+    noted = [line for line in result.output.splitlines() if "as large as most videos'" in line]
+    assert result.exit_code == 0 and len(noted) == 1 and "note: video 003: values" in noted[0]
+
+
 def test_twins_are_found_by_their_values(tmp_path: Path) -> None:
     annotations, features = write_set(tmp_path, "npy")
     np.save(features / "video 005.npy", np.load(features / "video 001.npy"))
