@@ -23,28 +23,28 @@ def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
     from tal_repro.runs.store import RunStore
 
     store = RunStore(results)
-    found = describe_run(store, find_run(store, run_id), lines)
-    echo(json.dumps(found, indent=1) if as_json else format_run(found))
+    described = describe_run(store, find_run(store, run_id), lines)
+    echo(json.dumps(described, indent=1) if as_json else format_run(described))
     if not as_json:
-        tell_next(f"look into {found['folder']}, or make it again by the command above")
+        tell_next(f"look into {described['folder']}, or make it again by the command above")
 
 
-def format_run(found: dict[str, Any]) -> str:
-    status, system = found["status"], found["system"]
-    lines = [f"run {found['id']}: {found['state']}", f"folder: {found['folder']}"]
-    if found["damaged"]:
-        remedy = "; the next start sets it aside and runs it again" if found["state"] == "done" else ""
-        lines.append(f"DAMAGED: {', '.join(found['damaged'])}{remedy}")
-    lines += _spec(found["spec"])
+def format_run(described: dict[str, Any]) -> str:
+    status, system = described["status"], described["system"]
+    lines = [f"run {described['id']}: {described['state']}", f"folder: {described['folder']}"]
+    if described["damaged"]:
+        remedy = "; the next start sets it aside and runs it again" if described["state"] == "done" else ""
+        lines.append(f"DAMAGED: {', '.join(described['damaged'])}{remedy}")
+    lines += _spec(described["spec"])
     lines += [f"{key}: {status[key]}" for key in ("reason", "study", "attempts", "seconds", "started") if key in status]
     if system:
         alone = "alone on it" if system.get("alone") else "not alone on it"
         lines.append(f"machine: {system.get('machine')} ({system.get('host')}), {alone}")
-    lines += _metrics(found["metrics"])
-    lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in found["files"].items())]
-    if found["log"]:
-        lines += ["log:", *(f"  {line}" for line in found["log"])]
-    return "\n".join([*lines, *([f"repeat it: {found['repeat']}"] if found["repeat"] else [])])
+    lines += _metrics(described["metrics"])
+    lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in described["files"].items())]
+    if described["log"]:
+        lines += ["log:", *(f"  {line}" for line in described["log"])]
+    return "\n".join([*lines, *([f"repeat it: {described['repeat']}"] if described["repeat"] else [])])
 
 
 def _spec(spec: dict[str, Any] | None) -> list[str]:

@@ -136,14 +136,14 @@ def _file_type(features: Path) -> FileType:
         raise InputError("one file of all videos, neither .h5, .npz nor .pt", features, ONE_FILE)
     try:
         with os.scandir(features) as entries:
-            found = Counter(kinds.get(Path(entry.name).suffix.lower()) for entry in entries)
+            counts = Counter(kinds.get(Path(entry.name).suffix.lower()) for entry in entries)
     except OSError as error:
         raise InputError(f"cannot be listed ({error.strerror})", features, "give the folder of feature files") from None
-    found.pop(None, None)
-    if not found:
+    counts.pop(None, None)
+    if not counts:
         endings = ", ".join(kinds)
         raise InputError("no feature files", features, f"put files of these endings there: {endings}")
-    return found.most_common(1)[0][0] or "npy"
+    return counts.most_common(1)[0][0] or "npy"
 
 
 def _axes(

@@ -28,8 +28,8 @@ def count_apart(model: str, engine: str, length: int) -> dict[str, object]:
             f"counting MACs of {model} failed: {words or lines[-2].partition(': ')[2]}",
             remedy=remedy if mark else _remedy(words),
         )
-    found: dict[str, object] = json.loads(answer.stdout.strip().splitlines()[-1])
-    return found
+    counted: dict[str, object] = json.loads(answer.stdout.strip().splitlines()[-1])
+    return counted
 
 
 def _remedy(words: str) -> str:

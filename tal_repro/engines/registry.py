@@ -42,9 +42,9 @@ def engines_of(model: str) -> tuple[str, ...]:
     return model_entry(model).engines
 
 
-def engine_for(model: str, wanted: str) -> str:
+def engine_for(model: str, engine: str) -> str:
     """Return the engine `wanted` where it runs the model, else the one that does: no experiment goes without it."""
-    return wanted if wanted in engines_of(model) else engines_of(model)[0]
+    return engine if engine in engines_of(model) else engines_of(model)[0]
 
 
 def warm_modules(engine: str) -> tuple[str, ...]:

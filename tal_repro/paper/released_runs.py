@@ -54,9 +54,9 @@ def comparisons(runs: Runs) -> Iterator[Comparison]:
 
 def lines(runs: Runs) -> Iterator[str]:
     """Yield a line for each comparison."""
-    for one in comparisons(runs):
-        text = f"{MODELS[one.model].title}, released checkpoint, {one.engine} engine, {one.protocol}: average mAP "
-        yield text + f"{one.measured:.2f} %, published {one.published:.2f} % ({one.source}): {one.verdict}."
+    for row in comparisons(runs):
+        text = f"{MODELS[row.model].title}, released checkpoint, {row.engine} engine, {row.protocol}: average mAP "
+        yield text + f"{row.measured:.2f} %, published {row.published:.2f} % ({row.source}): {row.verdict}."
 
 
 def _verdict(run: Run, difference: float) -> str:

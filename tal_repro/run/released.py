@@ -225,7 +225,7 @@ def _record(writer: RunWriter, evaluated: Evaluated, rows: list[Row], weights: s
         for tiou, value in row["maps"].items()
     ]
     flags = [] if len(evaluated.detections) else ["no-detections"]
-    flags += [f"differs-from-upstream-print: {one}" for one in evaluated.own_print if not one["agrees"]]
+    flags += [f"differs-from-upstream-print: {row}" for row in evaluated.own_print if not row["agrees"]]
     writer.write_detections(evaluated.detections)
     writer.write_metrics(
         scored,

@@ -49,10 +49,10 @@ def evaluate_weights(
     folder.mkdir()
     environment = {hooks.DETECTIONS_VARIABLE: str(folder), hooks.EVENTS_VARIABLE: str(events)}
     process.launch(run, tree, script, arguments, work, environment, log=run.record.paths.log)
-    found = scores.evaluations(process.read_events(events), folder, weights)
-    if not found:
+    evaluated = scores.evaluations(process.read_events(events), folder, weights)
+    if not evaluated:
         raise InputError(f"{script} recorded no detections", tree, "see the log")
-    return found[-1], layout.annotation_file
+    return evaluated[-1], layout.annotation_file
 
 
 def write_weights(model: str, state: Mapping[str, Tensor], out: Path) -> Path:
