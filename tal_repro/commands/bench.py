@@ -132,7 +132,7 @@ def attribution(
     if (run_folder is None) == (model is None or data_dir is None):
         raise InputError("nothing to look at", remedy="give --model and --data, or --run alone")
     if run_folder is not None:
-        shares = attribute_run(RunRecord(run_folder, checked=True))
+        shares = attribute_run(RunRecord(run_folder))
     else:
         assert model is not None and data_dir is not None
         check_device(device)
