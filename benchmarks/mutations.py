@@ -137,10 +137,14 @@ def try_mutant(tree: Path, mutant: Mutant) -> Outcome:
     return Outcome(mutant, line, "killed" if seen_by else "survived", seen_by, round(time.monotonic() - started, 1))
 
 
-def first_failure(tree: Path, tests: Sequence[str]) -> str:
-    """Run tests in the copy up to the first failure; return its name ("" where all pass)."""
+def first_failure(tree: Path, tests: Sequence[str], keep_bytecode: bool = False) -> str:
+    """Run tests in the copy up to the first failure; return its name ("" where all pass).
+
+    `keep_bytecode`: leave the compiled modules in the copy, which makes the next runs quicker. Never those of a mutant.
+    """
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
-    variables = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    variables = {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+    variables["PYTHONDONTWRITEBYTECODE"] = "" if keep_bytecode else "1"  # an empty text is as if it were not set
     try:
         done = subprocess.run(
             command, cwd=tree, env={**os.environ, **variables}, capture_output=True, text=True, timeout=LIMIT_S
@@ -199,7 +203,7 @@ def main() -> int:
     with copied() as tree:
         for together in by_tests(mutants):
             tests = [test for mutant in together for test in mutant.tests if test not in passed]
-            if tests and (failure := first_failure(tree, tuple(dict.fromkeys(tests)))):
+            if tests and (failure := first_failure(tree, tuple(dict.fromkeys(tests)), keep_bytecode=True)):
                 print(f"without a mutant: {failure}: nothing can be told of {', '.join(tests)}", file=sys.stderr)
                 return 2
             passed |= {*tests}
