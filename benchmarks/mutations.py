@@ -185,18 +185,23 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {**share(outcomes), "goal": GOAL, "rooms": by_room, "mutants": [asdict(row) for row in outcomes]}
 
 
+def _is_of(row: str, texts: Sequence[str] | None) -> bool:
+    return texts is None or any(text in row for text in texts)
+
+
 def main() -> int:
     """Try the mutants of some rooms; exit 1 below the goal, or where a mutant is stale."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--room", action="append", help="a name below [mutants] of the list (default: all)")
-    parser.add_argument("--row", default="", help="of the rows of docs/security.md whose name holds this text")
+    parser.add_argument("--row", action="append", help="of the rows of docs/security.md whose name holds this text")
     parser.add_argument("--only", default="", help="of files whose path holds this text")
-    parser.add_argument("--again", type=Path, help="a report: try what it does not hold as killed, and keep the rest")
+    again = "a report: try what it does not hold as killed, and keep the rest"
+    parser.add_argument("--again", type=Path, action="append", default=[], help=again)
     parser.add_argument("--out", type=Path, default=Path("results/bench/mutations.json"))
     options = parser.parse_args()
     chosen = (m for m in read_mutants() if m.room in (options.room or [m.room]))
-    mutants = [m for m in chosen if options.only in m.file and options.row in m.row]
-    before = killed_in(options.again) if options.again else {}
+    mutants = [m for m in chosen if options.only in m.file and _is_of(m.row, options.row)]
+    before = {mutant: outcome for report in options.again for mutant, outcome in killed_in(report).items()}
     outcomes = [before[mutant] for mutant in mutants if mutant in before]
     mutants = [mutant for mutant in mutants if mutant not in before]
     passed: set[str] = set()  # tests, without a mutant

@@ -14,10 +14,11 @@ from tal_repro.errors import InputError
 from tal_repro.paper.measured_tables import measured_tables, sweeps
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.runs.record import RunRecord
-from tal_repro.runs.run import Run, measurements
+from tal_repro.runs.run import Run, _reported, averages, measurements
 from tal_repro.runs.store import RunStore
 from tal_repro.runs.trace import read_trace
 from tal_repro.spec import DERIVED_MARK, DataSpec, RunSpec
+from tal_repro.thumos14 import TIOUS
 from tests.conftest import FORMER_RUNS
 from tests.paper.made_up_runs import demo, row, seal, trace, training
 
@@ -64,6 +65,15 @@ def test_flagged_runs_have_no_map(tmp_path: Path) -> None:
     (run,) = load_runs(tmp_path).runs
     assert run.average_map is None
     assert sweeps([run]) == {}
+
+
+def test_the_authors_protocol_is_reported_and_an_average_is_over_all_tious() -> None:
+    keys = [("best-on-test", "raw", protocol) for protocol in ("af-212", "opentad-211", "tadtr-210")]
+    names = ("selection", "weights", "protocol")
+    rows = [{**dict(zip(names, key, strict=True)), "tiou": tiou, "ap": 0.5} for key in keys for tiou in TIOUS]
+    assert _reported("tadtr", tuple(averages(rows))) == keys[2]
+    assert list(averages(rows[:-1])) == keys[:2], "an AP is missing"
+    assert _reported("tadtr", tuple(averages(rows[:-1]))) == keys[0]
 
 
 def test_a_fifth_model_is_read(tmp_path: Path) -> None:
