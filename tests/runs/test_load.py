@@ -12,6 +12,7 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.paper.measured_tables import measured_tables, sweeps
+from tal_repro.runs.apart import pooled
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.run import Run, _reported, averages, measurements
@@ -74,6 +75,13 @@ def test_the_authors_protocol_is_reported_and_an_average_is_over_all_tious() -> 
     assert _reported("tadtr", tuple(averages(rows))) == keys[2]
     assert list(averages(rows[:-1])) == keys[:2], "an AP is missing"
     assert _reported("tadtr", tuple(averages(rows[:-1]))) == keys[0]
+
+
+def test_what_an_ablation_varies_is_kept_and_what_a_sweep_does_not_is_set_apart(tmp_path: Path) -> None:
+    for experiment in ("ablation", "data_sweep"):
+        for budget in ("epochs", "steps"):
+            training(tmp_path, "tadtr", 50.0, experiment=experiment, recipe={"budget": budget})
+    assert sorted(run.experiment for run in pooled(load_runs(tmp_path).runs)) == ["ablation", "ablation", "data_sweep"]
 
 
 def test_a_fifth_model_is_read(tmp_path: Path) -> None:
