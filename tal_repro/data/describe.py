@@ -115,7 +115,7 @@ def _splits(document: Document, given: Given, guesses: dict[str, str]) -> tuple[
         return given.train, given.test
     names = {name.lower(): name for name in document.subset_names}
     for train, test in CONVENTIONS:
-        if train in names and test in names and not (train == "validation" and "training" in names):
+        if train in names and test in names:
             guesses["train"] = f"by convention; the subsets are {', '.join(map(short, names.values()))}"
             return (names[train],), (names[test],)
     listed = ", ".join(map(short, names.values())) or "none"
