@@ -176,10 +176,13 @@ def _libraries(model: str) -> str:
     """Name the calls that today's libraries no longer know and the absent packages, before anything runs."""
     from tal_repro.engines.upstream.checkout import prepare
     from tal_repro.engines.upstream.library_calls import absent, describe, scan
+    from tal_repro.engines.upstream.requirements import check_packages
     from tal_repro.engines.upstream.shims import needed
 
+    extra = check_packages(model)
     tree = prepare(model)
-    return describe(scan(tree), {shim.name: shim.reason for shim in needed(model)}, absent(tree))
+    said = describe(scan(tree), {shim.name: shim.reason for shim in needed(model)}, absent(tree))
+    return f"{extra} extra packages are here at their versions; {said}" if extra else said
 
 
 def _macs(model: str, engine: str) -> str:

@@ -15,6 +15,7 @@ from tal_repro.engines.upstream import shims
 from tal_repro.engines.upstream.adapter import UpstreamAdapter
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.engines.upstream.description import DOCS, check_description
+from tal_repro.engines.upstream.requirements import check_packages
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import with_overrides
 from tal_repro.models.registry import model_entry
@@ -50,6 +51,7 @@ class AddedAdapter(UpstreamAdapter):
 
     def build_for_macs(self, length: int) -> Any:
         """Return the authors' model in evaluation mode, as a module from features and lengths to outputs."""
+        check_packages(self.model)
         tree = prepare(self.model)
         shims.install(self.model)
         if str(tree) not in sys.path:
