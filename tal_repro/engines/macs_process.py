@@ -34,7 +34,7 @@ def count_apart(model: str, engine: str, length: int) -> dict[str, object]:
 
 def _remedy(words: str) -> str:
     if "No module named" in words:
-        return "`make setup-upstream` installs what most authors import; for the rest a stand-in in OWN_SHIMS"
+        return "`make setup-upstream` installs what most authors import; the rest: requirements.lock, or OWN_SHIMS"
     return "does build(tree) return the whole model?"
 
 

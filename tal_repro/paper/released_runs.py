@@ -18,7 +18,8 @@ def published_maps(model: str) -> dict[str, tuple[float, str]]:
     """Return protocol -> (published average mAP in percent, its source); a protocol is told by its test videos."""
     protocols = {int(name.rpartition("-")[2]): name for name in PROTOCOLS}
     rows = load_published()["upstream_map"].where(model=model).rows()
-    return {
+    own = MODELS[model].reported.published if model in MODELS else ()
+    return {protocol: (value, source) for protocol, value, source in own} | {
         protocols[row["protocol_videos"]]: (float(row["map_mean"]), str(row["source"]))
         for row in rows
         if row["protocol_videos"] in protocols

@@ -118,7 +118,7 @@ def describe(places: Sequence[Place], installed: Mapping[str, str], packages: Ma
         lines.append(f"    {kind.name} {kind.why}: {where}{more} ({what})")
     for package, where in packages.items():
         on = [shim for shim, reason in installed.items() if package in reason]
-        what = f"shim {on[0]} is on" if on else "if it runs there: a stand-in in OWN_SHIMS, as in added/tetad.py"
+        what = f"shim {on[0]} is on" if on else "if it runs there: requirements.lock, or a stand-in in OWN_SHIMS"
         lines.append(f"    {package} is not installed: {where} ({what})")
     said = f"{len(places)} calls that today's libraries do not know, {len(packages)} packages that are not installed"
     return "\n".join([said, *lines])
