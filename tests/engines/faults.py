@@ -32,9 +32,11 @@ from tal_repro.models import registry
 from tal_repro.paper.released_runs import published_maps
 from tal_repro.run.contract import Trial, _judged
 from tal_repro.run.inputs import Inputs
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import DONE
 from tal_repro.run.released import evaluate_released
 from tal_repro.run.trial import gather
-from tal_repro.run.worker import DONE, Job, run_job
+from tal_repro.run.worker import run_job
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 
