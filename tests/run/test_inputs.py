@@ -268,6 +268,12 @@ def test_a_set_of_another_kind_than_the_run_declares_is_refused(data: Path) -> N
         open_dataset(data, replace(spec, data=replace(spec.data, synthetic=True)))
 
 
+def test_a_budget_of_steps_reads_how_many_videos_there_are(data: Path, tmp_path: Path) -> None:
+    inputs = Inputs(data, tmp_path / "runs")
+    specs = [spec_of(data, overrides={"budget": budget}) for budget in ("epochs", "steps")]
+    assert inputs.videos(specs[0]) == inputs.videos(specs[1]) and inputs.digest(specs[0]) != inputs.digest(specs[1])
+
+
 def test_released_reads_the_test_videos_alone(data: Path, tmp_path: Path) -> None:
     results = tmp_path / "runs"
     trained, _, tested = read_videos(data, results)
