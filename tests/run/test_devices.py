@@ -34,7 +34,7 @@ def use(used: float, busy: float) -> Gpu:
 
 @pytest.mark.parametrize(
     ("peak", "busy", "runs"),
-    [(3000, 40, 2), (9500, 10, 2), (20000, 10, 1), (500, 5, 8), (3000, 95, 1)],
+    [(3000, 40, 2), (9500, 10, 2), (10500, 10, 1), (20000, 10, 1), (500, 5, 8), (3000, 95, 1)],
 )
 def test_packing_is_bound_by_memory_and_utilisation(peak: float, busy: float, runs: int) -> None:
     packing = Packing()

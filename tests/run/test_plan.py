@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -98,12 +99,13 @@ def test_published_times_are_named_and_scaled_by_share_and_epochs() -> None:
     assert costs.published_seconds(smoke["tridet"]).seconds == pytest.approx(646 * 2 / 40)
 
 
-def test_done_runs_of_this_machine_correct_the_estimate(mini: Study, store: RunStore) -> None:
+@pytest.mark.parametrize("other", [{"machine": "another"}, {"attempts": 2}])
+def test_done_runs_of_this_machine_correct_the_estimate(mini: Study, store: RunStore, other: dict[str, Any]) -> None:
     before = make_plan(mini, store, "core")
-    machine = machine_name("cpu")
+    about = {"attempts": 1, "machine": machine_name("cpu")}
     for number, spec in enumerate(mini.runs()[:3]):
         seconds = 0.5 * costs.published_seconds(spec).seconds
-        store.writer(spec).finish(seconds=seconds, attempts=1, machine=machine if number < 2 else "another")
+        store.writer(spec).finish(seconds=seconds, **(about if number < 2 else {**about, **other}))
     after = make_plan(mini, store, "core")
     assert after.counts == {"done": 3, "todo": 3}
     assert after.pending[0].estimate.seconds == pytest.approx(0.5 * before.runs[3].estimate.seconds)
@@ -142,6 +144,7 @@ def test_sweeps_are_priced_packed_and_alone_and_what_is_timed_stays_alone(tmp_pa
         ("experiment=data_sweep,percent<=20", 40),
         ("model=tadtr|tridet,experiment=baseline", 10),
         ("model!=tadtr,experiment=baseline", 15),
+        ("model!=tadtr|tridet,experiment=baseline", 10),
         ("percent>95, seed=0, experiment=data_sweep", 1),
         ("engine=native", 16),
     ],
