@@ -264,3 +264,14 @@ def test_a_dry_run_starts_nothing(tal: Callable[..., object], mini: Study, store
     assert answer.returncode == 0  # type: ignore[attr-defined]
     assert "6 runs: 0 done, 6 to do" in answer.stdout  # type: ignore[attr-defined]
     assert not store.root.exists()
+
+
+def test_what_it_says_to_do_next_is_about_the_same_runs(tmp_path: Path) -> None:
+    """Without `--set models=all` the run would leave out the models that were planned."""
+    words = ["--set", "models=all", "--set", "synthetic=true", "--only", "model=tetad", "--results", str(tmp_path)]
+    answer = CliRunner().invoke(main, ["plan", "--study", "smoke", *words])
+    assert answer.exit_code == 0, answer.output
+    suggested = answer.stderr.replace("next: ", "").splitlines()
+    assert suggested[0].strip() == "tal-repro doctor --study smoke --set models=all --set synthetic=true"
+    again = CliRunner().invoke(main, ["plan", *suggested[1].split()[2:]])
+    assert again.exit_code == 0 and again.stdout == answer.stdout
