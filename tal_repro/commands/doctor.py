@@ -20,7 +20,7 @@ from tal_repro.commands.study_options import (
     set_option,
     study_option,
 )
-from tal_repro.console import echo, echo_styled, tell_next
+from tal_repro.console import echo, echo_styled, emit, fit, tell_next
 from tal_repro.errors import CONTAINER_VARIABLE, as_typed
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def doctor(
         echo(f"fix: {line}", err=True)
     found = examine(needs, probes)
     if as_json:
-        echo(json.dumps(report(needs, found, done), indent=1))
+        emit(json.dumps(report(needs, found, done), indent=1))
     else:
         _print(needs, found, fix)
     sys.exit(exit_code(found))
@@ -111,7 +111,7 @@ def print_findings(found: list[Finding]) -> None:
 
     width = max(len(finding.check) for finding in found)
     for finding in found:
-        text = as_typed(line(finding, width))
+        text = fit(as_typed(line(finding, width)))
         echo_styled([(text[:4], f"{COLOURS[finding.status]} bold"), (text[4:], None)])
 
 
