@@ -114,12 +114,12 @@ def _trainings(runs: Runs, samples: dict[Key, list[float]], units: dict[Key, str
     """Add the training times of the baselines, one sample a run; only the same data and settings are comparable."""
     from tal_repro.measure.compare import Key
 
-    found = [run for run in runs.of("baseline") if run.train_seconds is not None]
-    for run in found:
+    timed = [run for run in runs.of("baseline") if run.train_seconds is not None]
+    for run in timed:
         key = Key(run.model, run.engine, "train_seconds", 0, f"{run.data_title}, {_settings(run)}")
         samples.setdefault(key, []).append(run.train_seconds or 0.0)
         units[key] = "s"
-    return found
+    return timed
 
 
 def _as_json(a: System, b: System, rows: list[Ratio], only_a: int, only_b: int) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def _check_links(layout: str | None) -> int:
     from tal_repro.data.fetch.web import shown
 
     status = 0
-    for archive in [one for name, several in ARCHIVES.items() if layout in (None, name) for one in several]:
+    for archive in [each for name, several in ARCHIVES.items() if layout in (None, name) for each in several]:
         gives = False
         for answer in check_links([archive]):
             note = f" ({answer.mirror.note})" if answer.mirror.note else ""

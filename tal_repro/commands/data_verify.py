@@ -67,9 +67,9 @@ def _write_manifest(path: Path, fingerprints: list[Fingerprint], real: bool) -> 
 
     write_manifest(path, fingerprints)
     echo(f"manifest written to {path} (check with: sha256sum -c)", err=True)
-    for one in fingerprints:
-        if real and one.annotation_hash == ANNOTATION_HASH and not kept_manifest(one.layout).is_file():
-            echo(f"nobody has contributed one of {one.layout}'s archive yet: docs/data.md says how", err=True)
+    for fingerprint in fingerprints:
+        if real and fingerprint.annotation_hash == ANNOTATION_HASH and not kept_manifest(fingerprint.layout).is_file():
+            echo(f"nobody has contributed one of {fingerprint.layout}'s archive yet: docs/data.md says how", err=True)
 
 
 def _changed(folder: Path, fingerprints: list[Fingerprint]) -> Iterator[str]:

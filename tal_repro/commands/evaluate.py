@@ -68,17 +68,17 @@ def evaluate(
 
     tious = read_tious(tiou or find_protocol(protocol).tious, tie)
     truth = _truth(annotations, subset)
-    found = read_detections(detections, truth, other_classes=True)
-    evaluation = score(found, truth, protocol, tious, tie)
+    table = read_detections(detections, truth, other_classes=True)
+    evaluation = score(table, truth, protocol, tious, tie)
     if not evaluation.result.instances:
         raise InputError(f"no instance counts under protocol {protocol}", annotations, "choose another protocol")
-    check_any_scored(found, evaluation, truth, detections)
+    check_any_scored(table, evaluation, truth, detections)
     report = build_report(evaluation, per_class, bootstrap, errors) | {"synthetic": truth.synthetic}
     if as_json:
         emit(json.dumps(report, indent=2, allow_nan=False))
     else:
         echo("\n".join(report_lines(report)).rstrip())
-    for warning in warnings_of(found, evaluation, truth):
+    for warning in warnings_of(table, evaluation, truth):
         echo(f"warning: {warning}", err=True)
     if not as_json:
         tell_next("the same with --json > FILE keeps it" if per_class and errors and bootstrap else NEXT)

@@ -47,15 +47,15 @@ def figure(
     def draw(which: int, those: Runs) -> Drawing:
         return drawer(which)(Material(numbers, those, cast(Any, source)))
 
-    for wanted in NUMBERS if number == "all" else (number,):
+    for each in NUMBERS if number == "all" else (number,):
         try:
-            drawing, runs = whole(runs, partial(draw, int(wanted)))
+            drawing, runs = whole(runs, partial(draw, int(each)))
         except NotRun as missing:
-            echo(f"Figure {wanted}: {missing}", err=True)
+            echo(f"Figure {each}: {missing}", err=True)
             if number != "all":
                 sys.exit(2)
             continue
-        for path in save(drawing, int(wanted), Path(out)):
+        for path in save(drawing, int(each), Path(out)):
             emit(str(path))
     tell_next("open a file above", "tal-repro report  # every figure on one page")
     if runs.problems:

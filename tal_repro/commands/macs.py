@@ -78,9 +78,9 @@ def _count_authors_code(model: str, length: int) -> MacCount:
     from tal_repro.engines.macs_process import count_apart
     from tal_repro.measure.macs import MacCount
 
-    found: dict[str, Any] = count_apart(model, "upstream", length)
-    padded, unsupported = found["padded_length"], found["unsupported_ops"]
-    return MacCount(model, length, padded, None, found["macs"], found["by_operator"], unsupported)
+    counted: dict[str, Any] = count_apart(model, "upstream", length)
+    padded, unsupported = counted["padded_length"], counted["unsupported_ops"]
+    return MacCount(model, length, padded, None, counted["macs"], counted["by_operator"], unsupported)
 
 
 def _as_json(upstream: MacCount, native: MacCount | None) -> dict[str, Any]:

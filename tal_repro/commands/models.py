@@ -152,7 +152,7 @@ def check(name: str, engine: str | None, settings: tuple[str, ...], train: bool,
         tell_next(f"tal-repro train --model {name} --engine {chosen} --data DIR" if good else mended)
     passed = all(finding.outcome == "ok" for finding in findings)
     if as_json:
-        rows = [{"step": one.step, "outcome": one.outcome, "message": one.message} for one in findings]
+        rows = [{"step": result.step, "outcome": result.outcome, "message": result.message} for result in findings]
         payload = {
             "schema": "tal-repro/models-check/1",
             "model": name,

@@ -104,10 +104,10 @@ def _watch(source: Source, folder: Path, system: str | None) -> None:
 
 def fingerprint(root: Path) -> frozenset[tuple[str, int]]:
     """Return the run folders there are, each with the time of its last change."""
-    found = set()
+    facts = set()
     for run in root.glob("*/*/*"):
         try:
-            found.add((str(run), run.stat().st_mtime_ns))
+            facts.add((str(run), run.stat().st_mtime_ns))
         except OSError:  # renamed between listing and looking
             continue
-    return frozenset(found)
+    return frozenset(facts)

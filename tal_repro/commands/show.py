@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -24,38 +23,32 @@ def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
     from tal_repro.runs.store import RunStore
 
     store = RunStore(results)
-    found = describe_run(store, find_run(store, run_id), lines)
+    described = describe_run(store, find_run(store, run_id), lines)
     if as_json:
-        emit(json.dumps(found, indent=1))
+        emit(json.dumps(described, indent=1))
     else:
-        echo(format_run(found))
-        again = [f"{found['repeat']}  # makes it again"] if found["repeat"] else []
-        tell_next(f"look into {found['folder']}", *again)
+        echo(format_run(described))
+        again = [f"{described['repeat']}  # makes it again"] if described["repeat"] else []
+        tell_next(f"look into {described['folder']}", *again)
 
 
-def format_run(found: dict[str, Any]) -> str:
-    status, system = found["status"], found["system"]
-    lines = [f"run {found['id']}: {found['state']}", f"folder: {found['folder']}"]
-    if found["damaged"]:
-        remedy = "; the next start sets it aside and runs it again" if found["state"] == "done" else ""
-        lines.append(f"DAMAGED: {', '.join(found['damaged'])}{remedy}")
-    lines += _spec(found["spec"])
-    lines += [f"{key}: {status[key]}" for key in ("reason", "study", "attempts", "seconds") if key in status]
-    if "started" in status:
-        lines.append(f"started: {_moment(status['started'])}")
+def format_run(described: dict[str, Any]) -> str:
+    status, system = described["status"], described["system"]
+    lines = [f"run {described['id']}: {described['state']}", f"folder: {described['folder']}"]
+    if described["damaged"]:
+        remedy = "; the next start sets it aside and runs it again" if described["state"] == "done" else ""
+        lines.append(f"DAMAGED: {', '.join(described['damaged'])}{remedy}")
+    lines += _spec(described["spec"])
+    lines += [f"{key}: {status[key]}" for key in ("reason", "study", "attempts", "seconds", "started") if key in status]
     if system:
         alone = "alone on it" if system.get("alone") else "not alone on it"
         known = [str(system[key]) for key in ("machine", "host") if system.get(key)]
         lines.append(f"machine: {', '.join([*known, alone])}")
-    lines += _metrics(found["metrics"])
-    lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in found["files"].items())]
-    if found["log"]:
-        lines += ["log:", *(f"  {line}" for line in found["log"])]
+    lines += _metrics(described["metrics"])
+    lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in described["files"].items())]
+    if described["log"]:
+        lines += ["log:", *(f"  {line}" for line in described["log"])]
     return "\n".join(lines)
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _spec(spec: dict[str, Any] | None) -> list[str]:

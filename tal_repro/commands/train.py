@@ -182,36 +182,36 @@ def read_drawn(path: Path, dataset: DataSet, model: str, recipe: dict[str, Any])
     from tal_repro.data.windows import Slicing
     from tal_repro.spec import SubsetSpec
 
-    wanted = read_subset(path)
+    subset = read_subset(path)
     slicing = Slicing.of(recipe)
-    drawn = draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=model, slicing=slicing)
-    if drawn.ids != wanted.ids:
-        foreign = sorted(set(wanted.ids) ^ set(drawn.ids))
+    drawn = draw_subset(dataset, subset.unit, subset.policy, subset.percent, subset.seed, model=model, slicing=slicing)
+    if drawn.ids != subset.ids:
+        foreign = sorted(set(subset.ids) ^ set(drawn.ids))
         raise InputError(
             f"its ids are not what its policy, percentage and seed draw for {model} from {dataset.root} "
             f"({len(foreign)} differ, the first: {foreign[0]})",
             path,
             "draw it from the data set it is used with: tal-repro subset --out FILE",
         )
-    return SubsetSpec(wanted.unit, wanted.policy, wanted.percent, wanted.seed)
+    return SubsetSpec(subset.unit, subset.policy, subset.percent, subset.seed)
 
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """Parse `key=value` pairs, values written as in TOML (numbers, true, [0.9, 1.0]) or as bare words."""
     import tomllib
 
-    found: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip().isidentifier():
             raise InputError(f"--set {setting!r} is not KEY=VALUE", remedy="for example --set epochs=20")
-        if key.strip() in found:
+        if key.strip() in overrides:
             raise InputError(f"{key.strip()} is given twice", "--set", "give it once")
         try:
-            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+            overrides[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            found[key.strip()] = value.strip()
-    return found
+            overrides[key.strip()] = value.strip()
+    return overrides
 
 
 def _cuda() -> bool:

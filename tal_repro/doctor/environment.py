@@ -44,14 +44,14 @@ def _locks(needs: Needs, probes: Probes, env: Path) -> Finding:
     ]
     compared = f"env/{{{','.join(names)}}}.lock" if len(names) > 1 else f"env/{names[0]}.lock"
     if wrong:
-        told = "; ".join(wrong[:SHOWN]) + (f"; {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
+        listed = "; ".join(wrong[:SHOWN]) + (f"; {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
         remedy = f"python3 env/setup.py {'full' if 'base' in names or 'cuda12' in names else 'light'}"
-        return fail("locks", f"{len(wrong)} of {len(pins)} packages differ from {compared}: {told}", remedy)
+        return fail("locks", f"{len(wrong)} of {len(pins)} packages differ from {compared}: {listed}", remedy)
     every = {name for path in env.glob("*.lock") for name in read_pins(path)}
     surplus = sorted(set(installed) - every - OWN)
     if surplus:
-        told = ", ".join(surplus[:SHOWN]) + (f" and {len(surplus) - SHOWN} more" if len(surplus) > SHOWN else "")
-        what = f"{len(pins)} packages equal {compared}; beside them, in no lock: {told}"
+        listed = ", ".join(surplus[:SHOWN]) + (f" and {len(surplus) - SHOWN} more" if len(surplus) > SHOWN else "")
+        what = f"{len(pins)} packages equal {compared}; beside them, in no lock: {listed}"
         return warn("locks", what, "fine if you put them there; else: make distclean setup", packages=len(pins))
     return ok("locks", f"{len(pins)} packages equal {compared}", packages=len(pins))
 
@@ -74,9 +74,9 @@ def read_pins(lock: Path) -> dict[str, str]:
     pins = {}
     for text in lock.read_text(encoding="utf-8").splitlines():
         if text and not text[0].isspace():
-            found = Requirement(text.removesuffix("\\").strip())
-            if found.marker is None or found.marker.evaluate():
-                pins[normalised(found.name)] = next(iter(found.specifier)).version
+            requirement = Requirement(text.removesuffix("\\").strip())
+            if requirement.marker is None or requirement.marker.evaluate():
+                pins[normalised(requirement.name)] = next(iter(requirement.specifier)).version
     return pins
 
 

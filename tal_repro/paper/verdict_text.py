@@ -113,12 +113,12 @@ def _summary_lines(verdicts: Sequence[Verdict], runs: Runs, columns: int) -> Ite
         yield from _plain("Measured here: no runs (make demo, or tal-repro run, then verify --results DIR).", columns)
     else:
         synthetic = sum(run.synthetic for run in runs.runs)
-        told = (
+        headline = (
             f" {synthetic} of {len(runs.runs)} runs are SYNTHETIC data and judge no THUMOS14 claim."
             if synthetic
             else ""
         )
-        yield from _plain(f"Measured in {runs.root}: {_counts(measured)}.{told}", columns)
+        yield from _plain(f"Measured in {runs.root}: {_counts(measured)}.{headline}", columns)
         for line in (multiplicity_text(verdicts), *released_runs.lines(runs), *beyond_paper(runs)):
             yield from _plain(line, columns)
     made = changes(OF_STUDY)
