@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.study_options import RESULTS
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.models.registry import MODELS
 from tal_repro.text_table import table
 
@@ -72,7 +72,7 @@ def inference(
         records = measure(request, RunStore(results), say)
     timed = [_result(record, request.include) for record in records]
     if as_json:
-        echo(json.dumps({"schema": "tal-repro/bench-inference/1", "results": timed}, indent=2))
+        emit(json.dumps({"schema": "tal-repro/bench-inference/1", "results": timed}, indent=2))
         return
     for result in timed:
         echo("\n".join(_text(result)))
@@ -91,14 +91,17 @@ def limit(model: str, engine: str, device: str, known: int, cap: int) -> None:
     from tal_repro.models.registry import model_entry
 
     limit_steps, capped = find_limit(model_entry(model).name, engine, device, known, cap)
-    echo(f"{limit_steps}")
+    emit(limit_steps)
     if capped:
         echo(f"it fits, and nothing longer was tried (--to {cap})", err=True)
-    tell_next(f"tal-repro bench inference --model {model} --lengths LOW:{limit_steps} times it up to there")
+    tell_next(f"tal-repro bench inference --model {model} --lengths LOW:{limit_steps}  # times it up to there")
 
 
 @bench.command()
-@click.option("--model", type=click.Choice(list(MODELS)), help="Take training steps of this model.")
+@click.option(
+    "--model", type=click.Choice(list(MODELS)), metavar="MODEL",
+    help=f"Take training steps of one of {', '.join(MODELS)}.",
+)  # fmt: skip
 @click.option("--engine", type=click.Choice(["native", "upstream"]), default="native", show_default=True)
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Folder of THUMOS14 or synthetic data.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
@@ -147,10 +150,10 @@ def attribution(
         shares = {"model": model, "engine": engine, "device": device, **attributed, "doubtful": around["doubtful"]}
         shares["verdict"] = f"{model} {engine} on {device}: {shares['verdict']}"
     if as_json:
-        echo(json.dumps({"schema": "tal-repro/attribution/1", **shares}, indent=2))
+        emit(json.dumps({"schema": "tal-repro/attribution/1", **shares}, indent=2))
         return
     echo("\n".join(_attribution_text(shares)))
-    tell_next("--json > FILE keeps it; docs/measuring.md says what each share is of")
+    tell_next("the same with --json > FILE keeps it; docs/measuring.md says what each share is of")
 
 
 def _attribution_text(attributed: dict[str, Any]) -> list[str]:

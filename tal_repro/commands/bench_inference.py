@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def measure_apart(request: Request, root: Path, say: Say) -> list[RunRecord]:
 def _measure_one(request: Request, root: Path) -> None:
     from tal_repro.runs.store import RunStore
 
-    measure(request, RunStore(root), lambda line: print(line, file=sys.stderr, flush=True))
+    measure(request, RunStore(root), lambda line: echo(line, err=True))
 
 
 def check_device(device: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.train import read_settings
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 from tal_repro.study_file import Table
 
@@ -51,7 +51,7 @@ def describe(
     if out is not None:  # before anything is printed: a pager may not read to the end
         write_bytes(out, definition_text(description.definition, dict(description.guesses)).encode())
     if as_json:
-        echo(json.dumps(_as_json(description), indent=1))
+        emit(json.dumps(_as_json(description), indent=1))
     else:
         _print(description)
     if out is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tal_repro.console import echo, echo_progress, tell_next
+from tal_repro.console import echo, echo_progress, emit, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def verify_folder(
     errors = sum(report.errors for report in reports)
     if as_json:
         content = {"root": str(folder), "errors": errors, "layouts": [report.to_json() for report in reports]}
-        echo(json.dumps({"schema": VERIFY_SCHEMA, **content}, indent=1))
+        emit(json.dumps({"schema": VERIFY_SCHEMA, **content}, indent=1))
     else:
         for report in reports:
             _print_report(report)
@@ -55,7 +55,7 @@ def verify_folder(
     if not as_json:
         again = f"mend what is named above, then again: tal-repro data verify {folder}"
         own = f"tal-repro study new --data {folder} --out my-study.toml"
-        ready = own if is_definition(folder) else f"tal-repro train --model MODEL --data {folder}, or tal-repro plan"
+        ready = own if is_definition(folder) else f"tal-repro train --model MODEL --data {folder}"
         tell_next(again if errors else ready)
     return 1 if errors else 0
 

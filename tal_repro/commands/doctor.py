@@ -21,7 +21,7 @@ from tal_repro.commands.study_options import (
     study_option,
     study_words,
 )
-from tal_repro.console import echo, echo_styled, tell_next
+from tal_repro.console import echo, echo_styled, emit, fit, tell_next
 from tal_repro.errors import CONTAINER_VARIABLE, as_typed
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def doctor(
         echo(f"fix: {line}", err=True)
     findings = examine(needs, probes)
     if as_json:
-        echo(json.dumps(report(needs, findings, done), indent=1))
+        emit(json.dumps(report(needs, findings, done), indent=1))
     else:
         _print(needs, findings, fix, study_words(study_name, settings))
     sys.exit(exit_code(findings))
@@ -112,7 +112,7 @@ def print_findings(findings: list[Finding]) -> None:
 
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
-        text = as_typed(line(finding, width))
+        text = fit(as_typed(line(finding, width)))
         echo_styled([(text[:4], f"{COLOURS[finding.status]} bold"), (text[4:], None)])
 
 

@@ -11,7 +11,7 @@ import click
 
 from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.commands.verify import load_results, whole
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.paper.figures import FIGURES
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def figure(
                 sys.exit(2)
             continue
         for path in save(drawing, int(each), Path(out)):
-            echo(str(path))
-    tell_next("open a file above; tal-repro report puts every figure on one page")
+            emit(str(path))
+    tell_next("open a file above", "tal-repro report  # every figure on one page")
     if runs.problems:
         sys.exit(1)

@@ -40,8 +40,10 @@ def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: boo
         echo(f"left alone, a runner is at them: {', '.join(folder.name for folder in live)}", err=True)
     if delete:
         echo(f"deleted, {delete_rubbish(store, items)} bytes freed")
+        tell_next(f"tal-repro status --results {results}  # how far its study is")
     elif items:
         echo(f"{sum(item.bytes for item in items)} bytes in {len(items)} items")
         tell_next("the same with --delete removes them")
     else:
         echo("nothing to clean")
+        tell_next(f"tal-repro status --results {results}  # how far its study is")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.doctor import print_findings
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def gpu_check(device: str, small: bool, out: Path | None, once: bool, as_json: b
     findings, steps = examine(device, gpu, probes, small)
     report = make_report(state, gpu, probes.installed().get("torch", ""), findings, steps, gpu is None or small)
     if as_json:
-        echo(json.dumps(report, indent=1))
+        emit(json.dumps(report, indent=1))
     else:
         print_findings(findings)
         echo("never run on a GPU, by what is kept:")
@@ -60,17 +60,18 @@ def gpu_check(device: str, small: bool, out: Path | None, once: bool, as_json: b
     if out is not None:
         echo(f"kept: {keep(report, out, None if report['rehearsal'] else gpu)}", err=True)
     if not as_json:
-        tell_next(_next_step(report["fit"], report["rehearsal"], out is not None))
+        tell_next(*_next_steps(report["fit"], report["rehearsal"], out is not None))
     sys.exit(exit_code(findings))
 
 
-def _next_step(fit: bool, rehearsal: bool, kept: bool) -> str:
+def _next_steps(fit: bool, rehearsal: bool, kept: bool) -> tuple[str, ...]:
     if rehearsal:
-        return "tal-repro gpu-check where the GPU is: a rehearsal judges no card"
+        return ("tal-repro gpu-check  # where the GPU is: a rehearsal judges no card",)
     if not fit:
-        return "mend what failed above, then the same again: it costs less here than in a study"
-    again = "" if kept else "; --out results/reference keeps the report"
-    return f"tal-repro plan prices the sweeps, run --set jobs_per_gpu=measured packs them{again}"
+        return ("mend what failed above, then the same again: it costs less here than in a study",)
+    keep_it = () if kept else ("the same with --out results/reference keeps the report",)
+    pack = "tal-repro run --set jobs_per_gpu=measured  # packs the sweeps as measured here"
+    return ("tal-repro plan  # what the study will cost", pack, *keep_it)
 
 
 def examine(
@@ -125,10 +126,10 @@ def _tell_no_gpu(device: str, state: Gpus, as_json: bool) -> None:
             "fit": False,
             "never_on_a_gpu": untried,
         }
-        echo(json.dumps(answer, indent=1))
+        emit(json.dumps(answer, indent=1))
         return
     echo(f"no GPU: {why}; nothing was done")
-    tell_next("in a container: make gpu-check RUNTIME=docker; a rehearsal: tal-repro gpu-check --device cpu")
+    tell_next("make gpu-check RUNTIME=docker  # in a container", "tal-repro gpu-check --device cpu  # a rehearsal")
 
 
 def _needs(cuda: bool) -> Needs:

@@ -12,7 +12,7 @@ import click
 
 from tal_repro.commands.study_options import of_study
 from tal_repro.commands.verify import DEFAULT_RESULTS, load_results, whole
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 
 if TYPE_CHECKING:
     from tal_repro.runs.load import Runs
@@ -58,7 +58,7 @@ def _leave(runs: Runs) -> None:
 
 def _page(source: Source, folder: Path, show: bool, watch: bool, system: str | None) -> None:
     path, runs = write_page(source, folder, system, live=watch)
-    echo(str(path))
+    emit(str(path))
     if not show:
         tell_next("open it in a browser: it holds everything itself, and can be sent")
     if show:

@@ -9,7 +9,7 @@ import click
 
 from tal_repro.commands.completion import run_ids
 from tal_repro.commands.study_options import results_option
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 
 
 @click.command()
@@ -24,9 +24,12 @@ def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
 
     store = RunStore(results)
     described = describe_run(store, find_run(store, run_id), lines)
-    echo(json.dumps(described, indent=1) if as_json else format_run(described))
-    if not as_json:
-        tell_next(f"look into {described['folder']}, or make it again by the command above")
+    if as_json:
+        emit(json.dumps(described, indent=1))
+    else:
+        echo(format_run(described))
+        again = [f"{described['repeat']}  # makes it again"] if described["repeat"] else []
+        tell_next(f"look into {described['folder']}", *again)
 
 
 def format_run(described: dict[str, Any]) -> str:
@@ -39,12 +42,13 @@ def format_run(described: dict[str, Any]) -> str:
     lines += [f"{key}: {status[key]}" for key in ("reason", "study", "attempts", "seconds", "started") if key in status]
     if system:
         alone = "alone on it" if system.get("alone") else "not alone on it"
-        lines.append(f"machine: {system.get('machine')} ({system.get('host')}), {alone}")
+        known = [str(system[key]) for key in ("machine", "host") if system.get(key)]
+        lines.append(f"machine: {', '.join([*known, alone])}")
     lines += _metrics(described["metrics"])
     lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in described["files"].items())]
     if described["log"]:
         lines += ["log:", *(f"  {line}" for line in described["log"])]
-    return "\n".join([*lines, *([f"repeat it: {described['repeat']}"] if described["repeat"] else [])])
+    return "\n".join(lines)
 
 
 def _spec(spec: dict[str, Any] | None) -> list[str]:
@@ -62,7 +66,8 @@ def _spec(spec: dict[str, Any] | None) -> list[str]:
         subset = spec["subset"]
         share = f"{subset['percent']:g} % of {subset['unit']}s"
         lines.append(f"subset: {share}, {subset['policy']}, seed {subset['seed']}")
-    lines.append(f"seed {spec['seed']}, {spec['device_kind']}, {spec['precision']}, {spec['threads']} threads")
+    threads = f"{spec['threads']} thread{'' if spec['threads'] == 1 else 's'}"
+    lines.append(f"seed {spec['seed']}, {spec['device_kind']}, {spec['precision']}, {threads}")
     return [*lines, "recipe: " + ", ".join(f"{key} {value}" for key, value in spec["recipe"].items())]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.study_options import open_study, study_options
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.text_table import table
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def status(
     while True:
         now = read_status(study, store, specs)
         if as_json:
-            echo(json.dumps(now, indent=None if watch else 1))
+            emit(json.dumps(now, indent=None if watch else 1))
         else:
             if watch and sys.stdout.isatty():
                 echo("\x1b[H\x1b[2J", nl=False)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", type=click.Choice(list(MODELS)), required=True)
+@click.option(
+    "--model", type=click.Choice(list(MODELS)), metavar="MODEL", required=True, help=f"One of {', '.join(MODELS)}."
+)
 @click.option(
     "--data", "data_dir", type=click.Path(path_type=Path), required=True, help="Folder of THUMOS14 or synthetic data."
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.models.registry import OF_AUTHORS
 from tal_repro.text_table import table
 
@@ -29,7 +29,7 @@ def status(as_json: bool) -> None:
 
     statuses = [look(model) for model in OF_AUTHORS]
     if as_json:
-        echo(json.dumps({"schema": "tal-repro/upstream-status/1", "models": [to_json(status) for status in statuses]}))
+        emit(json.dumps({"schema": "tal-repro/upstream-status/1", "models": [to_json(status) for status in statuses]}))
     else:
         columns = {
             "model": [status.model for status in statuses],
@@ -42,7 +42,7 @@ def status(as_json: bool) -> None:
             if status.problem:
                 echo(f"{status.model}: remedy: {status.remedy}", err=True)
         missing = any(status.problem for status in statuses)
-        tell_next("make submodules" if missing else "tal-repro upstream prepare MODEL makes a patched copy")
+        tell_next("make submodules" if missing else "tal-repro upstream prepare MODEL  # makes a patched copy")
     sys.exit(1 if any(status.problem for status in statuses) else 0)
 
 
@@ -54,8 +54,8 @@ def prepare(model: str, out: Path | None) -> None:
     from tal_repro.engines.upstream.checkout import prepare as make
 
     for name in OF_AUTHORS if model == ALL else (model,):
-        echo(make(name, out))
-    tell_next("tal-repro train --engine upstream --model MODEL --data DIR runs it")
+        emit(make(name, out))
+    tell_next("tal-repro train --engine upstream --model MODEL --data DIR  # runs it")
 
 
 @upstream.command()
@@ -72,7 +72,7 @@ def diff(model: str) -> None:
             for change in patch.files:
                 for insertion in change.insertions:
                     echo(f"  {change.path}, after line {insertion.after}:")
-                    echo("".join(f"    +{line.decode()}\n" for line in insertion.lines), nl=False)
+                    emit("".join(f"    +{line.decode()}\n" for line in insertion.lines), nl=False)
         echo(f"{name}, shims of the launcher:")
         for shim in needed(name):
             echo(f"  {shim.name}: {shim.reason}")

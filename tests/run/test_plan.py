@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from collections.abc import Callable
@@ -97,6 +98,19 @@ def test_published_times_are_named_and_scaled_by_share_and_epochs() -> None:
     assert tenth.seconds == pytest.approx(426 * (0.1 + 0.9 * 0.1))
     smoke = {run.model: run for run in load_study("smoke").runs()}
     assert costs.published_seconds(smoke["tridet"]).seconds == pytest.approx(646 * 2 / 40)
+
+
+def test_a_model_whose_description_is_not_filled_in_yet_stops_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = costs.model_entry("tridet")
+    unfinished = dataclasses.replace(
+        entry, recipe=dataclasses.replace(entry.recipe, epochs=0)
+    )  # as `models new` has it
+    spec = next(
+        run for run in load_study("paper").runs("full") if run.model == "tridet" and run.experiment == "baseline"
+    )
+    whole = costs.published_seconds(spec)
+    monkeypatch.setattr(costs, "model_entry", lambda _: unfinished)
+    assert costs.published_seconds(spec) == whole
 
 
 @pytest.mark.parametrize("other", [{"machine": "another"}, {"attempts": 2}])
