@@ -83,19 +83,20 @@ def describe(annotations: Path, features: Path, out: Path, given: Given, hashed:
         features=features.absolute(), file_type=_file_type(features), key=given.key, axes=given.axes or "TC",
         stride_frames=given.stride_frames or 1.0, steps_per_second=None, clip_frames=given.clip_frames,
     )  # fmt: skip
-    ids = [video_id for video_id in video_ids(definition) if video_id in document.entries]
+    layout = Layout.of(definition)
+    ids = [video_id for video_id in video_ids(layout) if video_id in document.entries]
     if not ids:
         what = "no feature file is named after an annotated video"
         named = f"annotated are {short(next(iter(document.entries), ''))}, ..."
         raise InputError(what, features, f"rename them: {named}")
-    every = shapes_of(definition, ids)
+    every = shapes_of(layout, ids)
     shapes = {key: every[key] for key in [key for key in ids if key in every][:: max(len(every) // LOOKED_AT, 1)]}
     if not shapes:
-        read_shape(definition, ids[0])  # says what is wrong with it
+        read_shape(layout, ids[0])  # says what is wrong with it
     if given.axes is None:
         definition, shapes = _axes(definition, shapes, guesses)
     definition = _step(definition, document, shapes, given, guesses)
-    layout = Layout("actionformer", definition.path, definition.path.parent, definition=definition)
+    layout = Layout.of(definition)
     time = 1 if definition.axes == "CT" and given.axes is None else 0  # of the shapes, read before the axes were told
     dataset, problems = read_dataset(layout, document, {key: shape[time] for key, shape in every.items()})
     del document
