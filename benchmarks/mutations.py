@@ -1,4 +1,4 @@
-"""How many wrong edits the tests see: python -m benchmarks.mutations [--room ROOM ...] [--row ROW] [--out JSON].
+"""How many wrong edits the tests see: python -m benchmarks.mutations [--room ROOM ...] [--again JSON] [--out JSON].
 
 Each mutant of mutations.toml is put into a copy of the tree, never into the tree itself, and the tests of its room run
 until the first failure. A mutant that no test sees has survived; the goal is a share killed of 95 %. Room by room: the
@@ -9,6 +9,7 @@ each of its mutants names the tests of that row that must see it, and no others 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import shutil
@@ -53,7 +54,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a mutant: killed, survived, or stale (its line is no longer there)."""
+    """What became of a mutant: killed, survived, or stale (its line is no longer there once, or it is no Python)."""
 
     mutant: Mutant
     line: int
@@ -63,7 +64,7 @@ class Outcome:
 
 
 def read_mutants(path: Path = LIST) -> list[Mutant]:
-    """Return the list, each with the tests of its room (a file or folder beside the package's, "." is all of it).
+    """Return the list, each with its own tests or those of its room (files or folders beside the package's; ".": all).
 
     A room that is a table has rows: each of their mutants names its own tests.
     """
@@ -74,7 +75,8 @@ def read_mutants(path: Path = LIST) -> list[Mutant]:
             named = ((row, *mutant) for row, of_row in listed.items() for mutant in of_row)
             mutants += [Mutant(room, file, old, new, tuple(tests), row) for row, file, old, new, tests in named]
         else:
-            mutants += [Mutant(room, file, old, new, _tests_of(file, raw["tests"])) for file, old, new in listed]
+            for file, old, new, *own in listed:
+                mutants.append(Mutant(room, file, old, new, tuple(own[0]) if own else _tests_of(file, raw["tests"])))
     return mutants
 
 
@@ -97,16 +99,34 @@ def copied(root: Path = ROOT) -> Iterator[Path]:
         yield Path(shutil.copytree(root, Path(folder) / "tree", ignore=left_out))
 
 
+def why_stale(tree: Path, mutant: Mutant) -> str:
+    """Return why a mutant no longer applies ("": it does)."""
+    path = mutant.path(tree)
+    if not mutant.before:
+        return "the file is there" if path.exists() else ""
+    places = path.read_text(encoding="utf-8").count(mutant.before) if path.is_file() else 0
+    return "" if places == 1 else f"{places} places"
+
+
+def why_no_python(path: Path, text: str) -> str:
+    """Return why a changed file cannot be read by Python ("": it can, or is none): any test would fail for that."""
+    try:
+        ast.parse(text if path.suffix == ".py" else "")
+    except SyntaxError as error:
+        return f"no Python: {error.msg}"
+    return ""
+
+
 def try_mutant(tree: Path, mutant: Mutant) -> Outcome:
     """Put a mutant into the copy, run its tests, and take it out again."""
     path, started = mutant.path(tree), time.monotonic()
     there = path.is_file()
     text = path.read_text(encoding="utf-8") if there else ""
-    places = text.count(mutant.before) if mutant.before else int(not there)
-    if places != 1:
-        return Outcome(mutant, 0, "stale", f"{places} places", 0.0)
+    changed = text.replace(mutant.before, mutant.after) if mutant.before else mutant.after
+    if reason := why_stale(tree, mutant) or why_no_python(path, changed):
+        return Outcome(mutant, 0, "stale", reason, 0.0)
     line = text[: text.index(mutant.before)].count("\n") + 1
-    path.write_text(text.replace(mutant.before, mutant.after), encoding="utf-8")
+    path.write_text(changed, encoding="utf-8")
     try:
         seen_by = first_failure(tree, mutant.tests)
     finally:
@@ -117,10 +137,14 @@ def try_mutant(tree: Path, mutant: Mutant) -> Outcome:
     return Outcome(mutant, line, "killed" if seen_by else "survived", seen_by, round(time.monotonic() - started, 1))
 
 
-def first_failure(tree: Path, tests: Sequence[str]) -> str:
-    """Run tests in the copy up to the first failure; return its name ("" where all pass)."""
+def first_failure(tree: Path, tests: Sequence[str], keep_bytecode: bool = False) -> str:
+    """Run tests in the copy up to the first failure; return its name ("" where all pass).
+
+    `keep_bytecode`: leave the compiled modules in the copy, which makes the next runs quicker. Never those of a mutant.
+    """
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
-    variables = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    variables = {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+    variables["PYTHONDONTWRITEBYTECODE"] = "" if keep_bytecode else "1"  # an empty text is as if it were not set
     try:
         done = subprocess.run(
             command, cwd=tree, env={**os.environ, **variables}, capture_output=True, text=True, timeout=LIMIT_S
@@ -131,6 +155,13 @@ def first_failure(tree: Path, tests: Sequence[str]) -> str:
         return ""
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return failed[0].split(" - ")[0] if failed else (done.stdout + done.stderr)[-200:]
+
+
+def killed_in(report: Path) -> dict[Mutant, Outcome]:
+    """Return the mutants that were killed by the same tests in a report of this script, with their outcomes."""
+    rows = json.loads(report.read_text(encoding="utf-8"))["mutants"]
+    pairs = ((Mutant(**{**row["mutant"], "tests": tuple(row["mutant"]["tests"])}), row) for row in rows)
+    return {mutant: Outcome(**{**row, "mutant": mutant}) for mutant, row in pairs if row["outcome"] == "killed"}
 
 
 def by_tests(mutants: Sequence[Mutant]) -> list[list[Mutant]]:
@@ -154,23 +185,33 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {**share(outcomes), "goal": GOAL, "rooms": by_room, "mutants": [asdict(row) for row in outcomes]}
 
 
+def _is_of(row: str, texts: Sequence[str] | None) -> bool:
+    return texts is None or any(text in row for text in texts)
+
+
 def main() -> int:
     """Try the mutants of some rooms; exit 1 below the goal, or where a mutant is stale."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--room", action="append", help="engines, detection, data, paper, run, security (default: all)")
-    parser.add_argument("--row", default="", help="of the rows of docs/security.md whose name holds this text")
+    parser.add_argument("--room", action="append", help="a name below [mutants] of the list (default: all)")
+    parser.add_argument("--row", action="append", help="of the rows of docs/security.md whose name holds this text")
     parser.add_argument("--only", default="", help="of files whose path holds this text")
+    again = "a report: try what it does not hold as killed, and keep the rest"
+    parser.add_argument("--again", type=Path, action="append", default=[], help=again)
     parser.add_argument("--out", type=Path, default=Path("results/bench/mutations.json"))
     options = parser.parse_args()
     chosen = (m for m in read_mutants() if m.room in (options.room or [m.room]))
-    mutants = [m for m in chosen if options.only in m.file and options.row in m.row]
-    outcomes: list[Outcome] = []
+    mutants = [m for m in chosen if options.only in m.file and _is_of(m.row, options.row)]
+    before = {mutant: outcome for report in options.again for mutant, outcome in killed_in(report).items()}
+    outcomes = [before[mutant] for mutant in mutants if mutant in before]
+    mutants = [mutant for mutant in mutants if mutant not in before]
+    passed: set[str] = set()  # tests, without a mutant
     with copied() as tree:
         for together in by_tests(mutants):
-            tests = tuple(dict.fromkeys(test for mutant in together for test in mutant.tests))
-            if failure := first_failure(tree, tests):
+            tests = [test for mutant in together for test in mutant.tests if test not in passed]
+            if tests and (failure := first_failure(tree, tuple(dict.fromkeys(tests)), keep_bytecode=True)):
                 print(f"without a mutant: {failure}: nothing can be told of {', '.join(tests)}", file=sys.stderr)
                 return 2
+            passed |= {*tests}
             for mutant in together:
                 outcomes.append(try_mutant(tree, mutant))
                 row = outcomes[-1]

@@ -229,7 +229,7 @@ def positive(table: Table, key: str, most: float) -> float | None:
 
 def _with_guess(error: InputError, table: Table) -> InputError:
     """Add the nearest key to the error about an unknown one."""
-    found = re.match(r"unknown key '(.*)'", error.what)
+    unknown = re.match(r"unknown key '(.*)'", error.what)
     known = (error.remedy or "").removeprefix("known keys: ").split(", ")
-    near = difflib.get_close_matches(found[1], known, 1) if found else []
+    near = difflib.get_close_matches(unknown[1], known, 1) if unknown else []
     return InputError(error.what, error.where, f"did you mean {near[0]}? {error.remedy}") if near else error

@@ -116,7 +116,7 @@ def _splits(document: Document, given: Given, guesses: dict[str, str]) -> tuple[
         return given.train, given.test
     names = {name.lower(): name for name in document.subset_names}
     for train, test in CONVENTIONS:
-        if train in names and test in names and not (train == "validation" and "training" in names):
+        if train in names and test in names:
             guesses["train"] = f"by convention; the subsets are {', '.join(map(short, names.values()))}"
             return (names[train],), (names[test],)
     listed = ", ".join(map(short, names.values())) or "none"
@@ -137,14 +137,14 @@ def _file_type(features: Path) -> FileType:
         raise InputError("one file of all videos, neither .h5, .npz nor .pt", features, ONE_FILE)
     try:
         with os.scandir(features) as entries:
-            found = Counter(kinds.get(Path(entry.name).suffix.lower()) for entry in entries)
+            counts = Counter(kinds.get(Path(entry.name).suffix.lower()) for entry in entries)
     except OSError as error:
         raise InputError(f"cannot be listed ({error.strerror})", features, "give the folder of feature files") from None
-    found.pop(None, None)
-    if not found:
+    counts.pop(None, None)
+    if not counts:
         endings = ", ".join(kinds)
         raise InputError("no feature files", features, f"put files of these endings there: {endings}")
-    return found.most_common(1)[0][0] or "npy"
+    return counts.most_common(1)[0][0] or "npy"
 
 
 def _axes(

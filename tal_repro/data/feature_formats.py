@@ -161,12 +161,12 @@ def _hdf5(path: Path, layout: Layout, video_id: str) -> npt.NDArray[Any]:
 
 def _array(file: Any, name: str, path: Path) -> Any:
     """Return an array of an HDF5 file by name; that of a group, where the name is one, or the only one."""
-    found = file.get(name) if name else None
-    if found is None:
-        found = file[_choose(name, [key for key, value in file.items() if hasattr(value, "shape")], path)]
-    if hasattr(found, "keys"):
-        found = found[_choose("", [key for key, value in found.items() if hasattr(value, "shape")], path)]
-    return found
+    entry = file.get(name) if name else None
+    if entry is None:
+        entry = file[_choose(name, [key for key, value in file.items() if hasattr(value, "shape")], path)]
+    if hasattr(entry, "keys"):
+        entry = entry[_choose("", [key for key, value in entry.items() if hasattr(value, "shape")], path)]
+    return entry
 
 
 @contextlib.contextmanager

@@ -141,15 +141,15 @@ def find_layout(root: Path, name: LayoutName | Literal["auto"] = "auto") -> Layo
             root,
             "make one: tal-repro data synth --out DIR, or fetch THUMOS14; of your own: tal-repro data describe",
         )
-    found = [layout for layout in find_layouts(root) if layout.defined or name in ("auto", layout.name)]
-    if not found:
-        wanted = [file for key, file in ANNOTATION_FILE.items() if name in ("auto", key)]
+    matching = [layout for layout in find_layouts(root) if layout.defined or name in ("auto", layout.name)]
+    if not matching:
+        names = [file for key, file in ANNOTATION_FILE.items() if name in ("auto", key)]
         raise InputError(
             f"no annotations of layout {name}",
             root,
-            f"put {' or '.join(wanted)} there (also looked in thumos/, thumos14/ and data/)",
+            f"put {' or '.join(names)} there (also looked in thumos/, thumos14/ and data/)",
         )
-    return found[0]
+    return matching[0]
 
 
 def check_inside(path: Path, root: Path) -> None:

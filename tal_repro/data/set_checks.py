@@ -36,8 +36,8 @@ def shapes_of(layout: Layout, video_ids: Iterable[str]) -> dict[str, tuple[int, 
         except InputError:
             return None
 
-    found = in_threads(lambda key: (key, shape(key)), list(video_ids))
-    return {video_id: shape for video_id, shape in found if shape is not None}
+    shapes = in_threads(lambda key: (key, shape(key)), list(video_ids))
+    return {video_id: shape for video_id, shape in shapes if shape is not None}
 
 
 def usual_width(widths: Mapping[str, int]) -> int:

@@ -106,11 +106,11 @@ def open_features(
     resident: bool | Literal["auto"] = False,
 ) -> FeatureStore:
     """Open the features of a data folder: its packed store where one matches the files, else the files themselves."""
-    found = find_layout(Path(root), layout)
-    index = pack_path(found.home, found.name, "float32")
-    if not found.defined and (packed is True or (packed == "auto" and pack_is_current(index, found))):
+    layout_here = find_layout(Path(root), layout)
+    index = pack_path(layout_here.home, layout_here.name, "float32")
+    if not layout_here.defined and (packed is True or (packed == "auto" and pack_is_current(index, layout_here))):
         return FeatureStore.open(index, resident)
-    return open_layout(found)
+    return open_layout(layout_here)
 
 
 def pack_path(root: Path, layout: LayoutName, dtype: str) -> Path:

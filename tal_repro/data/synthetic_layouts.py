@@ -53,9 +53,9 @@ def write_annotations(layout: Layout, videos: list[SyntheticVideo], classes: tup
 
 def write_features(layouts: Iterable[Layout], video: SyntheticVideo, chunks: Iterator[npt.NDArray[np.float32]]) -> None:
     """Write one video's features in each layout: .npy at stride 4, a torch tensor of every second row at stride 8."""
-    wanted = {layout.name: layout.feature_file(video.id) for layout in layouts}
+    files = {layout.name: layout.feature_file(video.id) for layout in layouts}
     every_second: list[npt.NDArray[np.float32]] = []
-    npy = wanted.get("actionformer")
+    npy = files.get("actionformer")
     stream = npy.open("wb") if npy else None
     rows = 0
     try:
@@ -64,14 +64,14 @@ def write_features(layouts: Iterable[Layout], video: SyntheticVideo, chunks: Ite
                 if rows == 0:
                     _write_npy_header(stream, (feature_steps(video.duration_s, video.fps), chunk.shape[1]))
                 stream.write(chunk.data)
-            if "tadtr" in wanted:
+            if "tadtr" in files:
                 every_second.append(chunk[rows % 2 :: 2].copy())
             rows += len(chunk)
     finally:
         if stream:
             stream.close()
-    if "tadtr" in wanted:
-        _write_tensor(wanted["tadtr"], np.concatenate(every_second))
+    if "tadtr" in files:
+        _write_tensor(files["tadtr"], np.concatenate(every_second))
 
 
 def _write_npy_header(stream: Any, shape: tuple[int, int]) -> None:
@@ -105,9 +105,9 @@ def _actionformer_entry(video: SyntheticVideo, classes: tuple[str, ...]) -> dict
 
 
 def _tadtr_entry(video: SyntheticVideo) -> dict[str, Any]:
-    told = [(action.start_s, action.end_s, action.label) for action in video.actions]
-    told += [(start, end, AMBIGUOUS) for start, end in video.ambiguous_s]
-    annotations = [{"segment": [start, end], "label": label} for start, end, label in sorted(told)]
+    rows = [(action.start_s, action.end_s, action.label) for action in video.actions]
+    rows += [(start, end, AMBIGUOUS) for start, end in video.ambiguous_s]
+    annotations = [{"segment": [start, end], "label": label} for start, end, label in sorted(rows)]
     subset = "val" if video.subset == "train" else "test"
     return {"subset": subset, "duration": video.duration_s, "fps": video.fps, "annotations": annotations}
 

@@ -31,8 +31,8 @@ def map_tensor(path: Path, root: Path, key: str = "", dtype: str = "") -> npt.ND
     Mapped where the file is an archive.
     """
     check_inside(path, root)
-    found = _load(path)
-    chosen = found.get(key) if isinstance(found, dict) and key else found
+    content = _load(path)
+    chosen = content.get(key) if isinstance(content, dict) and key else content
     array = _array(chosen, path, (dtype,) if dtype else FLOATS)
     check_array(array.shape, array.dtype, path, dtype)
     return array
@@ -41,16 +41,16 @@ def map_tensor(path: Path, root: Path, key: str = "", dtype: str = "") -> npt.ND
 def read_tensor_of(path: Path, video_id: str, key: str = "") -> npt.NDArray[Any]:
     """Return a video's tensor of a file of all videos; `key`: its name, where each video is a dictionary itself."""
     stat = path.stat()
-    found = _all_videos(path, stat.st_mtime_ns, stat.st_size).get(video_id)
-    if found is None:
+    content = _all_videos(path, stat.st_mtime_ns, stat.st_size).get(video_id)
+    if content is None:
         raise InputError(f"no tensor {short(video_id)}", path, "correct the id, or features.path")
-    if isinstance(found, dict):
-        names = [name for name in ((key,) if key else _USUAL) if name in found] or list(found)[:2]
+    if isinstance(content, dict):
+        names = [name for name in ((key,) if key else _USUAL) if name in content] or list(content)[:2]
         if len(names) > 1 or (key and names != [key]):
-            listed = ", ".join(short(name) for name in list(found)[:5])
+            listed = ", ".join(short(name) for name in list(content)[:5])
             raise InputError(f"{short(video_id)} holds {listed}", path, 'say which one: [features] key = "NAME"')
-        found = found[names[0]] if names else None
-    return _array(found, path, FLOATS)
+        content = content[names[0]] if names else None
+    return _array(content, path, FLOATS)
 
 
 def video_ids_of(path: Path) -> list[str]:
@@ -62,11 +62,11 @@ def video_ids_of(path: Path) -> list[str]:
 @functools.lru_cache(maxsize=2)
 def _all_videos(path: Path, modified_ns: int, size: int) -> Mapping[str, Any]:
     """Load a file of all videos once: its index alone takes seconds where they are many."""
-    found = _load(path)
-    if not isinstance(found, dict) or not found or not all(isinstance(name, str) for name in found):
-        kind = "an empty dictionary" if found == {} else f"a {type(found).__name__}"
+    content = _load(path)
+    if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content):
+        kind = "an empty dictionary" if content == {} else f"a {type(content).__name__}"
         raise InputError(f"holds {kind}, expected video -> tensor", path, f"{_FORM}; or give the folder of files")
-    return found
+    return content
 
 
 def _load(path: Path) -> Any:

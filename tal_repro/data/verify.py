@@ -67,7 +67,7 @@ def _counts(videos: list[Video]) -> dict[str, int]:
 def verify(root: Path, layout: LayoutName | None = None, progress: Progress | None = None) -> list[LayoutReport]:
     """Check every layout in a data folder (or the one asked for); raise InputError only where there is none."""
     find_layout(root, layout or "auto")  # says what is missing where nothing is there
-    return [_verify_layout(found, progress) for found in find_layouts(root) if layout in (None, found.name)]
+    return [_verify_layout(each, progress) for each in find_layouts(root) if layout in (None, each.name)]
 
 
 def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
@@ -133,12 +133,12 @@ def _feature_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
         problems.append(Problem("error", str(folder / where) if where else str(folder), where, what, remedy))
 
     try:
-        found = sorted(path.name for path in folder.iterdir())
+        entries = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         add("", f"cannot be listed ({error.strerror})", "extract the feature archive here")
         return [], problems
     names = []
-    for entry in found:
+    for entry in entries:
         stem = entry[: len(entry) - len(layout.suffix)]
         if not entry.endswith(layout.suffix) or not is_safe_id(stem) or (folder / entry).is_dir():
             remedy = "convert it to .npy" if entry.endswith(".npz") else "keep it in another folder"
@@ -186,8 +186,8 @@ def _pack_problems(layout: Layout) -> list[Problem]:
         try:
             if not is_there(index):
                 continue
-            stated, found = packed_sha256(index)
-            if stated != found:
+            stated, present = packed_sha256(index)
+            if stated != present:
                 what = "its rows are not those that were packed: altered since, or damaged"
                 problems.append(Problem("error", str(index), index.name, what, "tal-repro data pack DIR again"))
             elif not pack_is_current(index, layout):

@@ -112,7 +112,7 @@ def _ratios(store: RunStore, runs: list[RunSpec], machine: str, stated: Mapping[
 def _epoch_share(spec: RunSpec) -> float:
     """Return this recipe's epochs as a share of the model's own."""
     own = int(model_entry(spec.model).recipe.epochs)
-    return float(spec.recipe.get("epochs", own)) / own
+    return float(spec.recipe.get("epochs", own)) / own if own else 1.0  # 0: a description that is not filled in yet
 
 
 def table2_seconds(model: str) -> tuple[float, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -12,7 +13,8 @@ from click.testing import CliRunner
 
 import tal_repro
 from tal_repro.advice.build import advise, pays
-from tal_repro.advice.curves import study_curves
+from tal_repro.advice.costs import Model, choose, models
+from tal_repro.advice.curves import StudyCurve, study_curves
 from tal_repro.advice.section import section
 from tal_repro.advice.words import sentences
 from tal_repro.cli import main
@@ -20,7 +22,7 @@ from tal_repro.errors import InputError
 from tal_repro.paper.report.advice_section import NOTHING
 from tal_repro.paper.report.advice_section import advice as as_html
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
-from tests.paper.made_up_runs import REAL, SYNTHETIC, training
+from tests.paper.made_up_runs import A10, CPU, REAL, SYNTHETIC, training
 
 SCHEMA = json.loads((Path(tal_repro.__file__).parent / "schemas" / "advise.json").read_text(encoding="utf-8"))
 PERCENTS = (10, 20, 40, 60, 80, 100)
@@ -122,9 +124,29 @@ def test_a_model_that_is_slower_and_worse_is_not_efficient(advice) -> None:
     assert efficient[best] and efficient["tadtr"]
 
 
-@pytest.mark.parametrize(("chance", "answer"), [(None, "cannot tell"), (0.8, "yes"), (0.5, "open"), (0.2, "no")])
+@pytest.mark.parametrize(
+    ("chance", "answer"), [(None, "cannot tell"), (0.8, "yes"), (0.79, "open"), (0.21, "open"), (0.2, "no")]
+)
 def test_the_answer_is_read_off_the_probability(chance, answer) -> None:
     assert pays(chance) == answer
+
+
+def test_what_a_model_costs_is_the_mean_of_its_timed_runs_of_one_setting(tmp_path) -> None:
+    root = tmp_path / "runs"
+    training(root, "tadtr", 60.0, seconds=10.0)
+    training(root, "tadtr", 58.0, seed=1, seconds=0.0)
+    training(root, "tadtr", 10.0, seed=2, recipe={"epochs": 1})
+    (model,) = models(study_curves(load_runs(root).runs))
+    assert (model.map_mean, model.runs, model.seconds) == (pytest.approx(59.0), 2, 10.0)
+
+
+def test_the_time_of_another_machine_makes_no_model_quicker() -> None:
+    def timed(model: str, average_map: float, seconds: float, device: str) -> Model:
+        return Model(StudyCurve(model, "native", ()), 100.0, average_map, 1, seconds, (device,), True)
+
+    best, alike = timed("tridet", 60.0, 20.0, A10), timed("tadtr", 59.5, 2.0, A10)
+    chosen = [choose([best, other], 1.0, None) for other in (alike, replace(alike, devices=(CPU,)))]
+    assert [model and model.curve.model for model in chosen] == ["tadtr", "tridet"]
 
 
 def test_without_a_sweep_there_is_no_advice(tmp_path) -> None:
@@ -143,8 +165,7 @@ def test_the_section_of_the_page_holds_the_sentences_and_the_numbers(runs, advic
 
 
 @pytest.mark.usefixtures("every_run_counts")
-def test_the_command_answers_first_and_ends_with_what_to_do_next(folder, monkeypatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_the_command_answers_first_and_ends_with_what_to_do_next(folder) -> None:
     result = CliRunner().invoke(main, ["advise", "--results", str(folder)], catch_exceptions=False)
     assert result.exit_code == 0
     assert result.stdout.startswith(f"SYNTHETIC DATA ({SYNTHETIC.name})")

@@ -162,7 +162,7 @@ def test_epic_kitchens_is_read_by_the_chosen_column(tmp_path: Path) -> None:
 
 
 def test_a_table_of_videos_completes_any_dialect(tmp_path: Path) -> None:
-    bare = {"v": {"duration_second": 8.0, "annotations": []}, "w": {"annotations": []}}
+    bare = {"v": {"duration_second": 8.0, "annotations": []}, "w": {"fps": 24.0, "annotations": []}}
     table = "video,numFrame,seconds,fps,rfps,subset,featureFrame\n" + "".join(
         f"{name},418,{seconds},30.0,29.7,{subset},400\n"
         for name, seconds, subset in (("v", 14.07, "training"), ("w", 92.18, "validation"), ("empty", 2, "validation"))
@@ -173,6 +173,7 @@ def test_a_table_of_videos_completes_any_dialect(tmp_path: Path) -> None:
         "v": "training", "w": "validation", "empty": "validation"
     }  # fmt: skip
     assert (entries["v"]["duration_second"], entries["w"]["duration"], "duration" in entries["v"]) == (8, 92.18, False)
+    assert (entries["v"]["fps"], entries["w"]["fps"]) == (30, 24), "what the actions' own file states stands"
     assert entries["empty"]["annotations"] == []
 
 

@@ -48,6 +48,7 @@ def counts(root, content):
         (action(25, 20.05), 1, {"action beyond the video's end, clamped to it": 1}),
         (action(1, 2), 2, {}),  # repeated
         (action(19, 25), 2, {}),  # reaches beyond the end
+        (action(19, 20.2), 2, {}),  # by more than annotations are rounded to
         (action(21, 25), 2, {}),  # beyond the end
         (action("3.0", " 4e0"), 2, {}),  # numbers as text
         (action(3, 4, "Ambiguous"), 1, {}),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
 
 from tal_repro.data.coverage import held_by_slices, reached_by_pyramid
 from tal_repro.data.dataset import Video
+from tal_repro.data.described_facts import _overlapping
+from tal_repro.data.fitting import fitted_slice_length
 from tal_repro.data.windows import Slicing, cut_windows
 from tal_repro.models.levels import lay_points
 from tal_repro.models.pyramid_loss import candidate_lengths, distances
@@ -43,3 +47,13 @@ def test_a_slice_holds_what_cutting_leaves_in_one() -> None:
     video = replace(video_of(segments, 64), labels=np.arange(3))
     kept = {label for window in cut_windows(video, "train", slicing) for label in window.labels}
     assert kept == {0, 1} and held_by_slices([video], slicing) == 2 / 3
+
+
+def test_a_slice_is_twice_as_long_as_a_long_action() -> None:
+    dataset: Any = SimpleNamespace(train=[video_of(np.array([[0.0, 40.0]]), 64)])
+    assert fitted_slice_length(dataset) == (128, 40.0)
+
+
+def test_actions_that_meet_do_not_overlap() -> None:
+    segments = [[0.0, 4.0], [4.0, 6.0], [5.0, 7.0], [1.0, 2.0]]
+    assert _overlapping([video_of(np.array(segments), 8), video_of(np.zeros((0, 2)), 8)]) == 0.5

@@ -176,6 +176,23 @@ def test_frames_a_second_are_a_row_with_their_span(tmp_path: Path) -> None:
     assert facts["frames a second, median"] == {"all": "30 (25 to 30)", "train": "30", "test": "25"}
 
 
+def test_a_step_and_a_duration_count_the_clip_that_a_feature_sees(tmp_path: Path) -> None:
+    """60 clips of 16 frames, 4 apart, are 252 frames: 12 s at 21 a second."""
+    annotations, features = write_set(tmp_path, "npy")
+    path = tmp_path / "my-data.toml"
+    rate = ["--set", "fps=21", "--out", str(path)]
+    assert describe(annotations, features, *rate, "--set", "clip_frames=16").exit_code == 0
+    assert read_definition(path).stride_frames == 4.0
+    content = json.loads(annotations.read_text())
+    for entry in content["database"].values():
+        del entry["duration"]
+    annotations.write_text(json.dumps(content))
+    for clip, frames in ((["--set", "clip_frames=16"], 252), ([], 240)):
+        path.unlink()
+        assert describe(annotations, features, *rate, "--set", "stride_frames=4", *clip).exit_code == 0
+        assert load_dataset(path).videos["video 000"].duration_s == pytest.approx(frames / 21)
+
+
 def test_what_cannot_be_told_is_asked(tmp_path: Path) -> None:
     annotations, features = write_set(tmp_path, "npy")
     content = json.loads(annotations.read_text())

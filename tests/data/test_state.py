@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +93,38 @@ def test_ids_count_once_in_any_order_and_facts_count(own: Path) -> None:
     ids = sorted(state.videos)[:5]
     assert state.digest_of([*reversed(ids), ids[0]]) == state.digest_of(ids)
     assert len({state.digest_of(ids), state.digest_of(ids, [1]), state.digest_of(ids[:4])}) == 3
+
+
+def test_a_millisecond_of_an_action_is_another_state(own: Path) -> None:
+    before = state_of(own).videos
+    video = next(video for video in before if "test" in video)
+
+    def later(content: Any) -> None:
+        content["database"][video]["annotations"][0]["segment"][1] += 0.001
+
+    edit(own / ACTIONFORMER_JSON, later)
+    after = state_of(own).videos
+    assert {key for key in before if after[key] != before[key]} == {video}
+
+
+def test_an_ambiguous_segment_counts_where_videos_are_scored(own: Path) -> None:
+    before = state_of(own).videos
+    trained, tested = min(v for v in before if "validation" in v), min(v for v in before if "test" in v)
+
+    def add(content: Any) -> None:
+        for video in (trained, tested):
+            content["database"][video]["annotations"].append({"label": "Ambiguous", "segment": [0.5, 1.0]})
+
+    edit(own / ACTIONFORMER_JSON, add)
+    after = state_of(own).videos
+    assert {video for video in before if after[video] != before[video]} == {tested}
+
+
+def test_the_frames_that_a_feature_sees_are_part_of_a_state(own: Path) -> None:
+    dataset, store = load_dataset(own, "actionformer"), open_features(own, "actionformer")
+    videos = {key: replace(video, clip_frames=32.0) for key, video in dataset.videos.items()}
+    states = [read_state(each, store).videos for each in (dataset, replace(dataset, videos=videos))]
+    assert all(states[0][key].fps != states[1][key].fps for key in videos)
 
 
 def test_a_lost_cache_or_one_that_cannot_be_written_costs_time_alone(own: Path, tmp_path: Path) -> None:

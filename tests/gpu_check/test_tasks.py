@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,7 +72,10 @@ def test_samples_of_a_stand_in_card_are_those_of_each_task(tmp_path: Path, monke
 
 def test_a_native_step_on_the_stand_in_card_trains_and_detects(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device is a CPU here: the same code as on a card, at a model's miniature size."""
+    clock = SimpleNamespace(perf_counter=count(0.0, 0.25).__next__)  # a quarter of a second at each look
+    monkeypatch.setattr(exercise, "time", clock)
     found = exercise.native_step("temporalmaxer", "cpu", small=True)
+    assert found["step_ms"] == 250.0
     assert len(set(found["losses"])) == exercise.STEPS
     assert found["score_difference"] == 0.0 and found["detections"] == found["detections_cpu"] > 0
     monkeypatch.setattr(exercise, "SIDE", 64)

@@ -12,12 +12,14 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.paper.measured_tables import measured_tables, sweeps
+from tal_repro.runs.apart import pooled
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
 from tal_repro.runs.record import RunRecord
-from tal_repro.runs.run import Run, measurements
+from tal_repro.runs.run import Run, _reported, averages, measurements
 from tal_repro.runs.store import RunStore
 from tal_repro.runs.trace import read_trace
 from tal_repro.spec import DERIVED_MARK, DataSpec, RunSpec
+from tal_repro.thumos14 import TIOUS
 from tests.conftest import FORMER_RUNS
 from tests.paper.made_up_runs import demo, row, seal, trace, training
 
@@ -64,6 +66,22 @@ def test_flagged_runs_have_no_map(tmp_path: Path) -> None:
     (run,) = load_runs(tmp_path).runs
     assert run.average_map is None
     assert sweeps([run]) == {}
+
+
+def test_the_authors_protocol_is_reported_and_an_average_is_over_all_tious() -> None:
+    keys = [("best-on-test", "raw", protocol) for protocol in ("af-212", "opentad-211", "tadtr-210")]
+    names = ("selection", "weights", "protocol")
+    rows = [{**dict(zip(names, key, strict=True)), "tiou": tiou, "ap": 0.5} for key in keys for tiou in TIOUS]
+    assert _reported("tadtr", tuple(averages(rows))) == keys[2]
+    assert list(averages(rows[:-1])) == keys[:2], "an AP is missing"
+    assert _reported("tadtr", tuple(averages(rows[:-1]))) == keys[0]
+
+
+def test_what_an_ablation_varies_is_kept_and_what_a_sweep_does_not_is_set_apart(tmp_path: Path) -> None:
+    for experiment in ("ablation", "data_sweep"):
+        for budget in ("epochs", "steps"):
+            training(tmp_path, "tadtr", 50.0, experiment=experiment, recipe={"budget": budget})
+    assert sorted(run.experiment for run in pooled(load_runs(tmp_path).runs)) == ["ablation", "ablation", "data_sweep"]
 
 
 def test_a_fifth_model_is_read(tmp_path: Path) -> None:

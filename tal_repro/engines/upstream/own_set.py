@@ -31,11 +31,11 @@ FLOAT32_BYTES = 4
 def source_of(data_dir: Path, model: str) -> Layout:
     """Return the layout that a model's runs read; InputError for a defined set and a model beyond the four."""
     entry = model_entry(model)
-    found = find_layout(data_dir, entry.layout)
-    if found.defined and entry.adapter:
+    source = find_layout(data_dir, entry.layout)
+    if source.defined and entry.adapter:
         what = f"{entry.title}'s own code is run on THUMOS14's two layouts alone, this is a defined data set"
         raise InputError(what, data_dir, "use actionformer, tridet or temporalmaxer, or a model with a native engine")
-    return found
+    return source
 
 
 def lay_out(layout: Layout, run: RunContext, recipe: Any, asked: Iterable[str], folder: Path) -> Layout:

@@ -105,21 +105,21 @@ _TADTR = {
 def resolved(model: str, recipe: Mapping[str, Any]) -> Any:
     """Return the typed recipe of a run; raise InputError for what upstream's code cannot be told."""
     entry = model_entry(model)
-    wanted: Any = with_overrides(entry.recipe, dict(recipe))
+    full: Any = with_overrides(entry.recipe, dict(recipe))
     if entry.adapter:  # its recipe holds only what its scripts can be told
-        return wanted
+        return full
     if model == "actionformer":
-        _check_mlp(wanted)
+        _check_mlp(full)
     if model != "tadtr":
-        _check_length(model, wanted)
-    for field in dataclasses.fields(wanted):
-        value, default = getattr(wanted, field.name), getattr(entry.recipe, field.name)
+        _check_length(model, full)
+    for field in dataclasses.fields(full):
+        value, default = getattr(full, field.name), getattr(entry.recipe, field.name)
         if value != default and field.name not in settable(model):
             raise InputError(
                 f"{field.name} = {value!r}: {entry.title}'s own code cannot be told so (it has {default!r})",
                 remedy="use the native engine (--engine native), or leave it at its default",
             )
-    return wanted
+    return full
 
 
 def settable(model: str) -> set[str]:
