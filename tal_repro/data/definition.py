@@ -10,7 +10,7 @@ import difflib
 import math
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -119,9 +119,13 @@ def kit_layouts() -> dict[LayoutName, dict[str, Any]]:
 
 
 def kit_definition(layout: LayoutName, folder: Path) -> Definition:
-    """Return THUMOS14's definition in one of its layouts, of the files in a folder."""
+    """Return THUMOS14's definition in one of its layouts, of the files in a folder.
+
+    Its stride stays the whole number that it is: the digests of data, by which runs are reused, are of 4, not of 4.0.
+    """
     values = {key: value for key, value in kit_layouts()[layout].items() if key != "folders"}
-    return _read(Table(values, thumos14.DEFINITION.name), thumos14.DEFINITION, folder)
+    read = _read(Table(values, thumos14.DEFINITION.name), thumos14.DEFINITION, folder)
+    return replace(read, stride_frames=values["features"]["stride_frames"])
 
 
 def _read(table: Table, path: Path, home: Path) -> Definition:

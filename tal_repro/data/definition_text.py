@@ -52,8 +52,8 @@ def definition_text(definition: Definition, comments: dict[str, str] | None = No
 
 
 def _toml(value: object) -> str:
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, int | float):
+        return str(int(value)) if value == int(value) else repr(value)
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from tal_repro import thumos14
 from tal_repro.data import load_dataset, open_features
+from tal_repro.data.authors_files import write_features
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.definition import kit_layouts, read_definition
 from tal_repro.data.definition_text import definition_text
-from tal_repro.data.layouts import find_layout
+from tal_repro.data.layouts import Layout, find_layout
 from tal_repro.data.state import read_state
 from tal_repro.data.windows import training_windows
 from tal_repro.errors import InputError
@@ -103,3 +106,37 @@ def test_values_of_another_type_than_the_stated_one_are_refused(tmp_path: Path) 
     path.write_text(path.read_text().replace("[features]", '[features]\ndtype = "float32"'))
     with pytest.raises(InputError, match="dtype float16, expected float32"):
         load_dataset(path)
+
+
+def exact_set(root: Path) -> Path:
+    """Write two videos of exact values in both of THUMOS14's layouts; any machine makes the same bits."""
+    database = {
+        f"video_{side}_0000001": {
+            "subset": side, "duration": 16.0, "fps": 30.0,
+            "annotations": [{"label": "Diving", "label_id": 0, "segment": [2.0, 5.5]}],
+        }
+        for side in ("validation", "test")
+    }  # fmt: skip
+    for layout in get_args(LayoutName):
+        place = Layout(layout, root, root / kit_layouts()[layout]["folders"][-1])
+        place.feature_folder.mkdir(parents=True)
+        place.annotation_file.parent.mkdir(exist_ok=True)
+        place.annotation_file.write_text(json.dumps({"database": database}))
+        rows = np.arange(117 * 3, dtype=np.float32).reshape(117, 3)[:: int(place.stride_frames / 4)]
+        for number, video in enumerate(database):
+            write_features(place, video, np.ascontiguousarray(rows + number))
+        if place.definition.lengths is not None:
+            info = {"feature_length": len(rows), "feature_fps": 3.75, "feature_second": len(rows) / 3.75}
+            place.definition.lengths.write_text(json.dumps(dict.fromkeys(database, info)))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("layout", "digest"), [("actionformer", "16b554bfc321c53a71f42ccc"), ("tadtr", "5820f467b2fb274815415b67")]
+)
+def test_its_digests_are_those_that_kept_runs_bear(tmp_path: Path, layout: LayoutName, digest: str) -> None:
+    """Another digest of the same data would train every finished run again."""
+    root = exact_set(tmp_path)
+    dataset = load_dataset(root, layout)
+    assert dataset.name == f"custom-{dataset.annotation_hash[:8]}"
+    assert read_state(dataset, open_features(root, layout)).digest.startswith(digest)
