@@ -14,10 +14,10 @@ import numpy as np
 
 from tal_repro.annotations import Problem
 from tal_repro.annotations.entries import BEYOND_S
-from tal_repro.data.annotations import estimate_feature_length
 from tal_repro.data.dataset import DataSet, Video
 from tal_repro.data.layouts import SLICE_MARK, Layout
 from tal_repro.data.store import FeatureStore
+from tal_repro.data.videos import estimate_feature_length
 from tal_repro.errors import InputError
 
 # A length may differ from what duration, fps and stride make of it by this much; THUMOS14's differ by one step.

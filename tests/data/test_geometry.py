@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tal_repro.data.annotations import estimate_feature_length
 from tal_repro.data.dataset import DataSet, Video
 from tal_repro.data.geometry import check_geometry, require_geometry
 from tal_repro.data.store import FeatureStore
+from tal_repro.data.videos import estimate_feature_length
 from tal_repro.errors import InputError
 
 REAL = Path(__file__).with_name("thumos14_lengths.csv")  # of all 412 videos with actions; the content is facts alone
