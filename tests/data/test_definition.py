@@ -131,8 +131,9 @@ def test_what_makes_a_training_pointless_is_an_error(tmp_path: Path, change: Any
     content = json.loads(annotations.read_text())
     change(content)
     annotations.write_text(json.dumps(content))
-    result = describe(annotations, features)
+    result = describe(annotations, features, "--out", str(tmp_path / "my-data.toml"))
     assert result.exit_code == 1 and message in result.stdout
+    assert "mend what is named above" in result.stderr and "study new" not in result.stderr
 
 
 def test_features_of_another_extractor_and_missing_ones_are_named(tmp_path: Path) -> None:
