@@ -80,7 +80,7 @@ $(VENV)/.full: $(LOCKS) $(TORCH_MARK)
 $(DEV): $(LOCKS) env/upstream.lock env/slurm.lock env/dev.lock $(TORCH_MARK)
 	@$(PYTHON) env/setup.py dev && touch $(VENV)/.light $(VENV)/.full
 $(VENV)/.torch-%: ;
-$(VENV)/.upstream: $(VENV)/.full env/upstream.lock
+$(VENV)/.upstream: $(VENV)/.full env/upstream.lock env/model_locks.py $(wildcard patches/*/requirements.lock)
 	@$(PYTHON) env/setup.py upstream
 $(VENV)/.slurm: $(VENV)/.full env/slurm.lock
 	@$(PYTHON) env/setup.py slurm
@@ -98,8 +98,8 @@ unbundle:  ## there: check the bundle, then environment, repositories and data f
 	@$(PYTHON) env/bundle.py data "$(BUNDLE)" data/thumos14
 
 .PHONY: lock docs
-lock:  ## resolve env/*.in into env/*.lock again (needs uv)
-	@$(PYTHON) env/lock.py
+lock:  ## resolve env/*.in into env/*.lock again (needs uv; MODEL=NAME: what patches/NAME/requirements.in asks for)
+	@$(PYTHON) env/lock.py $(MODEL)
 .PHONY: audit
 audit: $(DEV)  ## the locks against a list of known vulnerabilities (of 2021: the newest to be had from the index)
 	@$(PY) -m pip --quiet download --no-deps --require-hashes --only-binary :all: -d .cache/audit -r env/audit.txt

@@ -44,7 +44,9 @@ def main() -> int:
     closed = {kind: sum(any(v <= NEARLY_CLOSED for k, v in row.items() if k.startswith(kind)) for row in rows)
               for kind in ("cls", "reg")}  # fmt: skip
     print(f"of {len(rows)} seeds begin with a gate open at {NEARLY_CLOSED:.0%} of the steps or fewer: {closed}")
-    skeleton.write(options.out, {"width": options.width, "nearly_closed": closed, "rows": rows})
+    entry = model_entry("dyfadet")
+    report = {"schema": "tal-repro/dyfadet-gates/1", "synthetic": True, "commit": entry.commit, "width": options.width}
+    skeleton.write(options.out, {**report, "nearly_closed": closed, "rows": rows})
     return 0
 
 

@@ -16,7 +16,7 @@ Fitter = Callable[[Errors], Calibration]
 FOLDS = 5
 LEVELS = (0.8, 0.95)
 GAINS = (0.5, 1.0, 2.0, 5.0)  # percentage points
-DRAWS = 2000
+DRAWS, BOOTSTRAP_LEVEL = 2000, 0.95
 FULL_BIN = 100
 # What is asked for: the bootstrapped coverage of the 80 % interval overlaps the first, that of the 95 % one lies in the
 # second, each tail is half to twice its share, P(gain) is this near in every bin of FULL_BIN curves.
@@ -58,7 +58,9 @@ def coverage(calibration: Calibration, errors: Errors, level: float) -> dict[str
     shares = held[drawn].sum(axis=1) / count[drawn].sum(axis=1)
     return {
         "covered": round(float(inside.mean()), 4),
-        "interval_95": [round(float(q), 4) for q in np.quantile(shares, [0.025, 0.975])],
+        "interval_95": [
+            round(float(q), 4) for q in np.quantile(shares, [0.5 - BOOTSTRAP_LEVEL / 2, 0.5 + BOOTSTRAP_LEVEL / 2])
+        ],
         "above": round(float((errors.truth > high).mean()), 4),
         "below": round(float((errors.truth < low).mean()), 4),
         "median_width": round(float(np.median(high - low)), 3),

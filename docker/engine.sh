@@ -154,10 +154,11 @@ source_commit() {
   echo "$commit"
 }
 
-# The hash that run ids carry (engines/registry.py): names and contents of a model's patches.
+# The hash that run ids carry (engines/registry.py): names and contents of a model's patches and of its lock.
 patch_hash() {
   local patch
-  for patch in patches/"$1"/*.patch; do
+  for patch in patches/"$1"/{*.patch,requirements.lock}; do
+    [ -e "$patch" ] || continue
     printf '%s\0' "${patch##*/}"
     # shellcheck disable=SC2059  # the digest's bytes, as escapes
     printf "$(sha256sum < "$patch" | cut -c1-64 | sed 's/../\\x&/g')"

@@ -73,6 +73,8 @@ def wheels(target: Path, builds: list[str], layers: list[str]) -> None:
     """Download what the locks pin, each under its hash; one call of pip for what is installed by one."""
     for name in ("light", *(layer for layer in layers if layer in setup.EXTRAS)):
         download(target, setup.locked(name))
+    for lock in setup.model_locks() if "upstream" in layers else ():
+        download(target, ["-r", str(lock)])
     for layer in layers:
         for build in builds if layer in ("full", "dev") else ():
             constraint = ["-c", str(setup.ENV / "cpu.txt")] if build == "cpu" else []

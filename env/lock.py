@@ -1,5 +1,8 @@
 """Resolve env/*.in into hash-locked requirements: `make lock` (needs `uv` on PATH, metadata only, seconds).
 
+patches/<model>/requirements.in of a model beyond the four becomes its requirements.lock, beside what env/ pins:
+`make lock MODEL=<model>` writes that alone.
+
 One resolution of everything keeps the files consistent; each layer then holds only what the layers it builds on do
 not. CUDA packages carry no marker that a CPU-only machine could use, so they get a file of their own. cuda12.lock takes
 the place of base.lock and cuda.lock on an older driver or GPU: the same packages with an older torch.
@@ -11,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from model_locks import KIT_LOCKS
 from torch_builds import BUILDS
 
 ENV = Path(__file__).parent
@@ -70,8 +74,35 @@ def older_torch(pins: Path, base: dict[str, str], scratch: Path) -> dict[str, st
     return found
 
 
+def lock_model(source: Path) -> None:
+    """Write the lock of a model's extra packages: what the kit's own locks hold keeps its version and stays out."""
+    with tempfile.TemporaryDirectory() as scratch:
+        held = {key: entry for name in KIT_LOCKS for key, entry in entries(ENV / f"{name}.lock").items()}
+        constraints, target = Path(scratch) / "kit.lock", Path(scratch) / "model.lock"
+        constraints.write_text("".join(f"{entry}\n" for entry in held.values()))
+        compile_requirements(source, constraints, target)
+        packages = {key.partition("==")[0] for key in held}
+        found = {key: entry for key, entry in entries(target).items() if key.partition("==")[0] not in packages}
+    source.with_suffix(".lock").write_text("".join(f"{entry}\n" for entry in found.values()))
+    print(f"{source.with_suffix('.lock').relative_to(ENV.parent)}: {len(found)} packages", file=sys.stderr)
+
+
 def main() -> int:
-    """Rewrite every lock file; print what each holds."""
+    """Rewrite every lock file, or those of the models named; print what each holds."""
+    sources = sorted((ENV.parent / "patches").glob("*/requirements.in"))
+    if sys.argv[1:]:
+        sources = [source for source in sources if source.parent.name in sys.argv[1:]]
+        if not sources:
+            sys.exit(f"lock: patches/{sys.argv[1]}/requirements.in is not there\n  remedy: write the names into it")
+    else:
+        lock_kit()
+    for source in sources:
+        lock_model(source)
+    return 0
+
+
+def lock_kit() -> None:
+    """Rewrite the locks of the kit itself."""
     with tempfile.TemporaryDirectory() as scratch:
         everything = Path(scratch) / "everything.in"
         everything.write_text("".join(f"-r {ENV / layer}.in\n" for layer in LAYERS))
@@ -90,7 +121,6 @@ def main() -> int:
     for name, content in files.items():
         (ENV / f"{name}.lock").write_text("".join(f"{entry}\n" for entry in content.values()))
         print(f"env/{name}.lock: {len(content)} packages", file=sys.stderr)
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import venv
 from pathlib import Path
 
 from bundle_files import check
+from model_locks import model_locks
 from torch_builds import BUILDS, choose, refusal
 
 ENV = Path(__file__).resolve().parent
@@ -26,6 +27,7 @@ PYTHONS = ((3, 11), (3, 12), (3, 13))
 # Each layer installs these locks on top of the one before it; "base" stands for the locks of the chosen torch build.
 LAYERS = {"light": ("light",), "full": ("light", "base"), "dev": ("light", "base", "upstream", "slurm", "dev")}
 EXTRAS = ("upstream", "slurm", "browser")
+MODELS = "models"  # of `upstream` the extra packages of models alone, below PREFIX where that is set (in an image)
 KIT = "kit"  # the kit itself, editable, without touching the index
 
 
@@ -158,7 +160,11 @@ def install(layer: str, held: list[str]) -> None:
     hashed = ["install", "--require-hashes", "--only-binary", ":all:"]
     # The first lock brings the setuptools that builds the kit and two source distributions: nothing unlocked runs.
     marks: list[str] = []
-    steps = [[*hashed, "-r", str(ENV / f"{layer if layer in EXTRAS else 'light'}.lock")]] if layer != KIT else []
+    first = layer if layer in EXTRAS else "light"
+    steps = [[*hashed, *locked(first)]] if layer not in (KIT, MODELS) else []
+    if layer in ("upstream", MODELS):  # one call each: the lock that fails is named
+        elsewhere = ["--prefix", os.environ["PREFIX"]] if os.environ.get("PREFIX") else []
+        steps += [[*hashed, *elsewhere, "-r", str(lock)] for lock in model_locks()]
     if layer in ("full", "dev"):
         build, torch_arguments, reason = torch_choice()
         if build not in held:
@@ -184,7 +190,8 @@ def _what(step: list[str]) -> str:
     """Say what a call of pip installs."""
     if str(ROOT) in step:
         return "the kit itself"
-    names = [Path(word).name for word in step if word.endswith(".lock")]
+    locks = [Path(word) for word in step if word.endswith(".lock")]
+    names = [lock.name if lock.parent == ENV else str(lock.relative_to(ROOT)) for lock in locks]
     return f"the packages of {', '.join(names)}" + (", some minutes" if "base.lock" in names else "")
 
 
@@ -203,8 +210,8 @@ def _next() -> str:
 def main() -> None:
     """Create .venv if need be and bring it to the wanted layer."""
     layer = sys.argv[1] if len(sys.argv) == 2 else ""
-    if layer not in (*LAYERS, *EXTRAS, KIT):
-        sys.exit(f"usage: python3 env/setup.py {'|'.join((*LAYERS, *EXTRAS, KIT))}")
+    if layer not in (*LAYERS, *EXTRAS, MODELS, KIT):
+        sys.exit(f"usage: python3 env/setup.py {'|'.join((*LAYERS, *EXTRAS, MODELS, KIT))}")
     if sys.version_info[:2] not in PYTHONS:
         found = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"setup: Python {found} is not locked for; use 3.11 to 3.13: make setup PYTHON=python3.11")

@@ -1,7 +1,8 @@
-"""What goes to a terminal: the one place that prints, and that lets no control character of a file through."""
+"""What goes to a terminal: the one place that prints, fits lines to its width, and stops control characters."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -9,25 +10,45 @@ import click
 
 from tal_repro.errors import as_typed
 from tal_repro.interrupt import drop
+from tal_repro.text_lines import fitted, step_lines, width_of
 from tal_repro.untrusted import printable
 
 Styled = tuple[str, str | None]  # text, and bold, dim or a colour
 
 
 def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print text of whatever origin; `err`: to standard error."""
+    """Print text of whatever origin for a person, no wider than the terminal; `err`: to standard error."""
+    _print(fit(printable(str(text)), err=err), err=err, nl=nl)
+
+
+def fit(text: str, *, err: bool = False) -> str:
+    """Return text as `echo` breaks its lines, for those who colour it."""
+    width = _width(err)
+    return text if width is None else fitted(text, width)
+
+
+def emit(text: Any, *, err: bool = False, nl: bool = True) -> None:
+    """Print what programs read and people copy (JSON, CSV, code, ids, paths): its lines stay as they are."""
     _print(printable(str(text)), err=err, nl=nl)
 
 
 def tell_next(*steps: str) -> None:
-    """Say on standard error what to do next: how a command ends that was not asked for JSON. One line a step."""
+    """Say on standard error what to do next: how a command ends that was not asked for JSON.
+
+    A step is a sentence, or a command, perhaps with "  # " and what it does after it.
+    """
     for number, step in enumerate(steps):
-        echo(f"{'next:' if number == 0 else '     '} {as_typed(step)}", err=True)
+        shown = printable(as_typed(step))
+        for line in step_lines(shown, "next: " if number == 0 else "      ", _width(err=True)):
+            _print(line, err=True)
 
 
 def echo_progress(text: Any, *, ended: bool, terminal: bool) -> None:
-    """Print a line of progress to standard error; on a terminal in place of the one before it."""
-    _print(("\r\033[K" if terminal else "") + printable(str(text)), err=True, nl=ended or not terminal)
+    """Print a line of progress to standard error; on a terminal in place of the one before it, cut to its width."""
+    shown, width = printable(str(text)), _width(err=True)
+    if terminal and width is not None:
+        shown = shown[: width - 1]
+    _print(("\r\033[K" if terminal else "") + shown, err=True, nl=ended or not terminal)
 
 
 def echo_styled(parts: Iterable[Styled], *, err: bool = False) -> None:
@@ -42,6 +63,10 @@ def write(stream: TextIO, text: str) -> None:
         stream.flush()
     except (OSError, ValueError):  # a broken pipe, a terminal that is gone, a full disk; a closed file
         drop(2)
+
+
+def _width(err: bool) -> int | None:
+    return width_of(sys.stderr if err else sys.stdout)
 
 
 def _print(text: str, *, err: bool, nl: bool = True) -> None:

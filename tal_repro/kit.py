@@ -13,6 +13,7 @@ from tal_repro.errors import InputError
 
 IMPORT_ROOT = Path(__file__).resolve().parents[1]  # what Python must search to import this package
 CLONE_MARKS = ("pyproject.toml", "patches")  # beside the package in every clone and image, never in site-packages
+MODEL_LOCK = "requirements.lock"  # beside a model's patches: packages that its authors' code needs besides
 CLONE = "clone the repository, and there: make setup"
 
 

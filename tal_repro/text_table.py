@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import textwrap
 from collections.abc import Mapping, Sequence
 
-LEAST_WIDTH, USUAL_WIDTH = 60, 80
+from tal_repro.text_lines import LEAST_WIDTH, USUAL_WIDTH, words, wrapped
+
 GAP = "  "
 ABSENT = ("", "-")
 _NUMBER = re.compile(r"[+-]?\d[\d ,]*(\.\d+)?([eE][+-]?\d+)?")
@@ -47,7 +47,7 @@ def _widths(texts: Mapping[str, Sequence[str]], numeric: Mapping[str, bool], roo
     """Return a width for each column so that all fit into `room`; None where the longest words alone do not."""
     whole = {title: max(map(len, (title, *cells))) for title, cells in texts.items()}
     least = {
-        title: max(map(len, [*title.split(), *(cells if numeric[title] else " ".join(cells).split()), ""]))
+        title: max(map(len, [*words(title), *(cells if numeric[title] else _all_words(cells)), ""]))
         for title, cells in texts.items()
     }
     while sum(whole.values()) > room:
@@ -58,13 +58,21 @@ def _widths(texts: Mapping[str, Sequence[str]], numeric: Mapping[str, bool], roo
     return whole
 
 
+def _cell_lines(cell: str, width: int) -> list[str]:
+    return wrapped(cell, width) or [""]
+
+
+def _all_words(cells: Sequence[str]) -> list[str]:
+    return [word for cell in cells for word in words(cell)]
+
+
 def _rows(texts: Mapping[str, Sequence[str]], numeric: Mapping[str, bool], widths: Mapping[str, int]) -> list[str]:
-    head = {title: _wrapped(title, widths[title]) for title in texts}
+    head = {title: _cell_lines(title, widths[title]) for title in texts}
     depth = max(map(len, head.values()))
     lines = _line({title: [""] * (depth - len(part)) + part for title, part in head.items()}, numeric, widths)
     for cells in zip(*texts.values(), strict=True):
         parts = {
-            title: [cell] if numeric[title] else _wrapped(cell, widths[title])
+            title: [cell] if numeric[title] else _cell_lines(cell, widths[title])
             for title, cell in zip(texts, cells, strict=True)
         }
         lines += _line(parts, numeric, widths)
@@ -86,11 +94,5 @@ def _blocks(texts: Mapping[str, Sequence[str]], width: int) -> list[str]:
     lines: list[str] = []
     for cells in zip(*texts.values(), strict=True):
         for number, (title, cell) in enumerate(zip(texts, cells, strict=True)):
-            lines += _wrapped(("" if number == 0 else GAP) + f"{title}: {cell.strip()}", width, GAP * 2)
+            lines += wrapped(f"{title}: {cell.strip()}", width, "" if number == 0 else GAP, GAP * 2)
     return lines
-
-
-def _wrapped(text: str, width: int, later: str = "") -> list[str]:
-    """Wrap at spaces alone."""
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(text, width, subsequent_indent=later, **options) or [""]  # type: ignore[arg-type]

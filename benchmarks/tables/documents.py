@@ -24,6 +24,7 @@ from benchmarks.tables.precision import precision_text
 from benchmarks.tables.samples import PREFIX, run_files_text, sample_text
 from benchmarks.tables.speed import epoch_text, gpu_speed_text, metrics_text, real_epochs_text, speed_text
 from benchmarks.tables.steps import steps_waited_text
+from benchmarks.tables.synthetic_set import synthetic_text
 from benchmarks.tables.tried import platforms_text, tried_text, untried_text
 from benchmarks.tables.values import with_values
 from benchmarks.tables.walkthrough import classes_text, steps_text
@@ -62,6 +63,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "sentences": sentences_text,
     "untried": untried_text,
     "run_files": run_files_text,
+    "synthetic": synthetic_text,
     "difficulty": difficulty_text,
     "tried": tried_text,
     "platforms": platforms_text,

@@ -1,4 +1,7 @@
-"""Single numbers in the documents' sentences: `<!--=name-->15<!--/-->` is written anew from the code by `make docs`."""
+"""Single numbers in the documents' sentences: `<!--=name-->15<!--/-->` is written anew from the code by `make docs`.
+
+Those that are computed stand here, those that are constants of the code in `constants.toml`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,21 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.dyfadet_gates import NEARLY_CLOSED
 from benchmarks.tables.artifact import PAPER_SCOPES, STUDIES, works
-from tal_repro.data.quirks import THUMOS14_COUNTS
+from benchmarks.tables.constants import constants
+from benchmarks.tables.reports import read_report
 from tal_repro.doctor.needs import ARCHIVE_BESIDE, LAYOUT_BYTES
 from tal_repro.engines.upstream.patches import model_patches
 from tal_repro.errors import InputError
 from tal_repro.kit import patches as kit_patches
-from tal_repro.kit import require_checkout
+from tal_repro.kit import reference_folder, require_checkout
 from tal_repro.machine.host import GIB
 from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.registry import model_entry
+from tal_repro.paper.claims.statements import load_claims
 from tal_repro.published.load import load_published
+from tal_repro.thumos14 import VIDEOS_AND_ACTIONS
 
 MARK = re.compile(r"(<!--=(\w+)-->).*?(<!--/-->)")
 SMALL_SHARE = 0.1  # of the training videos, where the average of the weights is hardly past its start
@@ -31,7 +38,7 @@ def _hours(scopes: tuple[str, ...]) -> float:
 def _small_steps() -> int:
     """Return how many steps ActionFormer takes on a small share of the training videos."""
     recipe = _actionformer()
-    return math.ceil(THUMOS14_COUNTS["train"][0] * SMALL_SHARE / recipe.batch_size) * recipe.epochs
+    return math.ceil(VIDEOS_AND_ACTIONS["train"][0] * SMALL_SHARE / recipe.batch_size) * recipe.epochs
 
 
 def _actionformer() -> PyramidRecipe:
@@ -65,6 +72,26 @@ def _needed_gb(script: str, mark: str) -> str:
     return f"{gigabytes} GB"
 
 
+def _shared_gib() -> str:
+    """Return how much shared memory the container gets, from the script's own words."""
+    text = (require_checkout("reading the script") / "docker/kit.sh").read_text(encoding="utf-8")
+    (gibibytes,) = re.findall(r"--shm-size (\d+)g ", text)
+    return f"{gibibytes} GiB"
+
+
+def _closed(kinds: str | tuple[str, ...]) -> str:
+    """Return how many seeds begin with a gate of DyFADet, in heads of these kinds, that is closed nearly everywhere."""
+    rows = read_report(reference_folder() / "upstream" / "dyfadet-gates.json")["rows"]
+    found = [any(share <= NEARLY_CLOSED for name, share in row.items() if name.startswith(kinds)) for row in rows]
+    return f"{sum(found)} of {len(found)}"
+
+
+def _good_within() -> str:
+    """Return the criterion that stands for a good extrapolation."""
+    (claim,) = (claim for claim in load_claims() if claim.id == "D7")
+    return claim.criterion.removesuffix(" at 100 %")
+
+
 def _gib(size: float) -> str:
     return f"{size / GIB:g} GiB"
 
@@ -72,9 +99,9 @@ def _gib(size: float) -> str:
 VALUES: dict[str, Callable[[], str]] = {
     "core_hours": lambda: f"{_hours(PAPER_SCOPES[:1]):.0f}",
     "full_hours": lambda: f"{_hours(PAPER_SCOPES):.0f}",
-    "train_videos": lambda: str(THUMOS14_COUNTS["train"][0]),
-    "test_videos": lambda: str(THUMOS14_COUNTS["test"][0]),
-    "videos": lambda: str(sum(videos for videos, _ in THUMOS14_COUNTS.values())),
+    "train_videos": lambda: str(VIDEOS_AND_ACTIONS["train"][0]),
+    "test_videos": lambda: str(VIDEOS_AND_ACTIONS["test"][0]),
+    "videos": lambda: str(sum(videos for videos, _ in VIDEOS_AND_ACTIONS.values())),
     "classes": lambda: str(len(load_published()["thumos14_classes"])),
     "actionformer_gib": lambda: _gib(LAYOUT_BYTES["actionformer"]),
     "tadtr_gib": lambda: _gib(LAYOUT_BYTES["tadtr"]),
@@ -91,7 +118,13 @@ VALUES: dict[str, Callable[[], str]] = {
     "ema_decay": lambda: f"{_actionformer().ema_decay:g}",
     "small_percent": lambda: f"{100 * SMALL_SHARE:g} %",
     "small_steps": lambda: str(_small_steps()),
+    "container_shared": _shared_gib,
+    "nearly_closed": lambda: f"{100 * NEARLY_CLOSED:g} %",
+    "closed_classification": lambda: _closed("cls"),
+    "closed_any": lambda: _closed(("cls", "reg")),
+    "good_within": _good_within,
     "start_share": lambda: f"{100 * _actionformer().ema_decay ** _small_steps():.0f} %",
+    **constants(),
 }
 
 

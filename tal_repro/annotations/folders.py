@@ -62,9 +62,9 @@ def _of_tables(tables: Sequence[Table], source: Source) -> Read:
     problems: list[str] = []
     videos: dict[str, list[str]] = {}  # file -> its videos
     for table in actions:
-        found = sort_out(rows_of(table, source.labels, names), problems)
-        rows += found
-        videos[table.path.name] = list(dict.fromkeys(row.video_id for row in found))
+        sorted_rows = sort_out(rows_of(table, source.labels, names), problems)
+        rows += sorted_rows
+        videos[table.path.name] = list(dict.fromkeys(row.video_id for row in sorted_rows))
     refuse_all(problems, source.path, f"correct the lines, or {FORM}")
     if not rows:
         raise InputError("no action: nothing but a header", actions[0].path, FORM)

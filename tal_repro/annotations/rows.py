@@ -153,6 +153,6 @@ def subsets_of_ids(entries: Entries) -> list[str]:
     ids = {video_id: _THUMOS_ID.fullmatch(video_id) for video_id in entries}
     if not ids or not all(ids.values()) or any("subset" in entry for entry in entries.values()):
         return []
-    for video_id, found in ids.items():
-        entries[video_id]["subset"] = found[1] if found else ""
+    for video_id, subsets in ids.items():
+        entries[video_id]["subset"] = subsets[1] if subsets else ""
     return [OF_IDS]

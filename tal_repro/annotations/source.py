@@ -37,8 +37,8 @@ class Source:
 
     def files(self) -> list[Path]:
         """Return every file that is read, sorted: of a folder its tables and texts, and texts one folder below."""
-        found = _files_of(self.path) if self.is_folder else [self.path]
-        return found if self.videos is None else [*found, self.videos]
+        files = _files_of(self.path) if self.is_folder else [self.path]
+        return files if self.videos is None else [*files, self.videos]
 
 
 def _files_of(folder: Path) -> list[Path]:

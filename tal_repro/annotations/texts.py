@@ -28,9 +28,9 @@ def read_texts(files: Sequence[Path], root: Path) -> tuple[list[Row], list[str]]
     empty: list[str] = []
     problems: list[str] = []
     for path in [path for path in texts if path not in passed]:
-        found = sort_out(_rows_of(path, path.relative_to(root).as_posix()), problems)
-        rows += found
-        if not found:
+        sorted_rows = sort_out(_rows_of(path, path.relative_to(root).as_posix()), problems)
+        rows += sorted_rows
+        if not sorted_rows:
             empty.append(path.name)
     refuse_all(problems, root, FORM)
     if not rows:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 
 import click
 
 from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.commands.verify import load_results, whole
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 
 
 @click.command()
@@ -35,17 +34,20 @@ def advise(
     from tal_repro.advice.build import advise as make
     from tal_repro.advice.section import tables
     from tal_repro.advice.words import sentences
+    from tal_repro.text_lines import wrapped
     from tal_repro.text_table import table, terminal_width
 
     say = (lambda what: echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
     advice, runs = whole(load_results(results, study, data_digests), lambda those: make(those, delta, budget, say))
     if as_json:
-        echo(json.dumps(advice, indent=1, allow_nan=False, ensure_ascii=False))
+        emit(json.dumps(advice, indent=1, allow_nan=False, ensure_ascii=False))
     else:
         for text in sentences(advice):
-            echo("\n".join([*textwrap.wrap(text, terminal_width()), ""]))
+            echo("\n".join([*wrapped(text, terminal_width()), ""]))
         for caption, columns in tables(advice).items():
             echo("\n".join([f"{caption}:", *table(columns, indent="  "), ""]))
         echo(f"runs read from {runs.root}")
-        tell_next(f"tal-repro report --results {runs.root} shows this beside the curves; --json > FILE keeps it")
+        tell_next(
+            f"tal-repro report --results {runs.root}  # this, beside the curves", "the same with --json > FILE keeps it"
+        )
     sys.exit(1 if runs.problems else 0)

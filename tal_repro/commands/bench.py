@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.study_options import RESULTS
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.models.registry import MODELS
 from tal_repro.text_table import table
 
@@ -70,11 +70,11 @@ def inference(
         records = measure_apart(request, results, say)
     else:
         records = measure(request, RunStore(results), say)
-    found = [_result(record, request.include) for record in records]
+    timed = [_result(record, request.include) for record in records]
     if as_json:
-        echo(json.dumps({"schema": "tal-repro/bench-inference/1", "results": found}, indent=2))
+        emit(json.dumps({"schema": "tal-repro/bench-inference/1", "results": timed}, indent=2))
         return
-    for result in found:
+    for result in timed:
         echo("\n".join(_text(result)))
     tell_next(f"tal-repro figure 4 --results {results}")
 
@@ -90,15 +90,18 @@ def limit(model: str, engine: str, device: str, known: int, cap: int) -> None:
     from tal_repro.commands.bench_inference import find_limit
     from tal_repro.models.registry import model_entry
 
-    found, capped = find_limit(model_entry(model).name, engine, device, known, cap)
-    echo(f"{found}")
+    limit_steps, capped = find_limit(model_entry(model).name, engine, device, known, cap)
+    emit(limit_steps)
     if capped:
         echo(f"it fits, and nothing longer was tried (--to {cap})", err=True)
-    tell_next(f"tal-repro bench inference --model {model} --lengths LOW:{found} times it up to there")
+    tell_next(f"tal-repro bench inference --model {model} --lengths LOW:{limit_steps}  # times it up to there")
 
 
 @bench.command()
-@click.option("--model", type=click.Choice(list(MODELS)), help="Take training steps of this model.")
+@click.option(
+    "--model", type=click.Choice(list(MODELS)), metavar="MODEL",
+    help=f"Take training steps of one of {', '.join(MODELS)}.",
+)  # fmt: skip
 @click.option("--engine", type=click.Choice(["native", "upstream"]), default="native", show_default=True)
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Folder of THUMOS14 or synthetic data.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
@@ -132,7 +135,7 @@ def attribution(
     if (run_folder is None) == (model is None or data_dir is None):
         raise InputError("nothing to look at", remedy="give --model and --data, or --run alone")
     if run_folder is not None:
-        found = attribute_run(RunRecord(run_folder, checked=True))
+        shares = attribute_run(RunRecord(run_folder))
     else:
         assert model is not None and data_dir is not None
         check_device(device)
@@ -144,38 +147,38 @@ def attribution(
         else:
             attributed = attribute_upstream(model, data_dir, read_settings(settings), device, steps)
         around = surroundings(before, meanwhile.over(), look_around(device, neighbours))
-        found = {"model": model, "engine": engine, "device": device, **attributed, "doubtful": around["doubtful"]}
-        found["verdict"] = f"{model} {engine} on {device}: {found['verdict']}"
+        shares = {"model": model, "engine": engine, "device": device, **attributed, "doubtful": around["doubtful"]}
+        shares["verdict"] = f"{model} {engine} on {device}: {shares['verdict']}"
     if as_json:
-        echo(json.dumps({"schema": "tal-repro/attribution/1", **found}, indent=2))
+        emit(json.dumps({"schema": "tal-repro/attribution/1", **shares}, indent=2))
         return
-    echo("\n".join(_attribution_text(found)))
-    tell_next("--json > FILE keeps it; docs/measuring.md says what each share is of")
+    echo("\n".join(_attribution_text(shares)))
+    tell_next("the same with --json > FILE keeps it; docs/measuring.md says what each share is of")
 
 
-def _attribution_text(found: dict[str, Any]) -> list[str]:
-    lines = [found["verdict"]]
-    if "step_ms" in found:
-        taken = [sum(sample) for sample in found.get("samples_ms", ())]
+def _attribution_text(attributed: dict[str, Any]) -> list[str]:
+    lines = [attributed["verdict"]]
+    if "step_ms" in attributed:
+        taken = [sum(sample) for sample in attributed.get("samples_ms", ())]
         between = f" ({min(taken):.1f} to {max(taken):.1f} ms)" if taken else ""
-        lines.append(f"mean of {found['steps']} steps: {found['step_ms']:.1f} ms{between}")
+        lines.append(f"mean of {attributed['steps']} steps: {attributed['step_ms']:.1f} ms{between}")
     shares = [
         (account.partition("_")[0], part, share)
         for account in ("host", "device_account")
-        for part, share in found.get(account, {}).items()
+        for part, share in attributed.get(account, {}).items()
     ]
     shares += [
         (title.replace("_", " "), name, share)
         for title in ("operators", "functions", "loader_functions")
-        for name, share in found.get(title, ())
+        for name, share in attributed.get(title, ())
     ]
     if shares:
         of, part, values = zip(*shares, strict=True)
         lines += table({"of": of, "share (%)": [f"{100 * share:.1f}" for share in values], "part": part}, indent="  ")
-    for name, share in found.get("what_if", {}).items():
+    for name, share in attributed.get("what_if", {}).items():
         lines.append(f"  estimate, {name}: a step takes {100 * share:.0f} % of today's time")
-    lines += [f"  trace, mean {name}: {value:.1f}" for name, value in found.get("trace", {}).items()]
-    return lines + [f"doubtful: {reason}" for reason in found.get("doubtful", ())]
+    lines += [f"  trace, mean {name}: {value:.1f}" for name, value in attributed.get("trace", {}).items()]
+    return lines + [f"doubtful: {reason}" for reason in attributed.get("doubtful", ())]
 
 
 def _result(record: RunRecord, include: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tal_repro.console import echo
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,15 +43,15 @@ def parse_lengths(text: str) -> tuple[int, ...]:
             if step and (high - low) // step[0] > MAX_LENGTHS:
                 raise ValueError
             between = range(low, high + 1, step[0]) if step else [n for n in LENGTHS if low <= n <= high]
-            found = sorted({low, *between, high})
+            lengths = sorted({low, *between, high})
         else:
-            found = sorted({int(part) for part in text.split(",")})
+            lengths = sorted({int(part) for part in text.split(",")})
     except ValueError:
-        found = []
-    if not found or found[0] < 1 or found[-1] > MAX_LENGTH or len(found) > MAX_LENGTHS:
+        lengths = []
+    if not lengths or lengths[0] < 1 or lengths[-1] > MAX_LENGTH or len(lengths) > MAX_LENGTHS:
         allowed = f"use 100,200,400 or 100:3000:100 or 100:30000, lengths from 1 to {MAX_LENGTH}"
         raise InputError(f"lengths {text!r}", "--lengths", allowed)
-    return tuple(found)
+    return tuple(lengths)
 
 
 @dataclass(frozen=True)
@@ -136,14 +136,14 @@ def measure_apart(request: Request, root: Path, say: Say) -> list[RunRecord]:
     store, spawn = RunStore(root), multiprocessing.get_context("spawn")
     records = []
     for model in request.models:
-        one = replace(request, models=(model,))
+        alone = replace(request, models=(model,))
         try:
             with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as process:
-                process.submit(_measure_one, one, root).result()
+                process.submit(_measure_one, alone, root).result()
         except BrokenProcessPool:
             remedy = "if it was for memory, give shorter --lengths; to try: tal-repro bench limit"
             raise InputError(f"the process that timed {model} was killed", "--engine upstream", remedy) from None
-        (spec,) = specs_of(one)
+        (spec,) = specs_of(alone)
         records.append(RunRecord(store.folder(spec), checked=True))
     if len(records) > 1:
         say("one process each: these models were not timed in turn, a drift of the machine's speed lies between them")
@@ -153,7 +153,7 @@ def measure_apart(request: Request, root: Path, say: Say) -> list[RunRecord]:
 def _measure_one(request: Request, root: Path) -> None:
     from tal_repro.runs.store import RunStore
 
-    measure(request, RunStore(root), lambda line: print(line, file=sys.stderr, flush=True))
+    measure(request, RunStore(root), lambda line: echo(line, err=True))
 
 
 def check_device(device: str) -> None:
@@ -238,8 +238,8 @@ def _store(
     alone = not about["doubtful"]
     writer.write_json("system", describe_system(request.device, alone))
     writer.write_measurements(rows)
-    found = summarise(rows)
-    writer.write_json("details", {"surroundings": about, "linearity": found["linearity"]})
+    summary = summarise(rows)
+    writer.write_json("details", {"surroundings": about, "linearity": summary["linearity"]})
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return writer.finish(
         **status,

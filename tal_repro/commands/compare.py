@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -38,7 +38,9 @@ class System:
 @click.argument("system_a")
 @click.argument("system_b")
 @click.option("--model", "models", multiple=True, metavar="MODEL", help="Only this model (repeatable).")
-@click.option("--quantity", type=click.Choice(COMPARED), help="Only this quantity.")
+@click.option(
+    "--quantity", type=click.Choice(COMPARED), metavar="QUANTITY", help=f"Only this one of {', '.join(COMPARED)}."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object and nothing else.")
 def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str | None, as_json: bool) -> None:
     """Compare SYSTEM_B with SYSTEM_A: names under results/reference, or results folders of your own.
@@ -63,10 +65,10 @@ def compare(system_a: str, system_b: str, models: tuple[str, ...], quantity: str
         )  # fmt: skip
     only_a, only_b = missing(a.samples, b.samples)
     if as_json:
-        echo(json.dumps(_as_json(a, b, rows, len(only_a), len(only_b)), indent=2))
+        emit(json.dumps(_as_json(a, b, rows, len(only_a), len(only_b)), indent=2))
         return
     echo("\n".join(_text(a, b, rows, len(only_a), len(only_b))))
-    tell_next("--json > FILE keeps it")
+    tell_next("the same with --json > FILE keeps it")
 
 
 def _measured_with(system: System) -> str:
@@ -112,12 +114,12 @@ def _trainings(runs: Runs, samples: dict[Key, list[float]], units: dict[Key, str
     """Add the training times of the baselines, one sample a run; only the same data and settings are comparable."""
     from tal_repro.measure.compare import Key
 
-    found = [run for run in runs.of("baseline") if run.train_seconds is not None]
-    for run in found:
+    timed = [run for run in runs.of("baseline") if run.train_seconds is not None]
+    for run in timed:
         key = Key(run.model, run.engine, "train_seconds", 0, f"{run.data_title}, {_settings(run)}")
         samples.setdefault(key, []).append(run.train_seconds or 0.0)
         units[key] = "s"
-    return found
+    return timed
 
 
 def _as_json(a: System, b: System, rows: list[Ratio], only_a: int, only_b: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import click
 from tal_repro.commands.data_describe import describe
 from tal_repro.commands.data_fetch import derive_tadtr, fetch, fetch_checkpoint
 from tal_repro.commands.data_verify import counted, progress_of, verify_folder
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def pack(folder: Path, layout: str, dtype: str, as_json: bool) -> None:
     steps = sum(store.length(video_id) for video_id in store.video_ids)
     content = {"index": str(index), "dtype": dtype, "videos": len(store.video_ids), "steps": steps, "dim": store.dim}
     if as_json:
-        echo(json.dumps({"schema": PACK_SCHEMA, **content}, indent=1))
+        emit(json.dumps({"schema": PACK_SCHEMA, **content}, indent=1))
     else:
         echo(f"{content['videos']} videos, {steps} x {store.dim} {dtype} packed; index: {index}")
         tell_next("trainings on this folder read the pack by themselves (float32)")

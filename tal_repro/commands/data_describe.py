@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.train import read_settings
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 from tal_repro.study_file import Table
 
@@ -23,6 +23,7 @@ KEYS = (
     "their durations, fps and subsets), labels (verb or noun)"
 )
 SHOWN = 10  # problems of each kind
+COLUMNS = ("all", "train", "test")  # of the facts
 
 
 @click.command()
@@ -39,26 +40,29 @@ def describe(
     settings: tuple[str, ...], hashed: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Say what ANNOTATIONS and FEATURES (a folder, or one .h5 or .npz) hold, and every problem with its remedy."""
-    from tal_repro.data.definition import definition_text
+    from tal_repro.data.definition_text import definition_text
     from tal_repro.data.describe import describe as look
     from tal_repro.files import write_bytes
 
     given = _given(train, test, settings)
     if out is not None and out.exists():
         raise InputError("is there already", out, "name a new file, or move it away")
-    found = look(annotations, features, out or Path("my-data.toml"), given, hashed)
+    description = look(annotations, features, out or Path("my-data.toml"), given, hashed)
     if out is not None:  # before anything is printed: a pager may not read to the end
-        write_bytes(out, definition_text(found.definition, dict(found.guesses)).encode())
+        write_bytes(out, definition_text(description.definition, dict(description.guesses)).encode())
     if as_json:
-        echo(json.dumps(_as_json(found), indent=1))
+        emit(json.dumps(_as_json(description), indent=1))
     else:
-        _print(found)
+        _print(description)
     if out is not None:
         echo(f"definition written to {out}", err=True)
-        tell_next(f"tal-repro study new --data {out} --out my-study.toml")
+        if description.errors:
+            tell_next(f"mend what is named above, or correct {out}; then: tal-repro data verify {out}")
+        else:
+            tell_next(f"tal-repro study new --data {out} --out my-study.toml")
     elif not as_json:
         tell_next("the same with --out my-data.toml writes the definition of the data set")
-    sys.exit(1 if found.errors else 0)
+    sys.exit(1 if description.errors else 0)
 
 
 def _given(train: tuple[str, ...], test: tuple[str, ...], settings: tuple[str, ...]) -> Given:
@@ -81,39 +85,40 @@ def _given(train: tuple[str, ...], test: tuple[str, ...], settings: tuple[str, .
     return given
 
 
-def _as_json(found: Description) -> dict[str, Any]:
+def _as_json(description: Description) -> dict[str, Any]:
     from dataclasses import asdict
 
     from tal_repro.data.described_facts import facts
 
+    definition = description.definition
     return {
-        "schema": DESCRIBE_SCHEMA, "name": found.definition.name, "classes": list(found.dataset.classes),
-        "annotation_hash": found.dataset.annotation_hash, "channels": found.dim,
-        "stride_frames": found.definition.stride_frames, "steps_per_second": found.definition.steps_per_second,
-        "train": list(found.definition.train), "test": list(found.definition.test),
-        "facts": {name: dict(zip(("all", "train", "test"), row, strict=True)) for name, row in facts(found).items()},
-        "guesses": dict(found.guesses), "errors": found.errors,
-        "problems": [asdict(problem) for problem in found.problems],
+        "schema": DESCRIBE_SCHEMA, "name": definition.name, "classes": list(description.dataset.classes),
+        "annotation_hash": description.dataset.annotation_hash, "channels": description.dim,
+        "stride_frames": definition.stride_frames, "steps_per_second": definition.steps_per_second,
+        "train": list(definition.train), "test": list(definition.test),
+        "facts": {name: dict(zip(COLUMNS, row, strict=True)) for name, row in facts(description).items()},
+        "guesses": dict(description.guesses), "errors": description.errors,
+        "problems": [asdict(problem) for problem in description.problems],
     }  # fmt: skip
 
 
-def _print(found: Description) -> None:
+def _print(description: Description) -> None:
     from tal_repro.annotations.problems import NOTHING
     from tal_repro.data.described_facts import facts
     from tal_repro.text_table import table
 
-    definition, rows = found.definition, facts(found)
+    definition, rows = description.definition, facts(description)
     stride, rate = definition.stride_frames, definition.steps_per_second
     step = f"{stride:g} frames" if stride else f"{rate:g} a second"
-    echo(f"{definition.name}: {len(found.dataset.classes)} classes, {found.dim} channels, a feature step: {step}")
-    columns = ["all", "train", "test"]
-    cells = {name: [row[index] for row in rows.values()] for index, name in enumerate(columns)}
+    classes = len(description.dataset.classes)
+    echo(f"{definition.name}: {classes} classes, {description.dim} channels, a feature step: {step}")
+    cells = {name: [row[index] for row in rows.values()] for index, name in enumerate(COLUMNS)}
     for line in table({"": list(rows), **cells}):
         echo(line)
-    for key, how in found.guesses.items():
+    for key, how in description.guesses.items():
         echo(f"guessed: {key} ({how})")
     for severity in ("error", "note"):
-        listed = [problem for problem in found.problems if problem.severity == severity]
+        listed = [problem for problem in description.problems if problem.severity == severity]
         for problem in listed[:SHOWN]:
             remedy = "" if problem.remedy == NOTHING else f"\n  remedy: {problem.remedy}"
             echo(f"{severity}: {problem.where}: {problem.what}{remedy}")

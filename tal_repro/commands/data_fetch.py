@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tal_repro.commands.data_verify import verify_folder
-from tal_repro.console import echo, echo_progress, tell_next
+from tal_repro.console import echo, echo_progress, emit, tell_next
 
 if TYPE_CHECKING:
     from tal_repro.data.fetch.obtain import Way
@@ -62,7 +62,7 @@ def _check_links(layout: str | None) -> int:
     from tal_repro.data.fetch.web import shown
 
     status = 0
-    for archive in [one for name, several in ARCHIVES.items() if layout in (None, name) for one in several]:
+    for archive in [each for name, several in ARCHIVES.items() if layout in (None, name) for each in several]:
         gives = False
         for answer in check_links([archive]):
             note = f" ({answer.mirror.note})" if answer.mirror.note else ""
@@ -74,7 +74,7 @@ def _check_links(layout: str | None) -> int:
                 err=True,
             )
             status = 1
-    tell_next("tal-repro data fetch thumos14 --layout actionformer (or tadtr)")
+    tell_next("tal-repro data fetch thumos14 --layout actionformer  # or tadtr")
     return status
 
 
@@ -88,7 +88,7 @@ def fetch_checkpoint(model: str, out: Path, given: tuple[str, ...]) -> None:
 
     with _interruptible():
         file = checkpoints.fetch_checkpoint(model, _way(out, given))
-    echo(f"{file}")
+    emit(file)
     tell_next(f"tal-repro released --model {model} --checkpoint {file} --data DIR")
 
 

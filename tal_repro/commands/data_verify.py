@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tal_repro.console import echo, echo_progress, tell_next
+from tal_repro.console import echo, echo_progress, emit, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def verify_folder(
     errors = sum(report.errors for report in reports)
     if as_json:
         content = {"root": str(folder), "errors": errors, "layouts": [report.to_json() for report in reports]}
-        echo(json.dumps({"schema": VERIFY_SCHEMA, **content}, indent=1))
+        emit(json.dumps({"schema": VERIFY_SCHEMA, **content}, indent=1))
     else:
         for report in reports:
             _print_report(report)
@@ -55,7 +55,7 @@ def verify_folder(
     if not as_json:
         again = f"mend what is named above, then again: tal-repro data verify {folder}"
         own = f"tal-repro study new --data {folder} --out my-study.toml"
-        ready = own if is_definition(folder) else f"tal-repro train --model MODEL --data {folder}, or tal-repro plan"
+        ready = own if is_definition(folder) else f"tal-repro train --model MODEL --data {folder}"
         tell_next(again if errors else ready)
     return 1 if errors else 0
 
@@ -67,9 +67,9 @@ def _write_manifest(path: Path, fingerprints: list[Fingerprint], real: bool) -> 
 
     write_manifest(path, fingerprints)
     echo(f"manifest written to {path} (check with: sha256sum -c)", err=True)
-    for one in fingerprints:
-        if real and one.annotation_hash == ANNOTATION_HASH and not kept_manifest(one.layout).is_file():
-            echo(f"nobody has contributed one of {one.layout}'s archive yet: docs/data.md says how", err=True)
+    for fingerprint in fingerprints:
+        if real and fingerprint.annotation_hash == ANNOTATION_HASH and not kept_manifest(fingerprint.layout).is_file():
+            echo(f"nobody has contributed one of {fingerprint.layout}'s archive yet: docs/data.md says how", err=True)
 
 
 def _changed(folder: Path, fingerprints: list[Fingerprint]) -> Iterator[str]:
@@ -106,9 +106,9 @@ def _forget(folder: Path) -> str:
 def _print_report(report: LayoutReport) -> None:
     content = report.to_json()
     kind = "synthetic, " if content["synthetic"] else ""
-    definition = report.layout.definition
-    title = f"{report.layout.name} layout" if definition is None else definition.name
-    echo(f"{title} ({kind}{report.layout.folder if definition is None else definition.path})")
+    layout = report.layout
+    title = layout.definition.name if layout.defined else f"{layout.name} layout"
+    echo(f"{title} ({kind}{layout.definition.path if layout.defined else layout.folder})")
     echo(f"  train: {counted(content['train'])}; test: {counted(content['test'])}")
     echo(f"  {report.feature_files} feature files, {report.feature_bytes / 2**20:.0f} MiB")
     for problem in report.problems:

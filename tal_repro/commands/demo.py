@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from tal_repro.commands.run import tell
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 
 TITLE = "SYNTHETIC DATA, miniature models: this shows the kit at work and says nothing of THUMOS14"
@@ -45,7 +45,7 @@ def demo(context: click.Context, out: str, jobs: int | None, only: str, draw: bo
     if (page := folder / "report" / "index.html").is_file():
         echo(f"in {folder} lie figures, tables, verdicts.txt and the page", err=True)
         tell_next("open the page in a browser:")
-        echo(str(page.resolve()))
+        emit(str(page.resolve()))
     sys.exit(summary.exit_status)
 
 

@@ -19,8 +19,9 @@ from tal_repro.commands.study_options import (
     scope_option,
     set_option,
     study_option,
+    study_words,
 )
-from tal_repro.console import echo, echo_styled, tell_next
+from tal_repro.console import echo, echo_styled, emit, fit, tell_next
 from tal_repro.errors import CONTAINER_VARIABLE, as_typed
 
 if TYPE_CHECKING:
@@ -80,48 +81,48 @@ def doctor(
     done = list(mend(needs, probes)) if fix else []
     for line in done:
         echo(f"fix: {line}", err=True)
-    found = examine(needs, probes)
+    findings = examine(needs, probes)
     if as_json:
-        echo(json.dumps(report(needs, found, done), indent=1))
+        emit(json.dumps(report(needs, findings, done), indent=1))
     else:
-        _print(needs, found, fix)
-    sys.exit(exit_code(found))
+        _print(needs, findings, fix, study_words(study_name, settings))
+    sys.exit(exit_code(findings))
 
 
-def report(needs: Needs, found: list[Finding], done: list[str]) -> dict[str, object]:
+def report(needs: Needs, findings: list[Finding], done: list[str]) -> dict[str, object]:
     """Return the machine-readable report."""
     from tal_repro.doctor.finding import exit_code
 
-    counts = Counter(finding.status for finding in found)
+    counts = Counter(finding.status for finding in findings)
     return {
         "schema": SCHEMA,
         "study": needs.study,
         "scope": needs.scope,
         "runtime": needs.runtime,
-        "can_run": exit_code(found) == 0,
+        "can_run": exit_code(findings) == 0,
         "counts": {status: counts[status] for status in ("ok", "warn", "fail")},
         "fixed": done,
-        "checks": [finding.to_json() for finding in found],
+        "checks": [finding.to_json() for finding in findings],
     }
 
 
-def print_findings(found: list[Finding]) -> None:
+def print_findings(findings: list[Finding]) -> None:
     """Print one line a finding, its status in colour."""
     from tal_repro.doctor.finding import line
 
-    width = max(len(finding.check) for finding in found)
-    for finding in found:
-        text = as_typed(line(finding, width))
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        text = fit(as_typed(line(finding, width)))
         echo_styled([(text[:4], f"{COLOURS[finding.status]} bold"), (text[4:], None)])
 
 
-def _print(needs: Needs, found: list[Finding], fixed: bool) -> None:
-    print_findings(found)
-    counts = Counter(finding.status for finding in found)
-    told = f"study {needs.study}, scope {needs.scope}, RUNTIME={needs.runtime}: {counts['ok']} ok"
+def _print(needs: Needs, findings: list[Finding], fixed: bool, words: str) -> None:
+    print_findings(findings)
+    counts = Counter(finding.status for finding in findings)
+    summary = f"study {needs.study}, scope {needs.scope}, RUNTIME={needs.runtime}: {counts['ok']} ok"
     rest = f", {counts['warn']} to mind, {counts['fail']} in the way"
-    echo(told + rest, err=True)
+    echo(summary + rest, err=True)
     if counts["fail"] and not fixed:
         echo("--fix makes folders and patched copies and removes stale locks; the rest is yours", err=True)
     step = "do what is said above, then again: tal-repro doctor" if counts["fail"] else "tal-repro plan"
-    tell_next(f"{step} --study {needs.study}")
+    tell_next(f"{step} {words}")

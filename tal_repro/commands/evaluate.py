@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 from tal_repro.thumos14 import PROTOCOL
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tal_repro.detection.protocols import GroundTruth
 
 PROTOCOL_NAMES = ["af-212", "opentad-211", "tadtr-210", "activitynet"]
-NEXT = "--per-class, --errors and --bootstrap 1000 say where the mAP comes from; --json > FILE keeps it"
+NEXT = "the same with --per-class, --errors, --bootstrap 1000 says where the mAP comes from; --json > FILE keeps it"
 
 
 @click.command()
@@ -68,20 +68,20 @@ def evaluate(
 
     tious = read_tious(tiou or find_protocol(protocol).tious, tie)
     truth = _truth(annotations, subset)
-    found = read_detections(detections, truth, other_classes=True)
-    evaluation = score(found, truth, protocol, tious, tie)
+    table = read_detections(detections, truth, other_classes=True)
+    evaluation = score(table, truth, protocol, tious, tie)
     if not evaluation.result.instances:
         raise InputError(f"no instance counts under protocol {protocol}", annotations, "choose another protocol")
-    check_any_scored(found, evaluation, truth, detections)
+    check_any_scored(table, evaluation, truth, detections)
     report = build_report(evaluation, per_class, bootstrap, errors) | {"synthetic": truth.synthetic}
     if as_json:
-        echo(json.dumps(report, indent=2, allow_nan=False))
+        emit(json.dumps(report, indent=2, allow_nan=False))
     else:
         echo("\n".join(report_lines(report)).rstrip())
-    for warning in warnings_of(found, evaluation, truth):
+    for warning in warnings_of(table, evaluation, truth):
         echo(f"warning: {warning}", err=True)
     if not as_json:
-        tell_next("--json > FILE keeps it" if per_class and errors and bootstrap else NEXT)
+        tell_next("the same with --json > FILE keeps it" if per_class and errors and bootstrap else NEXT)
 
 
 def _truth(annotations: Path, subset: str | None) -> GroundTruth:

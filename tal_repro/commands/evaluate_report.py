@@ -60,8 +60,8 @@ def _error_types(evaluation: Evaluation) -> dict[str, Any]:
 
     tious = evaluation.result.tious
     at = min(tious, key=lambda tiou: (round(abs(tiou - ERRORS_AT), 6), tiou))
-    found = error_types(evaluation.detections, evaluation.ground_truth, at, evaluation.matched.tie)
-    return {"tiou": found.tiou, "counts": dict(found.counts), "map_gain": dict(found.map_gain)}
+    types = error_types(evaluation.detections, evaluation.ground_truth, at, evaluation.matched.tie)
+    return {"tiou": types.tiou, "counts": dict(types.counts), "map_gain": dict(types.map_gain)}
 
 
 def _by_tiou(tious: tuple[float, ...], values: Any) -> dict[str, float]:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 FRAMES_FACTOR = 2.0  # of the times to the lengths of their videos: no model is that far off
 
 
-def warnings_of(found: Table, evaluation: Evaluation, truth: GroundTruth) -> Iterator[str]:
+def warnings_of(table: Table, evaluation: Evaluation, truth: GroundTruth) -> Iterator[str]:
     """Yield what a reader of the mAP should know, a line each."""
     missing = ", ".join(name for name in evaluation.result.missing_classes if name in set(truth.classes))
     lines = (
         *truth.notes,
         f"not scored, no ground truth: {missing}" if missing else "",
-        _other_classes(found, truth),
+        _other_classes(table, truth),
         _without_detections(evaluation, truth),
         _beyond_end(evaluation, truth),
         _detected_beyond_end(evaluation, truth),
@@ -31,14 +31,14 @@ def warnings_of(found: Table, evaluation: Evaluation, truth: GroundTruth) -> Ite
     yield from filter(None, lines)
 
 
-def check_any_scored(found: Table, evaluation: Evaluation, truth: GroundTruth, path: Path) -> None:
+def check_any_scored(table: Table, evaluation: Evaluation, truth: GroundTruth, path: Path) -> None:
     """Raise InputError where no detection lies in a video that counts: a mAP of 0 would only say that ids differ."""
     from tal_repro.detection.protocols import counted_videos, find_protocol
 
     if len(evaluation.detections["video_id"]):
         return
     ids, scored = (
-        sorted(set(videos)) for videos in (found["video_id"], counted_videos(truth, find_protocol(evaluation.protocol)))
+        sorted(set(videos)) for videos in (table["video_id"], counted_videos(truth, find_protocol(evaluation.protocol)))
     )
     if not ids:
         raise InputError("no detection at all", path, "a mAP needs detections: see to the program that wrote the file")
@@ -82,16 +82,16 @@ def _beyond_end(evaluation: Evaluation, truth: GroundTruth) -> str:
     )
 
 
-def _other_classes(found: Table, truth: GroundTruth) -> str:
+def _other_classes(table: Table, truth: GroundTruth) -> str:
     """Say how many detections are of classes that the annotations do not have, and of which ("" for none)."""
     known = set(truth.classes)
-    counts = Counter(label for label in found["label"] if label not in known)
+    counts = Counter(label for label in table["label"] if label not in known)
     if not counts:
         return ""
     listed = ", ".join(f"{short(label)} ({rows})" for label, rows in counts.most_common(5))
     more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
     return (
-        f"{counts.total()} of {len(found['label'])} detections are of {len(counts)} classes that the annotations do "
+        f"{counts.total()} of {len(table['label'])} detections are of {len(counts)} classes that the annotations do "
         f"not have; no AP depends on them: {listed}{more}"
     )
 

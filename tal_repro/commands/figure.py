@@ -11,7 +11,7 @@ import click
 
 from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.commands.verify import load_results, whole
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.paper.figures import FIGURES
 
 if TYPE_CHECKING:
@@ -47,16 +47,16 @@ def figure(
     def draw(which: int, those: Runs) -> Drawing:
         return drawer(which)(Material(numbers, those, cast(Any, source)))
 
-    for wanted in NUMBERS if number == "all" else (number,):
+    for each in NUMBERS if number == "all" else (number,):
         try:
-            drawing, runs = whole(runs, partial(draw, int(wanted)))
+            drawing, runs = whole(runs, partial(draw, int(each)))
         except NotRun as missing:
-            echo(f"Figure {wanted}: {missing}", err=True)
+            echo(f"Figure {each}: {missing}", err=True)
             if number != "all":
                 sys.exit(2)
             continue
-        for path in save(drawing, int(wanted), Path(out)):
-            echo(str(path))
-    tell_next("open a file above; tal-repro report puts every figure on one page")
+        for path in save(drawing, int(each), Path(out)):
+            emit(str(path))
+    tell_next("open a file above", "tal-repro report  # every figure on one page")
     if runs.problems:
         sys.exit(1)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
     from tal_repro.curves.units import Units
 
-NEXT = "--plot FILE.svg draws it, --json > FILE keeps it; of a study's own runs: tal-repro advise"
+NEXT = (
+    "the same with --plot FILE.svg draws it, with --json > FILE keeps it",
+    "tal-repro advise  # the same of a study's runs",
+)
 MAX_TARGET = 1e6  # percent; above it a number is a slip of the keyboard
 
 
@@ -65,6 +68,7 @@ def forecast(
     from tal_repro.curves.report import build_report
     from tal_repro.curves.report_text import chart_lines, report_lines
     from tal_repro.curves.units import Units
+    from tal_repro.text_table import terminal_width
 
     if points is None:
         raise InputError("no file of points is named", "POINTS", SHOWN_FORMAT)
@@ -87,12 +91,13 @@ def forecast(
 
         save_plot(read, made, report, writable(Path(plot)))
     if as_json:
-        echo(json.dumps(report, indent=2, allow_nan=False))
+        emit(json.dumps(report, indent=2, allow_nan=False))
     else:
-        echo("\n".join([*(chart_lines(made, report) if made else []), *report_lines(report, read.units), ""]))
+        chart = chart_lines(made, report, terminal_width()) if made else []
+        echo("\n".join([*chart, *report_lines(report, read.units), ""]))
         if plot:
             echo(f"drawn into {plot}")
-        tell_next(NEXT)
+        tell_next(*NEXT[1 if plot else 0 :])
 
 
 def _check_amounts(given: dict[str, float | None], units: Units) -> None:

@@ -28,20 +28,22 @@ def gc(results: str, kinds: tuple[str, ...], study_name: str | None, delete: boo
     store = RunStore(results)
     if not store.root.is_dir():
         raise InputError("no such folder", results, "name the results folder: --results DIR")
-    wanted = None
+    planned = None
     if study_name is not None:
-        wanted = {run.run_id for run in load_study(study_name).runs(SCOPES[-1])}
-    found = [item for item in find_rubbish(store, wanted) if not kinds or item.kind in kinds]
-    if found:
-        kinds_shown, sizes = [item.kind for item in found], [item.bytes for item in found]
-        paths = [str(item.path) for item in found]
+        planned = {run.run_id for run in load_study(study_name).runs(SCOPES[-1])}
+    items = [item for item in find_rubbish(store, planned) if not kinds or item.kind in kinds]
+    if items:
+        kinds_shown, sizes = [item.kind for item in items], [item.bytes for item in items]
+        paths = [str(item.path) for item in items]
         echo("\n".join(table({"kind": kinds_shown, "size (bytes)": sizes, "path": paths})))
     if live := in_use(store):
         echo(f"left alone, a runner is at them: {', '.join(folder.name for folder in live)}", err=True)
     if delete:
-        echo(f"deleted, {delete_rubbish(store, found)} bytes freed")
-    elif found:
-        echo(f"{sum(item.bytes for item in found)} bytes in {len(found)} items")
+        echo(f"deleted, {delete_rubbish(store, items)} bytes freed")
+        tell_next(f"tal-repro status --results {results}  # how far its study is")
+    elif items:
+        echo(f"{sum(item.bytes for item in items)} bytes in {len(items)} items")
         tell_next("the same with --delete removes them")
     else:
         echo("nothing to clean")
+        tell_next(f"tal-repro status --results {results}  # how far its study is")

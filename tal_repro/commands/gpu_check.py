@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.doctor import print_findings
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def gpu_check(device: str, small: bool, out: Path | None, once: bool, as_json: b
     if once and gpu is not None and (path := kept_of(gpu, state.driver, probes.installed().get("torch", ""))):
         echo(f"this card was checked: {path}", err=True)
         return
-    found, steps = examine(device, gpu, probes, small)
-    report = make_report(state, gpu, probes.installed().get("torch", ""), found, steps, gpu is None or small)
+    findings, steps = examine(device, gpu, probes, small)
+    report = make_report(state, gpu, probes.installed().get("torch", ""), findings, steps, gpu is None or small)
     if as_json:
-        echo(json.dumps(report, indent=1))
+        emit(json.dumps(report, indent=1))
     else:
-        print_findings(found)
+        print_findings(findings)
         echo("never run on a GPU, by what is kept:")
         for name in report["never_on_a_gpu"]:
             echo(f"  {name}")
@@ -60,17 +60,18 @@ def gpu_check(device: str, small: bool, out: Path | None, once: bool, as_json: b
     if out is not None:
         echo(f"kept: {keep(report, out, None if report['rehearsal'] else gpu)}", err=True)
     if not as_json:
-        tell_next(_next_step(report["fit"], report["rehearsal"], out is not None))
-    sys.exit(exit_code(found))
+        tell_next(*_next_steps(report["fit"], report["rehearsal"], out is not None))
+    sys.exit(exit_code(findings))
 
 
-def _next_step(fit: bool, rehearsal: bool, kept: bool) -> str:
+def _next_steps(fit: bool, rehearsal: bool, kept: bool) -> tuple[str, ...]:
     if rehearsal:
-        return "tal-repro gpu-check where the GPU is: a rehearsal judges no card"
+        return ("tal-repro gpu-check  # where the GPU is: a rehearsal judges no card",)
     if not fit:
-        return "mend what failed above, then the same again: it costs less here than in a study"
-    again = "" if kept else "; --out results/reference keeps the report"
-    return f"tal-repro plan prices the sweeps, run --set jobs_per_gpu=measured packs them{again}"
+        return ("mend what failed above, then the same again: it costs less here than in a study",)
+    keep_it = () if kept else ("the same with --out results/reference keeps the report",)
+    pack = "tal-repro run --set jobs_per_gpu=measured  # packs the sweeps as measured here"
+    return ("tal-repro plan  # what the study will cost", pack, *keep_it)
 
 
 def examine(
@@ -84,19 +85,21 @@ def examine(
     from tal_repro.run.room import Card, Host
 
     needs = _needs(gpu is not None)
-    found = list(doctor_gpu.findings(needs, probes)) if gpu is not None else []
-    if any((one.check, one.status) == ("torch", "warn") for one in found):  # no locked build: has it kernels, though?
-        found.append(replace(doctor_gpu.asked(probes.torch(), probes.gpus()), check="kernels"))
-    found += host.sharing(needs, probes)
+    findings = list(doctor_gpu.findings(needs, probes)) if gpu is not None else []
+    if any(
+        (finding.check, finding.status) == ("torch", "warn") for finding in findings
+    ):  # no locked build: has it kernels, though?
+        findings.append(replace(doctor_gpu.asked(probes.torch(), probes.gpus()), check="kernels"))
+    findings += host.sharing(needs, probes)
     models = models_of_authors()
     index = gpu.index if gpu is not None else None
     evidence = collect(device, index, models, lambda line: echo(line, err=True), small=small)
-    found += judge.findings(evidence, models, on_gpu=gpu is not None)
+    findings += judge.findings(evidence, models, on_gpu=gpu is not None)
     steps = judge.step_mib(evidence) if not small else {}
     if gpu is not None:
         here = Host(probes.memory()[1], probes.shared_memory(), probes.cores())
-        found += judge.rooms(steps, Card(gpu.name, gpu.total_mib, gpu.used_mib), here)
-    return found, steps
+        findings += judge.rooms(steps, Card(gpu.name, gpu.total_mib, gpu.used_mib), here)
+    return findings, steps
 
 
 def _card(device: str, probes: Probes) -> tuple[Gpus, Gpu | None]:
@@ -117,11 +120,16 @@ def _tell_no_gpu(device: str, state: Gpus, as_json: bool) -> None:
     why = state.problem or (f"{len(state.gpus)} GPUs here, no {device}" if state.gpus else "no NVIDIA driver answers")
     untried = never_run(report for _, report in kept_reports())
     if as_json:
-        told: dict[str, Any] = {"schema": SCHEMA, "verdict": f"no GPU: {why}", "fit": False, "never_on_a_gpu": untried}
-        echo(json.dumps(told, indent=1))
+        answer: dict[str, Any] = {
+            "schema": SCHEMA,
+            "verdict": f"no GPU: {why}",
+            "fit": False,
+            "never_on_a_gpu": untried,
+        }
+        emit(json.dumps(answer, indent=1))
         return
     echo(f"no GPU: {why}; nothing was done")
-    tell_next("in a container: make gpu-check RUNTIME=docker; a rehearsal: tal-repro gpu-check --device cpu")
+    tell_next("make gpu-check RUNTIME=docker  # in a container", "tal-repro gpu-check --device cpu  # a rehearsal")
 
 
 def _needs(cuda: bool) -> Needs:

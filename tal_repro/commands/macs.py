@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -46,11 +46,11 @@ def macs(
                 echo(f"warning: {model}: {warning}", err=True)
     if as_json:
         payload = [_as_json(*row) for row in rows]
-        echo(json.dumps(payload[0] if len(payload) == 1 else payload, indent=2))
+        emit(json.dumps(payload[0] if len(payload) == 1 else payload, indent=2))
         return
     echo("\n".join(_table(rows)))
     echo("Not counted by fvcore: " + ", ".join(sorted({name for u, _ in rows for name in u.unsupported_ops})))
-    tell_next("--json > FILE keeps it; tal-repro figure 5 draws the published counts")
+    tell_next("tal-repro figure 5  # draws the published counts", "the same with --json > FILE keeps it")
 
 
 def _check_padding(entry: ModelEntry, max_seq_len: int | None) -> None:
@@ -78,9 +78,9 @@ def _count_authors_code(model: str, length: int) -> MacCount:
     from tal_repro.engines.macs_process import count_apart
     from tal_repro.measure.macs import MacCount
 
-    found: dict[str, Any] = count_apart(model, "upstream", length)
-    padded, unsupported = found["padded_length"], found["unsupported_ops"]
-    return MacCount(model, length, padded, None, found["macs"], found["by_operator"], unsupported)
+    counted: dict[str, Any] = count_apart(model, "upstream", length)
+    padded, unsupported = counted["padded_length"], counted["unsupported_ops"]
+    return MacCount(model, length, padded, None, counted["macs"], counted["by_operator"], unsupported)
 
 
 def _as_json(upstream: MacCount, native: MacCount | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.text_table import table
 
 PUBLIC = (
@@ -34,10 +34,12 @@ def models(ctx: click.Context, with_macs: bool, as_json: bool) -> None:
             echo(f"counting {name}", err=True)
         rows.append(describe(name, with_macs))
     if as_json:
-        echo(json.dumps({"schema": "tal-repro/models/1", "models": rows}, indent=2))
+        emit(json.dumps({"schema": "tal-repro/models/1", "models": rows}, indent=2))
         return
     echo("\n".join(_table(rows)))
-    tell_next("tal-repro models check MODEL runs its contract; tal-repro train --model MODEL --data DIR trains it")
+    tell_next(
+        "tal-repro models check MODEL  # runs its contract", "tal-repro train --model MODEL --data DIR  # trains it"
+    )
 
 
 def describe(name: str, with_macs: bool) -> dict[str, Any]:
@@ -111,13 +113,14 @@ def new(name: str, repository: str, commit: str, title: str | None, licence: str
 
     model = NewModel(name, title or name, repository, commit, licence, unit)
     for path in write_new(model, kit.require_checkout("models new")):
-        echo(path)
+        emit(path)
     where = f"third_party/{model.folder}"
-    echo(
-        f"next, the pointer: git clone {repository} {where} && git -C {where} checkout {commit}\n"
-        f"  && git update-index --add --cacheinfo 160000,{commit},{where}\n"
-        f"then fill in the description, make the patches, and run: tal-repro models check {name}",
-        err=True,
+    tell_next(
+        f"git clone {repository} {where}",
+        f"git -C {where} checkout {commit}",
+        f"git update-index --add --cacheinfo 160000,{commit},{where}",
+        "fill in the description, and make the patches",
+        f"tal-repro models check {name}",
     )
 
 
@@ -149,7 +152,7 @@ def check(name: str, engine: str | None, settings: tuple[str, ...], train: bool,
         tell_next(f"tal-repro train --model {name} --engine {chosen} --data DIR" if good else mended)
     passed = all(finding.outcome == "ok" for finding in findings)
     if as_json:
-        rows = [{"step": one.step, "outcome": one.outcome, "message": one.message} for one in findings]
+        rows = [{"step": result.step, "outcome": result.outcome, "message": result.message} for result in findings]
         payload = {
             "schema": "tal-repro/models-check/1",
             "model": name,
@@ -157,5 +160,5 @@ def check(name: str, engine: str | None, settings: tuple[str, ...], train: bool,
             "passed": passed,
             "steps": rows,
         }
-        echo(json.dumps(payload))
+        emit(json.dumps(payload))
     sys.exit(0 if passed else 1)

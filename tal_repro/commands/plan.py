@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.commands.study_options import open_study, study_options
-from tal_repro.console import echo, tell_next
+from tal_repro.commands.study_options import open_study, study_options, study_words
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
-from tal_repro.text_table import table, terminal_width
+from tal_repro.text_table import table
 
 if TYPE_CHECKING:
     from tal_repro.run.plan import Plan, PlannedRun
@@ -66,14 +64,14 @@ def plan(
     specs = [run.spec for run in planned.runs]
     if as_json:
         open_claims = [entry.to_json() for entry in unsettled(specs)]
-        echo(json.dumps({**planned.to_json(), "unsettled": open_claims}, indent=1, allow_nan=False))
+        emit(json.dumps({**planned.to_json(), "unsettled": open_claims}, indent=1, allow_nan=False))
         return
-    echo("\n".join([format_plan(planned), *_fitted(unsettled_lines(specs))]))
+    echo("\n".join([format_plan(planned), *unsettled_lines(specs)]))
     if list_runs:
         echo(format_runs(planned.runs))
-    more = f"tal-repro run --study {study_name} --scope {scope} --results {results}"
+    more = f"tal-repro run {study_words(study_name, settings, only)} --scope {scope} --results {results}"
     if planned.pending:
-        tell_next(f"tal-repro doctor --study {study_name}", more)
+        tell_next(f"tal-repro doctor {study_words(study_name, settings)}", more)
     else:
         tell_next(f"tal-repro report --results {results}")
 
@@ -104,13 +102,8 @@ def format_plan(plan: Plan) -> str:
         }
     )
     sources = dict.fromkeys(run.estimate.source for run in plan.pending)
-    lines += _fitted([f"estimated from: {'; '.join(sources)}"] if sources else [])
-    return "\n".join([*lines, "", *_fitted(format_totals(plan))])
-
-
-def _fitted(lines: Iterable[str]) -> list[str]:
-    """Break long lines at words, for the width of the terminal."""
-    return [part for line in lines for part in wrap(line, terminal_width(), subsequent_indent="  ")]
+    lines += [f"estimated from: {'; '.join(sources)}"] if sources else []
+    return "\n".join([*lines, "", *format_totals(plan)])
 
 
 def format_totals(plan: Plan) -> list[str]:

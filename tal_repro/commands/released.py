@@ -8,14 +8,16 @@ from pathlib import Path
 import click
 
 from tal_repro.commands.study_options import RESULTS
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.models.registry import MODELS
 
 SCHEMA = "tal-repro/released/1"
 
 
 @click.command()
-@click.option("--model", type=click.Choice(list(MODELS)), required=True)
+@click.option(
+    "--model", type=click.Choice(list(MODELS)), metavar="MODEL", required=True, help=f"One of {', '.join(MODELS)}."
+)
 @click.option(
     "--checkpoint", type=click.Path(path_type=Path), required=True, help="The authors' file (docs/upstream.md)."
 )
@@ -43,7 +45,7 @@ def released(
         model, checkpoint, data_dir, engine, read_settings(settings), out, device, published_maps(model)
     )
     if as_json:
-        echo(json.dumps({"schema": SCHEMA, "rows": rows}, allow_nan=False))
+        emit(json.dumps({"schema": SCHEMA, "rows": rows}, allow_nan=False))
         return
     for row in rows:
         if row["average_map"] is None:
@@ -56,4 +58,4 @@ def released(
         if row["difference"] is not None:
             text += f", difference {row['difference']:+.2f}"
         echo(text)
-    tell_next(f"tal-repro verify --results {out} sets it beside the published mAPs")
+    tell_next(f"tal-repro verify --results {out}  # beside the published mAPs")

@@ -12,7 +12,7 @@ import click
 
 from tal_repro.commands.study_options import of_study
 from tal_repro.commands.verify import DEFAULT_RESULTS, load_results, whole
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 
 if TYPE_CHECKING:
     from tal_repro.runs.load import Runs
@@ -58,7 +58,7 @@ def _leave(runs: Runs) -> None:
 
 def _page(source: Source, folder: Path, show: bool, watch: bool, system: str | None) -> None:
     path, runs = write_page(source, folder, system, live=watch)
-    echo(str(path))
+    emit(str(path))
     if not show:
         tell_next("open it in a browser: it holds everything itself, and can be sent")
     if show:
@@ -104,10 +104,10 @@ def _watch(source: Source, folder: Path, system: str | None) -> None:
 
 def fingerprint(root: Path) -> frozenset[tuple[str, int]]:
     """Return the run folders there are, each with the time of its last change."""
-    found = set()
+    facts = set()
     for run in root.glob("*/*/*"):
         try:
-            found.add((str(run), run.stat().st_mtime_ns))
+            facts.add((str(run), run.stat().st_mtime_ns))
         except OSError:  # renamed between listing and looking
             continue
-    return frozenset(found)
+    return frozenset(facts)

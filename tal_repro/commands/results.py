@@ -9,7 +9,7 @@ import click
 
 from tal_repro.commands.study_options import only_option, results_option
 from tal_repro.commands.table import writable
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 
 
 @click.group()
@@ -30,8 +30,8 @@ def export_archive(archive: Path, results: str, only: str, with_host: bool) -> N
 
     terms = parse_filter(only)
     ids = export_runs(RunStore(results), archive, lambda spec: all(term.holds(spec) for term in terms), with_host)
-    echo(f"{len(ids)} runs written to {archive}", err=True)
-    tell_next(f"on the other machine: tal-repro results import {archive.name} --results DIR")
+    echo(f"{counted_runs(len(ids))} written to {archive}", err=True)
+    tell_next(f"tal-repro results import {archive.name} --results DIR  # on the other machine")
 
 
 @results.command("import")
@@ -45,7 +45,7 @@ def import_archive(archive: Path, results: str) -> None:
     imported = import_runs(RunStore(results), archive)
     for run_id, wrong in imported.damaged.items():
         echo(f"damaged, set aside and replaced: {run_id} ({wrong})", err=True)
-    echo(f"{len(imported.added)} runs added, {len(imported.present)} were here already", err=True)
+    echo(f"{counted_runs(len(imported.added))} added, {len(imported.present)} were here already", err=True)
     tell_next(f"tal-repro verify --results {results}")
     if imported.busy:
         echo(f"left out, a runner is at them: {', '.join(imported.busy)}; import again when it is done", err=True)
@@ -71,7 +71,7 @@ def long_table(kind: str, out: str | None, results: str, only: str) -> None:
     rows = LongForm(Path(results), lambda spec: all(term.holds(spec) for term in terms))
     if out is None:
         for part in rows.text(kind):
-            echo(part, nl=False)
+            emit(part, nl=False)
     else:
         with open_whole(writable(Path(out))) as stream:
             for part in rows.text(kind):
@@ -79,8 +79,14 @@ def long_table(kind: str, out: str | None, results: str, only: str) -> None:
     for problem in rows.problems:
         echo(f"warning: {problem}", err=True)
     where = f"written to {out}" if out else "printed"
-    reader = "read_csv(FILE)" if kind == "csv" else 'DataFrame(json.load(open(FILE))["rows"])'
-    echo(f"{rows.count} metrics of {rows.runs} runs {where}", err=True)
-    tell_next(f"pandas.{reader}")
+    file = repr(out or "FILE")
+    reader = f"read_csv({file})" if kind == "csv" else f'DataFrame(json.load(open({file}))["rows"])'
+    echo(f"{rows.count} metrics of {counted_runs(rows.runs)} {where}", err=True)
+    tell_next(f"in Python: pandas.{reader}")
     if rows.problems:
         sys.exit(1)
+
+
+def counted_runs(count: int) -> str:
+    """Return "1 run", "2 runs"."""
+    return f"{count} run{'' if count == 1 else 's'}"

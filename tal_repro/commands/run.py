@@ -58,6 +58,7 @@ def run(
         echo(format_plan(plan), err=not dry_run)
     if dry_run:
         echo(format_runs(plan.pending))
+        tell_next("the same without --dry-run starts them")
         return
     if confirm:
         _ask(plan)
@@ -94,7 +95,10 @@ def tell(plan: Plan, summary: Summary, results: str) -> None:
     for run_id, reason in summary.reasons.items():
         echo(f"  {summary.outcomes[run_id]} {run_id} {name_run(names[run_id])}: {reason}", err=True)
     if any(outcome == "failed" for outcome in summary.outcomes.values()):
-        echo(f"look: tal-repro show RUN_ID --results {results}; again: --retry-failed", err=True)
+        tell_next(
+            f"tal-repro show RUN_ID --results {results}  # why one failed",
+            "the same with --retry-failed runs them again",
+        )
     if any(outcome == "disk full" for outcome in summary.outcomes.values()):
         echo(f"{REMEDY}; the same command goes on from here", err=True)
     if summary.interrupted:

@@ -9,7 +9,7 @@ import click
 
 from tal_repro.commands.completion import run_ids
 from tal_repro.commands.study_options import results_option
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 
 
 @click.command()
@@ -23,28 +23,32 @@ def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
     from tal_repro.runs.store import RunStore
 
     store = RunStore(results)
-    found = describe_run(store, find_run(store, run_id), lines)
-    echo(json.dumps(found, indent=1) if as_json else format_run(found))
-    if not as_json:
-        tell_next(f"look into {found['folder']}, or make it again by the command above")
+    described = describe_run(store, find_run(store, run_id), lines)
+    if as_json:
+        emit(json.dumps(described, indent=1))
+    else:
+        echo(format_run(described))
+        again = [f"{described['repeat']}  # makes it again"] if described["repeat"] else []
+        tell_next(f"look into {described['folder']}", *again)
 
 
-def format_run(found: dict[str, Any]) -> str:
-    status, system = found["status"], found["system"]
-    lines = [f"run {found['id']}: {found['state']}", f"folder: {found['folder']}"]
-    if found["damaged"]:
-        remedy = "; the next start sets it aside and runs it again" if found["state"] == "done" else ""
-        lines.append(f"DAMAGED: {', '.join(found['damaged'])}{remedy}")
-    lines += _spec(found["spec"])
+def format_run(described: dict[str, Any]) -> str:
+    status, system = described["status"], described["system"]
+    lines = [f"run {described['id']}: {described['state']}", f"folder: {described['folder']}"]
+    if described["damaged"]:
+        remedy = "; the next start sets it aside and runs it again" if described["state"] == "done" else ""
+        lines.append(f"DAMAGED: {', '.join(described['damaged'])}{remedy}")
+    lines += _spec(described["spec"])
     lines += [f"{key}: {status[key]}" for key in ("reason", "study", "attempts", "seconds", "started") if key in status]
     if system:
         alone = "alone on it" if system.get("alone") else "not alone on it"
-        lines.append(f"machine: {system.get('machine')} ({system.get('host')}), {alone}")
-    lines += _metrics(found["metrics"])
-    lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in found["files"].items())]
-    if found["log"]:
-        lines += ["log:", *(f"  {line}" for line in found["log"])]
-    return "\n".join([*lines, *([f"repeat it: {found['repeat']}"] if found["repeat"] else [])])
+        known = [str(system[key]) for key in ("machine", "host") if system.get(key)]
+        lines.append(f"machine: {', '.join([*known, alone])}")
+    lines += _metrics(described["metrics"])
+    lines += ["files: " + ", ".join(f"{name} ({size} bytes)" for name, size in described["files"].items())]
+    if described["log"]:
+        lines += ["log:", *(f"  {line}" for line in described["log"])]
+    return "\n".join(lines)
 
 
 def _spec(spec: dict[str, Any] | None) -> list[str]:
@@ -62,7 +66,8 @@ def _spec(spec: dict[str, Any] | None) -> list[str]:
         subset = spec["subset"]
         share = f"{subset['percent']:g} % of {subset['unit']}s"
         lines.append(f"subset: {share}, {subset['policy']}, seed {subset['seed']}")
-    lines.append(f"seed {spec['seed']}, {spec['device_kind']}, {spec['precision']}, {spec['threads']} threads")
+    threads = f"{spec['threads']} thread{'' if spec['threads'] == 1 else 's'}"
+    lines.append(f"seed {spec['seed']}, {spec['device_kind']}, {spec['precision']}, {threads}")
     return [*lines, "recipe: " + ", ".join(f"{key} {value}" for key, value in spec["recipe"].items())]
 
 

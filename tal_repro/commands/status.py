@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tal_repro.commands.study_options import open_study, study_options
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.text_table import table
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ def status(
     store = RunStore(results)
     specs = select(study.runs(scope), only)
     while True:
-        found = read_status(study, store, specs)
+        now = read_status(study, store, specs)
         if as_json:
-            echo(json.dumps(found, indent=None if watch else 1))
+            emit(json.dumps(now, indent=None if watch else 1))
         else:
             if watch and sys.stdout.isatty():
                 echo("\x1b[H\x1b[2J", nl=False)
-            echo(format_status(found))
+            echo(format_status(now))
         if not watch and not as_json:
-            left = found["counts"]["done"] < found["total"]
+            left = now["counts"]["done"] < now["total"]
             tell_next(f"tal-repro {'run' if left else 'report'} --study {study_name} --results {results}")
-        if not watch or found["counts"]["done"] + found["counts"]["failed"] == found["total"]:
+        if not watch or now["counts"]["done"] + now["counts"]["failed"] == now["total"]:
             return
         time.sleep(WATCH_SECONDS)
 
@@ -57,9 +57,9 @@ def read_status(study: Study, store: RunStore, specs: list[RunSpec]) -> dict[str
     from collections import Counter
 
     from tal_repro.planned import latest_digests
+    from tal_repro.run.outcomes import read_outcome
     from tal_repro.run.progress import name_run
     from tal_repro.run.view import under_way
-    from tal_repro.run.worker import read_outcome
 
     specs = store.with_digests(specs, latest_digests(store.root, study))
     states = store.states(specs)
@@ -99,15 +99,13 @@ def read_status(study: Study, store: RunStore, specs: list[RunSpec]) -> dict[str
     }
 
 
-def format_status(found: dict[str, Any]) -> str:
-    counts = found["counts"]
-    kind = " (synthetic data)" if found["synthetic"] else ""
+def format_status(now: dict[str, Any]) -> str:
+    counts = now["counts"]
+    kind = " (synthetic data)" if now["synthetic"] else ""
     left = counts["todo"] + counts["partial"]
-    head = (
-        f"{counts['done']}/{found['total']} done, {counts['running']} running, {left} to do, {counts['failed']} failed"
-    )
-    lines = [f"study {found['study']}{kind} in {found['results']}: {head}"]
-    groups = found["groups"]
+    head = f"{counts['done']}/{now['total']} done, {counts['running']} running, {left} to do, {counts['failed']} failed"
+    lines = [f"study {now['study']}{kind} in {now['results']}: {head}"]
+    groups = now["groups"]
     lines += table(
         {
             "experiment": [group["experiment"] for group in groups],
@@ -117,8 +115,8 @@ def format_status(found: dict[str, Any]) -> str:
         },
         indent="  ",
     )
-    for run in found["running"]:
+    for run in now["running"]:
         silent = "" if run["silent_seconds"] is None else f", last sign of life {run['silent_seconds']:.0f} s ago"
         lines.append(f"  running {run['id']} {run['name']} on {run['host']} (process {run['pid']}{silent})")
-    lines += [f"  failed {run['id']} {run['name']}: {run['reason'].splitlines()[0]}" for run in found["failed"]]
+    lines += [f"  failed {run['id']} {run['name']}: {run['reason'].splitlines()[0]}" for run in now["failed"]]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import get_args
 
 import click
 
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 from tal_repro.spec import Policy, Unit
 
@@ -49,9 +49,9 @@ def subset(
         drawn.write(out)
     if as_json:
         source = {"name": dataset.name, "synthetic": dataset.synthetic, "annotation_hash": dataset.annotation_hash}
-        echo(json.dumps({"schema": SCHEMA, "data": source, **drawn.to_json(), "counts": counts}, indent=1))
+        emit(json.dumps({"schema": SCHEMA, "data": source, **drawn.to_json(), "counts": counts}, indent=1))
         return
-    echo("\n".join(drawn.ids))
+    emit("\n".join(drawn.ids))
     echo(
         f"{counts['units']} of {counts['units_total']} training {unit}s ({dataset.name}): "
         f"{counts['videos']} videos, {counts['instances']} instances, "
@@ -61,5 +61,5 @@ def subset(
     tell_next(
         f"tal-repro train --model MODEL --data {folder} --subset {out}"
         if out
-        else "--out FILE keeps it for train --subset"
+        else "the same with --out FILE keeps it for tal-repro train --subset FILE"
     )

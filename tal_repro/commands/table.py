@@ -10,7 +10,7 @@ import click
 
 from tal_repro.commands.study_options import RESULTS, of_study
 from tal_repro.commands.verify import load_results, whole
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 
 if TYPE_CHECKING:
     from tal_repro.paper.table_text import TextTable
@@ -55,11 +55,12 @@ def table(
     kind = kind or ("text" if out is None and sys.stdout.isatty() else "markdown")
     text = on_terminal(shown, terminal_width()) if kind == "text" else tables.render(shown, cast(Any, kind))
     if out is None:
-        echo(text, nl=False)
-        tell_next("--out FILE keeps it; --format csv is for programs")
+        (echo if kind == "text" else emit)(text, nl=False)
+        tell_next("the same with --out FILE keeps it; --format csv is for programs")
     else:
         write_whole(writable(Path(out)), text.encode())
-        echo(out, err=True)
+        emit(out, err=True)
+        tell_next("open it; with --format csv, markdown or latex the same is written otherwise")
     if runs.problems:
         sys.exit(1)
 

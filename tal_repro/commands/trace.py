@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
 
@@ -79,7 +79,7 @@ def trace(
     if draws:
         _draw(command, folder)
     if as_json:
-        echo(json.dumps(summary, indent=2))
+        emit(json.dumps(summary, indent=2))
     else:
         tell_next(f"{paths.trace} holds a line a sample; docs/measuring.md says what each column is")
     sys.exit(traced.exit_code)
@@ -174,4 +174,4 @@ def _draw(command: tuple[str, ...], folder: Path) -> None:
         echo(f"no figure: {error.what}", err=True)
         return
     for path in save(drawing, 6, folder):
-        echo(str(path), err=True)
+        emit(str(path), err=True)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", type=click.Choice(list(MODELS)), required=True)
+@click.option(
+    "--model", type=click.Choice(list(MODELS)), metavar="MODEL", required=True, help=f"One of {', '.join(MODELS)}."
+)
 @click.option(
     "--data", "data_dir", type=click.Path(path_type=Path), required=True, help="Folder of THUMOS14 or synthetic data."
 )
@@ -90,9 +92,11 @@ def _execute(spec: RunSpec, store: RunStore, data_dir: Path) -> None:
     from tal_repro.interrupt import PATIENCE_S
     from tal_repro.run import locks
     from tal_repro.run.failures import NO_TRACE
+    from tal_repro.run.job import Job
+    from tal_repro.run.outcomes import BUSY, DISK_FULL, DONE, FAILED, OUTCOMES, STOPPED, read_outcome
     from tal_repro.run.signals import StopFlag
     from tal_repro.run.space import REMEDY, describe_lack
-    from tal_repro.run.worker import BUSY, DISK_FULL, DONE, FAILED, OUTCOMES, STOPPED, Job, read_outcome, run_job
+    from tal_repro.run.worker import run_job
 
     stop = StopFlag(PATIENCE_S)
     job = Job(spec.to_json(), str(store.root), str(data_dir), _device(spec))
@@ -180,36 +184,36 @@ def read_drawn(path: Path, dataset: DataSet, model: str, recipe: dict[str, Any])
     from tal_repro.data.windows import Slicing
     from tal_repro.spec import SubsetSpec
 
-    wanted = read_subset(path)
+    subset = read_subset(path)
     slicing = Slicing.of(recipe)
-    drawn = draw_subset(dataset, wanted.unit, wanted.policy, wanted.percent, wanted.seed, model=model, slicing=slicing)
-    if drawn.ids != wanted.ids:
-        foreign = sorted(set(wanted.ids) ^ set(drawn.ids))
+    drawn = draw_subset(dataset, subset.unit, subset.policy, subset.percent, subset.seed, model=model, slicing=slicing)
+    if drawn.ids != subset.ids:
+        foreign = sorted(set(subset.ids) ^ set(drawn.ids))
         raise InputError(
             f"its ids are not what its policy, percentage and seed draw for {model} from {dataset.root} "
             f"({len(foreign)} differ, the first: {foreign[0]})",
             path,
             "draw it from the data set it is used with: tal-repro subset --out FILE",
         )
-    return SubsetSpec(wanted.unit, wanted.policy, wanted.percent, wanted.seed)
+    return SubsetSpec(subset.unit, subset.policy, subset.percent, subset.seed)
 
 
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """Parse `key=value` pairs, values written as in TOML (numbers, true, [0.9, 1.0]) or as bare words."""
     import tomllib
 
-    found: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip().isidentifier():
             raise InputError(f"--set {setting!r} is not KEY=VALUE", remedy="for example --set epochs=20")
-        if key.strip() in found:
+        if key.strip() in overrides:
             raise InputError(f"{key.strip()} is given twice", "--set", "give it once")
         try:
-            found[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+            overrides[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            found[key.strip()] = value.strip()
-    return found
+            overrides[key.strip()] = value.strip()
+    return overrides
 
 
 def _cuda() -> bool:

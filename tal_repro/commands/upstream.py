@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tal_repro.console import echo, tell_next
+from tal_repro.console import echo, emit, tell_next
 from tal_repro.models.registry import OF_AUTHORS
 from tal_repro.text_table import table
 
@@ -27,23 +27,23 @@ def status(as_json: bool) -> None:
     from tal_repro.engines.upstream.checkout import status as look
     from tal_repro.engines.upstream.checkout import to_json
 
-    found = [look(model) for model in OF_AUTHORS]
+    statuses = [look(model) for model in OF_AUTHORS]
     if as_json:
-        echo(json.dumps({"schema": "tal-repro/upstream-status/1", "models": [to_json(one) for one in found]}))
+        emit(json.dumps({"schema": "tal-repro/upstream-status/1", "models": [to_json(status) for status in statuses]}))
     else:
         columns = {
-            "model": [one.model for one in found],
-            "commit": [one.commit[:12] or ("no git" if one.present else "-") for one in found],
-            "state": [one.problem or "ok" for one in found],
-            "patched copy": ["ready" if one.prepared else "none yet" for one in found],
+            "model": [status.model for status in statuses],
+            "commit": [status.commit[:12] or ("no git" if status.present else "-") for status in statuses],
+            "state": [status.problem or "ok" for status in statuses],
+            "patched copy": ["ready" if status.prepared else "none yet" for status in statuses],
         }
         echo("\n".join(table(columns)))
-        for one in found:
-            if one.problem:
-                echo(f"{one.model}: remedy: {one.remedy}", err=True)
-        missing = any(one.problem for one in found)
-        tell_next("make submodules" if missing else "tal-repro upstream prepare MODEL makes a patched copy")
-    sys.exit(1 if any(one.problem for one in found) else 0)
+        for status in statuses:
+            if status.problem:
+                echo(f"{status.model}: remedy: {status.remedy}", err=True)
+        missing = any(status.problem for status in statuses)
+        tell_next("make submodules" if missing else "tal-repro upstream prepare MODEL  # makes a patched copy")
+    sys.exit(1 if any(status.problem for status in statuses) else 0)
 
 
 @upstream.command()
@@ -54,8 +54,8 @@ def prepare(model: str, out: Path | None) -> None:
     from tal_repro.engines.upstream.checkout import prepare as make
 
     for name in OF_AUTHORS if model == ALL else (model,):
-        echo(make(name, out))
-    tell_next("tal-repro train --engine upstream --model MODEL --data DIR runs it")
+        emit(make(name, out))
+    tell_next("tal-repro train --engine upstream --model MODEL --data DIR  # runs it")
 
 
 @upstream.command()
@@ -72,7 +72,7 @@ def diff(model: str) -> None:
             for change in patch.files:
                 for insertion in change.insertions:
                     echo(f"  {change.path}, after line {insertion.after}:")
-                    echo("".join(f"    +{line.decode()}\n" for line in insertion.lines), nl=False)
+                    emit("".join(f"    +{line.decode()}\n" for line in insertion.lines), nl=False)
         echo(f"{name}, shims of the launcher:")
         for shim in needed(name):
             echo(f"  {shim.name}: {shim.reason}")

@@ -12,7 +12,7 @@ import click
 
 from tal_repro.commands.completion import claim_ids
 from tal_repro.commands.study_options import RESULTS, of_study
-from tal_repro.console import echo, echo_styled, tell_next
+from tal_repro.console import echo, echo_styled, emit, tell_next
 
 if TYPE_CHECKING:
     from tal_repro.runs.load import Runs
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_RESULTS = Path(RESULTS)
 Result = TypeVar("Result")
 HOW_JUDGED = "docs/claims.md says how claims are judged"
-PAGE = "tal-repro report puts all of it on one page"
+PAGE = "tal-repro report  # all of it on one page"
 
 
 @click.command()
@@ -53,9 +53,9 @@ def verify(
         load_results(results, study, data_digests), lambda runs: judge_all(numbers, runs, claims or None)
     )
     if as_json:
-        echo(json.dumps(to_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
+        emit(json.dumps(to_json(verdicts, runs), indent=1, allow_nan=False, ensure_ascii=False))
     elif as_markdown:
-        echo(verdict_text.markdown(verdicts), nl=False)
+        emit(verdict_text.markdown(verdicts), nl=False)
     elif claims:
         for number, verdict in enumerate(verdicts):
             if number:
@@ -66,7 +66,7 @@ def verify(
         for line in verdict_text.table_lines(verdicts, runs, verdict_text.columns_here()):
             echo_styled(line)
     if not as_json and not as_markdown:
-        tell_next(*((HOW_JUDGED,) if claims else ("tal-repro verify --claim ID tells the story of one", PAGE)))
+        tell_next(*((HOW_JUDGED,) if claims else ("tal-repro verify --claim ID  # the story of one", PAGE)))
     sys.exit(1 if verdict_text.flipped(verdicts) or runs.problems else 0)
 
 

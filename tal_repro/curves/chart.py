@@ -7,14 +7,16 @@ import numpy as np
 from tal_repro.curves.forecast import Forecast
 from tal_repro.curves.units import Units
 
-WIDTH, HEIGHT = 58, 11
+MOST_WIDTH, HEIGHT = 58, 11
+LABEL_WIDTH = 8  # of a value, and the axis
 INTERVAL, CURVE, POINT = ":", "-", "o"
 
 
-def draw(forecast: Forecast, end: float) -> list[str]:
-    """Return the lines of a chart up to `end` percent (logarithmic x): points, prediction and interval."""
+def draw(forecast: Forecast, end: float, columns: int = MOST_WIDTH + LABEL_WIDTH) -> list[str]:
+    """Return a chart up to `end` percent (logarithmic x), lines of at most `columns`: points, prediction, interval."""
+    width = min(MOST_WIDTH, columns - LABEL_WIDTH)
     points, units = forecast.points, forecast.points.units
-    x = np.geomspace(points.percent[0], max(end, forecast.last_percent), WIDTH)
+    x = np.geomspace(points.percent[0], max(end, forecast.last_percent), width)
     middle, low, high, mean = (units.outer(v) for v in (forecast.predict(x), *forecast.interval(x), points.mean))
     low, high = np.minimum(low, high), np.maximum(low, high)  # an error rate turns them round
     top = float(max(high.max(), mean.max()))
@@ -24,8 +26,8 @@ def draw(forecast: Forecast, end: float) -> list[str]:
     def row(value: float) -> int:
         return int(np.clip(round((top - value) / span * (HEIGHT - 1)), 0, HEIGHT - 1))
 
-    canvas = [[" "] * WIDTH for _ in range(HEIGHT)]
-    for column in range(WIDTH):
+    canvas = [[" "] * width for _ in range(HEIGHT)]
+    for column in range(width):
         if x[column] > forecast.last_percent:
             for line in range(row(high[column]), row(low[column]) + 1):
                 canvas[line][column] = INTERVAL
@@ -37,7 +39,7 @@ def draw(forecast: Forecast, end: float) -> list[str]:
         for line in range(HEIGHT)
     ]
     body = [f"{label} |{''.join(cells).rstrip()}" for label, cells in zip(labels, canvas, strict=True)]
-    return [*body, " " * 7 + "+" + "-" * WIDTH, _axis(x, forecast.last_percent, end, units)]
+    return [*body, " " * 7 + "+" + "-" * width, _axis(x, forecast.last_percent, end, units)]
 
 
 def _column(x: np.ndarray[tuple[int], np.dtype[np.float64]], percent: float) -> int:
@@ -45,11 +47,11 @@ def _column(x: np.ndarray[tuple[int], np.dtype[np.float64]], percent: float) -> 
 
 
 def _axis(x: np.ndarray[tuple[int], np.dtype[np.float64]], last: float, end: float, units: Units) -> str:
-    line = [" "] * (WIDTH + 16)
+    line = [" "] * (len(x) + LABEL_WIDTH)
     for percent in (x[0], end, last):
         rounded = units.percent(float(f"{units.outer_x(percent):.3g}"))
         label = f"{units.amount(rounded)} {'%' if units.x == 'percent' else ''}".rstrip()
-        start = max(_column(x, float(percent)) + 8 - len(label) // 2, 0)
+        start = max(min(_column(x, float(percent)) + LABEL_WIDTH - len(label) // 2, len(line) - len(label)), 0)
         if all(cell == " " for cell in line[max(start - 1, 0) : start + len(label) + 1]):
             line[start : start + len(label)] = label
     return "".join(line).rstrip()

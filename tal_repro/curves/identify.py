@@ -20,25 +20,25 @@ PROFILE_POINTS = 10  # per side of each nonlinear parameter
 def reasons(fit: Fit) -> tuple[str, ...]:
     """Return why the parameters of `fit` are not identified (empty: they are)."""
     # where in a flat valley a parameter stopped, at a bound or before it, is up to the processor's rounding
-    found = _rank_deficit(fit) or _at_bounds(fit)
+    reasons_open = _rank_deficit(fit) or _at_bounds(fit)
     if fit.dof < 1:
-        found.append("no degree of freedom is left")
-    elif not found:
-        found += _open_profiles(fit)
-    return tuple(found)
+        reasons_open.append("no degree of freedom is left")
+    elif not reasons_open:
+        reasons_open += _open_profiles(fit)
+    return tuple(reasons_open)
 
 
 def _at_bounds(fit: Fit) -> list[str]:
-    found = []
+    at_bounds = []
     for axis, value in zip(fit.family.axes, fit.theta, strict=True):
         low, high = axis.box(fit.t_last)
         if min(value - low, high - value) < 1e-5 * (high - low):
-            found.append(f"{axis.name} is at its bound ({value:.4g})")
+            at_bounds.append(f"{axis.name} is at its bound ({value:.4g})")
     low_beta, high_beta = linear_box(fit.family)
     span = 1e-9 * (np.abs(fit.beta) + 1.0)
     for index in np.flatnonzero((fit.beta - low_beta < span) | (high_beta - fit.beta < span)):
-        found.append(f"linear parameter {index + 1} is at its bound ({fit.beta[index]:.4g})")
-    return found
+        at_bounds.append(f"linear parameter {index + 1} is at its bound ({fit.beta[index]:.4g})")
+    return at_bounds
 
 
 def _curve(fit: Fit, t: Array, inner: Array) -> Array:

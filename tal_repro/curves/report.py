@@ -14,6 +14,7 @@ from tal_repro.curves.forecast import Forecast, too_few
 from tal_repro.curves.points import Points
 
 SCHEMA = "tal-repro/forecast/2"
+NEEDED_AT = (0.5, 0.9)  # probabilities at which a value counts as reached
 COUNTED = 0.02  # families below this weight do not count in the spread
 
 
@@ -109,7 +110,7 @@ def _needed(made: Forecast | None, points: Points, value: float | None, delta: f
     units = points.units
     goal = float(points.mean[-1]) + delta if value is None else value
     limit = None if made is None else made.answered_up_to
-    reached = [None if made is None or limit is None else data_needed(made, goal, p) for p in (0.5, 0.9)]
+    reached = [None if made is None or limit is None else data_needed(made, goal, p) for p in NEEDED_AT]
     even, sure = (None if percent is None else units.outer_x(percent) for percent in reached)
     return {
         "value": units.outer(goal),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tal_repro.curves.chart import draw
+from tal_repro.curves.chart import LABEL_WIDTH, draw
 from tal_repro.curves.forecast import Forecast
 from tal_repro.curves.units import PERCENT, Units
+from tal_repro.text_table import table
 
 
-def chart_lines(made: Forecast, report: dict[str, Any]) -> list[str]:
+def chart_lines(made: Forecast, report: dict[str, Any], columns: int) -> list[str]:
     """Return the chart of a forecast with its legend, as far as the report could answer; none if it could not."""
     answers = ((report["target"], report), (report["horizon"]["train_percent"], report["horizon"]))
     answered = [x for x, answer in answers if answer["answerable"]]
@@ -17,10 +18,12 @@ def chart_lines(made: Forecast, report: dict[str, Any]) -> list[str]:
         return []
     units = made.points.units
     end = units.percent(max([report["last_percent"], *answered]))
-    legend = (
-        f"        o measured   - predicted   : {made.level:.0%} interval   ({units.name} against the data, log scale)"
-    )
-    return [*draw(made, end), legend, ""]
+    indent = " " * LABEL_WIDTH
+    legend = [
+        f"{indent}o measured   - predicted   : {made.level:.0%} interval",
+        f"{indent}{units.name} against the data, log scale",
+    ]
+    return [*draw(made, end, columns), *legend, ""]
 
 
 def report_lines(report: dict[str, Any], units: Units = PERCENT) -> list[str]:
@@ -47,44 +50,38 @@ def _points(report: dict[str, Any], units: Units) -> list[str]:
     merged = "; neighbours merged" if points["merged"] else ""
     span = f"from {units.amount(units.percent(points['smallest_percent']))} to {_x(points['largest_percent'], units)}"
     last = f"{report['last_value']:.{units.decimals + 1}f}"
+    if points["percentages"] == 1:
+        return [f"one percentage, {_x(points['largest_percent'], units)}{runs}; it has {units.name} {last}"]
     return [f"{points['percentages']} percentages {span}{runs}{merged}; the last has {units.name} {last}"]
 
 
 def _answers(report: dict[str, Any], units: Units) -> list[str]:
-    predicted = f"predicted {units.name}"
-    lines = [f"{predicted:>29}   {report['level']:.0%} interval    if more data changed nothing"]
+    """Return the table of what is predicted at both amounts, and why not where it cannot be."""
     last, digits = report["last_percent"], units.decimals
-    refusals: list[str] = []
-    for x, answer in ((report["target"], report), (report["horizon"]["train_percent"], report["horizon"])):
-        if answer["answerable"]:
-            low, high = answer["interval"]
-            interval = f"{low:.{digits}f} to {high:.{digits}f}"
-            below = f"       - (below the last point, {_x(last, units)})"
-            unchanged = f"{report['last_value']:>8.{digits}f}" if x >= last else below
-            lines.append(f"  at {_place(x, units)}{answer['prediction']:>17.{digits}f}   {interval:<16}{unchanged}")
-            continue
-        lines.append(f"  at {_place(x, units)}    cannot be answered")
-        if answer["reason"] not in refusals:
-            refusals.append(answer["reason"])
-    return lines + [line for reason in refusals for line in _wrap(f"{reason}.", "  why: ")]
+    asked = ((report["target"], report), (report["horizon"]["train_percent"], report["horizon"]))
+    rows = [(_x(x, units), *_answer(x, answer, report["last_value"], last, digits)) for x, answer in asked]
+    titles = ("at", f"predicted {units.name}", f"{report['level']:.0%} interval", "if more data changed nothing")
+    lines = table(dict(zip(titles, zip(*rows, strict=True), strict=True)), indent="  ")
+    if any(x < last and answer["answerable"] for x, answer in asked):
+        lines.append(f"  -: below the last point, {_x(last, units)}")
+    refusals = dict.fromkeys(answer["reason"] for _, answer in asked if not answer["answerable"])
+    return lines + [f"  why: {reason}." for reason in refusals]
 
 
-def _place(x: float, units: Units) -> str:
-    return f"{x:>6g} %" if units.x == "percent" else _x(x, units)
-
-
-def _wrap(text: str, lead: str) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, 96, initial_indent=lead, subsequent_indent=" " * len(lead))
+def _answer(x: float, answer: dict[str, Any], last_value: float, last: float, digits: int) -> tuple[str, str, str]:
+    if not answer["answerable"]:
+        return "-", "cannot be answered", "-"
+    low, high = answer["interval"]
+    unchanged = f"{last_value:.{digits}f}" if x >= last else "-"
+    return f"{answer['prediction']:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}", unchanged
 
 
 def _decisions(report: dict[str, Any], units: Units) -> list[str]:
     lines = _gain(report, units) + _needed(report, units)
     tested = report["saturation"]
-    lines += _wrap(("" if tested["tested"] else "not tested: ") + tested["reason"], "  saturation   ")
+    lines.append(f"  saturation   {'' if tested['tested'] else 'not tested: '}{tested['reason']}")
     if report["next_percentage"]:
-        lines += _wrap(report["next_percentage"]["reason"], "  run next     ")
+        lines.append(f"  run next     {report['next_percentage']['reason']}")
     return lines
 
 
@@ -119,12 +116,13 @@ def _families(report: dict[str, Any], units: Units) -> list[str]:
     if not shown:
         return []
     digits = units.decimals
-    lines = ["", "  family                weight" + "".join(f"   at {_x(x, units)}" for _, x in shown)]
-    for row in report["families"]:
-        values = [row[key] for key, _ in shown]
-        if None not in values:
-            numbers = "".join(f"{value:>11.{digits}f}" for value in values)
-            lines.append(f"  {row['family']:<20}{row['weight']:>8.2f}{numbers}")
+    rows = [row for row in report["families"] if None not in [row[key] for key, _ in shown]]
+    columns: dict[str, list[str]] = {
+        "family": [row["family"] for row in rows],
+        "weight": [f"{row['weight']:.2f}" for row in rows],
+        **{f"at {_x(x, units)}": [f"{row[key]:.{digits}f}" for row in rows] for key, x in shown},
+    }
+    lines = ["", *table(columns, indent="  ")]
     if report["family_spread"]:
         low, high = report["family_spread"]
         apart = f"{high - low:.{digits}f} {units.name} at {_x(report['target'], units)}"
@@ -140,11 +138,9 @@ def _trust(report: dict[str, Any]) -> list[str]:
     )
     published = held_out["published"]
     lines = [
-        *_wrap(f"The intervals are calibrated on {coverage['calibrated_on']}, not on these points.", ""),
+        f"The intervals are calibrated on {coverage['calibrated_on']}, not on these points.",
         f"How often such intervals, at {coverage['level']:.0%}, held the truth:",
-        *_wrap(
-            f"{shares} ({held_out['curves']} curves of {held_out['data_sets']} data sets)", "  on other data sets   "
-        ),
+        f"  on other data sets   {shares} ({held_out['curves']} curves of {held_out['data_sets']} data sets)",
         f"  on this study's four published curves   {_share(published)}",
     ]
     if own:

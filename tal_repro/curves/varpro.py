@@ -198,12 +198,12 @@ def polish(batch: Batch, theta: Array, iterations: int = MAX_ITERATIONS, differe
     return Solution(theta, beta, cost, converged)
 
 
-def finish(batch: Batch, found: Solution) -> Solution:
+def finish(batch: Batch, solution: Solution) -> Solution:
     """Go on from where a search ran out of iterations, so that the optimum does not hang on the machine's rounding."""
-    if found.converged.all():
-        return found
-    further = polish(batch, found.theta, FINISHING_ITERATIONS, FINISHING_STEP)
-    return further if (further.cost <= found.cost).all() else found
+    if solution.converged.all():
+        return solution
+    further = polish(batch, solution.theta, FINISHING_ITERATIONS, FINISHING_STEP)
+    return further if (further.cost <= solution.cost).all() else solution
 
 
 def _grid(family: Family) -> Array:
@@ -268,8 +268,8 @@ def solve(batch: Batch, starts: int = 6) -> Solution:
     chosen = _valleys(costs, family, starts)
     starts = chosen.shape[1]
     many = batch.take(np.repeat(np.arange(size), starts))
-    found = polish(many, many.low + unit[chosen.ravel()] * (many.high - many.low))
-    table = found.cost.reshape(size, starts)
+    solution = polish(many, many.low + unit[chosen.ravel()] * (many.high - many.low))
+    table = solution.cost.reshape(size, starts)
     cheapest = table.min(axis=1, keepdims=True)
     winner = (table <= cheapest * (1 + 1e-9) + 1e-300).argmax(axis=1) + np.arange(size) * starts
-    return Solution(found.theta[winner], found.beta[winner], found.cost[winner], found.converged[winner])
+    return Solution(solution.theta[winner], solution.beta[winner], solution.cost[winner], solution.converged[winner])

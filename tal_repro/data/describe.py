@@ -83,19 +83,20 @@ def describe(annotations: Path, features: Path, out: Path, given: Given, hashed:
         features=features.absolute(), file_type=_file_type(features), key=given.key, axes=given.axes or "TC",
         stride_frames=given.stride_frames or 1.0, steps_per_second=None, clip_frames=given.clip_frames,
     )  # fmt: skip
-    ids = [video_id for video_id in video_ids(definition) if video_id in document.entries]
+    layout = Layout.of(definition)
+    ids = [video_id for video_id in video_ids(layout) if video_id in document.entries]
     if not ids:
         what = "no feature file is named after an annotated video"
         named = f"annotated are {short(next(iter(document.entries), ''))}, ..."
         raise InputError(what, features, f"rename them: {named}")
-    every = shapes_of(definition, ids)
+    every = shapes_of(layout, ids)
     shapes = {key: every[key] for key in [key for key in ids if key in every][:: max(len(every) // LOOKED_AT, 1)]}
     if not shapes:
-        read_shape(definition, ids[0])  # says what is wrong with it
+        read_shape(layout, ids[0])  # says what is wrong with it
     if given.axes is None:
         definition, shapes = _axes(definition, shapes, guesses)
     definition = _step(definition, document, shapes, given, guesses)
-    layout = Layout("actionformer", definition.path, definition.path.parent, definition=definition)
+    layout = Layout.of(definition)
     time = 1 if definition.axes == "CT" and given.axes is None else 0  # of the shapes, read before the axes were told
     dataset, problems = read_dataset(layout, document, {key: shape[time] for key, shape in every.items()})
     del document
@@ -136,14 +137,14 @@ def _file_type(features: Path) -> FileType:
         raise InputError("one file of all videos, neither .h5, .npz nor .pt", features, ONE_FILE)
     try:
         with os.scandir(features) as entries:
-            found = Counter(kinds.get(Path(entry.name).suffix.lower()) for entry in entries)
+            counts = Counter(kinds.get(Path(entry.name).suffix.lower()) for entry in entries)
     except OSError as error:
         raise InputError(f"cannot be listed ({error.strerror})", features, "give the folder of feature files") from None
-    found.pop(None, None)
-    if not found:
+    counts.pop(None, None)
+    if not counts:
         endings = ", ".join(kinds)
         raise InputError("no feature files", features, f"put files of these endings there: {endings}")
-    return found.most_common(1)[0][0] or "npy"
+    return counts.most_common(1)[0][0] or "npy"
 
 
 def _axes(

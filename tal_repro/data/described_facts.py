@@ -17,9 +17,9 @@ from tal_repro.data.windows import Slicing
 from tal_repro.models.recipes import PyramidRecipe
 
 
-def facts(found: Description) -> dict[str, tuple[str, str, str]]:
+def facts(description: Description) -> dict[str, tuple[str, str, str]]:
     """Return the table: what -> (all, train, test)."""
-    dataset = found.dataset
+    dataset = description.dataset
     sides = ([*dataset.train, *dataset.test], dataset.train, dataset.test)
     rows: dict[str, tuple[str, str, str]] = {}
 
@@ -33,7 +33,7 @@ def facts(found: Description) -> dict[str, tuple[str, str, str]]:
     row("rarest class (instances)", _rarest(dataset))
     row("video length, median (s)", lambda videos: f"{np.median([video.duration_s for video in videos]):.4g}")
     row("video length, longest (s)", lambda videos: f"{max(video.duration_s for video in videos):.4g}")
-    if found.definition.steps_per_second is None:  # else nobody knows it
+    if description.definition.steps_per_second is None:  # else nobody knows it
         row("frames a second, median", _rates)
     row("feature steps, median", lambda videos: f"{np.median([video.feature_length for video in videos]):.0f}")
     row("feature steps, most", lambda videos: str(max(video.feature_length for video in videos)))
@@ -49,7 +49,7 @@ def facts(found: Description) -> dict[str, tuple[str, str, str]]:
     background = [v for v in dataset.videos.values() if not len(v.labels) and not len(v.ambiguous_s)]
     count = Counter(video.subset for video in background)
     rows["videos without any action"] = (str(len(background)), str(count["train"]), str(count["test"]))
-    leaks = sum(TRAINED_AND_TESTED in problem.what for problem in found.problems)
+    leaks = sum(TRAINED_AND_TESTED in problem.what for problem in description.problems)
     rows["videos trained and tested on"] = (str(leaks), "-", "-")
     return rows
 

@@ -74,8 +74,8 @@ def require_geometry(dataset: DataSet, store: FeatureStore, units: Iterable[str]
     lengths |= {video_id: store.length(video_id) for video_id in used}
     zeros = [video_id for video_id in used if _all_zero(store, video_id)]
     digests = _contents_of_suspects(store, (video_id for video_id in used if video_id not in zeros))
-    found = check_geometry(dataset, lengths, digests=digests, zeros=zeros, units=units)
-    errors = [problem for problem in found if problem.severity == "error"]
+    problems = check_geometry(dataset, lengths, digests=digests, zeros=zeros, units=units)
+    errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         lines = [f"{problem.where}: {problem.what}" for problem in errors[:_LISTED]]
         more = [f"and {len(errors) - _LISTED} more"] if len(errors) > _LISTED else []
@@ -109,8 +109,8 @@ def _lengths(dataset: DataSet, steps: Mapping[str, int], widths: Mapping[str, in
     elif len(wrong) > MOST * len(steps):
         yield _error("features", *_what_would_fit(dataset, steps, expected, wrong))
     else:
-        for video_id, found in steps.items():
-            yield from _length(dataset.videos[video_id], found, expected[video_id], video_id in transposed)
+        for video_id, counted in steps.items():
+            yield from _length(dataset.videos[video_id], counted, expected[video_id], video_id in transposed)
 
 
 def _expected(video: Video) -> int:

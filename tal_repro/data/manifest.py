@@ -23,20 +23,20 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
 
 def write_manifest(path: Path, fingerprints: list[Fingerprint]) -> None:
     """Write the checksums of a verified data folder's files, features and annotations, one a line."""
-    files = {name: digest for one in fingerprints for name, digest in one.files.items()}
+    files = {name: digest for fingerprint in fingerprints for name, digest in fingerprint.files.items()}
     write_bytes(path, "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode())
 
 
 def read_manifest(path: Path) -> dict[str, str]:
     """Return file -> SHA-256; raise InputError naming the line that is none."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     text = read_bytes(path).decode("utf-8", errors="replace")
     for number, line in enumerate(text.splitlines(), 1):
         matched = _LINE.fullmatch(line)
         if matched is None:
             raise InputError("is no line of a checksum file", f"{path} line {number}", "write it again: --manifest OUT")
-        found[matched[2]] = matched[1]
-    return found
+        digests[matched[2]] = matched[1]
+    return digests
 
 
 def kept_manifest(layout: str) -> Path:

@@ -38,17 +38,15 @@ def pack_features(
     The rows are written beside their place, fsynced and renamed; the index, renamed last, names them. A failure
     (full disk, bad feature file) raises InputError and leaves what was there before.
     """
-    found = find_layout(Path(root), layout)
-    if found.definition is not None:
+    source = find_layout(Path(root), layout)
+    if source.defined:
         what = "features of a defined set are read where they lie, and are not packed"
         raise InputError(what, root, "nothing to do; one .h5 file holds them all where many files are slow")
-    if found.definition is not None:
-        raise InputError("a defined data set is not packed: its features are read as they are", found.root)
-    stamps = feature_stamps(found)
+    stamps = feature_stamps(source)
     if not stamps:
-        raise InputError("no feature files", found.feature_folder, "extract the features, or run data synth")
-    index_path = pack_path(found.root, found.name, dtype)
-    if not index_path.parent.resolve().is_relative_to(found.root.resolve()):
+        raise InputError("no feature files", source.feature_folder, "extract the features, or run data synth")
+    index_path = pack_path(source.root, source.name, dtype)
+    if not index_path.parent.resolve().is_relative_to(source.root.resolve()):
         raise InputError("a link that leads out of the data folder", index_path.parent, "replace it by a folder")
     _remove_leftovers(index_path)
     source_bytes = sum(stamp.source_bytes for stamp in stamps.values())
@@ -62,7 +60,7 @@ def pack_features(
             with os.fdopen(handle, "wb") as stream:
                 with contextlib.suppress(OSError):  # a disk that knows no locks
                     fcntl.flock(stream, fcntl.LOCK_EX)  # ends with this process, however that ends
-                index = _write_rows(stream, found, stamps, dtype, progress)
+                index = _write_rows(stream, source, stamps, dtype, progress)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.chmod(0o644)

@@ -10,7 +10,7 @@ from typing import Any
 from tal_repro.annotations import Problem
 from tal_repro.data.dataset import DataSet, FloatArray, LayoutName, Video
 from tal_repro.data.layouts import Layout
-from tal_repro.thumos14 import LENGTH_TOLERANCE_STEPS
+from tal_repro.thumos14 import LENGTH_TOLERANCE_STEPS, VIDEOS_AND_ACTIONS
 
 VIDEOS_CSV = Path(__file__).with_name("thumos14_videos.csv")  # facts of the 412 annotated videos
 LISTED_STRIDE_FRAMES = 4
@@ -31,21 +31,19 @@ def compare_lengths(dataset: DataSet) -> dict[str, Any]:
 
 def unlike_lengths(dataset: DataSet) -> list[str]:
     """Return the videos of THUMOS14 in a data set whose features are of another length than the real ones."""
-    found = []
+    unlike = []
     for video in dataset.videos.values():
         steps = real_steps().get(video.id)
         if steps is not None:
             real = -(-steps * LISTED_STRIDE_FRAMES // video.feature_stride_frames)
             if abs(real - video.feature_length) > LENGTH_TOLERANCE_STEPS:
-                found.append(video.id)
-    return found
+                unlike.append(video.id)
+    return unlike
 
 
 ONLY_AMBIGUOUS = "video_test_0001292"
 BEYOND_END = ("video_test_0000270",)
 WRONG = ("video_test_0001496",)
-# Videos and actions (Ambiguous left out) of the real data set.
-THUMOS14_COUNTS = {"train": (200, 3007), "test": (212, 3358)}
 
 
 def known_without_annotation(layout: LayoutName) -> tuple[str, ...]:
@@ -100,10 +98,10 @@ def _of(video: Video, label: int) -> FloatArray:
 
 def _count_notes(dataset: DataSet) -> list[tuple[str, str, str]]:
     notes = []
-    for subset, (videos, instances) in THUMOS14_COUNTS.items():
+    for subset, (videos, instances) in VIDEOS_AND_ACTIONS.items():
         chosen = dataset.train if subset == "train" else dataset.test
-        found = (len(chosen), sum(len(video.labels) for video in chosen))
-        if found != (videos, instances):
-            what = f"{found[0]} videos with {found[1]} actions; THUMOS14 has {videos} with {instances}"
+        counts = (len(chosen), sum(len(video.labels) for video in chosen))
+        if counts != (videos, instances):
+            what = f"{counts[0]} videos with {counts[1]} actions; THUMOS14 has {videos} with {instances}"
             notes.append((subset, what, "fine for a part of it or another data set; else restore the annotations"))
     return notes

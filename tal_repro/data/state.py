@@ -91,8 +91,8 @@ def read_state(
     dataset: DataSet, store: FeatureStore, cache: Path | None = None, progress: Progress | None = None
 ) -> DataState:
     """Return the state of a data set; read the features of files that changed since `cache` was written."""
-    wanted = [video for video in dataset.videos.values() if video.id in store.video_ids_set]
-    hashed = _feature_digests(store, [video.id for video in wanted], cache, progress)
+    with_features = [video for video in dataset.videos.values() if video.id in store.video_ids_set]
+    hashed = _feature_digests(store, [video.id for video in with_features], cache, progress)
     videos = {
         video.id: _video_state(video, dataset, hashed.get(video.id, "no features"))
         for video in sorted(dataset.videos.values(), key=lambda video: video.id)
@@ -112,9 +112,11 @@ def _annotations(video: Video, dataset: DataSet) -> str:
 
 
 def _video_state(video: Video, dataset: DataSet, features: str) -> VideoState:
-    rates = [video.fps, video.feature_fps, video.feature_stride_frames]
+    rates: list[Any] = [video.fps, video.feature_fps, video.feature_stride_frames]
     if video.clip_frames != CLIP_FRAMES:
         rates.append(video.clip_frames)
+    if dataset.defined and video.slice_stride_frames != video.feature_stride_frames:
+        rates.append(["slices", video.slice_stride_frames])
     return VideoState(_annotations(video, dataset), _hash(rates), _hash(video.duration_s), features)
 
 
@@ -162,10 +164,10 @@ def hash_values(values: np.ndarray) -> str:
 
 def _stat(path: Path) -> Stat:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", path, "restore the file") from None
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def _read_cache(cache: Path | None, reading: str) -> dict[str, Any]:

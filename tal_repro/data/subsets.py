@@ -191,14 +191,14 @@ def _stratified(members: Membership, number: int, rng: np.random.Generator) -> l
     rarest = np.where(members, members.sum(axis=0), len(members) + 1).argmin(axis=1)
     strata = [np.flatnonzero(rarest == stratum) for stratum in np.unique(rarest)]
     sizes = np.array([len(stratum) for stratum in strata])
-    wanted = sizes / sizes.sum() * number
+    shares = sizes / sizes.sum() * number
     least = 1 if number >= len(strata) else 0
-    parts = np.maximum(np.floor(wanted).astype(int), least)
+    parts = np.maximum(np.floor(shares).astype(int), least)
     ties = rng.random(len(strata)) * 1e-6
     while parts.sum() != number:
         step = 1 if parts.sum() < number else -1
         open_parts = parts < sizes if step > 0 else parts > least
-        gain = np.where(open_parts, step * (wanted - parts) + ties, -np.inf)
+        gain = np.where(open_parts, step * (shares - parts) + ties, -np.inf)
         parts[int(np.argmax(gain))] += step
     picks = [rng.permutation(stratum)[:part] for stratum, part in zip(strata, parts, strict=True)]
     return [int(index) for pick in picks for index in pick]

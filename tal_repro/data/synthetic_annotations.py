@@ -62,12 +62,12 @@ def _invent_subset(
     prefix = {"train": "video_validation", "test": "video_test"}[subset]
     videos = []
     for index in range(count):
-        wanted: list[tuple[str, float]] = []
+        to_place: list[tuple[str, float]] = []
         for name in scenes[index]:
             number = int(counts[name][index])
-            wanted += [(name, value) for value in durations[name][:number]]
+            to_place += [(name, value) for value in durations[name][:number]]
             durations[name] = durations[name][number:]
-        actions = _place(wanted, float(seconds[index]), config.difficulty, rng)
+        actions = _place(to_place, float(seconds[index]), config.difficulty, rng)
         if TWINS[1] in scenes[index]:
             actions += [replace(action, label=TWINS[0]) for action in actions if action.label == TWINS[1]]
         actions.sort(key=lambda action: (action.start_s, action.end_s, action.label))
@@ -113,9 +113,9 @@ def _action_seconds(scene: tuple[str, ...], facts: dict[str, ClassFacts], subset
     )
 
 
-def _longer_for_busier(seconds: FloatArray, wanted: list[float], rng: np.random.Generator) -> FloatArray:
+def _longer_for_busier(seconds: FloatArray, actions_s: list[float], rng: np.random.Generator) -> FloatArray:
     """Give longer videos to classes with more action, so that their instances fit (with much chance left in it)."""
-    score = np.log(wanted) + BUSY_SCATTER * rng.standard_normal(len(wanted))
+    score = np.log(actions_s) + BUSY_SCATTER * rng.standard_normal(len(actions_s))
     ranks = np.argsort(np.argsort(score))
     return np.sort(seconds)[ranks]
 
@@ -136,30 +136,30 @@ def _draw_actions(fact: ClassFacts, subset: SubsetName, count: int, rng: np.rand
 
 
 def _place(
-    wanted: list[tuple[str, float]], seconds: float, difficulty: float, rng: np.random.Generator
+    to_place: list[tuple[str, float]], seconds: float, difficulty: float, rng: np.random.Generator
 ) -> list[Action]:
     """Place actions one after the other with random gaps; a few reach into the one before them.
 
     Annotators are not exact: what is annotated differs from what is shown by up to a fifth of the action.
     """
-    if not wanted:
+    if not to_place:
         return []
-    order = rng.permutation(len(wanted))
-    lengths = np.array([wanted[i][1] for i in order])
+    order = rng.permutation(len(to_place))
+    lengths = np.array([to_place[i][1] for i in order])
     lengths *= min(1.0, FILLED * seconds / lengths.sum())
-    gaps = rng.dirichlet(np.ones(len(wanted) + 1)) * (seconds - lengths.sum())
+    gaps = rng.dirichlet(np.ones(len(to_place) + 1)) * (seconds - lengths.sum())
     starts = np.cumsum(gaps[:-1] + np.concatenate([[0.0], lengths[:-1]]))
-    overlapping = np.flatnonzero(rng.random(len(wanted)) < 0.03)
+    overlapping = np.flatnonzero(rng.random(len(to_place)) < 0.03)
     for i in overlapping[overlapping > 0]:
         starts[i] = max(starts[i - 1] + 0.7 * lengths[i - 1], 0.0)
-    jitter = (0.05 + 0.2 * difficulty) * rng.standard_normal((len(wanted), 2))
+    jitter = (0.05 + 0.2 * difficulty) * rng.standard_normal((len(to_place), 2))
     jitter = np.clip(jitter, -0.2 * lengths[:, None], 0.2 * lengths[:, None])
     actions = []
     for position, i in enumerate(order):
         start, end = float(starts[position]), float(starts[position] + lengths[position])
         told_start = round(min(max(start + float(jitter[position, 0]), 0.0), seconds - 0.2), 1)
         told_end = round(max(min(end + float(jitter[position, 1]), seconds), told_start + 0.2), 1)
-        actions.append(Action(wanted[i][0], told_start, min(told_end, seconds), start, end))
+        actions.append(Action(to_place[i][0], told_start, min(told_end, seconds), start, end))
     return actions
 
 

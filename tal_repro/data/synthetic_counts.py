@@ -43,9 +43,9 @@ def assign_classes(
 
 def share_out(total: int, weights: FloatArray, least: IntArray) -> IntArray:
     """Share a whole number out by weight (largest remainder); each part gets at least its `least`."""
-    wanted = weights / weights.sum() * total
-    parts: IntArray = np.maximum(np.floor(wanted).astype(np.int64), least)
-    remainder = wanted - parts
+    shares = weights / weights.sum() * total
+    parts: IntArray = np.maximum(np.floor(shares).astype(np.int64), least)
+    remainder = shares - parts
     while parts.sum() < total:
         best = int(np.argmax(remainder))
         parts[best] += 1

@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 from tal_repro.annotations import AMBIGUOUS
 from tal_repro.data.dataset import LayoutName
-from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout
+from tal_repro.data.layouts import FEATURE_INFO_FILE, FOLDERS, Layout
 from tal_repro.data.synthetic_config import SyntheticVideo
 from tal_repro.data.synthetic_features import feature_steps
 from tal_repro.errors import InputError
 from tal_repro.files import write_bytes, write_json
 
-FOLDERS: dict[LayoutName, str] = {"actionformer": "data/thumos", "tadtr": "data/thumos14"}
 _PATH_YML = """thumos14:
   ann_file: 'data/thumos14/th14_annotations_with_fps_duration.json'
   i3d2s:
@@ -42,7 +41,7 @@ def write_annotations(layout: Layout, videos: list[SyntheticVideo], classes: tup
         return
     entries = {video.id: _tadtr_entry(video) for video in videos}
     write_json(layout.annotation_file, {**marked, "classes": list(classes), "database": entries})
-    info = {video.id: _tadtr_feature_info(video) for video in videos}
+    info = {video.id: _tadtr_feature_info(video, layout.stride_frames) for video in videos}
     write_json(layout.folder / FEATURE_INFO_FILE, {"synthetic": True, **info})
     path_yml = layout.root / "datasets" / "path.yml"
     path_yml.parent.mkdir(exist_ok=True)
@@ -54,9 +53,9 @@ def write_annotations(layout: Layout, videos: list[SyntheticVideo], classes: tup
 
 def write_features(layouts: Iterable[Layout], video: SyntheticVideo, chunks: Iterator[npt.NDArray[np.float32]]) -> None:
     """Write one video's features in each layout: .npy at stride 4, a torch tensor of every second row at stride 8."""
-    wanted = {layout.name: layout.feature_file(video.id) for layout in layouts}
+    files = {layout.name: layout.feature_file(video.id) for layout in layouts}
     every_second: list[npt.NDArray[np.float32]] = []
-    npy = wanted.get("actionformer")
+    npy = files.get("actionformer")
     stream = npy.open("wb") if npy else None
     rows = 0
     try:
@@ -65,14 +64,14 @@ def write_features(layouts: Iterable[Layout], video: SyntheticVideo, chunks: Ite
                 if rows == 0:
                     _write_npy_header(stream, (feature_steps(video.duration_s, video.fps), chunk.shape[1]))
                 stream.write(chunk.data)
-            if "tadtr" in wanted:
+            if "tadtr" in files:
                 every_second.append(chunk[rows % 2 :: 2].copy())
             rows += len(chunk)
     finally:
         if stream:
             stream.close()
-    if "tadtr" in wanted:
-        _write_tensor(wanted["tadtr"], np.concatenate(every_second))
+    if "tadtr" in files:
+        _write_tensor(files["tadtr"], np.concatenate(every_second))
 
 
 def _write_npy_header(stream: Any, shape: tuple[int, int]) -> None:
@@ -106,14 +105,14 @@ def _actionformer_entry(video: SyntheticVideo, classes: tuple[str, ...]) -> dict
 
 
 def _tadtr_entry(video: SyntheticVideo) -> dict[str, Any]:
-    told = [(action.start_s, action.end_s, action.label) for action in video.actions]
-    told += [(start, end, AMBIGUOUS) for start, end in video.ambiguous_s]
-    annotations = [{"segment": [start, end], "label": label} for start, end, label in sorted(told)]
+    rows = [(action.start_s, action.end_s, action.label) for action in video.actions]
+    rows += [(start, end, AMBIGUOUS) for start, end in video.ambiguous_s]
+    annotations = [{"segment": [start, end], "label": label} for start, end, label in sorted(rows)]
     subset = "val" if video.subset == "train" else "test"
     return {"subset": subset, "duration": video.duration_s, "fps": video.fps, "annotations": annotations}
 
 
-def _tadtr_feature_info(video: SyntheticVideo) -> dict[str, Any]:
+def _tadtr_feature_info(video: SyntheticVideo, stride_frames: float) -> dict[str, Any]:
     steps = -(-feature_steps(video.duration_s, video.fps) // 2)
-    feature_fps = video.fps / STRIDE_FRAMES["tadtr"]
+    feature_fps = video.fps / stride_frames
     return {"feature_length": steps, "feature_fps": feature_fps, "feature_second": steps / feature_fps}

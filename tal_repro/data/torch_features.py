@@ -14,44 +14,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tal_repro.data.definition import FLOATS
 from tal_repro.data.feature_files import check_array, first_line
 from tal_repro.data.layouts import check_inside
 from tal_repro.errors import InputError
 from tal_repro.untrusted import short
 
-FLOATS = ("float32", "float16", "float64")
 _RESTORE = "restore the file from the archive"
 _USUAL = ("feats", "features")
 _FORM = "write it as torch.save({video: tensor [T, C], ...}, path)"
 
 
-def map_tensor(path: Path, root: Path) -> npt.NDArray[np.float32]:
-    """Memory-map a torch-saved [T, C] float32 tensor."""
+def map_tensor(path: Path, root: Path, key: str = "", dtype: str = "") -> npt.NDArray[Any]:
+    """Return a torch-saved tensor [T, C] of `dtype` ("": of any float), or that under `key` of a saved dictionary.
+
+    Mapped where the file is an archive.
+    """
     check_inside(path, root)
-    array = read_tensor(path, floats=("float32",))
-    check_array(array.shape, array.dtype, path)
+    content = _load(path)
+    chosen = content.get(key) if isinstance(content, dict) and key else content
+    array = _array(chosen, path, (dtype,) if dtype else FLOATS)
+    check_array(array.shape, array.dtype, path, dtype)
     return array
-
-
-def read_tensor(path: Path, key: str = "", floats: tuple[str, ...] = FLOATS) -> npt.NDArray[Any]:
-    """Return a torch-saved tensor, or that under `key` of a saved dictionary, as an array (mapped where it can be)."""
-    found = _load(path)
-    return _array(found.get(key) if isinstance(found, dict) and key else found, path, floats)
 
 
 def read_tensor_of(path: Path, video_id: str, key: str = "") -> npt.NDArray[Any]:
     """Return a video's tensor of a file of all videos; `key`: its name, where each video is a dictionary itself."""
     stat = path.stat()
-    found = _all_videos(path, stat.st_mtime_ns, stat.st_size).get(video_id)
-    if found is None:
+    content = _all_videos(path, stat.st_mtime_ns, stat.st_size).get(video_id)
+    if content is None:
         raise InputError(f"no tensor {short(video_id)}", path, "correct the id, or features.path")
-    if isinstance(found, dict):
-        names = [name for name in ((key,) if key else _USUAL) if name in found] or list(found)[:2]
+    if isinstance(content, dict):
+        names = [name for name in ((key,) if key else _USUAL) if name in content] or list(content)[:2]
         if len(names) > 1 or (key and names != [key]):
-            listed = ", ".join(short(name) for name in list(found)[:5])
+            listed = ", ".join(short(name) for name in list(content)[:5])
             raise InputError(f"{short(video_id)} holds {listed}", path, 'say which one: [features] key = "NAME"')
-        found = found[names[0]] if names else None
-    return _array(found, path, FLOATS)
+        content = content[names[0]] if names else None
+    return _array(content, path, FLOATS)
 
 
 def video_ids_of(path: Path) -> list[str]:
@@ -63,11 +62,11 @@ def video_ids_of(path: Path) -> list[str]:
 @functools.lru_cache(maxsize=2)
 def _all_videos(path: Path, modified_ns: int, size: int) -> Mapping[str, Any]:
     """Load a file of all videos once: its index alone takes seconds where they are many."""
-    found = _load(path)
-    if not isinstance(found, dict) or not found or not all(isinstance(name, str) for name in found):
-        kind = "an empty dictionary" if found == {} else f"a {type(found).__name__}"
+    content = _load(path)
+    if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content):
+        kind = "an empty dictionary" if content == {} else f"a {type(content).__name__}"
         raise InputError(f"holds {kind}, expected video -> tensor", path, f"{_FORM}; or give the folder of files")
-    return found
+    return content
 
 
 def _load(path: Path) -> Any:

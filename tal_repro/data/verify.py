@@ -12,7 +12,7 @@ from unicodedata import normalize
 from tal_repro.annotations import Problem
 from tal_repro.data.annotations import read_dataset
 from tal_repro.data.dataset import DataSet, LayoutName, Video
-from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, width_problems
+from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, size_notes, width_problems
 from tal_repro.data.feature_formats import video_ids
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
 from tal_repro.data.geometry import check_geometry
@@ -67,7 +67,7 @@ def _counts(videos: list[Video]) -> dict[str, int]:
 def verify(root: Path, layout: LayoutName | None = None, progress: Progress | None = None) -> list[LayoutReport]:
     """Check every layout in a data folder (or the one asked for); raise InputError only where there is none."""
     find_layout(root, layout or "auto")  # says what is missing where nothing is there
-    return [_verify_layout(found, progress) for found in find_layouts(root) if layout in (None, found.name)]
+    return [_verify_layout(each, progress) for each in find_layouts(root) if layout in (None, each.name)]
 
 
 def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
@@ -76,7 +76,7 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
         dataset, problems = read_dataset(layout)
     except InputError as error:  # the features are checked all the same, as far as they go by themselves
         problems = [as_problem(error, layout.annotation_file, "annotations")]
-    names, folder_problems = (_feature_names if layout.definition is None else _defined_names)(layout, dataset)
+    names, folder_problems = (_defined_names if layout.defined else _feature_names)(layout, dataset)
     problems += folder_problems
     checked = []
     for result in in_threads(lambda name: check_file(layout, dataset, name), names):
@@ -88,9 +88,10 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     geometry = _geometry(layout, dataset, [file for file in checked if not file.problems]) if dataset else []
     named = {problem.where for problem in geometry if problem.severity == "error"}  # transposed: another width
     problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
+    problems += size_notes(layout, checked)
     problems += _pack_problems(layout)
     problems += known_quirks(layout, dataset, len(names)) if dataset and not dataset.defined else []
-    sides = split_problems if layout.definition is not None else _empty_sides
+    sides = split_problems if layout.defined else _empty_sides
     problems += sides(dataset, layout) if dataset else []
     errors = any(problem.severity == "error" for problem in problems)
     hashes = {file.video_id: file.sha256 for file in checked}
@@ -132,12 +133,12 @@ def _feature_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
         problems.append(Problem("error", str(folder / where) if where else str(folder), where, what, remedy))
 
     try:
-        found = sorted(path.name for path in folder.iterdir())
+        entries = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         add("", f"cannot be listed ({error.strerror})", "extract the feature archive here")
         return [], problems
     names = []
-    for entry in found:
+    for entry in entries:
         stem = entry[: len(entry) - len(layout.suffix)]
         if not entry.endswith(layout.suffix) or not is_safe_id(stem) or (folder / entry).is_dir():
             remedy = "convert it to .npy" if entry.endswith(".npz") else "keep it in another folder"
@@ -159,10 +160,9 @@ def _defined_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
 
     Without annotations: every id that features are there for.
     """
-    definition, folder = layout.definition, str(layout.feature_folder)
-    assert definition is not None
+    folder = str(layout.feature_folder)
     try:
-        names = [name for name in video_ids(definition) if is_safe_id(name)]
+        names = [name for name in video_ids(layout) if is_safe_id(name)]
     except InputError as error:
         return [], [as_problem(error, layout.feature_folder, "features")]
     if dataset is None:
@@ -179,15 +179,15 @@ def _defined_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
 def _pack_problems(layout: Layout) -> list[Problem]:
     """Say which packs are damaged, or of other files than those that are there now; a defined set has none."""
     problems: list[Problem] = []
-    if layout.definition is not None:
+    if layout.defined:
         return problems
     for dtype in ("float32", "float16"):
         index = pack_path(layout.root, layout.name, dtype)
         try:
             if not is_there(index):
                 continue
-            stated, found = packed_sha256(index)
-            if stated != found:
+            stated, present = packed_sha256(index)
+            if stated != present:
                 what = "its rows are not those that were packed: altered since, or damaged"
                 problems.append(Problem("error", str(index), index.name, what, "tal-repro data pack DIR again"))
             elif not pack_is_current(index, layout):
@@ -211,7 +211,7 @@ def _annotation_hashes(layout: Layout) -> dict[str, str]:
 
 
 def _fingerprint(layout: Layout, dataset: DataSet, hashes: dict[str, str]) -> Fingerprint:
-    if layout.definition is not None:  # its files may lie anywhere
+    if layout.defined:  # its files may lie anywhere
         files = _annotation_hashes(layout)
         files |= {f"features/{video_id}": content for video_id, content in hashes.items()}
         return Fingerprint(layout.name, dataset.annotation_hash, files, dataset.name)

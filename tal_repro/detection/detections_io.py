@@ -110,11 +110,11 @@ def _rows_of_json(path: Path) -> tuple[pd.DataFrame, Callable[[int], str]]:
     rows: list[tuple[str, float, float, str, float]] = []
     numbers: list[int] = []  # of each row in its video
     problems: list[str] = []
-    for video, found in results.items():
-        if not isinstance(found, list):
+    for video, detections in results.items():
+        if not isinstance(detections, list):
             problems.append(f"video {video!r}: not a list of detections")
             continue
-        for number, item in enumerate(found):
+        for number, item in enumerate(detections):
             row = _detection(video, item)
             if row is None:
                 problems.append(f"video {video!r}, detection {number}: needs label, score and segment [start, end]")

@@ -52,8 +52,8 @@ def engine_folder(needs: Needs, probes: Probes) -> Path | None:
         return None
     engine = _parsed(needs.runtime, probes.run(INFO[needs.runtime])) or {}
     store = engine.get("store")
-    found = engine.get("DockerRootDir") or (store.get("graphRoot") if isinstance(store, dict) else None)
-    return Path(found) if isinstance(found, str) and found else None
+    folder = engine.get("DockerRootDir") or (store.get("graphRoot") if isinstance(store, dict) else None)
+    return Path(folder) if isinstance(folder, str) and folder else None
 
 
 def has_image(needs: Needs, probes: Probes) -> bool:
@@ -90,11 +90,11 @@ def _parsed(runtime: str, answer: Answer) -> dict[str, Any] | None:
     if runtime == "apptainer":
         return {"version": answer.out.split()[-1] if answer.out.split() else "?"}
     try:
-        found = json.loads(answer.out)
+        parsed = json.loads(answer.out)
     except ValueError:
         return None
     # docker info exits 0 without its daemon and says so in this field alone
-    return found if isinstance(found, dict) and not found.get("ServerErrors") else None
+    return parsed if isinstance(parsed, dict) and not parsed.get("ServerErrors") else None
 
 
 def _silent(runtime: str, answer: Answer) -> Finding:

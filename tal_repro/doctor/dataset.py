@@ -29,8 +29,8 @@ def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
         missing_is = warn if needs.before_fetch else fail
         yield missing_is(name, f"{where} and study {needs.study} needs one", _remedy(needs))
         return
-    found = {layout.name for layout in there}
-    if missing := [layout for layout in needs.layouts if layout not in found]:
+    layouts = {layout.name for layout in there}
+    if missing := [layout for layout in needs.layouts if layout not in layouts]:
         what = f"{folder} lacks {' and '.join(missing)}'s layout, which the authors' code reads"
         missing_is = warn if needs.before_fetch else fail
         yield missing_is(name, what, "; ".join(FETCH.format(layout) for layout in missing))

@@ -24,13 +24,13 @@ CHECKS: dict[str, Check] = {
 
 def examine(needs: Needs, probes: Probes) -> list[Finding]:
     """Run every check; one that cannot look is a finding itself, and the others go on."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for name, check in CHECKS.items():
         try:
-            found.extend(check(needs, probes))
+            findings.extend(check(needs, probes))
         except InputError as error:
             where = f"{error.where}: " if error.where else ""
-            found.append(fail(name, f"cannot be looked at: {where}{error.what}", error.remedy or "mend that first"))
+            findings.append(fail(name, f"cannot be looked at: {where}{error.what}", error.remedy or "mend that first"))
         except OSError as error:
-            found.append(fail(name, f"cannot be looked at: {error}", "mend that first"))
-    return found
+            findings.append(fail(name, f"cannot be looked at: {error}", "mend that first"))
+    return findings

@@ -28,8 +28,8 @@ class Build(Protocol):
 
 def builds() -> dict[str, Build]:
     """Return the builds by the name that TORCH takes."""
-    found: dict[str, Build] = _module().BUILDS
-    return found
+    locked: dict[str, Build] = _module().BUILDS
+    return locked
 
 
 def choose(driver: str, capabilities: Sequence[tuple[int, int]]) -> tuple[str, str]:
@@ -113,15 +113,15 @@ def _driver(needs: Needs, state: Gpus, build: str, reason: str, inside: bool) ->
 
 
 def _torch(needs: Needs, probes: Probes, state: Gpus, build: str, reason: str) -> Finding:
-    name, wanted = "torch", probes.environment.get("TORCH", "").replace("auto", "")
+    name, choice = "torch", probes.environment.get("TORCH", "").replace("auto", "")
     fits = f"TORCH={build}" if build else "TORCH=cpu"
     setup = f"make setup {fits}" if state.gpus else "make setup"  # which looks for a CPU wheel first
-    if wanted and wanted not in builds():
-        return fail(name, f"TORCH={wanted} is not known", f"use one of: {', '.join(builds())}")
-    if wanted and state.gpus and (refused := refusal(wanted, state.driver, state.capabilities)):
-        return fail(name, f"TORCH={wanted} is asked for: {refused}", f"use {fits}")
+    if choice and choice not in builds():
+        return fail(name, f"TORCH={choice} is not known", f"use one of: {', '.join(builds())}")
+    if choice and state.gpus and (refused := refusal(choice, state.driver, state.capabilities)):
+        return fail(name, f"TORCH={choice} is asked for: {refused}", f"use {fits}")
     if needs.runtime != "none":
-        image = wanted or build or "cpu"
+        image = choice or build or "cpu"
         return ok(name, f"comes with the image, TORCH={image} ({reason or 'asked for'})", torch_build=image)
     version, packages = probes.installed().get("torch", ""), probes.installed()
     if not version and not needs.pending:
@@ -150,8 +150,8 @@ def asked(torch: Torch | None, state: Gpus) -> Finding:
         return fail(name, f"{torch.version} sees no GPU ({torch.problem or 'no reason given'})", "check nvidia-smi")
     lacking = [gpu for gpu in state.gpus if gpu.capability != (0, 0) and not has_kernels(torch, gpu.capability)]
     if lacking:
-        found = f"capability {lacking[0].capability[0]}.{lacking[0].capability[1]}"
-        return fail(name, f"{torch.version} has no kernels for {lacking[0].name} ({found})", "make setup TORCH=cuda12")
+        lack = f"capability {lacking[0].capability[0]}.{lacking[0].capability[1]}"
+        return fail(name, f"{torch.version} has no kernels for {lacking[0].name} ({lack})", "make setup TORCH=cuda12")
     return ok(name, f"{torch.version} sees the GPU and has kernels for it", version=torch.version)
 
 
@@ -161,8 +161,8 @@ def has_kernels(torch: Torch, capability: tuple[int, int]) -> bool:
         kind, _, digits = name.rstrip("af").partition("_")
         if not digits.isdecimal():
             continue
-        found = (int(digits[:-1]), int(digits[-1]))
-        if found <= capability and (kind == "compute" or found[0] == capability[0]):
+        capability_built = (int(digits[:-1]), int(digits[-1]))
+        if capability_built <= capability and (kind == "compute" or capability_built[0] == capability[0]):
             return True
     return False
 
@@ -174,7 +174,9 @@ def _device(needs: Needs, gpu: Gpu) -> Finding:
     others = [process for process in gpu.processes if process.pid != os.getpid()]
     seen = f"{gpu.name}, {free / 1024:.1f} of {gpu.total_mib / 1024:.1f} GiB free"
     if others:
-        who = ", ".join(f"{one.pid} {one.name} ({one.memory_mib:.0f} MiB)" for one in others[:3])
+        who = ", ".join(
+            f"{neighbour.pid} {neighbour.name} ({neighbour.memory_mib:.0f} MiB)" for neighbour in others[:3]
+        )
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         what = f"{seen}; not alone: {who}{more}"
         if needs.alone:

@@ -36,14 +36,14 @@ def sharing(needs: Needs, probes: Probes) -> Iterator[Finding]:
 
 def _wanted(needs: Needs, probes: Probes) -> list[tuple[str, Path, int]]:
     """Return what will be written: name, folder, bytes."""
-    wanted = [("results", needs.results, needs.results_bytes)]
+    places = [("results", needs.results, needs.results_bytes)]
     if needs.needs_data and not needs.makes_data and needs.data is not None:
-        wanted.append(("data", needs.data, data_bytes(needs)))
+        places.append(("data", needs.data, data_bytes(needs)))
     folder = engine_folder(needs, probes)
     if folder is not None and not has_image(needs, probes):
         variant = "cuda" if needs.cuda else "cpu"
-        wanted.append(("image", folder, IMAGE_BYTES[variant]))
-    return wanted
+        places.append(("image", folder, IMAGE_BYTES[variant]))
+    return places
 
 
 def data_bytes(needs: Needs) -> int:
@@ -114,11 +114,11 @@ def _shared_memory(needs: Needs, probes: Probes) -> Finding:
 
 def _cores(needs: Needs, probes: Probes) -> Finding:
     cores = probes.cores()
-    wanted = max(2, needs.loader_workers + 1 if needs.cuda else 2)
-    if cores < wanted:
-        why = f"{cores}; a training and its loader workers use {wanted}: the GPU will wait, and times with it"
+    needed = max(2, needs.loader_workers + 1 if needs.cuda else 2)
+    if cores < needed:
+        why = f"{cores}; a training and its loader workers use {needed}: the GPU will wait, and times with it"
         return warn("cores", why, "take times on a machine with more cores", cores=cores)
-    return ok("cores", f"{cores} usable, a training uses {wanted}", cores=cores)
+    return ok("cores", f"{cores} usable, a training uses {needed}", cores=cores)
 
 
 def _clock(probes: Probes) -> Finding:

@@ -57,8 +57,8 @@ def _copies(needs: Needs, probes: Probes) -> Iterator[str]:
     from tal_repro.engines.upstream.checkout import prepare
 
     for model in needs.upstream:
-        found = probes.checkout(model)
-        if found.prepared or found.problem:
+        status = probes.checkout(model)
+        if status.prepared or status.problem:
             continue
         try:
             yield f"made the patched copy of {model} in {prepare(model)}"

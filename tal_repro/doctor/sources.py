@@ -27,10 +27,10 @@ def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
     if needs.runtime != "none" and has_image(needs, probes):
         yield ok("authors' code", f"patched copies of {', '.join(needs.upstream)} are in the image")
         return
-    found = [probes.checkout(model) for model in needs.upstream]
+    statuses = [probes.checkout(model) for model in needs.upstream]
     git = probes.which("git") is not None
-    yield from (_checkout(one, git, needs.runtime) for one in found)
-    yield _patches(found, {one.model: probes.copy_files(one.model) for one in found})
+    yield from (_checkout(status, git, needs.runtime) for status in statuses)
+    yield _patches(statuses, {status.model: probes.copy_files(status.model) for status in statuses})
 
 
 def _elsewhere(needs: Needs) -> Finding:
@@ -40,42 +40,48 @@ def _elsewhere(needs: Needs) -> Finding:
     return warn("authors' code", what, "docker/kit.sh --target upstream, or make ... TARGET=upstream")
 
 
-def _checkout(found: Status, git: bool, runtime: str) -> Finding:
-    name = f"code of {found.model}"
-    copy = f"; patched copy in {found.prepared}" if found.prepared else "; its patched copy is made when a run needs it"
-    if not found.present and runtime != "none":
-        return fail(name, f"{found.problem}, and the image is built from it", found.remedy)
-    if found.prepared and not found.present:
-        return ok(name, f"only the patched copy is here: {found.prepared}", commit=found.pinned_commit)
-    drifted = [path for path, state in found.files.items() if state not in FITTING]
-    if found.problem and not (drifted and not _wrong_commit(found)):
-        return fail(name, found.problem, found.remedy, commit=found.commit)
-    if not found.commit:
+def _checkout(status: Status, git: bool, runtime: str) -> Finding:
+    name = f"code of {status.model}"
+    copy = (
+        f"; patched copy in {status.prepared}" if status.prepared else "; its patched copy is made when a run needs it"
+    )
+    if not status.present and runtime != "none":
+        return fail(name, f"{status.problem}, and the image is built from it", status.remedy)
+    if status.prepared and not status.present:
+        return ok(name, f"only the patched copy is here: {status.prepared}", commit=status.pinned_commit)
+    drifted = [path for path, state in status.files.items() if state not in FITTING]
+    if status.problem and not (drifted and not _wrong_commit(status)):
+        return fail(name, status.problem, status.remedy, commit=status.commit)
+    if not status.commit:
         why = "it is no git checkout" if git else "git is not installed"
         return warn(name, f"its commit cannot be told: {why}{copy}", "make submodules", commit="")
-    return ok(name, f"commit {found.commit[:12]}, clean{copy}", commit=found.commit)
+    return ok(name, f"commit {status.commit[:12]}, clean{copy}", commit=status.commit)
 
 
-def _wrong_commit(found: Status) -> bool:
-    return not found.present or (bool(found.commit) and found.commit != found.pinned_commit) or found.clean is False
+def _wrong_commit(status: Status) -> bool:
+    return (
+        not status.present or (bool(status.commit) and status.commit != status.pinned_commit) or status.clean is False
+    )
 
 
-def _patches(found: Sequence[Status], copies: Mapping[str, Mapping[str, str]]) -> Finding:
+def _patches(statuses: Sequence[Status], copies: Mapping[str, Mapping[str, str]]) -> Finding:
     """Compare the blob id of every file that a patch touches with the ids it was made for and makes."""
-    files = [(one, path, state) for one in found for path, state in one.files.items()]
-    wrong = [(one, path, state) for one, path, state in files if state not in FITTING]
+    files = [(status, path, state) for status in statuses for path, state in status.files.items()]
+    wrong = [(status, path, state) for status, path, state in files if state not in FITTING]
     if wrong:
-        one, path, state = wrong[0]
+        status, path, state = wrong[0]
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        return fail("patches", f"do not fit {one.model}: {path} is {state}{more}", one.remedy or "make submodules")
+        return fail(
+            "patches", f"do not fit {status.model}: {path} is {state}{more}", status.remedy or "make submodules"
+        )
     patched = [(model, path, state) for model, states in copies.items() for path, state in states.items()]
     if changed := [(model, path) for model, path, state in patched if state != "patched"]:
         model, path = changed[0]
-        folder = next(one.prepared for one in found if one.model == model)
+        folder = next(status.prepared for status in statuses if status.model == model)
         return fail(
             "patches", f"the patched copy of {model} was changed: {path}", f"move {folder} away: it is made again"
         )
-    if missing := [one.model for one in found if not one.present and not one.prepared]:
+    if missing := [status.model for status in statuses if not status.present and not status.prepared]:
         return fail("patches", f"cannot be compared: {', '.join(missing)} not checked out", "make submodules")
-    told = f"{len(files)} files fit by blob id, {len(patched)} are patched in the copies"
-    return ok("patches", told, fit=len(files), patched=len(patched))
+    text = f"{len(files)} files fit by blob id, {len(patched)} are patched in the copies"
+    return ok("patches", text, fit=len(files), patched=len(patched))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tal_repro import kit
-from tal_repro.doctor.environment import normalised
 from tal_repro.doctor.probes import Clock, Probes, Torch
+from tal_repro.engines.upstream.requirements import normalised
 from tal_repro.machine import host
 from tal_repro.machine.gpus import read_gpus
 from tal_repro.machine.host import run
@@ -69,7 +69,7 @@ def ask_torch() -> Torch | None:
 
 def installed() -> dict[str, str]:
     """Return what this interpreter imports from, by normalised name."""
-    names = ((found.metadata["Name"], found.version) for found in importlib.metadata.distributions())
+    names = ((package.metadata["Name"], package.version) for package in importlib.metadata.distributions())
     return {normalised(name): version for name, version in names if name}
 
 
@@ -82,8 +82,8 @@ def clock() -> Clock:
     """Return the time, that of the newest of a few files, and what systemd says of synchronisation."""
     newest = max((path.stat().st_mtime for path in map(kit.IMPORT_ROOT.joinpath, DATED) if path.exists()), default=0.0)
     answer = run(["timedatectl", "show", "--property=NTPSynchronized", "--value"])
-    told = {"yes": True, "no": False}.get(answer.out.strip()) if answer.code == 0 else None
-    return Clock(time.time(), newest, told)
+    synchronised = {"yes": True, "no": False}.get(answer.out.strip()) if answer.code == 0 else None
+    return Clock(time.time(), newest, synchronised)
 
 
 def _checkout(model: str) -> Status:

@@ -28,13 +28,13 @@ def count_apart(model: str, engine: str, length: int) -> dict[str, object]:
             f"counting MACs of {model} failed: {words or lines[-2].partition(': ')[2]}",
             remedy=remedy if mark else _remedy(words),
         )
-    found: dict[str, object] = json.loads(answer.stdout.strip().splitlines()[-1])
-    return found
+    counted: dict[str, object] = json.loads(answer.stdout.strip().splitlines()[-1])
+    return counted
 
 
 def _remedy(words: str) -> str:
     if "No module named" in words:
-        return "`make setup-upstream` installs what most authors import; for the rest a stand-in in OWN_SHIMS"
+        return "`make setup-upstream` installs what most authors import; the rest: requirements.lock, or OWN_SHIMS"
     return "does build(tree) return the whole model?"
 
 

@@ -42,9 +42,9 @@ def engines_of(model: str) -> tuple[str, ...]:
     return model_entry(model).engines
 
 
-def engine_for(model: str, wanted: str) -> str:
+def engine_for(model: str, engine: str) -> str:
     """Return the engine `wanted` where it runs the model, else the one that does: no experiment goes without it."""
-    return wanted if wanted in engines_of(model) else engines_of(model)[0]
+    return engine if engine in engines_of(model) else engines_of(model)[0]
 
 
 def warm_modules(engine: str) -> tuple[str, ...]:
@@ -78,13 +78,16 @@ def own_digest(module: str) -> str:
 
 @cache
 def patch_hash(model: str) -> str:
-    """Hash the patches of a model by name and content (8 hex digits; 'unpatched' where there are none).
+    """Hash the patches of a model, and the lock of its extra packages, by name and content (8 hex digits).
+
+    'unpatched' where there are none.
 
     An installed wheel holds no patches: it reads the hash that `make docs` wrote into the package.
     """
     if kit.checkout() is None:
         return str(json.loads(PINS.read_text(encoding="utf-8")).get(model, "unpatched"))
-    patches = sorted(kit.patches(model).glob("*.patch"))
+    folder = kit.patches(model)
+    patches = [*sorted(folder.glob("*.patch")), *folder.glob(kit.MODEL_LOCK)]
     if not patches:
         return "unpatched"
     digest = hashlib.sha256()

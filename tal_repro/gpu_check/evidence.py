@@ -73,7 +73,7 @@ def models_of_authors() -> list[str]:
     if kit.checkout() is None:
         return []
     looked = [status(model) for model in OF_AUTHORS]
-    return [found.model for found in looked if found.prepared or (found.present and not found.problem)]
+    return [state.model for state in looked if state.prepared or (state.present and not state.problem)]
 
 
 def make_data(folder: Path) -> Path:
@@ -124,20 +124,20 @@ def run_task(task: Task) -> list[dict[str, Any]]:
             timeout=TASK_SECONDS, env=kit.child_environment(), check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return [_told(task, started, {"problem": f"it did not end in {TASK_SECONDS:.0f} s"})]
+        return [_line(task, started, {"problem": f"it did not end in {TASK_SECONDS:.0f} s"})]
     except OSError as error:
-        return [_told(task, started, {"problem": f"cannot be started ({error.strerror})"})]
+        return [_line(task, started, {"problem": f"cannot be started ({error.strerror})"})]
     lines = _lines(done.stdout)
     if task.name == NATIVE:  # it tells of each thing it did
-        failed = [] if done.returncode == 0 else [_told(task, started, {"problem": _last_words(done)})]
+        failed = [] if done.returncode == 0 else [_line(task, started, {"problem": _last_words(done)})]
         return lines + failed
     if done.returncode != 0 or not lines:
-        return [_told(task, started, {"problem": _last_words(done)})]
-    return [_told(task, started, {"step_ms": lines[0].get("step_ms")})]
+        return [_line(task, started, {"problem": _last_words(done)})]
+    return [_line(task, started, {"step_ms": lines[0].get("step_ms")})]
 
 
-def _told(task: Task, started: float, found: dict[str, Any]) -> dict[str, Any]:
-    return {"did": task.name, "started": started, "ended": time.time(), **found}
+def _line(task: Task, started: float, values: dict[str, Any]) -> dict[str, Any]:
+    return {"did": task.name, "started": started, "ended": time.time(), **values}
 
 
 def _lines(text: str) -> list[dict[str, Any]]:
@@ -150,11 +150,11 @@ def _lines(text: str) -> list[dict[str, Any]]:
     lines = []
     for line in text.splitlines():
         try:
-            found = json.loads(line)
+            line_values = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict) and "did" in found:
-            lines.append(found)
+        if isinstance(line_values, dict) and "did" in line_values:
+            lines.append(line_values)
     return lines
 
 

@@ -38,11 +38,11 @@ def main() -> None:
     for name, work in _works(device, small):
         started = time.time()
         try:
-            found = work()
+            result = work()
         except (RuntimeError, ValueError, MemoryError, NotImplementedError) as error:
-            found = {"problem": (str(error).splitlines() or [type(error).__name__])[0]}
+            result = {"problem": (str(error).splitlines() or [type(error).__name__])[0]}
         _release(device)
-        print(json.dumps({"did": name, "started": started, "ended": time.time(), **found}), flush=True)
+        print(json.dumps({"did": name, "started": started, "ended": time.time(), **result}), flush=True)
 
 
 def _works(device: str, small: bool) -> Iterator[tuple[str, Callable[[], Line]]]:
@@ -57,8 +57,8 @@ def product(device: str) -> Line:
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.rand(SIDE, SIDE, generator=generator) - 0.5 for _ in range(2))
     exact = left.double() @ right.double()
-    found = (left.to(device) @ right.to(device)).cpu().double()
-    return {"relative_error": float((found - exact).norm() / exact.norm())}
+    result = (left.to(device) @ right.to(device)).cpu().double()
+    return {"relative_error": float((result - exact).norm() / exact.norm())}
 
 
 def native_step(model: str, device: str, small: bool) -> Line:
@@ -112,15 +112,15 @@ def _difference(network: Any, device: str) -> Line:
     length = min(network.recipe.training_length, SHORT)
     features = torch.rand(1, network.recipe.feature_dim, length, generator=torch.Generator().manual_seed(2))
     lengths = torch.tensor([length])
-    found: dict[str, Any] = {}
+    rows: dict[str, Any] = {}
     for place in dict.fromkeys(("cpu", device)):
         network.to(place)
         network.prepare(place)
         candidates = network.decode(network(features.to(place), lengths), lengths)[0]
         segments, scores, labels = (field.float().cpu() for field in candidates)
         kept = suppress(segments.numpy(), scores.numpy(), labels.long().numpy(), network.recipe.max_detections)
-        found[place] = scores.sort(descending=True).values[:TOP], len(kept.scores)
-    (expected, count), (seen, there) = found["cpu"], found[device]
+        rows[place] = scores.sort(descending=True).values[:TOP], len(kept.scores)
+    (expected, count), (seen, there) = rows["cpu"], rows[device]
     far = float((expected - seen).abs().max()) if expected.shape == seen.shape and len(seen) else 1.0
     return {"score_difference": far, "detections": there, "detections_cpu": count}
 

@@ -34,14 +34,14 @@ def findings(evidence: Evidence, models: Sequence[str], on_gpu: bool) -> Iterato
 def step_mib(evidence: Evidence) -> dict[str, dict[str, float]]:
     """Return what each training took of the card above what was taken before, by engine and model."""
     before = _before(evidence)
-    found: dict[str, dict[str, float]] = {}
+    mib: dict[str, dict[str, float]] = {}
     for name, line in evidence.lines.items():
         who, _, model = name.partition(" ")
         seen = evidence.during(name, "gpu_memory_mib")
         engine = {NATIVE: "native", "authors": "upstream"}.get(who, "")
         if engine and model and seen and "problem" not in line and max(seen) > before:
-            found.setdefault(engine, {})[model] = round(max(seen) - before, 1)
-    return found
+            mib.setdefault(engine, {})[model] = round(max(seen) - before, 1)
+    return mib
 
 
 def rooms(steps: dict[str, dict[str, float]], card: Card, here: Host) -> Iterator[Finding]:
@@ -53,8 +53,8 @@ def rooms(steps: dict[str, dict[str, float]], card: Card, here: Host) -> Iterato
             continue
         model, mib = max(by_model.items(), key=lambda pair: pair[1])
         each = [(jobs, lacks(jobs, card, mib, here)) for jobs in range(2, MOST_PACKED + 1)]
-        told = "; ".join(f"{jobs} {'do not fit (' + lack + ')' if lack else 'fit'}" for jobs, lack in each)
-        what = f"the largest step ({model}) takes {mib / 1024:.1f} of {card.total_mib / 1024:.1f} GiB: {told}"
+        text = "; ".join(f"{jobs} {'do not fit (' + lack + ')' if lack else 'fit'}" for jobs, lack in each)
+        what = f"the largest step ({model}) takes {mib / 1024:.1f} of {card.total_mib / 1024:.1f} GiB: {text}"
         jobs, figures = room(card, mib, here), {f"{name}_mib": value for name, value in by_model.items()}
         if jobs > 1:
             yield ok(name, what, jobs=jobs, **figures)
@@ -133,13 +133,13 @@ def _counters(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _sampler(evidence: Evidence) -> Finding:
-    name, told = "sampler", evidence.sampler
-    if told.get("error") or not told.get("samples"):
-        said = str(told.get("error") or "it took no sample")
+    name, answer = "sampler", evidence.sampler
+    if answer.get("error") or not answer.get("samples"):
+        said = str(answer.get("error") or "it took no sample")
         return fail(name, said, "traces (Figure 6) cannot be taken: read the message; see nvidia-smi")
-    taken, missed = int(told["samples"]), int(told.get("missed", 0))
-    what = f"{taken} samples, {missed} missed, {told.get('own_cpu_percent_of_one_core', 0.0):.1f} % of a core"
-    if errors := told.get("gpu_errors"):
+    taken, missed = int(answer["samples"]), int(answer.get("missed", 0))
+    what = f"{taken} samples, {missed} missed, {answer.get('own_cpu_percent_of_one_core', 0.0):.1f} % of a core"
+    if errors := answer.get("gpu_errors"):
         return warn(name, f"{what}; NVML: {', '.join(errors)}", "those columns will have gaps")
     if missed > MISSED_SHARE * (taken + missed):
         return warn(name, what, "the machine is busy, or has few cores: traces will have gaps")
@@ -156,5 +156,5 @@ def _before(evidence: Evidence) -> float:
 
 def _problem(evidence: Evidence, line: dict[str, Any] | None) -> str:
     """Return a task's own words; of one that was not reached those of the process that ended before it."""
-    told = line or evidence.lines.get(NATIVE) or {}
-    return str(told.get("problem") or "its process told nothing of it")
+    answer = line or evidence.lines.get(NATIVE) or {}
+    return str(answer.get("problem") or "its process told nothing of it")

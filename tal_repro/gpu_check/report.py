@@ -22,7 +22,7 @@ def make_report(
     state: Gpus,
     gpu: Gpu | None,
     torch_version: str,
-    found: Sequence[Finding],
+    findings: Sequence[Finding],
     steps: Mapping[str, Any],
     rehearsal: bool,
 ) -> dict[str, Any]:
@@ -35,21 +35,21 @@ def make_report(
         "card": card,
         "driver": state.driver,
         "torch": torch_version,
-        "verdict": verdict(found, rehearsal),
-        "fit": not exit_code(found),
-        "checks": [finding.to_json() for finding in found],
+        "verdict": verdict(findings, rehearsal),
+        "fit": not exit_code(findings),
+        "checks": [finding.to_json() for finding in findings],
         "step_mib": dict(steps),
     }
     return {**report, "never_on_a_gpu": never_run([report, *(kept for _, kept in kept_reports())])}
 
 
-def verdict(found: Sequence[Finding], rehearsal: bool) -> str:
+def verdict(findings: Sequence[Finding], rehearsal: bool) -> str:
     """Say in a line what the checks come to."""
-    failed = [finding.check for finding in found if finding.status == "fail"]
+    failed = [finding.check for finding in findings if finding.status == "fail"]
     what = "a rehearsal on the CPU" if rehearsal else "this card"
     if failed:
         return f"{what}: NOT fit, {', '.join(failed)}"
-    warned = sum(finding.status == "warn" for finding in found)
+    warned = sum(finding.status == "warn" for finding in findings)
     return f"{what}: fit" + (f", with {warned} to mind" if warned else "")
 
 
@@ -65,9 +65,9 @@ def system_name(gpu: Gpu | None) -> str:
 
 def kept_of(gpu: Gpu, driver: str, torch_version: str) -> Path | None:
     """Return the kept report that found this card fit, under this driver, torch and kit (None: there is none)."""
-    wanted = {"kit": __version__, "driver": driver, "torch": torch_version, "fit": True}
+    required = {"kit": __version__, "driver": driver, "torch": torch_version, "fit": True}
     for path, report in kept_reports():
-        if all(report.get(key) == value for key, value in wanted.items()) and report["card"] == _card(gpu):
+        if all(report.get(key) == value for key, value in required.items()) and report["card"] == _card(gpu):
             return path
     return None
 

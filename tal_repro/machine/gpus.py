@@ -216,14 +216,14 @@ def _look(nvml: Any, handle: Any, index: int, strict: bool = False) -> Gpu:
             return otherwise
 
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    found = read(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle), [], needed=True)
+    running = read(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle), [], needed=True)
     processes = [
         GpuProcess(
             int(process.pid),
             text(read(lambda pid=process.pid: nvml.nvmlSystemGetProcessName(pid), "?")),  # type: ignore[misc]
             (process.usedGpuMemory or 0) / MIB,
         )
-        for process in found
+        for process in running
     ]
     return Gpu(
         index=index,

@@ -25,6 +25,7 @@ SYNCHRONISING = (
 COPIES = ("Memcpy", "Memset")
 STACK_INTERVAL_S = 0.005
 SHOWN = 5
+FASTER_CORE, FASTER_GPU = 1.5, 2.0  # times, of the estimates
 
 
 class StepTime(NamedTuple):
@@ -171,7 +172,7 @@ def _where(ranked: tuple[tuple[str, float], ...]) -> str:
     return f": most in {ranked[0][0]} ({100 * ranked[0][1]:.0f} % of that)" if ranked else ""
 
 
-def what_if(step: Attribution, core: float = 1.5, gpu: float = 2.0) -> dict[str, float]:
+def what_if(step: Attribution, core: float = FASTER_CORE, gpu: float = FASTER_GPU) -> dict[str, float]:
     """Estimate the step's time, as a share of today's, on a faster core and on a faster GPU (Amdahl's law).
 
     A faster core shortens loader, operators and Python, until the step takes no longer than the device is busy; a

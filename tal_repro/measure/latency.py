@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Timer = Callable[[Callable[[], Any]], tuple[float, Any]]
 # what is timed -> the quantity its samples are stored under; figures draw the bare model's
+RESOLUTION = 0.01  # of the largest length that fits, as a share of it
 QUANTITY = {"model": "latency_ms", "post": "post_latency_ms", "all": "full_latency_ms"}
 
 
@@ -199,7 +200,9 @@ def _interleaved(
             spent_ms[key] += elapsed
 
 
-def largest_length(fits: Callable[[int], bool], known: int, cap: int, resolution: float = 0.01) -> tuple[int, bool]:
+def largest_length(
+    fits: Callable[[int], bool], known: int, cap: int, resolution: float = RESOLUTION
+) -> tuple[int, bool]:
     """Return the largest length found to fit, by doubling then bisection to `resolution`, and whether `cap` was met.
 
     `known` is a length that fits.

@@ -96,8 +96,8 @@ def count_module(module: nn.Module, *inputs: Any, handlers: Mapping[str, Any] | 
 
 def uncounted(unsupported: Mapping[str, int]) -> str:
     """Return a warning where operators multiply that are not counted, "" where none does."""
-    found = [f"{name} ({calls} calls)" for name, calls in sorted(unsupported.items()) if name in MULTIPLYING]
-    return f"the count is too low: {', '.join(found)} multiplies and is not counted" if found else ""
+    names = [f"{name} ({calls} calls)" for name, calls in sorted(unsupported.items()) if name in MULTIPLYING]
+    return f"the count is too low: {', '.join(names)} multiplies and is not counted" if names else ""
 
 
 def padded_steps(module: nn.Module, features: Tensor, *inputs: Any) -> int:
@@ -105,14 +105,14 @@ def padded_steps(module: nn.Module, features: Tensor, *inputs: Any) -> int:
 
     T itself where no part takes C channels as they are.
     """
-    channels, found = features.shape[1], list[int]()
+    channels, steps = features.shape[1], list[int]()
 
     def look(part: nn.Module, given: tuple[Any, ...]) -> None:
         tensors = [value for value in given if isinstance(value, Tensor) and value.dim() in (2, 3)]
-        if not found and tensors and not any(True for _ in part.children()):
+        if not steps and tensors and not any(True for _ in part.children()):
             sizes = list(tensors[0].shape[-2:])
             if channels in sizes:
-                found.append(sizes[1 - sizes.index(channels)])
+                steps.append(sizes[1 - sizes.index(channels)])
 
     handles = [part.register_forward_pre_hook(look) for part in module.modules()]
     try:
@@ -121,7 +121,7 @@ def padded_steps(module: nn.Module, features: Tensor, *inputs: Any) -> int:
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else features.shape[-1]
+    return steps[0] if steps else features.shape[-1]
 
 
 class _TensorOutputs(nn.Module):

@@ -27,6 +27,7 @@ from tal_repro.measure.rates import Sample, Take
 
 # columns from the first sample on, whenever the family starts
 NOBODY = dict.fromkeys(("thread_busiest_percent", "process_cpu_percent", "process_memory_mib"), math.nan)
+PCIE_INTERVAL_S = 0.25  # shortest with PCIe counters, which take 40 ms to read
 LONGEST_SLEEP_S = 0.5  # between looks at whether the process that started us still lives
 
 
@@ -124,7 +125,7 @@ def run(
 ) -> dict[str, Any]:
     """Sample until stopped; return how many samples were taken and missed, what they cost, and the energy used."""
     stopped = Stopped(os.getppid())
-    gpu = open_gpu(gpu_index, pcie=interval_s >= 0.25)  # PCIe counters take 40 ms to read
+    gpu = open_gpu(gpu_index, pcie=interval_s >= PCIE_INTERVAL_S)
     sample = sampling(watched_pid, gpu, descendants_only)
     stream, error = out.open("w", encoding="utf-8", buffering=1), ""
     sample(time.monotonic())  # counters need a first reading

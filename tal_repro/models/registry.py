@@ -24,6 +24,7 @@ class Reported:
     weights: str = "ema"  # or "raw"
     protocol: str = PROTOCOL
     timed_phases: tuple[str, ...] = ("train", "checkpoint", "reported_eval")  # of a run's seconds
+    published: tuple[tuple[str, float, str], ...] = ()  # beyond the four: protocol, average mAP in percent, source
 
 
 TRAINING_ALONE = Reported(timed_phases=("train", "checkpoint"))
@@ -86,6 +87,7 @@ def added(
         getattr(description, "SELECTION", default.selection),
         getattr(description, "WEIGHTS", default.weights),
         getattr(description, "PROTOCOL", default.protocol),
+        published=tuple((name, *value) for name, value in getattr(description, "PUBLISHED", {}).items()),
     )
     return ModelEntry(
         name, title, description.RECIPE, stride_frames, unit, repository, commit, folder, licence, "", reported,

@@ -33,7 +33,7 @@ def _rank(whole: list[Run], runs: Runs) -> str:
     for run in _on_all_data(runs):
         if run.data_name == whole[0].data_name:
             others.setdefault(run.model, []).append(run)
-    averages = sorted((_average(found) for found in others.values()), reverse=True)
+    averages = sorted((_average(maps) for maps in others.values()), reverse=True)
     return f", place {averages.index(_average(others[whole[0].model])) + 1} of {len(averages)} on this data"
 
 

@@ -85,9 +85,9 @@ def _shims() -> Iterator[Change]:
     from tal_repro.engines.upstream.shims import SHIMS, needed
 
     of_models = {model: needed(model) for model in OF_AUTHORS}
-    brought = [shim for found in of_models.values() for shim in found if shim not in SHIMS]
+    brought = [shim for shims_of_model in of_models.values() for shim in shims_of_model if shim not in SHIMS]
     for shim in (*SHIMS, *brought):
-        models = tuple(model for model, found in of_models.items() if shim in found)
+        models = tuple(model for model, shims_of_model in of_models.items() if shim in shims_of_model)
         yield Change(shim.severity, "shim", shim.name, models, shim.reason)
 
 

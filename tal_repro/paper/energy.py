@@ -116,11 +116,11 @@ class Summary:
 
 def summarise(group: Iterable[Run], runs: Runs, power: Stated | None) -> list[Summary]:
     """Group runs by how their energy is known ("" where it is not), so that no mean mixes counters and estimates."""
-    found: dict[str, list[tuple[Run, Used | None]]] = {}
+    uses: dict[str, list[tuple[Run, Used | None]]] = {}
     for run in group:
         used = used_by(run, runs, power)
-        found.setdefault(used.how if used else "", []).append((run, used))
-    return [_summary(how, pairs) for how, pairs in sorted(found.items(), reverse=True)]
+        uses.setdefault(used.how if used else "", []).append((run, used))
+    return [_summary(how, pairs) for how, pairs in sorted(uses.items(), reverse=True)]
 
 
 def _summary(how: str, pairs: Sequence[tuple[Run, Used | None]]) -> Summary:
@@ -142,9 +142,9 @@ def energy_table(runs: Runs, assumed: Assumed) -> TextTable:
     for run in runs.of("baseline"):
         groups.setdefault((run.model, run.engine, run.data_title, run.device), []).append(run)
     rows = [
-        _row(key, one, assumed.grid)
+        _row(key, summary, assumed.grid)
         for key, group in sorted(groups.items())
-        for one in summarise(group, runs, assumed.power)
+        for summary in summarise(group, runs, assumed.power)
     ]
     notes = [
         *([] if rows else ["Nothing to tell: there is no finished run of the experiment baseline."]),
@@ -153,13 +153,13 @@ def energy_table(runs: Runs, assumed: Assumed) -> TextTable:
     return TextTable("Energy and carbon of a training, start to end", HEADER, tuple(rows), tuple(notes))
 
 
-def _row(key: tuple[str, str, str, str], one: Summary, grid: Stated | None) -> tuple[str, ...]:
+def _row(key: tuple[str, str, str, str], summary: Summary, grid: Stated | None) -> tuple[str, ...]:
     model, *rest = key
     title = MODELS[model].title if model in MODELS else model
-    carbon = significant([kwh * grid.value for kwh in one.kwh]) if grid else "not stated"
+    carbon = significant([kwh * grid.value for kwh in summary.kwh]) if grid else "not stated"
     return (
-        title, *rest, str(len(one.run_ids)), significant(one.kwh), significant(one.kwh_a_point),
-        carbon if one.kwh else NOT_KNOWN, one.how or NOT_KNOWN, " ".join(one.run_ids),
+        title, *rest, str(len(summary.run_ids)), significant(summary.kwh), significant(summary.kwh_a_point),
+        carbon if summary.kwh else NOT_KNOWN, summary.how or NOT_KNOWN, " ".join(summary.run_ids),
     )  # fmt: skip
 
 

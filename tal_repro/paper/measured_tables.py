@@ -108,13 +108,13 @@ def macs_rows(runs: Iterable[Run]) -> list[Measurement]:
     counted = [run for run in runs if run.experiment == "macs"]
     padding = {run.run_id: padded_to(run) for run in counted}
     counted.sort(key=lambda run: padding[run.run_id] not in (None, PUBLISHED_PADDING))
-    found: dict[tuple[str, int], Measurement] = {}
+    rows: dict[tuple[str, int], Measurement] = {}
     first: dict[str, int | None] = {}  # lengths of one model are never mixed from two paddings
     for row in measurements(counted, "gmacs"):
         padded = padding[row.run.run_id]
         if first.setdefault(row.run.model, padded) == padded:
-            found.setdefault((row.run.model, row.feature_length), row)
-    return [found[key] for key in sorted(found)]
+            rows.setdefault((row.run.model, row.feature_length), row)
+    return [rows[key] for key in sorted(rows)]
 
 
 def padded_to(run: Run) -> int | None:
@@ -124,9 +124,9 @@ def padded_to(run: Run) -> int | None:
 
 
 def _gmacs(runs: list[Run]) -> Table:
-    found = macs_rows(runs)
-    rows = [(row.run.model, row.feature_length, row.value, "measured") for row in found]
-    return _table("gmacs", rows, [row.run.run_id for row in found])
+    counted = macs_rows(runs)
+    rows = [(row.run.model, row.feature_length, row.value, "measured") for row in counted]
+    return _table("gmacs", rows, [row.run.run_id for row in counted])
 
 
 def _inference_runs(runs: list[Run]) -> Table:

@@ -18,7 +18,8 @@ def published_maps(model: str) -> dict[str, tuple[float, str]]:
     """Return protocol -> (published average mAP in percent, its source); a protocol is told by its test videos."""
     protocols = {int(name.rpartition("-")[2]): name for name in PROTOCOLS}
     rows = load_published()["upstream_map"].where(model=model).rows()
-    return {
+    own = MODELS[model].reported.published if model in MODELS else ()
+    return {protocol: (value, source) for protocol, value, source in own} | {
         protocols[row["protocol_videos"]]: (float(row["map_mean"]), str(row["source"]))
         for row in rows
         if row["protocol_videos"] in protocols
@@ -54,9 +55,9 @@ def comparisons(runs: Runs) -> Iterator[Comparison]:
 
 def lines(runs: Runs) -> Iterator[str]:
     """Yield a line for each comparison."""
-    for one in comparisons(runs):
-        text = f"{MODELS[one.model].title}, released checkpoint, {one.engine} engine, {one.protocol}: average mAP "
-        yield text + f"{one.measured:.2f} %, published {one.published:.2f} % ({one.source}): {one.verdict}."
+    for row in comparisons(runs):
+        text = f"{MODELS[row.model].title}, released checkpoint, {row.engine} engine, {row.protocol}: average mAP "
+        yield text + f"{row.measured:.2f} %, published {row.published:.2f} % ({row.source}): {row.verdict}."
 
 
 def _verdict(run: Run, difference: float) -> str:

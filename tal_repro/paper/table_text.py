@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 
+from tal_repro.text_lines import wrapped
 from tal_repro.text_table import table
 
 COLUMNS_SHOWN, MOST_COLUMNS = 5, 8  # of a table with more than eight, the first five
@@ -29,10 +29,10 @@ def on_terminal(text: TextTable, width: int) -> str:
     """Return the table for reading: of one with many columns the first five; notes wrapped; the rest is named."""
     kept = len(text.header) if len(text.header) <= MOST_COLUMNS else COLUMNS_SHOWN
     columns = {title: [row[place] for row in text.rows] for place, title in enumerate(text.header[:kept])}
-    lines = [*textwrap.wrap(text.caption, width), "", *table(columns, width)]
+    lines = [*wrapped(text.caption, width), "", *table(columns, width)]
     notes = list(text.notes)
     if rest := text.header[kept:]:
         notes.append(f"With --format markdown, csv or latex also: {', '.join(rest)}.")
     for note in notes:
-        lines += textwrap.wrap(note, width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+        lines += wrapped(note, width, "- ", "  ")
     return "\n".join(lines) + "\n"

@@ -122,8 +122,8 @@ def _published_row(model: str, row: Mapping[str, float | str], published: Publis
 def _published_n(model: str, published: Published) -> tuple[str, str]:
     """Return the n and kind of std that Table 2's mAP follows under: as stated, or as corrected by the claims."""
     claim = next(c for c in load_claims() if c.id == MAP_CLAIMS[model])
-    verdict, found = compare(claim, derive(claim.id, published))
-    sample = found.sample if isinstance(found, Reading) else None
+    verdict, derived = compare(claim, derive(claim.id, published))
+    sample = derived.sample if isinstance(derived, Reading) else None
     if verdict == "consistent with correction" and sample is not None:
         return f"{sample.n} (5 stated)", f"{sample.kind} std"
     return "5 (stated)", "std, kind not stated"
@@ -174,12 +174,12 @@ def _measured_row(model: str, engine: str, group: Sequence[Run], runs: Runs, sta
 
 def _energy(group: Sequence[Run], runs: Runs, stated: Assumed) -> tuple[str, str]:
     """Return kWh a training and a point of mAP; where several ways of knowing meet, the table of energy has each."""
-    known = [one for one in summarise(group, runs, stated.power) if one.how]
+    known = [summary for summary in summarise(group, runs, stated.power) if summary.how]
     if len(known) != 1:
         return ("see the table of energy",) * 2 if known else ("not measured",) * 2
-    (one,) = known
-    how = "" if one.how.startswith("counted") else " (estimated)"
-    return significant(one.kwh) + how, significant(one.kwh_a_point) + how
+    (summary,) = known
+    how = "" if summary.how.startswith("counted") else " (estimated)"
+    return significant(summary.kwh) + how, significant(summary.kwh_a_point) + how
 
 
 def _mean(values: Sequence[float], digits: int) -> str:

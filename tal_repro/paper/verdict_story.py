@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from tal_repro.paper.verdict_text import COLOURS, WIDTH, Styled
 from tal_repro.paper.verdict_words import follows_text, measured_text
 from tal_repro.paper.verdicts import Verdict
 from tal_repro.published.table import Table, spans
+from tal_repro.text_lines import wrapped
 
 ROWS_SHOWN = 12
 
@@ -21,7 +21,7 @@ ROWS_SHOWN = 12
 def story_lines(verdict: Verdict, columns: int = WIDTH) -> Iterator[list[Styled]]:
     """Yield the full story of one claim: what is said, what was computed from which rows, what runs say."""
     claim = verdict.claim
-    for number, part in enumerate(textwrap.wrap(f"{claim.id}  {claim.statement}", columns)):
+    for number, part in enumerate(wrapped(f"{claim.id}  {claim.statement}", columns)):
         yield [(f"{'    ' if number else ''}{part}", "bold")]
     yield [(f"section   {claim.section}", None)]
     said = claim.printed_with_unit if claim.reference else f"in words; held to: {claim.criterion}"
@@ -37,7 +37,7 @@ def story_lines(verdict: Verdict, columns: int = WIDTH) -> Iterator[list[Styled]
     yield from _wrapped("judged on ", _systems(claim), columns)
     if verdict.derivation:
         for table in verdict.derivation.rows:
-            yield from _row_lines(table)
+            yield from _row_lines(table, columns)
 
 
 def _expected(verdict: Verdict) -> str:
@@ -45,7 +45,7 @@ def _expected(verdict: Verdict) -> str:
 
 
 def _wrapped(label: str, text: str, columns: int) -> Iterator[list[Styled]]:
-    for index, part in enumerate(textwrap.wrap(text, columns - 10)):
+    for index, part in enumerate(wrapped(text, columns - 10)):
         yield [((label if index == 0 else " " * 10) + part, None)]
 
 
@@ -55,7 +55,7 @@ def _reading_lines(verdict: Verdict, columns: int) -> Iterator[list[Styled]]:
         chosen = "*" if reading is verdict.recomputed else " "
         what = "as worded" if not reading.changed else f"{reading.changed} changed"
         text = f"{chosen} {what:18} {_tried_text(reading, verdict.claim)}  {reading.label}"
-        for number, part in enumerate(textwrap.wrap(text, columns - 12)):
+        for number, part in enumerate(wrapped(text, columns - 12)):
             yield [(f"{'':12}{part}" if number else f"{'':8}{part}", None)]
 
 
@@ -106,12 +106,15 @@ def _systems(claim: Claim) -> str:
     return f"an NVIDIA {claim.gpu}, elsewhere not comparable{ratio}{data}"
 
 
-def _row_lines(table: Table) -> Iterator[list[Styled]]:
+def _row_lines(table: Table, columns: int) -> Iterator[list[Styled]]:
     yield []
-    yield [(spans(table), "bold")]
-    yield [("  " + ", ".join(table.columns), "dim")]
+    for line in wrapped(spans(table), columns, later="  "):
+        yield [(line, "bold")]
+    for line in wrapped(", ".join(table.columns), columns, "  ", "    "):
+        yield [(line, "dim")]
     for row in list(table.rows())[:ROWS_SHOWN]:
-        yield [("  " + ", ".join(_cell(value) for value in row.values()), None)]
+        for line in wrapped(", ".join(_cell(value) for value in row.values()), columns, "  ", "    "):
+            yield [(line, None)]
     if len(table) > ROWS_SHOWN:
         yield [(f"  ... {len(table) - ROWS_SHOWN} more", "dim")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -24,6 +23,7 @@ from tal_repro.paper.verdict_words import (
 )
 from tal_repro.paper.verdicts import Verdict
 from tal_repro.runs.load import Runs
+from tal_repro.text_lines import wrapped
 from tal_repro.text_table import terminal_width
 
 WIDTH = 100  # of the table; on a narrower terminal each claim is a block
@@ -62,7 +62,7 @@ def _claim_lines(verdict: Verdict, columns: int) -> Iterator[list[Styled]]:
 
 
 def _dim(text: str, columns: int) -> Iterator[list[Styled]]:
-    for part in textwrap.wrap(text, columns - 6):
+    for part in wrapped(text, columns - 6):
         yield [(f"{'':6}{part}", "dim")]
 
 
@@ -73,10 +73,10 @@ def _flag(verdict: Verdict) -> str:
 
 def _block(verdict: Verdict, columns: int) -> Iterator[list[Styled]]:
     claim = verdict.claim
-    for number, part in enumerate(textwrap.wrap(claim.statement, columns - 6)):
+    for number, part in enumerate(wrapped(claim.statement, columns - 6)):
         yield [(f"{'' if number else claim.id:6}{part}", None)]
     numbers = f"paper {claim.printed_with_unit}; recomputed {recomputed_text(verdict)}"
-    for part in textwrap.wrap(numbers, columns - 6):
+    for part in wrapped(numbers, columns - 6):
         yield [(f"{'':6}{part}", None)]
     yield [
         (f"{'':6}published: ", None),
@@ -90,8 +90,8 @@ def _block(verdict: Verdict, columns: int) -> Iterator[list[Styled]]:
 def _row(verdict: Verdict) -> Iterator[list[Styled]]:
     claim = verdict.claim
     unit = f" ({claim.units})" if claim.reference or verdict.recomputed else ""
-    statement = textwrap.wrap(claim.statement + unit, 30)
-    criterion = textwrap.wrap(claim.printed, 14)
+    statement = wrapped(claim.statement + unit, 30)
+    criterion = wrapped(claim.printed, 14)
     first = f"{claim.id:5} {statement[0]:30} {criterion[0]:>14} {recomputed_text(verdict):>16}  "
     yield [
         (first, None),
@@ -106,19 +106,19 @@ def _row(verdict: Verdict) -> Iterator[list[Styled]]:
 
 def _summary_lines(verdicts: Sequence[Verdict], runs: Runs, columns: int) -> Iterator[list[Styled]]:
     published, measured = (Counter(v) for v in zip(*((v.published, v.measured.verdict) for v in verdicts), strict=True))
-    for text in textwrap.wrap(f"{headline_text(verdicts)} {headline_published_text(verdicts)}", columns):
+    for text in wrapped(f"{headline_text(verdicts)} {headline_published_text(verdicts)}", columns):
         yield [(text, "bold")]
     yield from _plain(f"All {len(verdicts)} claims. Published data: {_counts(published)}", columns)
     if runs.root is None:
         yield from _plain("Measured here: no runs (make demo, or tal-repro run, then verify --results DIR).", columns)
     else:
         synthetic = sum(run.synthetic for run in runs.runs)
-        told = (
+        headline = (
             f" {synthetic} of {len(runs.runs)} runs are SYNTHETIC data and judge no THUMOS14 claim."
             if synthetic
             else ""
         )
-        yield from _plain(f"Measured in {runs.root}: {_counts(measured)}.{told}", columns)
+        yield from _plain(f"Measured in {runs.root}: {_counts(measured)}.{headline}", columns)
         for line in (multiplicity_text(verdicts), *released_runs.lines(runs), *beyond_paper(runs)):
             yield from _plain(line, columns)
     made = changes(OF_STUDY)
@@ -133,7 +133,7 @@ def _summary_lines(verdicts: Sequence[Verdict], runs: Runs, columns: int) -> Ite
 
 
 def _plain(text: str, columns: int) -> Iterator[list[Styled]]:
-    for line in textwrap.wrap(text, columns):
+    for line in wrapped(text, columns):
         yield [(line, None)]
 
 

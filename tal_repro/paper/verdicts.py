@@ -45,10 +45,10 @@ class Verdict:
 def judge_all(published: Published, runs: Runs, ids: Iterable[str] | None = None) -> list[Verdict]:
     """Return the verdicts in the order of the paper, on all claims or on those named."""
     claims = load_claims()
-    wanted = {claim.id.lower(): claim for claim in claims}
+    by_id = {claim.id.lower(): claim for claim in claims}
     if ids is not None:
         for name in ids:
-            if name.lower() not in wanted:
+            if name.lower() not in by_id:
                 raise InputError(f"no claim {name!r}", remedy=f"use one of: {', '.join(c.id for c in claims)}")
         keep = {name.lower() for name in ids}
         claims = tuple(claim for claim in claims if claim.id.lower() in keep)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -82,17 +82,33 @@ def _step(step: str, function: Callable[[], str]) -> Finding:
 
 
 def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: float) -> list[Finding]:
-    """Return what the last of the small trainings shows; an earlier one counts only where it breaks the contract."""
+    """Return what the last of the small trainings shows; an earlier one counts only where it breaks the contract.
+
+    Which training that was, and what those before it had learnt, is said beside it.
+    """
     findings: list[Finding] = []
+    tried: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         try:
             for trial in trials(model, engine, settings, Path(scratch), budget_s):
-                findings = list(_judged(trial, model_entry(model).beyond))
+                findings = [_told(finding, trial, tried) for finding in _judged(trial, model_entry(model).beyond)]
+                tried.append(trial.tried)
                 if any(finding.outcome == "failed" for finding in findings):
                     break
         except InputError as error:
             return [Finding("training", "failed", str(error))]
     return findings
+
+
+def _told(finding: Finding, trial: Trial, before: Sequence[str]) -> Finding:
+    """Let the first and the last finding of a training say which it was, and what was tried before it."""
+    if finding.step not in ("training", "map"):
+        return finding
+    said = f"seed {trial.seed}, {trial.epochs} epochs"
+    if before:
+        said += f"; training {len(before) + 1}, after {len(before)} that learnt too little ({'; '.join(before)})"
+    first, *rest = finding.message.split("\n")
+    return dataclasses.replace(finding, message="\n".join([f"{first} [{said}]", *rest]))
 
 
 def _judged(trial: Trial, must_learn: bool) -> Iterator[Finding]:
@@ -176,10 +192,13 @@ def _libraries(model: str) -> str:
     """Name the calls that today's libraries no longer know and the absent packages, before anything runs."""
     from tal_repro.engines.upstream.checkout import prepare
     from tal_repro.engines.upstream.library_calls import absent, describe, scan
+    from tal_repro.engines.upstream.requirements import check_packages
     from tal_repro.engines.upstream.shims import needed
 
+    extra = check_packages(model)
     tree = prepare(model)
-    return describe(scan(tree), {shim.name: shim.reason for shim in needed(model)}, absent(tree))
+    said = describe(scan(tree), {shim.name: shim.reason for shim in needed(model)}, absent(tree))
+    return f"{extra} extra packages are here at their versions; {said}" if extra else said
 
 
 def _macs(model: str, engine: str) -> str:

@@ -66,19 +66,19 @@ def subset(evidence: Evidence) -> str:
         seen, where = evidence.ids("read", "train"), "files it reads"
     if not seen:
         return _by_length(evidence)
-    wanted = used if by_name else {video(name) for name in used}
-    found = seen if by_name else {video(name) for name in seen}
-    if surplus := sorted(found - wanted):
+    drawn = used if by_name else {video(name) for name in used}
+    iterated = seen if by_name else {video(name) for name in seen}
+    if surplus := sorted(iterated - drawn):
         raise InputError(
-            f"restrict() kept {len(wanted)} of the training set, but the training loop goes through {len(surplus)} "
+            f"restrict() kept {len(drawn)} of the training set, but the training loop goes through {len(surplus)} "
             f"others, the first: {surplus[0]} ({where})",
             "01-subset.patch",
             f"let the data set use what restrict() returns, before anything is derived from the list; see {DOCS}",
         )
-    if len(wanted - found) > UNSEEN * len(wanted):
-        what = f"the training loop goes through {len(found & wanted)} of the subset's {len(wanted)}"
+    if len(drawn - iterated) > UNSEEN * len(drawn):
+        what = f"the training loop goes through {len(iterated & drawn)} of the subset's {len(drawn)}"
         raise InputError(f"{what} ({where})", "01-subset.patch", f"where is the rest left out? See {DOCS}")
-    return f"the loop goes through {len(found)} of {len(wanted)} units of the subset and no others ({where})"
+    return f"the loop goes through {len(iterated)} of {len(drawn)} units of the subset and no others ({where})"
 
 
 def _by_length(evidence: Evidence) -> str:
@@ -99,22 +99,22 @@ def _by_length(evidence: Evidence) -> str:
 
 def evaluation(evidence: Evidence) -> str:
     """Are the test videos evaluated, and no others?"""
-    told = {video(name) for note in evidence.of("detections") for name in note["videos"]}
+    scored = {video(name) for note in evidence.of("detections") for name in note["videos"]}
     read = {video(name) for kind in ("sample", "read") for name in evidence.ids(kind, "eval")}
     read &= evidence.training_ids | evidence.test_ids
-    for names, what in ((told, "detections are of"), (read, "the evaluation goes through")):
+    for names, what in ((scored, "detections are of"), (read, "the evaluation goes through")):
         if wrong := sorted(names - evidence.test_ids):
             raise InputError(
                 f"{what} {len(wrong)} videos that are not test videos, the first: {wrong[0]}",
                 "the authors' evaluation",
                 "let it evaluate the test set: in the arguments that train(job) gives, or its configuration",
             )
-    left_out = sorted(evidence.detected_ids - (read or told))
+    left_out = sorted(evidence.detected_ids - (read or scored))
     if len(left_out) > LEFT_OUT * len(evidence.detected_ids):
         share = f"{len(left_out)} of {len(evidence.detected_ids)} test videos"
         what = f"the evaluation leaves out {share}, one is {left_out[0]}"
         raise InputError(what, "the authors' evaluation", "which list of videos does it read?")
-    return f"{len(told)} of {len(evidence.test_ids)} test videos have detections, no other has"
+    return f"{len(scored)} of {len(evidence.test_ids)} test videos have detections, no other has"
 
 
 def events(evidence: Evidence) -> str:
@@ -147,25 +147,27 @@ def _events(what: str) -> InputError:
 
 def losses(evidence: Evidence) -> str:
     """Are the losses that the hook is told those that are back-propagated, step by step and epoch by epoch?"""
-    told = np.array([note["loss"] for note in evidence.of("told")])
+    reported = np.array([note["loss"] for note in evidence.of("told")])
     backward = np.array([note["loss"] for note in evidence.of("backward")])
     where, remedy = "03-metrics.patch", f"call add_losses where the loss of this step is known, once a step; see {DOCS}"
-    if not len(told):
+    if not len(reported):
         raise InputError("add_losses is never called", where, remedy)
     if not len(backward):
         raise Undecided("no loss was seen that is back-propagated: compare the losses with the authors' log yourself")
-    if len(backward) % len(told):
-        raise InputError(f"losses were told {len(told)} times, back-propagated {len(backward)} times", where, remedy)
-    backward = backward.reshape(len(told), -1).sum(1)  # parts of one step, each with a graph of its own
-    ratio = told / np.where(backward == 0, np.nan, backward)
+    if len(backward) % len(reported):
+        raise InputError(
+            f"losses were told {len(reported)} times, back-propagated {len(backward)} times", where, remedy
+        )
+    backward = backward.reshape(len(reported), -1).sum(1)  # parts of one step, each with a graph of its own
+    ratio = reported / np.where(backward == 0, np.nan, backward)
     middle = float(np.nanmedian(ratio))
     away = np.abs(np.nan_to_num(ratio, nan=middle) - middle)
     if away.max() > SAME_LOSS * abs(middle):
         step = int(away.argmax())
-        what = f"at step {step} the hook was told {told[step]:.6g}, back-propagated was {backward[step]:.6g}"
+        what = f"at step {step} the hook was told {reported[step]:.6g}, back-propagated was {backward[step]:.6g}"
         raise InputError(f"{what}: a loss of another step, or without its weights", where, remedy)
     _check_epoch_means(evidence, where)
-    return f"what was told at {len(told)} steps is what was back-propagated"
+    return f"what was told at {len(reported)} steps is what was back-propagated"
 
 
 def _check_epoch_means(evidence: Evidence, where: str) -> None:
@@ -177,11 +179,11 @@ def _check_epoch_means(evidence: Evidence, where: str) -> None:
         elif note["kind"] == "told" and means:
             means[-1].append(float(note["loss"]))
     for epoch, values in enumerate(means):
-        found = evidence.loss_by_epoch.get(epoch)
-        if found is None:
+        mean = evidence.loss_by_epoch.get(epoch)
+        if mean is None:
             raise InputError(f"epoch {epoch} has no loss", where, f"call end_losses(epoch) after its loop; see {DOCS}")
-        if values and abs(found - np.mean(values)) > SAME_LOSS * max(abs(float(np.mean(values))), 1e-9):
-            what = f"the loss of epoch {epoch} is {found:.6g}, the mean of its steps {np.mean(values):.6g}"
+        if values and abs(mean - np.mean(values)) > SAME_LOSS * max(abs(float(np.mean(values))), 1e-9):
+            what = f"the loss of epoch {epoch} is {mean:.6g}, the mean of its steps {np.mean(values):.6g}"
             raise InputError(what, where, f"end_losses has the index of another epoch, or comes too early; see {DOCS}")
 
 
@@ -219,7 +221,7 @@ def _claims(evidence: Evidence, by_training: str) -> Iterator[tuple[Note, str]]:
             yield note, ""
             continue
         later = evidence.notes[position:]
-        said = next((str(one["weights"]) for one in later if one["kind"] == "detections"), "")
+        said = next((str(each["weights"]) for each in later if each["kind"] == "detections"), "")
         yield note, said or script or by_training or "raw"
 
 

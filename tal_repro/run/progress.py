@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TextIO
 from tal_repro.console import write
 from tal_repro.experiments import SWEPT
 from tal_repro.spec import RunSpec
+from tal_repro.text_lines import USUAL_WIDTH, fitted, width_of
 from tal_repro.untrusted import printable
 
 _REDRAW_SECONDS = 0.2
@@ -55,7 +55,7 @@ class Progress:
         """Print one line: above the bar on a terminal, with the time when piped."""
         message = printable(message)
         if self.terminal:
-            write(self.stream, f"\r\x1b[K{message}\n")
+            write(self.stream, f"\r\x1b[K{fitted(message, self._width())}\n")
             self._drawn = 0.0
         else:
             write(self.stream, f"{datetime.now(UTC).isoformat(timespec='seconds')} {message}\n")
@@ -93,12 +93,14 @@ class Progress:
             if running:
                 self.say(f"{counts} so far; {self.eta()}; {'; '.join(running)}")
             return
-        width = shutil.get_terminal_size().columns
         share = min(1.0, (self.finished_seconds + running_seconds) / self.total_seconds)
         filled = int(20 * share) if self.finished < self.total else 20
         bar = f"[{'#' * filled}{'.' * (20 - filled)}] {counts} {self.rate()} {self.eta()}"
         line = " | ".join([bar, *running])
-        write(self.stream, f"\r\x1b[K{printable(line)[: width - 1]}")
+        write(self.stream, f"\r\x1b[K{printable(line)[: self._width() - 1]}")
+
+    def _width(self) -> int:
+        return width_of(self.stream) or USUAL_WIDTH
 
     def close(self) -> None:
         """Take the bar away."""

@@ -7,7 +7,7 @@ upstream engine is given a file of bare weights that this run wrote from it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,16 @@ from tal_repro.detection.detections_io import read_ground_truth
 from tal_repro.detection.mean_ap import MapResult
 from tal_repro.detection.protocols import PROTOCOLS, GroundTruth, evaluate
 from tal_repro.engines.adapter import Adapter, RunContext
-from tal_repro.engines.registry import engine_version
+from tal_repro.engines.registry import engine_for, engine_version
 from tal_repro.errors import InputError
 from tal_repro.interrupt import PATIENCE_S
 from tal_repro.models.registry import model_entry
 from tal_repro.run.inputs import Inputs
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import BUSY, DONE, FAILED, OUTCOMES, STOPPED, read_outcome
 from tal_repro.run.released_files import how_to_get
 from tal_repro.run.signals import StopFlag
-from tal_repro.run.worker import BUSY, DONE, FAILED, OUTCOMES, STOPPED, Job, read_outcome, run_job
+from tal_repro.run.worker import run_job
 from tal_repro.runs.folder import RunPaths
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
@@ -65,11 +67,10 @@ def evaluate_released(
     where there is none under that protocol), source, difference. Raises InputError for a checkpoint that is missing,
     unsafe or of another model; where the authors' script fails, its log stays in the run's `.failed` folder.
     """
-    if model_entry(model).beyond:
-        raise InputError(
-            f"{model} is none of the four whose checkpoints are known",
-            remedy="score its detections: tal-repro evaluate",
-        )
+    if model_entry(model).own:
+        remedy = "score its detections: tal-repro evaluate"
+        raise InputError(f"{model} is a model of your own: nobody released a checkpoint", remedy=remedy)
+    engine = engine_for(model, engine)
     if not checkpoint.is_file():
         raise InputError("no such checkpoint", checkpoint, how_to_get(model))
     planned = _spec(model, checkpoint, data_dir, engine, overrides)
@@ -102,8 +103,7 @@ def _why(outcome: int, store: RunStore, spec: RunSpec) -> str:
 def _evaluate(context: RunContext, checkpoint: Path, published: Mapping[str, tuple[float, str]]) -> None:
     """Score the checkpoint's detections under every protocol and write the run's files."""
     spec = context.spec
-    detector, state, weights = _read_weights(spec, checkpoint)
-    evaluated = _detect(context, detector, state, weights)
+    evaluated, weights = _detect(context, checkpoint)
     truth = read_ground_truth(evaluated.annotation_file)
     rows = [_row(spec, protocol, _score(evaluated, truth, protocol), published.get(protocol)) for protocol in PROTOCOLS]
     _record(context.record, evaluated, rows, weights)
@@ -148,10 +148,20 @@ def _spec(model: str, checkpoint: Path, data_dir: Path, engine: str, overrides: 
     return spec
 
 
-def _detect(context: RunContext, detector: Any, state: Mapping[str, Any], weights: str) -> Evaluated:
+def _detect(context: RunContext, checkpoint: Path) -> tuple[Evaluated, str]:
+    """Return the checkpoint's detections, and which of its weights made them."""
+    if model_entry(context.spec.model).adapter:
+        from tal_repro.engines.upstream.released import evaluate_content
+        from tal_repro.models.checkpoint_io import read_checkpoint
+
+        content = read_checkpoint(checkpoint)
+        return _detect_upstream(context, lambda work: evaluate_content(context, content, work))
+    detector, state, weights = _read_weights(context.spec, checkpoint)
     if context.spec.engine == "native":
-        return _detect_native(context, detector)
-    return _detect_upstream(context, state, weights)
+        return _detect_native(context, detector), weights
+    from tal_repro.engines.upstream.released import evaluate_weights
+
+    return _detect_upstream(context, lambda work: evaluate_weights(context, state, weights, work))
 
 
 def _detect_native(context: RunContext, detector: Any) -> Evaluated:
@@ -166,20 +176,20 @@ def _detect_native(context: RunContext, detector: Any) -> Evaluated:
     return Evaluated(detections, find_layout(context.data_dir, data.dataset.layout).annotation_file)
 
 
-def _detect_upstream(context: RunContext, state: Mapping[str, Any], weights: str) -> Evaluated:
+def _detect_upstream(context: RunContext, by_script: Callable[[Path], Any]) -> tuple[Evaluated, str]:
+    """Let the authors' script evaluate in a folder that is deleted; set the kit's mAP beside its own print."""
     from tal_repro.detection.detections_io import read_detections
     from tal_repro.engines.registry import get_adapter
     from tal_repro.engines.upstream import scores
-    from tal_repro.engines.upstream.released import evaluate_weights
 
     protocol = get_adapter(context.spec.model, "upstream").protocol  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as scratch:
-        evaluation, annotation_file = evaluate_weights(context, state, weights, Path(scratch))
+        evaluation, annotation_file = by_script(Path(scratch))
         truth = read_ground_truth(annotation_file)
-        _, _, compared = scores.metric_rows(
-            {(model_entry(context.spec.model).reported.selection, weights): evaluation}, truth, protocol
-        )
-        return Evaluated(read_detections(evaluation.detections, truth), annotation_file, protocol, tuple(compared))
+        chosen = {(model_entry(context.spec.model).reported.selection, evaluation.weights): evaluation}
+        _, _, compared = scores.metric_rows(chosen, truth, protocol)
+        detections = read_detections(evaluation.detections, truth)
+        return Evaluated(detections, annotation_file, protocol, tuple(compared)), evaluation.weights
 
 
 def _score(evaluated: Evaluated, truth: GroundTruth, protocol: str) -> MapResult | None:
@@ -225,7 +235,7 @@ def _record(writer: RunWriter, evaluated: Evaluated, rows: list[Row], weights: s
         for tiou, value in row["maps"].items()
     ]
     flags = [] if len(evaluated.detections) else ["no-detections"]
-    flags += [f"differs-from-upstream-print: {one}" for one in evaluated.own_print if not one["agrees"]]
+    flags += [f"differs-from-upstream-print: {row}" for row in evaluated.own_print if not row["agrees"]]
     writer.write_detections(evaluated.detections)
     writer.write_metrics(
         scored,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tal_repro.models.registry import model_entry
+
 PLACE = "results/released"  # where the messages suggest to keep them; any path will do
 
 
@@ -37,6 +39,8 @@ FILES: dict[str, ReleasedFile] = {
 def how_to_get(model: str) -> str:
     """Return what to download, from where, and what to do with it; the README's own address, opened in a browser."""
     listed = FILES.get(model)
+    if (entry := model_entry(model)).adapter:
+        return f"its authors may name one in the README of {entry.repository}; put it anywhere and give its path"
     if listed is None:
         return (
             "its README names no checkpoint: ask its authors, or train one: "

@@ -122,14 +122,14 @@ def room_here(specs: Iterable[RunSpec]) -> tuple[int, str]:
         looked = [gpu_use(device) for device in visible_gpus()]
     except InputError as error:  # a MIG slice does not tell who is on it
         return 1, error.what
-    found = [measured_jobs(specs, Card(gpu.name, gpu.total_mib, gpu.used_mib), here) for gpu in looked]
-    return min(found, default=(1, "CUDA shows no GPU here"))
+    jobs_of_cards = [measured_jobs(specs, Card(gpu.name, gpu.total_mib, gpu.used_mib), here) for gpu in looked]
+    return min(jobs_of_cards, default=(1, "CUDA shows no GPU here"))
 
 
-def _is_of(told: Mapping[str, Any], card: Card) -> bool:
-    total = told.get("total_mib")
+def _is_of(report: Mapping[str, Any], card: Card) -> bool:
+    total = report.get("total_mib")
     return (
-        told.get("product") == card.product
+        report.get("product") == card.product
         and isinstance(total, int | float)
         and abs(total - card.total_mib) <= SAME_CARD * card.total_mib
     )

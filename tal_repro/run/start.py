@@ -15,11 +15,11 @@ from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.devices import find_devices
 from tal_repro.run.executors.local import LocalPool
 from tal_repro.run.machine import Watched, check_machine, hang_seconds, jobs_per_gpu
+from tal_repro.run.outcomes import read_outcome
 from tal_repro.run.progress import Progress
 from tal_repro.run.room import room_here
 from tal_repro.run.runner import Runner, Settings, Summary
 from tal_repro.run.space import check_space
-from tal_repro.run.worker import read_outcome
 from tal_repro.runs.record import RunRecord
 from tal_repro.spec import DATA_DIGITS
 

@@ -41,6 +41,12 @@ class Trial:
     record: RunRecord
     evidence: Evidence | None  # of the authors' code
     epochs: int
+    seed: int
+
+    @property
+    def tried(self) -> str:
+        """Say what was trained and how much was learnt: one of several is never shown as the only one."""
+        return f"seed {self.seed}, {self.epochs} epochs: {self.best_map:.1%}"
 
     @property
     def best_map(self) -> float:
@@ -134,7 +140,7 @@ def _train(model: str, engine: str, sizes: Mapping[str, Any], seed: int, data: P
             what or f"exit code {answer.returncode}\n{tail}", where or "training", remedy(answer.stdout, model)
         )
     evidence = gather(records[0], folder / "notes.jsonl", data) if engine == "upstream" else None
-    return Trial(records[0], evidence, int(sizes["epochs"]))
+    return Trial(records[0], evidence, int(sizes["epochs"]), seed)
 
 
 def remedy(output: str, model: str) -> str:

@@ -194,6 +194,6 @@ def test_any_thresholds_and_the_official_order_are_scored(files) -> None:
 
 
 def test_the_report_ends_with_what_to_do_next(files) -> None:
-    assert run(*files).stderr.splitlines()[-1].startswith("next: --per-class")
+    assert run(*files).stderr.splitlines()[-1].startswith("next: the same with --per-class")
     assert "--per-class" not in run(*files, "--per-class", "--errors", "--bootstrap", "20").stderr
     assert "equals ordered as the official evaluators do" in run(*files, "--tie", "official").stdout

@@ -109,7 +109,7 @@ def test_where_one_of_two_amounts_is_refused_nothing_is_said_of_it():
     assert answer["answerable"] and not answer["horizon"]["answerable"]
     assert {row["prediction_at_horizon"] for row in answer["families"]} == {None}
     shown = run(NEAR, "--target", "12", "--horizon", "100").stdout
-    assert "at 100 %" not in shown.replace("at    100 %    cannot be answered", "").replace("why: 100 %", "")
+    assert "at 100 %" not in shown.replace("why: 100 %", "")
     turned = as_json(NEAR, "--target", "100", "--horizon", "12")
     assert {row["prediction"] for row in turned["families"]} == {None} and turned["family_spread"] is None
     assert "at 12 %" in turned["next_percentage"]["reason"] and "at 100 %" not in turned["next_percentage"]["reason"]
@@ -125,8 +125,9 @@ def test_what_lies_below_the_smallest_point_is_refused():
 def test_a_target_below_the_last_point_has_no_value_without_more_data():
     answer = as_json(GOOD, "--target", "50")
     assert answer["answerable"] and answer["gain"]["at_target"] is None
-    (line,) = (line for line in run(GOOD, "--target", "50").stdout.splitlines() if line.startswith("  at     50 %"))
-    assert line.endswith("- (below the last point, 100 %)") and "66.2" not in line
+    lines = run(GOOD, "--target", "50").stdout.splitlines()
+    (line,) = (line for line in lines if line.startswith("  50 % "))
+    assert line.endswith(" -") and "66.2" not in line and "  -: below the last point, 100 %" in lines
 
 
 def test_runs_are_counted_and_saturation_tested():
@@ -309,4 +310,4 @@ def test_without_points_the_format_is_shown():
     for arguments in (["forecast"], ["forecast", "no-such-file.csv"]):
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 2 and "train_percent,mAP,run\n10,18.1,1" in result.stderr
-    assert run(GOOD).stderr.splitlines()[-1].startswith("next: --plot")
+    assert run(GOOD).stderr.splitlines()[0].startswith("next: the same with --plot")

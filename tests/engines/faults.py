@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import sys
 import traceback
@@ -21,15 +22,21 @@ import torch._dynamo  # the first optimizer would import it
 
 import tal_repro.engines.added as package
 from tal_repro.commands.train import plan
+from tal_repro.data.layouts import find_layout
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
 from tal_repro.engines.upstream import adapter, added, launcher, process, witness
+from tal_repro.engines.upstream import released as upstream_released
 from tal_repro.engines.upstream.patches import apply_patches, model_patches
 from tal_repro.models import registry
+from tal_repro.paper.released_runs import published_maps
 from tal_repro.run.contract import Trial, _judged
 from tal_repro.run.inputs import Inputs
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import DONE
+from tal_repro.run.released import evaluate_released
 from tal_repro.run.trial import gather
-from tal_repro.run.worker import DONE, Job, run_job
+from tal_repro.run.worker import run_job
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 
@@ -138,8 +145,37 @@ def ask(family: str, fault: str, folder: Path, data: Path) -> dict[str, tuple[st
     if run_job(Job(spec.to_json(), str(results), str(data), "cpu"), log=False) != DONE:
         return {"training": ("failed", "")}
     record = RunRecord(RunStore(results).folder(spec))
-    found = _judged(Trial(record, gather(record, folder / "notes.jsonl", data), 0), must_learn=True)
+    found = _judged(Trial(record, gather(record, folder / "notes.jsonl", data), 0, 3), must_learn=True)
     return {finding.step: (finding.outcome, finding.message) for finding in found if finding.step != "training"}
+
+
+def score_released(folder: Path, data: Path) -> dict[str, tuple[str, str]]:
+    """Let SliceNet's authors train without the kit, and the kit score the checkpoint that they would release."""
+    folder.mkdir()
+    (folder / "out").mkdir()
+    tree = broken("slicenet", "nothing", folder).resolve()
+    process.launch = launch_by_fork  # type: ignore[assignment]
+    upstream_released.prepare = lambda model: tree  # type: ignore[attr-defined,assignment]
+    sys.path.insert(0, str(tree))
+    sys.argv = ["train.py", str(find_layout(data, "tadtr").folder), str(folder / "out"), "10", "0.005", "3"]
+    runpy.run_path(str(tree / "train.py"), run_name="__main__")
+    sys.path.remove(str(tree))
+    for name in ("data", "model"):  # the launcher's fork imports them itself
+        del sys.modules[name]
+    checkpoint = folder / "out" / "epoch_009.pth.tar"
+    published = published_maps("slicenet")
+    answers = {}
+    content = torch.load(checkpoint, weights_only=True)
+    silent = {name: -value.abs() - 9 if name.endswith("bias") else value for name, value in
+              content["state_dict_ema"].items()}  # fmt: skip
+    torch.save({**content, "state_dict_ema": silent}, folder / "silent.pth.tar")
+    for file in (checkpoint, folder / "silent.pth.tar"):
+        rows = evaluate_released("slicenet", file, data, "native", {}, folder / "runs", "cpu", published)
+        (row,) = (row for row in rows if row["protocol"] == "af-212")
+        answers[file.name] = (row["engine"], json.dumps([row["average_map"], row["published_map"], row["source"]]))
+    for record in RunStore(folder / "runs").records():
+        answers[record.spec.run_id] = ("own print", json.dumps(record.metrics["own_print"][0]["agrees"]))
+    return answers
 
 
 def main() -> None:
@@ -159,7 +195,9 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             try:
-                answer.write_text(json.dumps(ask(family, fault, folder / str(number), data)))
+                place = folder / str(number)
+                found = score_released(place, data) if fault == "released" else ask(family, fault, place, data)
+                answer.write_text(json.dumps(found))
             except BaseException:
                 traceback.print_exc()
             finally:

@@ -46,7 +46,7 @@ def described(**changes: Any) -> SimpleNamespace:
 def test_all_that_may_be_brought_is_taken() -> None:
     whole = described(
         OWN_SHIMS=(a_shim,), ENVIRONMENT={"MY_MODE": "fast"}, SELECTION="last", WEIGHTS="raw",
-        SMALL={"epochs": 1}, lay_out=print,
+        SMALL={"epochs": 1}, lay_out=print, evaluate=print, PUBLISHED={"af-212": (69.2, "README")},
     )  # fmt: skip
     check_description(whole)
     assert small_recipe(whole) == {"epochs": 1} and small_recipe(described()) == {"epochs": 2}
@@ -66,6 +66,10 @@ def test_all_that_may_be_brought_is_taken() -> None:
         ({"WEIGHTS": "both"}, "use one of: ema, raw"),
         ({"SMALL": {"epoch": 1}}, "SMALL"),
         ({"lay_out": "x"}, "no function 'lay_out'"),
+        ({"evaluate": "x"}, "no function 'evaluate'"),
+        ({"PUBLISHED": {"af-212": 69.2}}, "PUBLISHED"),
+        ({"PUBLISHED": {"thumos": (69.2, "README")}}, "protocols are af-212"),
+        ({"PUBLISHED": {"af-212": (0.0, "README")}}, "mAP in percent"),
     ],
 )
 def test_a_wrong_part_is_refused_by_name(changes: dict[str, Any], words: str) -> None:

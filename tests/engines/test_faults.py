@@ -29,31 +29,56 @@ QUICK = (
     "stepnet:nothing", "stepnet:shifted by 7 s", "stepnet:losses of another step", "stepnet:an epoch's events missing",
     "slicenet:nothing", "slicenet:restrict dropped", "slicenet:wrong weights", "slicenet:training set evaluated",
 )  # fmt: skip
+RELEASED = "slicenet:released"
+Answers = dict[str, dict[str, list[str]]]
 EVERY = tuple(f"{family}:{fault}" for family in FAMILIES for fault in FAULTS)
 
 
-def check(cases: tuple[str, ...], folder: Path) -> None:
+def call(folder: Path, *cases: str) -> tuple[Answers, str]:
+    """Return what the process answered for each case, and its error output."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(Path(__file__).with_name("faults.py")), str(folder), *cases]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
-    found = json.loads(answer.stdout.splitlines()[-1])
+    found: Answers = json.loads(answer.stdout.splitlines()[-1])
     assert list(found) == list(cases)
+    return found, answer.stderr
+
+
+def judge(found: Answers, errors: str) -> None:
     for case, answers in found.items():
         fault = case.partition(":")[2]
         outcomes = {question: outcome for question, (outcome, _) in answers.items()}
         if fault == "nothing":
             assert set(outcomes.values()) == {"ok"} and len(outcomes) == 7, (case, answers)
         else:
-            assert outcomes.get(FAULTS[fault]) == "failed", (case, answers, answer.stderr)
+            assert outcomes.get(FAULTS[fault]) == "failed", (case, answers, errors)
             message = answers[FAULTS[fault]][1]
             assert "remedy: " in message, message
 
 
-def test_sound_patches_pass_and_broken_ones_fail(tmp_path: Path) -> None:
-    check(QUICK, tmp_path)
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answers, str]:
+    """The answers to the quick cases and to `released`, of one process."""
+    return call(tmp_path_factory.mktemp("faults"), *QUICK, RELEASED)
+
+
+def test_sound_patches_pass_and_broken_ones_fail(quick: tuple[Answers, str]) -> None:
+    found, errors = quick
+    judge({case: found[case] for case in QUICK}, errors)
+
+
+def test_a_released_checkpoint_of_an_added_model_is_scored_beside_its_published_map(quick: tuple[Answers, str]) -> None:
+    """SliceNet's authors trained without the kit; of a second checkpoint every bias says that nothing is there."""
+    found, errors = quick
+    assert len(found[RELEASED]) == 4, errors
+    (engine, scored), (_, silent), *agrees = found[RELEASED].values()
+    assert engine == "upstream"
+    assert json.loads(scored)[0] > 50 and json.loads(scored)[1:] == [54.3, "README"]
+    assert json.loads(silent)[0] == 0
+    assert agrees == [["own print", "true"]] * 2
 
 
 @pytest.mark.upstream  # needs no submodule; it takes half a minute
 def test_every_fault_fails_on_both_families(tmp_path: Path) -> None:
-    check(EVERY, tmp_path)
+    judge(*call(tmp_path, *EVERY))

@@ -78,6 +78,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             digest = hashlib.sha256(wheel(index, package, version).read_bytes()).hexdigest()
             lines.append(f"{package}=={version} \\\n    --hash=sha256:{digest}\n")
         (kit / "env" / f"{name}.lock").write_text("".join(lines))
+    digest = hashlib.sha256(wheel(index, "tinymodel", "2").read_bytes()).hexdigest()
+    lock = kit / "patches" / "mine" / "requirements.lock"  # of a model beyond the four
+    lock.parent.mkdir(parents=True)
+    lock.write_text(f"tinymodel==2 \\\n    --hash=sha256:{digest}\n")
     (kit / "env" / "cpu.txt").write_text("torch==2.13.0+cpu\n")
     for path in ENV.glob("*.py"):
         shutil.copy(path, kit / "env")
@@ -129,19 +133,21 @@ def test_a_bundle_holds_what_the_locks_pin(made):
     names = {name.removesuffix("-py3-none-any.whl") for name in manifest["files"]}
     assert names == {
         "wheels/tinylight-1.0", "wheels/torch-2.13.0", "wheels/nvidia_tiny-13.0", "wheels/torch-2.10.0",
-        "wheels/nvidia_tiny_cu12-12.8", "wheels/tinyupstream-3", "repositories/Theirs.bundle",
-        "repositories/tal-repro.bundle", "data/annotations/a.json",
+        "wheels/nvidia_tiny_cu12-12.8", "wheels/tinyupstream-3", "wheels/tinymodel-2",
+        "repositories/Theirs.bundle", "repositories/tal-repro.bundle", "data/annotations/a.json",
     }  # fmt: skip
     assert manifest["torch"] == ["cuda", "cuda12"]
     assert [path.name for path in made["base"].glob(".*")] == []  # nothing half made is left
 
 
 def test_there_everything_comes_from_the_bundle(made, copy, tmp_path):
-    assert "9 files are as they were put in" in bundle(made, "check", copy).stderr
+    assert "10 files are as they were put in" in bundle(made, "check", copy).stderr
     assert "every file as it was put in" in setup(made, copy, "full").stderr
-    setup(made, copy, "upstream")
+    assert "the packages of patches/mine/requirements.lock" in setup(made, copy, "upstream").stderr
     found = run(made["venv"] / "bin" / "python", "-m", "pip", "list", "--format=freeze", folder=tmp_path).stdout.split()
-    assert {"torch==2.10.0", "nvidia-tiny-cu12==12.8", "tinylight==1.0", "tinyupstream==3"} <= set(found)
+    assert {"torch==2.10.0", "nvidia-tiny-cu12==12.8", "tinylight==1.0", "tinyupstream==3", "tinymodel==2"} <= set(
+        found
+    )
     site = tmp_path / "site"
     run("git", "clone", "-q", copy / "repositories" / "tal-repro.bundle", site, folder=tmp_path)
     run(sys.executable, "env/bundle.py", "mirror", copy, tmp_path / "mirror", folder=site)
@@ -207,9 +213,18 @@ def test_a_manifest_of_other_values_is_refused(made, copy, key, value):
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
 
 
-def test_a_wheel_under_another_hash_is_not_installed(made, copy):
+def test_in_an_image_a_models_packages_are_a_layer_of_their_own(made, copy, tmp_path):
+    run(made["venv"] / "bin" / "python", "-m", "pip", "uninstall", "-y", "tinymodel", folder=copy)
+    settings = {"VENV": str(made["venv"]), "BUNDLE": str(copy), "PREFIX": str(tmp_path / "layer"), "ELSEWHERE": "1"}
+    run(sys.executable, "env/setup.py", "models", folder=made["kit"], **settings)
+    assert [path.name for path in tmp_path.rglob("*.py")] == ["tinymodel.py"]
+    assert not list(made["venv"].rglob("tinymodel.py"))
+
+
+@pytest.mark.parametrize("package", ["tinyupstream-3", "tinymodel-2"])
+def test_a_wheel_under_another_hash_is_not_installed(made, copy, package):
     """A wheel and the manifest changed together: the lock's hash is what holds."""
-    path = copy / "wheels" / "tinyupstream-3-py3-none-any.whl"
+    path = copy / "wheels" / f"{package}-py3-none-any.whl"
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("evil.py", "print('code ran')\n")
     manifest = json.loads((copy / "manifest.json").read_text())
@@ -217,7 +232,7 @@ def test_a_wheel_under_another_hash_is_not_installed(made, copy):
     manifest["files"][f"wheels/{path.name}"] = {"bytes": path.stat().st_size, "sha256": digest}
     (copy / "manifest.json").write_text(json.dumps(manifest))
     bundle(made, "check", copy)
-    run(made["venv"] / "bin" / "python", "-m", "pip", "uninstall", "-y", "tinyupstream", folder=copy)
+    run(made["venv"] / "bin" / "python", "-m", "pip", "uninstall", "-y", package.partition("-")[0], folder=copy)
     done = setup(made, copy, "upstream", ok=False)
     assert done.returncode == 1
     assert "HASHES" in done.stderr

@@ -100,3 +100,37 @@ def test_a_folder_that_was_there_keeps_its_files(tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, env={"VENV": str(tmp_path)}, cwd=ENV, check=False)
     assert (done.returncode, "VENV=DIR" in done.stderr) == (1, True)
     assert (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("locks", "said"),
+    [
+        ({"a": "numpy==1.24.0 \\\n    --hash=sha256:00\n"}, r"patches/a/requirements\.lock pins numpy 1\.24\.0, env/"),
+        ({"a": "Addict==2.4.0\n", "b": "addict==2.3\n"}, "patches/b/.* pins addict 2.3, patches/a/.* pins 2.4.0"),
+        ({"a": "addict>=2\n"}, "'addict>=2' is no package at a version"),
+        ({"a": "--index-url https://elsewhere.invalid\n"}, "is no package at a version"),
+        ({"a": "addict @ https://elsewhere.invalid/addict.whl\n"}, "is no package at a version"),
+    ],
+)
+def test_a_models_lock_changes_no_package_of_the_kit(tmp_path, monkeypatch, locks, said):
+    monkeypatch.syspath_prepend(ENV)
+    import model_locks
+
+    for model, text in locks.items():
+        (tmp_path / "patches" / model).mkdir(parents=True)
+        (tmp_path / "patches" / model / "requirements.lock").write_text(text)
+    with pytest.raises(SystemExit, match=said) as caught:
+        model_locks.model_locks(tmp_path / "patches")
+    assert "remedy: " in str(caught.value)
+
+
+def test_two_models_may_share_a_package(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ENV)
+    import model_locks
+
+    for model in ("a", "b"):
+        (tmp_path / "patches" / model).mkdir(parents=True)
+        (tmp_path / "patches" / model / "requirements.lock").write_text(
+            "# by make lock\naddict==2.4.0 ; python_version < '4' \\\n    --hash=sha256:00\n"
+        )
+    assert [path.parent.name for path in model_locks.model_locks(tmp_path / "patches")] == ["a", "b"]

@@ -22,8 +22,10 @@ from tal_repro.engines import native
 from tal_repro.errors import InputError
 from tal_repro.run.datasets import dataset_for_unit, open_dataset
 from tal_repro.run.inputs import FOLDER, Inputs
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import DONE
 from tal_repro.run.released import _spec as released_spec
-from tal_repro.run.worker import DONE, Job, run_job
+from tal_repro.run.worker import run_job
 from tal_repro.runs.record import read_json
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from collections.abc import Callable
@@ -97,6 +98,19 @@ def test_published_times_are_named_and_scaled_by_share_and_epochs() -> None:
     assert tenth.seconds == pytest.approx(426 * (0.1 + 0.9 * 0.1))
     smoke = {run.model: run for run in load_study("smoke").runs()}
     assert costs.published_seconds(smoke["tridet"]).seconds == pytest.approx(646 * 2 / 40)
+
+
+def test_a_model_whose_description_is_not_filled_in_yet_stops_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = costs.model_entry("tridet")
+    unfinished = dataclasses.replace(
+        entry, recipe=dataclasses.replace(entry.recipe, epochs=0)
+    )  # as `models new` has it
+    spec = next(
+        run for run in load_study("paper").runs("full") if run.model == "tridet" and run.experiment == "baseline"
+    )
+    whole = costs.published_seconds(spec)
+    monkeypatch.setattr(costs, "model_entry", lambda _: unfinished)
+    assert costs.published_seconds(spec) == whole
 
 
 @pytest.mark.parametrize("other", [{"machine": "another"}, {"attempts": 2}])
@@ -264,3 +278,14 @@ def test_a_dry_run_starts_nothing(tal: Callable[..., object], mini: Study, store
     assert answer.returncode == 0  # type: ignore[attr-defined]
     assert "6 runs: 0 done, 6 to do" in answer.stdout  # type: ignore[attr-defined]
     assert not store.root.exists()
+
+
+def test_what_it_says_to_do_next_is_about_the_same_runs(tmp_path: Path) -> None:
+    """Without `--set models=all` the run would leave out the models that were planned."""
+    words = ["--set", "models=all", "--set", "synthetic=true", "--only", "model=tetad", "--results", str(tmp_path)]
+    answer = CliRunner().invoke(main, ["plan", "--study", "smoke", *words])
+    assert answer.exit_code == 0, answer.output
+    suggested = answer.stderr.replace("next: ", "").splitlines()
+    assert suggested[0].strip() == "tal-repro doctor --study smoke --set models=all --set synthetic=true"
+    again = CliRunner().invoke(main, ["plan", *suggested[1].split()[2:]])
+    assert again.exit_code == 0 and again.stdout == answer.stdout

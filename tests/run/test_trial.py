@@ -39,3 +39,25 @@ def test_where_epochs_are_given_there_is_one(trained: list[tuple[int, int]], tmp
 def test_no_training_begins_that_would_not_end_in_time(trained: list[tuple[int, int]], tmp_path: Path) -> None:
     list(trial.trials("tetad", "upstream", {}, tmp_path, budget_s=0.0))
     assert trained == [(2, 3)]
+
+
+def test_a_pass_says_its_seed_and_what_was_tried_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tal_repro.run import contract
+
+    attempts = [trial.Trial(SimpleNamespace(metrics=scored(ap)), None, epochs, seed)  # type: ignore[arg-type]
+                for ap, epochs, seed in ((0.012, 2, 3), (0.031, 8, 4), (0.43, 32, 5))]  # fmt: skip
+    monkeypatch.setattr(contract, "judge", lambda record: "9 steps")
+    for tried in (attempts, attempts[-1:]):
+        monkeypatch.setattr(contract, "trials", lambda *given, tried=tried: iter(tried))
+        training, learnt = contract._training("tetad", "upstream", {}, 900.0)
+        assert (training.outcome, learnt.outcome) == ("ok", "ok")
+        for finding in (training, learnt):
+            assert "seed 5, 32 epochs" in finding.message
+            before = "training 3, after 2 that learnt too little (seed 3, 2 epochs: 1.2%; seed 4, 8 epochs: 3.1%)"
+            assert (before in finding.message) == (len(tried) > 1)
+
+
+def scored(ap: float) -> dict[str, Any]:
+    """Metrics of a run whose average mAP is `ap`."""
+    row = {"selection": "last", "weights": "ema", "protocol": "af-212", "ap": ap}
+    return {"reported": {"protocol": "af-212"}, "rows": [row]}

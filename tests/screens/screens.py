@@ -6,6 +6,7 @@ process, in a folder that holds a small made-up data set (SYNTHETIC), points of 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -43,8 +44,27 @@ SCREENS = {
     "advise": "advise --results runs",
     "gc": "gc --results runs",
     "doctor-help": "doctor --help",
+    "data-synth": "data synth --layout annotations --videos 40 --test 20 --out annotations",
+    "subset": "subset --data my-data.toml --percent 50",
+    "evaluate": "evaluate made.csv annotations.json --subset validation --protocol activitynet --errors",
+    "table-1": "table 1 --format text",
+    "run-dry": "run --study my-study.toml --results new --dry-run",
+    "compare": "compare cpu-2core-epyc-zen3 cpu-2core-epyc-zen3",
+    "results-export": "results export runs.tar.gz --results golden",
+    "results-import": "results import runs.tar.gz --results imported",
+    "forecast-refused": "forecast few.csv",
+    "error-forecast": "forecast",
+    "error-data": "data verify nowhere",
+    "error-show": "show zzz --results runs",
+    "error-released": "released --model tadtr --checkpoint nowhere.pth --data nowhere",
 }
-CUT = {"verify": (18, 14)}  # first and last lines that are kept of a long screen
+# What differs from machine to machine, or takes long: its lines are measured and not kept.
+MEASURED = (
+    "doctor", "doctor --study demo", "data verify packed", "gpu-check", "upstream status", "data pack packed",
+    "plan --study demo", "gc --results broken", "data fetch thumos14 --layout tadtr --from nowhere",
+)  # fmt: skip
+# first and last lines that are kept of a long screen
+CUT = {"verify": (18, 14), "compare": (8, 6), "run-dry": (20, 8), "evaluate": (20, 8)}
 
 
 @contextmanager
@@ -55,11 +75,15 @@ def workplace() -> Iterator[str]:
         root = Path(folder)
         write_set(root, "hdf5")
         (root / "points.csv").write_text(POINTS)
+        (root / "few.csv").write_text("".join(POINTS.splitlines(keepends=True)[:3]))
+        (root / "made.csv").write_text(_detections(root / "annotations.json"))
         for model, top, bend in (("tadtr", 70, 14), ("actionformer", 80, 38)):
             for percent in (10, 20, 40, 60, 80, 100):
                 value = top * (1 - 2 ** (-percent / bend))
                 made_up_runs.training(root / "runs", model, value, percent=percent, seconds=percent / 10)
         shutil.copytree(GOLDEN.parent / "runs", root / "golden")
+        shutil.copytree(GOLDEN.parent / "runs", root / "broken")
+        next((root / "broken").rglob("spec.json")).parent.rename(root / "broken" / "a-run.failed")
         os.chdir(root)
         try:
             # made-up runs belong to no study: let all of them count
@@ -69,14 +93,36 @@ def workplace() -> Iterator[str]:
             os.chdir(before)
 
 
+def _detections(annotations: Path) -> str:
+    """Return made-up detections of the first action of each video, as a CSV."""
+    videos = json.loads(annotations.read_text())["database"]
+    first = {name: video["annotations"][0] for name, video in videos.items() if video["annotations"]}
+    rows = [f"{name},{one['segment'][0]},{one['segment'][1]},{one['label']},0.9" for name, one in first.items()]
+    return "\n".join(["video_id,start_s,end_s,label,score", *rows]) + "\n"
+
+
+def measured(width: int) -> Iterator[tuple[str, str]]:
+    """Yield (command, what it prints on both streams) at a width, for those that are not kept."""
+    with workplace():
+        made = "data synth --layout actionformer --videos 6 --test 4 --feature-dim 8 --set seconds=20-30 --out packed"
+        for words in (made, *MEASURED):
+            answer = CliRunner(env=_environment(width)).invoke(main, shlex.split(words), prog_name="tal-repro")
+            if answer.exception and not isinstance(answer.exception, SystemExit):
+                raise AssertionError(words) from answer.exception
+            yield words, answer.output
+
+
+def _environment(width: int) -> dict[str, str | None]:
+    return {"COLUMNS": str(width), "NO_COLOR": "1", "TAL_REPRO_DATA": None, "TAL_REPRO_GRID": None}
+
+
 def screens(width: int) -> Iterator[tuple[str, str]]:
     """Yield (name, what the command prints on both streams) at a width, in the order of SCREENS."""
-    environment = {"COLUMNS": str(width), "NO_COLOR": "1", "TAL_REPRO_DATA": None, "TAL_REPRO_GRID": None}
     with workplace() as run_id:
         for name, words in SCREENS.items():
             call = shlex.split(words.format(RUN=run_id))
-            answer = CliRunner(env=environment).invoke(main, call, prog_name="tal-repro", terminal_width=width)
-            if answer.exit_code != 0:
+            answer = CliRunner(env=_environment(width)).invoke(main, call, prog_name="tal-repro", terminal_width=width)
+            if answer.exit_code != (2 if name.startswith("error-") else 0):
                 raise AssertionError(f"{name}: {answer.output}{answer.exception!r}")
             yield name, f"$ tal-repro {words}\n{_cut(name, without_time(answer.output))}"
 
@@ -92,7 +138,9 @@ def _cut(name: str, text: str) -> str:
 
 def without_time(text: str) -> str:
     """Return text without what differs from one time or machine to another."""
-    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?", "2026-01-01T00:00:00Z", text)
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?", "2026-01-01T00:00:00Z", text)
+    text = text.replace("started: 1000000000.0", "started: 2026-01-01T00:00:00Z")  # a made-up run has made-up seconds
+    return re.sub(r"(?<=, )\d+\.\d s(?=\))", "0.1 s", text)  # what making a data set took
 
 
 def golden(name: str, width: int) -> Path:

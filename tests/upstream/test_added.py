@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,14 +18,26 @@ from typing import Any
 
 import pytest
 
+from tal_repro.commands.train import plan
+from tal_repro.data.layouts import find_layout
+from tal_repro.data.synthetic import write_synthetic
+from tal_repro.data.synthetic_config import SyntheticConfig
+from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.added import dyfadet, tetad
 from tal_repro.engines.macs_process import count_apart
-from tal_repro.engines.upstream.checkout import status
+from tal_repro.engines.upstream.added import AddedAdapter
+from tal_repro.engines.upstream.checkout import prepare, status
+from tal_repro.engines.upstream.job import Job, fresh_work_folder
 from tal_repro.models.registry import MODELS
+from tal_repro.paper.figures import FIGURES
+from tal_repro.run.trial import setting_words
 from tal_repro.runs.store import RunStore
 
 pytestmark = [pytest.mark.upstream, pytest.mark.timeout(3600)]
 ADDED = {"dyfadet": dyfadet, "tetad": tetad}
+BEST = {"dyfadet": "checkpoints/*/epoch_*bestmodel.pth.tar", "tetad": "out/checkpoint_best_ema.pth"}
+# The task, and the trace of one training: these figures are not of every model.
+OF_NO_OTHER = {f"figure-{number}" for number, one in FIGURES.items() if one.module in ("task", "hardware_trace")}
 LEAST_MAP, PADDED = 0.2, {"dyfadet": 2304, "tetad": 256}
 LONGER = {"tetad": {"epochs": 32, "eval_interval": 16}}  # the first training of its check is of 2 epochs
 STUDY = """
@@ -147,9 +160,35 @@ def test_both_are_in_every_figure_table_and_report(folder: Path, results: Path) 
     drawn = {path.stem: path.read_text() for path in (folder / "figures").glob("*.svg")}
     assert drawn
     for model in ADDED:
-        lacking = [stem for stem, text in drawn.items() if MODELS[model].title not in text]
-        assert all("trace" in stem for stem in lacking), lacking  # a trace is of one training
+        lacking = {stem for stem, text in drawn.items() if MODELS[model].title not in text}
+        assert lacking <= OF_NO_OTHER, lacking
         assert MODELS[model].title in call(folder, "table", "2", "--results", "runs")
     call(folder, "report", "--results", "runs", "--out", "page")
     page = (folder / "page" / "index.html").read_text()
     assert all(MODELS[model].title in page for model in ADDED)
+
+
+@pytest.mark.parametrize(("model", "pattern"), list(BEST.items()))
+def test_a_checkpoint_as_its_authors_release_it_scores_what_their_training_printed(
+    model: str, pattern: str, folder: Path, tmp_path: Path
+) -> None:
+    """The best of the EMA weights, written by their script; the training's own folder is gone when it is scored."""
+    data = write_synthetic(tmp_path / "data", SyntheticConfig(20, 20, 2048, 20, (20.0, 40.0), difficulty=0.0, seed=5))
+    recipe = {key: value for key, value in ADDED[model].SMALL.items() if key != "feature_dim"}
+    spec = plan(model, data, "upstream", 100.0, 3, recipe)
+    run = RunContext(spec, RunStore(tmp_path / "training").writer(spec), data, "cpu")
+    adapter = AddedAdapter(model)
+    layout = find_layout(data, adapter.layout)
+    job = Job(run, adapter.recipe(run), prepare(model).resolve(), layout, fresh_work_folder(run))
+    adapter.run_scripts(job)
+    checkpoint = shutil.copy(sorted(job.work.glob(pattern))[-1], tmp_path / "released.pth.tar")
+    shutil.rmtree(job.work)
+    words = ["released", "--model", model, "--checkpoint", str(checkpoint), "--data", str(data), "--json"]
+    sizes = [word for word in setting_words(recipe) if "loader_workers" not in word]
+    said = call(folder, *words, *sizes, "--out", str(tmp_path / "runs"))
+    rows = json.loads(said[said.index("{") : said.rindex("}") + 1])["rows"]
+    (row,) = (row for row in rows if row["protocol"] == adapter.protocol)
+    assert row["average_map"] == pytest.approx(100 * job.chosen["best-on-test", "ema"].printed_map, abs=0.01)
+    assert row["engine"] == "upstream" and row["published_map"] == (69.2 if model == "dyfadet" else None)
+    (record,) = RunStore(tmp_path / "runs").records()
+    assert [one["agrees"] for one in record.metrics["own_print"]] == [True]

@@ -7,7 +7,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from tal_repro.data.fetch.obtain import Found, Way, obtain, remember, sorted_given, tidy
+from tal_repro.data.fetch.obtain import Obtained, Way, obtain, remember, sorted_given, tidy
 from tal_repro.data.fetch.sources import TADTR_FOLDER, Archive, Mirror
 from tal_repro.data.fetch.unpack import unpack
 from tal_repro.data.fetch.web import printable
@@ -60,32 +60,32 @@ def fetch_checkpoint(model: str, way: Way, archive: Archive | None = None) -> Pa
     Raises InputError, with what to do by hand, where its host does not give it.
     """
     published, inside = CHECKPOINTS[model]
-    wanted = archive or published
+    source = archive or published
     target = way.root / (inside if not inside.startswith(".") else f"{model}{inside}")
     with workplace(way.root):
         if target.is_file():
             return target
-        found = obtain(wanted, sorted_given([wanted], way.given)[wanted.name], way)
+        obtained = obtain(source, sorted_given([source], way.given)[source.name], way)
         with staging_in(way.root) as content:
-            file = _checkpoint_in(found, content, inside, way)
-            remember(found, way)
+            file = _checkpoint_in(obtained, content, inside, way)
+            remember(obtained, way)
             on_disk(lambda: file.replace(target), target)
             on_disk(lambda: fsync_folder(way.root), way.root)
-        tidy([found], False, way)
+        tidy([obtained], False, way)
     return target
 
 
-def _checkpoint_in(found: Found, content: Path, inside: str, way: Way) -> Path:
+def _checkpoint_in(obtained: Obtained, content: Path, inside: str, way: Way) -> Path:
     """Return a copy of the checkpoint on the way to its name: the file itself, or the one in an archive."""
-    if _is_checkpoint(found.path):
+    if _is_checkpoint(obtained.path):
         copy = content / "checkpoint"
-        on_disk(lambda: _copy(found.path, copy), copy)
+        on_disk(lambda: _copy(obtained.path, copy), copy)
         return copy
-    unpack(found.path, content, way.limits, way.bytes_unpacked)
+    unpack(obtained.path, content, way.limits, way.bytes_unpacked)
     files = sorted(path for path in content.rglob(f"*{inside}") if path.is_file())
     if len(files) != 1:
-        told = ", ".join(path.relative_to(content).as_posix() for path in files) or "none"
-        raise InputError(f"holds not one *{inside} but {told}", found.path, "unpack it and choose by hand")
+        listed = ", ".join(path.relative_to(content).as_posix() for path in files) or "none"
+        raise InputError(f"holds not one *{inside} but {listed}", obtained.path, "unpack it and choose by hand")
     return files[0]
 
 

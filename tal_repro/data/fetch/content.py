@@ -49,7 +49,7 @@ class Parts:
 def find_parts(folder: Path, layout: LayoutName) -> Parts:
     """Look for a layout's files below a folder; nothing behind a link counts."""
     known = {f"{video}{SUFFIX[layout]}" for video in (*real_steps(), ONLY_AMBIGUOUS)}
-    wanted = ANNOTATION_FILE[layout].rpartition("/")[2]
+    annotation_name = ANNOTATION_FILE[layout].rpartition("/")[2]
     best, most = None, 0
     named: dict[str, Path] = {}
     for place, folders, files in os.walk(folder):
@@ -63,7 +63,7 @@ def find_parts(folder: Path, layout: LayoutName) -> Parts:
         for name in plain:
             named.setdefault(name, path / name)
     info = named.get(FEATURE_INFO_FILE) if layout == "tadtr" else None
-    return Parts(best, named.get(wanted), info)
+    return Parts(best, named.get(annotation_name), info)
 
 
 def given_parts(given: Iterable[str], layout: LayoutName, archive_names: Sequence[str]) -> tuple[Parts, list[str]]:
@@ -72,19 +72,19 @@ def given_parts(given: Iterable[str], layout: LayoutName, archive_names: Sequenc
     `archive_names`: those that hold features; a folder with one of them is that archive's.
     """
     parts, rest = Parts(), []
-    for one in given:
-        path = Path(one)
-        if "://" not in one and path.is_dir() and not any((path / name).is_file() for name in archive_names):
-            found = find_parts(path, layout)
-            parts = parts.or_else(found)
-            if found.features is None:
-                rest.append(one)
-        elif "://" not in one and path.is_file() and path.name == ANNOTATION_FILE[layout].rpartition("/")[2]:
+    for item in given:
+        path = Path(item)
+        if "://" not in item and path.is_dir() and not any((path / name).is_file() for name in archive_names):
+            there = find_parts(path, layout)
+            parts = parts.or_else(there)
+            if there.features is None:
+                rest.append(item)
+        elif "://" not in item and path.is_file() and path.name == ANNOTATION_FILE[layout].rpartition("/")[2]:
             parts = parts.or_else(Parts(annotations=path))
             if layout == "tadtr":  # it is one of the authors' three files as well
-                rest.append(one)
+                rest.append(item)
         else:
-            rest.append(one)
+            rest.append(item)
     return parts, rest
 
 

@@ -37,10 +37,10 @@ def address_of(mirror: Mirror, name: str, web: Web) -> str:
     """Return the address to ask for a mirror's bytes; `name` is the file wanted of a shared folder."""
     parts = urlsplit(mirror.link)
     if mirror.host in ("google-drive", "google-drive-folder"):
-        found = _DRIVE_ID.search(parts.path)
-        if not found:
+        match = _DRIVE_ID.search(parts.path)
+        if not match:
             raise MirrorFailed("not a link to Google Drive")
-        file_id = found[1] if mirror.host == "google-drive" else _in_drive_folder(mirror.link, found[1], web)
+        file_id = match[1] if mirror.host == "google-drive" else _in_drive_folder(mirror.link, match[1], web)
         query = urlencode({"id": file_id, "export": "download", "confirm": "t"})
         return f"{DRIVE_DOWNLOAD}?{query}"
     if mirror.host == "box":  # a shared link's `download_url` as Box's reference for shared links prints it
@@ -58,7 +58,7 @@ def _in_drive_folder(link: str, folder_id: str, web: Web) -> str:
     """List a public folder (the page that other sites embed); return the id of its one file for THUMOS14."""
     reply = web.get(urljoin(link, f"/embeddedfolderview?id={folder_id}"))
     page = read_page(reply)
-    files = [(found[1], html.unescape(found[2]).strip()) for found in _DRIVE_FILE.finditer(page)]
+    files = [(match[1], html.unescape(match[2]).strip()) for match in _DRIVE_FILE.finditer(page)]
     fitting = [file_id for file_id, name in files if WANTED in name.lower()]
     if not files:
         raise MirrorFailed(_meaning(page))
@@ -110,8 +110,8 @@ def _meaning(page: str) -> str:
         if words in text:
             return meaning
     title = re.search(r"<title[^>]{0,200}>([^<]{0,200})", page, re.IGNORECASE)
-    told = f" ({' '.join(title[1].split())[:60]!r})" if title and title[1].strip() else ""
-    return f"sends a web page instead of the file{told}"
+    page_title = f" ({' '.join(title[1].split())[:60]!r})" if title and title[1].strip() else ""
+    return f"sends a web page instead of the file{page_title}"
 
 
 class _Form(HTMLParser):

@@ -22,7 +22,7 @@ DOWNLOADS = "downloads"
 
 
 @dataclass(frozen=True)
-class Found:
+class Obtained:
     """An archive on this disk that passed its check, and where it came from."""
 
     archive: Archive
@@ -50,17 +50,17 @@ class Way:
 def sorted_given(archives: Sequence[Archive], given: Sequence[str]) -> dict[str, list[Path | Mirror]]:
     """Return what --from gives for each archive: a file (any name, where one archive is all), a folder, or a URL."""
     result: dict[str, list[Path | Mirror]] = {archive.name: [] for archive in archives}
-    for one in given:
-        local = "://" not in one
-        path = Path(one) if local else Path(_name_in(one))
+    for item in given:
+        local = "://" not in item
+        path = Path(item) if local else Path(_name_in(item))
         if local and not (path.is_file() or path.is_dir()):
-            raise InputError("no such file or folder", one, "give the archive, or the folder it is in")
-        folder = path.is_dir() if local else one.endswith("/")
+            raise InputError("no such file or folder", item, "give the archive, or the folder it is in")
+        folder = path.is_dir() if local else item.endswith("/")
         for archive in archives:
             if folder:
-                result[archive.name].append(path / archive.name if local else _plain(f"{one}{archive.name}", archive))
+                result[archive.name].append(path / archive.name if local else _plain(f"{item}{archive.name}", archive))
             elif path.name == archive.name or len(archives) == 1:
-                result[archive.name].append(path if local else _plain(one, archive))
+                result[archive.name].append(path if local else _plain(item, archive))
         if not folder and len(archives) > 1 and path.name not in result:
             raise InputError(f"{path.name!r} is none of {', '.join(result)}", "--from", "keep the published names")
     return result
@@ -78,7 +78,7 @@ def _plain(url: str, archive: Archive) -> Mirror:
     return Mirror("plain", url, next(iter(archive.md5s)) if len(archive.md5s) == 1 else None, by_content=True)
 
 
-def obtain(archive: Archive, given: Sequence[Path | Mirror], way: Way) -> Found:
+def obtain(archive: Archive, given: Sequence[Path | Mirror], way: Way) -> Obtained:
     """Return a checked archive: a given file, one that lies in downloads/, or a fresh download."""
     checksums.recorded(way.root)  # a damaged record is told before anything is fetched, and is no mirror's fault
     for path in given:
@@ -97,10 +97,10 @@ def obtain(archive: Archive, given: Sequence[Path | Mirror], way: Way) -> Found:
                 raise
             way.say(f"{error.what}: fetching it again")
             download.discard(path)
-    return _fetch(archive, [one for one in given if isinstance(one, Mirror)] or archive.mirrors, path, way)
+    return _fetch(archive, [item for item in given if isinstance(item, Mirror)] or archive.mirrors, path, way)
 
 
-def _fetch(archive: Archive, mirrors: Sequence[Mirror], target: Path, way: Way) -> Found:
+def _fetch(archive: Archive, mirrors: Sequence[Mirror], target: Path, way: Way) -> Obtained:
     """Try the mirrors in order; raise InputError saying what to do by hand where none gives the file."""
     on_disk(lambda: target.parent.mkdir(exist_ok=True), target.parent)
     failures: list[tuple[Mirror, str]] = []
@@ -116,7 +116,7 @@ def _fetch(archive: Archive, mirrors: Sequence[Mirror], target: Path, way: Way) 
     raise instructions(archive, target, failures, checksums.describe(way.root, archive))
 
 
-def _from_mirror(archive: Archive, mirror: Mirror, target: Path, way: Way) -> Found:
+def _from_mirror(archive: Archive, mirror: Mirror, target: Path, way: Way) -> Obtained:
     for whole in (False, True):
         went_on = download.download(archive, mirror, target, way.patience, way.bytes_fetched, way.say)
         try:
@@ -130,7 +130,7 @@ def _from_mirror(archive: Archive, mirror: Mirror, target: Path, way: Way) -> Fo
     raise AssertionError("unreachable")
 
 
-def _checked(archive: Archive, path: Path, source: str, way: Way, *, ours: bool, by_content: bool = False) -> Found:
+def _checked(archive: Archive, path: Path, source: str, way: Way, *, ours: bool, by_content: bool = False) -> Obtained:
     """Check a file's size and checksum before anything reads its content; `by_content`: another packing will do."""
     if path.stat().st_size > archive.most_bytes:
         raise InputError(f"has more than {archive.most_bytes} bytes", path, "this is not the published archive")
@@ -138,7 +138,7 @@ def _checked(archive: Archive, path: Path, source: str, way: Way, *, ours: bool,
     wrong = checksums.complaint(way.root, archive, sums)
     if wrong and by_content:
         way.say(f"{path.name}: {wrong}; another packing perhaps: its content will tell")
-        return Found(archive, path, sums, source, ours, by_content=True)
+        return Obtained(archive, path, sums, source, ours, by_content=True)
     if wrong:
         remedy = (
             f"download it again; where the new one is meant: take its entry out of {way.root / checksums.FILE_NAME}"
@@ -146,26 +146,26 @@ def _checked(archive: Archive, path: Path, source: str, way: Way, *, ours: bool,
         raise InputError(wrong, path, "download it again" if archive.md5s else remedy)
     if is_json(archive):
         read_json_object(path)  # an object, or refused by name
-    return Found(archive, path, sums, source, ours)
+    return Obtained(archive, path, sums, source, ours)
 
 
-def tidy(found: Sequence[Found], keep_archive: bool, way: Way) -> None:
+def tidy(obtained: Sequence[Obtained], keep_archive: bool, way: Way) -> None:
     """Delete what the kit fetched, unless it is to be kept; never what somebody put there."""
-    for one in found:
-        if one.ours and not keep_archive:
-            download.discard(one.path)
-        elif not one.ours:
-            way.say(f"kept as it is: {one.path}")
+    for file in obtained:
+        if file.ours and not keep_archive:
+            download.discard(file.path)
+        elif not file.ours:
+            way.say(f"kept as it is: {file.path}")
     with contextlib.suppress(OSError):
         (way.root / DOWNLOADS).rmdir()  # when empty
 
 
-def remember(one: Found, way: Way, content: str = "") -> None:
+def remember(obtained: Obtained, way: Way, content: str = "") -> None:
     """Record what was unpacked; say so where nothing but this record will ever vouch for it."""
-    if checksums.record(way.root, one.archive, one.sums, one.source, content):
+    if checksums.record(way.root, obtained.archive, obtained.sums, obtained.source, content):
         way.say(
-            f"{one.archive.name}: no checksum was ever published; this first fetch recorded its SHA-256 "
-            f"{one.sums.sha256[:16]}... in {checksums.FILE_NAME}, later ones are checked against it"
+            f"{obtained.archive.name}: no checksum was ever published; this first fetch recorded its SHA-256 "
+            f"{obtained.sums.sha256[:16]}... in {checksums.FILE_NAME}, later ones are checked against it"
         )
 
 

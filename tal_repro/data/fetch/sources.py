@@ -23,11 +23,11 @@ class NotFetched(InputError):
 
 def instructions(archive: Archive, target: Path, failures: Sequence[tuple[Mirror, str]], checksum: str) -> NotFetched:
     """Return the error that ends the fetch of one archive: each mirror's reason, then the way by hand."""
-    told = [f"  {shown(mirror.link)}: {reason}" for mirror, reason in failures]
+    lines = [f"  {shown(mirror.link)}: {reason}" for mirror, reason in failures]
     places = [f"      {mirror.link}{f' ({mirror.note})' if mirror.note else ''}" for mirror in archive.mirrors]
     # a container sees the data folder and nothing else of the host's
     elsewhere = "" if os.environ.get(CONTAINER_VARIABLE) else "; or leave it where it is and add --from FILE"
-    what = "\n".join([f"{archive.name} could not be fetched", *told])
+    what = "\n".join([f"{archive.name} could not be fetched", *lines])
     remedy = "\n".join(
         [
             f"download {archive.name} by hand, in a browser, from (as published on {LINKS_OF})",

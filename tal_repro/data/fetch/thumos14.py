@@ -10,7 +10,7 @@ from pathlib import Path
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.fetch import content
 from tal_repro.data.fetch.download import discard
-from tal_repro.data.fetch.obtain import Found, Way, is_json, obtain, remember, sorted_given, tidy
+from tal_repro.data.fetch.obtain import Obtained, Way, is_json, obtain, remember, sorted_given, tidy
 from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror, NotFetched, together
 from tal_repro.data.fetch.unpack import unpack
 from tal_repro.data.layouts import ANNOTATION_FILE, FEATURE_FOLDER, FEATURE_INFO_FILE, find_layouts
@@ -28,8 +28,8 @@ def fetch_layout(
     The folder appears under its name when all of it is written and fsynced. Raises InputError, with what to do by
     hand where no mirror gives an archive.
     """
-    wanted = tuple(ARCHIVES[layout] if archives is None else archives)
-    packed = [archive.name for archive in wanted if not is_json(archive)]
+    needed = tuple(ARCHIVES[layout] if archives is None else archives)
+    packed = [archive.name for archive in needed if not is_json(archive)]
     parts, rest = content.given_parts(way.given, layout, packed)
     with workplace(way.root):
         if any(there.name == layout for there in find_layouts(way.root)):
@@ -42,56 +42,56 @@ def fetch_layout(
         if parts.features is not None:
             _lay_out_into(target, layout, parts, parts.features, way)
             return target
-        found = _obtain_all(layout, wanted, sorted_given(wanted, rest), way)
-        _unpack_into(target, layout, found, parts, way)
-        tidy(found, keep_archive, way)
+        obtained = _obtain_all(layout, needed, sorted_given(needed, rest), way)
+        _unpack_into(target, layout, obtained, parts, way)
+        tidy(obtained, keep_archive, way)
     return target
 
 
 def _obtain_all(
-    layout: LayoutName, wanted: Sequence[Archive], given: Mapping[str, Sequence[Path | Mirror]], way: Way
-) -> list[Found]:
+    layout: LayoutName, needed: Sequence[Archive], given: Mapping[str, Sequence[Path | Mirror]], way: Way
+) -> list[Obtained]:
     """Return every archive; where some cannot be had, ask for all of them at once."""
-    found: list[Found] = []
+    obtained: list[Obtained] = []
     missing: list[NotFetched] = []
-    for archive in wanted:
+    for archive in needed:
         try:
-            found.append(obtain(archive, given[archive.name], way))
+            obtained.append(obtain(archive, given[archive.name], way))
         except NotFetched as error:
             missing.append(error)
     if missing:
         derive = f"derive its layout, as a labelled deviation: tal-repro data derive-tadtr {way.root}"
         raise together(missing, derive if layout == "tadtr" else "")
-    return found
+    return obtained
 
 
-def _unpack_into(target: Path, layout: LayoutName, found: Sequence[Found], parts: content.Parts, way: Way) -> None:
+def _unpack_into(target: Path, layout: LayoutName, files: Sequence[Obtained], parts: content.Parts, way: Way) -> None:
     """Build the layout's folder in a hidden one beside its place, then rename it; a failure leaves nothing.
 
     `parts`: files that --from gave beside the archives.
     """
     with staging_in(way.root) as unpacked:
-        (tar,) = (one for one in found if not is_json(one.archive))
+        (tar,) = (file for file in files if not is_json(file.archive))
         done = unpack(tar.path, unpacked, way.limits, way.bytes_unpacked)
         way.say(f"{tar.archive.name}: {done.files} files, {done.total_bytes / 2**30:.2f} GiB unpacked")
         if tar.by_content:
-            jsons = {one.archive.name: one.path for one in found if is_json(one.archive)}
+            jsons = {file.archive.name: file.path for file in files if is_json(file.archive)}
             given = content.Parts(None, jsons.get(ANNOTATION_FILE[layout]), jsons.get(FEATURE_INFO_FILE))
             there = content.find_parts(unpacked, layout).or_else(parts).or_else(given)
             try:
-                told = _lay_out_into(target, layout, there, tar.path, way, move=there.features != parts.features)
+                judgement = _lay_out_into(target, layout, there, tar.path, way, move=there.features != parts.features)
             except content.NotThumos14:
                 if tar.ours:  # else the next start would find it here again
                     discard(tar.path)
                 raise
         else:
-            folder, told = _layout_folder(unpacked, layout, tar.path), ""
-            for one in found:
-                if is_json(one.archive):
-                    on_disk(lambda one=one: _copy(one.path, folder / one.archive.name), folder)  # type: ignore[misc]
+            folder, judgement = _layout_folder(unpacked, layout, tar.path), ""
+            for file in files:
+                if is_json(file.archive):
+                    on_disk(lambda file=file: _copy(file.path, folder / file.archive.name), folder)  # type: ignore[misc]
             _into_place(folder, target, way)
-        for one in found:
-            remember(one, way, told if one is tar else "")
+        for file in files:
+            remember(file, way, judgement if file is tar else "")
 
 
 def _lay_out_into(
@@ -100,10 +100,10 @@ def _lay_out_into(
     """Lay files of any packing out in a hidden folder; rename it when they are THUMOS14; return what was judged."""
     with staging_in(way.root) as folder:
         content.lay_out(parts, layout, folder, source, way.say, move)
-        told = content.judge(folder, layout, source)
-        way.say(f"{source}: held to its {told}")
+        judgement = content.judge(folder, layout, source)
+        way.say(f"{source}: held to its {judgement}")
         _into_place(folder, target, way)
-    return told
+    return judgement
 
 
 def _into_place(folder: Path, target: Path, way: Way) -> None:
@@ -115,19 +115,19 @@ def _into_place(folder: Path, target: Path, way: Way) -> None:
 
 def _layout_folder(unpacked: Path, layout: LayoutName, source: Path) -> Path:
     """Return the one folder of an unpacked archive that holds the layout, wherever its authors put it."""
-    wanted = ANNOTATION_FILE[layout] if layout == "actionformer" else FEATURE_FOLDER[layout]
-    up = wanted.count("/") + 1
-    named = [path for path in unpacked.rglob(wanted.rpartition("/")[2]) if path.match(wanted)]
-    found = [path.parents[up - 1] for path in named if path.is_file() == (layout == "actionformer")]
-    if not found and layout == "tadtr" and (features := _only_folder_of_files(unpacked)):
+    ending = ANNOTATION_FILE[layout] if layout == "actionformer" else FEATURE_FOLDER[layout]
+    up = ending.count("/") + 1
+    named = [path for path in unpacked.rglob(ending.rpartition("/")[2]) if path.match(ending)]
+    matches = [path.parents[up - 1] for path in named if path.is_file() == (layout == "actionformer")]
+    if not matches and layout == "tadtr" and (features := _only_folder_of_files(unpacked)):
         assembled = unpacked.with_name("assembled")
         assembled.mkdir()
-        features.rename(assembled / wanted)
+        features.rename(assembled / ending)
         return assembled
-    if len(found) != 1:
-        what = f"holds no {wanted}" if not found else f"holds {wanted} {len(found)} times"
+    if len(matches) != 1:
+        what = f"holds no {ending}" if not matches else f"holds {ending} {len(matches)} times"
         raise InputError(what, source, "this is not the published archive; fetch it again")
-    return found[0]
+    return matches[0]
 
 
 def _only_folder_of_files(unpacked: Path) -> Path | None:

@@ -67,8 +67,8 @@ def unpack(source: Path, folder: Path, limits: Limits, progress: Progress) -> Un
     except (tarfile.TarError, EOFError, zlib.error, RecursionError, ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise
-        told = printable(str(error) or type(error).__name__)
-        raise InputError(f"not a whole tar archive ({told})", source, "fetch it again") from None
+        reason = printable(str(error) or type(error).__name__)
+        raise InputError(f"not a whole tar archive ({reason})", source, "fetch it again") from None
 
 
 def _members(stream: _Forward, folder: Path, limits: Limits) -> Unpacked:
@@ -85,7 +85,7 @@ def _members(stream: _Forward, folder: Path, limits: Limits) -> Unpacked:
                 continue
             files, total = files + 1, total + entry.size
             if entry.size > limits.file_bytes or total > limits.total_bytes:
-                raise _Refused(f"{_told(entry)} of {entry.size} bytes passes the limits of a data set")
+                raise _Refused(f"{_shown(entry)} of {entry.size} bytes passes the limits of a data set")
             require_room(folder.parent, entry.size, NO_ROOM)
             _make_folder((folder / name).parent, entry)
             _write(archive.extractfile(entry), folder / name, entry)
@@ -104,20 +104,20 @@ def _checked(entry: tarfile.TarInfo, folder: Path, seen: set[str]) -> str:
     name = entry.name
     plain = entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not entry.issparse()
     if not (plain or entry.isdir()):
-        raise _Refused(f"{_told(entry)} is a link, a device or another special file")
+        raise _Refused(f"{_shown(entry)} is a link, a device or another special file")
     if entry.size < 0 or (entry.isdir() and entry.size):
-        raise _Refused(f"{_told(entry)} has an impossible size")
+        raise _Refused(f"{_shown(entry)} has an impossible size")
     if name.startswith("/") or "\\" in name or not name.isprintable() or "\ufffd" in name:
-        raise _Refused(f"{_told(entry)} is not a plain relative name")
+        raise _Refused(f"{_shown(entry)} is not a plain relative name")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts or len(parts) > MOST_DEPTH or any(len(part.encode()) > 255 for part in parts):
-        raise _Refused(f"{_told(entry)} leads out of the folder or is too long")
+        raise _Refused(f"{_shown(entry)} leads out of the folder or is too long")
     if not parts and not entry.isdir():
-        raise _Refused(f"{_told(entry)} has no name")
+        raise _Refused(f"{_shown(entry)} has no name")
     _ask_python(entry, folder)
     clean = "/".join(parts)
     if not entry.isdir() and clean in seen:
-        raise _Refused(f"{_told(entry)} is there twice")
+        raise _Refused(f"{_shown(entry)} is there twice")
     seen.add(clean)
     return clean
 
@@ -136,18 +136,18 @@ def _make_folder(path: Path, entry: tarfile.TarInfo) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise _Refused(f"{_told(entry)}: a file is where a folder belongs") from None
+        raise _Refused(f"{_shown(entry)}: a file is where a folder belongs") from None
     except OSError as error:
         raise InputError(f"cannot be made ({error.strerror})", path, "free space or choose another folder") from None
 
 
 def _write(content: IO[bytes] | None, path: Path, entry: tarfile.TarInfo) -> None:
     if content is None:
-        raise _Refused(f"{_told(entry)} cannot be read")
+        raise _Refused(f"{_shown(entry)} cannot be read")
     try:
         out = path.open("xb", buffering=0)
     except (FileExistsError, IsADirectoryError):
-        raise _Refused(f"{_told(entry)} is there twice") from None
+        raise _Refused(f"{_shown(entry)} is there twice") from None
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", path, "free space on this disk") from None
     with out:
@@ -155,7 +155,7 @@ def _write(content: IO[bytes] | None, path: Path, entry: tarfile.TarInfo) -> Non
         while left:
             block = content.read(min(BLOCK_BYTES, left))
             if not block:
-                raise _Refused(f"cut short in {_told(entry)}")
+                raise _Refused(f"cut short in {_shown(entry)}")
             left -= len(block)
             on_disk(lambda data=block: _write_all(out, data), path)  # type: ignore[misc]
         on_disk(lambda: os.fsync(out.fileno()), path)
@@ -167,21 +167,21 @@ def _write_all(out: Any, block: bytes) -> None:
         rest = rest[out.write(rest) :]
 
 
-def _told(entry: tarfile.TarInfo) -> str:
+def _shown(entry: tarfile.TarInfo) -> str:
     return f"entry {entry.name[:120]!r}"
 
 
 class _Counted:
     """Reads a file and tells how far it is."""
 
-    def __init__(self, raw: IO[bytes], told: Callable[[int], None]) -> None:
-        self._raw, self._told, self._done = raw, told, 0
+    def __init__(self, raw: IO[bytes], report: Callable[[int], None]) -> None:
+        self._raw, self._report, self._done = raw, report, 0
 
     def read(self, size: int = -1) -> bytes:
         """Read on."""
         block = self._raw.read(size)
         self._done += len(block)
-        self._told(self._done)
+        self._report(self._done)
         return block
 
 

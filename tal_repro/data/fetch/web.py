@@ -150,10 +150,10 @@ def _accepted(reply: Reply) -> Reply:
     if reply.status in (200, 206, 416):
         return reply
     reply.close()
-    told = f"{reply.status} {_REASONS.get(reply.status, printable(str(reply.reason)))}"
+    answered = f"{reply.status} {_REASONS.get(reply.status, printable(str(reply.reason)))}"
     if reply.status in _PASSING:
-        raise TryAgain(told, float(whole_number(reply.headers.get("Retry-After")) or 0))
-    raise MirrorFailed(told)
+        raise TryAgain(answered, float(whole_number(reply.headers.get("Retry-After")) or 0))
+    raise MirrorFailed(answered)
 
 
 def _sorted(error: object) -> Exception:

@@ -18,6 +18,7 @@ LAYOUT = "actionformer"
 PROTOCOL = "af-212"
 SHIMS = ("compiled_nms", "joblib_workers", "cuda_synchronize", "torch_load")
 SELECTION, WEIGHTS = "best-on-test", "ema"  # what its authors report
+PUBLISHED = {"af-212": (69.2, "README, THUMOS14-I3D")}
 CONFIG = "configs/thumos_i3d.yaml"
 # field of the recipe -> section and key of the authors' configuration
 KEYS = {
@@ -75,6 +76,12 @@ def train(job: Job) -> None:
     (job.work / "checkpoints").mkdir()
     job.tell(ema_decay=job.recipe.ema_decay)
     job.train("train.py", [str(config), "--output", "run"], "ema")
+
+
+def evaluate(job: Job, checkpoint: Path) -> None:
+    """Run eval.py on a released checkpoint: it evaluates the EMA weights in it."""
+    config = write_config(job.tree, job.recipe, job.layout, job.run.spec.seed, job.work)
+    job.evaluate("eval.py", [str(config), str(checkpoint)], "ema")
 
 
 def write_config(tree: Path, recipe: Recipe, layout: Layout, seed: int, out: Path) -> Path:

@@ -76,10 +76,20 @@ SMALL = {  # for checks: quick on two cores, and learnt from
 
 def train(job: Job) -> None:
     """Run main.py: it evaluates its raw and its EMA weights, and its hooks say which."""
+    job.train("main.py", arguments(job), "raw")
+
+
+def evaluate(job: Job, checkpoint: Path) -> None:
+    """Run main.py --eval on a released checkpoint: it evaluates the EMA weights in it (without any, the others)."""
+    job.evaluate("main.py", ["--eval", "--resume", str(checkpoint), *arguments(job)], "ema")
+
+
+def arguments(job: Job) -> list[str]:
+    """Return the words that both are given; the last of them take all that follow."""
     out = job.work / "out"
-    arguments = ["--config_file", str(job.tree / CONFIG), "--output_dir", str(out), "--seed", str(job.run.spec.seed)]
-    arguments += ["--device", job.run.device.partition(":")[0], "--num_workers", str(job.recipe.loader_workers)]
-    job.train("main.py", [*arguments, "--options", *options(job.recipe, job.layout, job.work)], "raw")
+    words = ["--config_file", str(job.tree / CONFIG), "--output_dir", str(out), "--seed", str(job.run.spec.seed)]
+    words += ["--device", job.run.device.partition(":")[0], "--num_workers", str(job.recipe.loader_workers)]
+    return [*words, "--options", *options(job.recipe, job.layout, job.work)]
 
 
 def lay_out(layout: Layout, out: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tal_repro import hooks
+from tal_repro.console import echo
 from tal_repro.engines.adapter import RunContext, StopRequested
 from tal_repro.engines.native.batches import Batch, epoch_batches, epoch_plan
 from tal_repro.engines.native.checkpoint import (
@@ -106,11 +106,10 @@ class Trainer:
         maps = [f"{100 * row[f'map_{name}']:.2f} % ({name})" for name in self.weight_sets if row[f"map_{name}"] != ""]
         scored = f", mAP{made_up} {', '.join(maps)}" if maps else ""
         left = (self.recipe.epochs - self.epochs_done) * epoch_seconds
-        print(
+        echo(
             f"epoch {self.epochs_done} of {self.recipe.epochs}: {self.optimizer_steps} optimizer steps, "
             f"loss {row['loss']:.4g}{scored}; {epoch_seconds:.1f} s an epoch, at most {left:.0f} s left",
-            file=sys.stderr,
-            flush=True,
+            err=True,
         )
 
     def _epoch_row(
@@ -263,7 +262,7 @@ class Trainer:
             shutil.copyfile(self.checkpoint_path, kept)
         except OSError as error:
             kept.unlink(missing_ok=True)
-            print(f"the last good checkpoint could not be kept ({error.strerror})", file=sys.stderr)
+            echo(f"the last good checkpoint could not be kept ({error.strerror})", err=True)
 
 
 def batch_loss(model: Localizer, batch: Batch, precision: str) -> Tensor:

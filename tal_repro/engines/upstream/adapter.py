@@ -23,6 +23,7 @@ from tal_repro.engines.registry import engine_version
 from tal_repro.engines.upstream import models, own_set, scores, settings, shims, units
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.engines.upstream.job import Job, fresh_work_folder, newest_checkpoint, sha256
+from tal_repro.engines.upstream.requirements import check_packages
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 
@@ -97,6 +98,7 @@ class UpstreamAdapter:
         recipe = self.recipe(run)
         if run.data_dir is None:
             raise InputError("this run needs a data set", remedy="give its folder: --data DIR")
+        check_packages(self.model)
         source = own_set.source_of(run.data_dir, self.model)
         asked = units.asked_units(run, self.layout, recipe.batch_size)
         tree = prepare(self.model).resolve()

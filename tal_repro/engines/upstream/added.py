@@ -15,6 +15,7 @@ from tal_repro.engines.upstream import shims
 from tal_repro.engines.upstream.adapter import UpstreamAdapter
 from tal_repro.engines.upstream.checkout import prepare
 from tal_repro.engines.upstream.description import DOCS, check_description
+from tal_repro.engines.upstream.requirements import check_packages
 from tal_repro.errors import InputError
 from tal_repro.models.recipes import with_overrides
 from tal_repro.models.registry import model_entry
@@ -40,16 +41,21 @@ class AddedAdapter(UpstreamAdapter):
 
     def run_scripts(self, job: Job) -> None:
         """Let the description run the authors' scripts; the last checkpoint must have been evaluated."""
-        job.environment = getattr(self.description, "ENVIRONMENT", {})
-        if hasattr(self.description, "lay_out"):
-            self.description.lay_out(job.layout, job.work)
+        self.set_up(job)
         self.description.train(job)
         if not any(selection == "last" for selection, _ in job.chosen):
             why = "train longer (its script may leave out the first epochs), or mend the hooks"
             raise InputError("no evaluation was recorded", self.description.__file__, f"{why}; {DOCS}: metrics")
 
+    def set_up(self, job: Job) -> None:
+        """Give the scripts the variables that the description says, and their own layout of the data."""
+        job.environment = getattr(self.description, "ENVIRONMENT", {})
+        if hasattr(self.description, "lay_out"):
+            self.description.lay_out(job.layout, job.work)
+
     def build_for_macs(self, length: int) -> Any:
         """Return the authors' model in evaluation mode, as a module from features and lengths to outputs."""
+        check_packages(self.model)
         tree = prepare(self.model)
         shims.install(self.model)
         if str(tree) not in sys.path:

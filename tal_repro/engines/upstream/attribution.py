@@ -43,8 +43,8 @@ def attribute_steps(run: RunContext, steps: int, scratch: Path) -> dict[str, Any
         del os.environ[probe.VARIABLE]
     if not out.exists():
         raise InputError("the training ended before enough steps", "--steps", "ask for fewer, or give more data")
-    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-    return found
+    attributed: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return attributed
 
 
 def _last_words(run: RunContext) -> str:

@@ -75,10 +75,10 @@ def prepare(model: str, out: Path | None = None) -> Path:
     patches = model_patches(kit.patches(model))
     if _ready(target, patches):
         return target
-    found = status(model)
-    if found.problem:
-        raise InputError(found.problem, found.folder, found.remedy)
-    return _copy_and_patch(Path(found.folder), target, patches, entry)
+    state = status(model)
+    if state.problem:
+        raise InputError(state.problem, state.folder, state.remedy)
+    return _copy_and_patch(Path(state.folder), target, patches, entry)
 
 
 def _ready(target: Path, patches: Sequence[Patch]) -> bool:
@@ -162,6 +162,6 @@ def _git(folder: Path, *arguments: str) -> str:
     return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
-def to_json(found: Status) -> dict[str, object]:
+def to_json(state: Status) -> dict[str, object]:
     """Return plain values for `upstream status --json`."""
-    return asdict(found)
+    return asdict(state)

@@ -6,6 +6,8 @@ Needed: RECIPE, LAYOUT, PROTOCOL, `train(job)`, `build(tree)`. Its other names a
 - ENVIRONMENT: variables that its scripts read
 - SELECTION, WEIGHTS: what its authors report
 - SMALL: a small recipe for checks
+- PUBLISHED: protocol -> (average mAP in percent, where it is printed)
+- `evaluate(job, checkpoint)`: evaluates a released checkpoint by the authors' script
 - `lay_out(layout, out)`: writes files of a layout of its own into a run's working folder, before `train`
 """
 
@@ -27,6 +29,7 @@ SELECTIONS = ("last", "best-on-test")
 WEIGHTS = ("ema", "raw")
 NEEDED_FIELDS = ("feature_dim", "num_classes", "epochs", "batch_size")
 DOCS = "see docs/adding-a-model.md"
+PERCENT = 100.0
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _RESERVED = (
     "TAL_REPRO_", "PYTHON", "LD_", "OMP_NUM_THREADS", "PATH", "HOME", "RANK", "WORLD_SIZE", "SLURM_", "MASTER_",
@@ -46,7 +49,8 @@ def check_description(description: Any) -> None:
             )
     _check_shims(description, where)
     _check_environment(getattr(description, "ENVIRONMENT", {}), where)
-    for name in ("train", "build", *(["lay_out"] if hasattr(description, "lay_out") else [])):
+    _check_published(getattr(description, "PUBLISHED", {}), where)
+    for name in ("train", "build", *(name for name in ("lay_out", "evaluate") if hasattr(description, name))):
         if not callable(getattr(description, name, None)):
             raise InputError(f"no function {name!r}", where, DOCS)
 
@@ -74,6 +78,19 @@ def _check_recipe(description: Any, where: Path) -> None:
         with_overrides(recipe, dict(small))
     except InputError as error:
         raise InputError(f"SMALL: {error.what}", where, "give fields of the recipe, of their kinds") from None
+
+
+def _check_published(published: Any, where: Path) -> None:
+    good = isinstance(published, Mapping) and all(
+        name in PROTOCOLS
+        and isinstance(value, tuple)
+        and list(map(type, value)) == [float, str]
+        and 0 < value[0] < PERCENT
+        for name, value in published.items()
+    )
+    if not good:
+        remedy = f"give PROTOCOL: (mAP in percent, 'where it is printed'); protocols are {', '.join(PROTOCOLS)}"
+        raise InputError(f"PUBLISHED = {published!r}", where, remedy)
 
 
 def _check_shims(description: Any, where: Path) -> None:

@@ -73,11 +73,11 @@ class Job:
         )
         recorded = process.read_events(events)
         self.evaluation_seconds[weights] = process.phase_seconds(recorded).get("eval", 0.0)
-        found = scores.evaluations(recorded, folder, weights)
-        if not found:
+        evaluated = scores.evaluations(recorded, folder, weights)
+        if not evaluated:
             raise InputError(f"{script} recorded no evaluation", self.tree, "see docs/adding-a-model.md: metrics")
         self.chosen["last", weights] = scores.Evaluated(
-            self.last_epoch, weights, found[-1].detections, found[-1].printed_map
+            self.last_epoch, weights, evaluated[-1].detections, evaluated[-1].printed_map
         )
 
     def tell(self, **settings: Any) -> None:
@@ -142,10 +142,10 @@ def fresh_work_folder(run: RunContext) -> Path:
 
 def newest_checkpoint(folder: Path, pattern: str = "epoch_*.pth.tar") -> Path:
     """Return the alphabetically last checkpoint; raise InputError where there is none."""
-    found = sorted(folder.glob(pattern))
-    if not found:
+    files = sorted(folder.glob(pattern))
+    if not files:
         raise InputError("upstream wrote no checkpoint", folder, "see the log")
-    return found[-1]
+    return files[-1]
 
 
 def sha256(path: Path) -> str:

@@ -74,16 +74,16 @@ def scan(tree: Path) -> list[Place]:
 def absent(tree: Path) -> dict[str, str]:
     """Return the packages that a tree imports, does not hold and that are not installed: name -> first place."""
     own = {path.stem if path.is_file() else path.name for path in tree.rglob("*")}
-    told = [kind for kind in KINDS if kind.name in ("nms_1d_cpu", "tensorboard", "distutils", "torch._six")]
-    found: dict[str, str] = {}
+    kinds = [kind for kind in KINDS if kind.name in ("nms_1d_cpu", "tensorboard", "distutils", "torch._six")]
+    lacking: dict[str, str] = {}
     for path in sorted(tree.rglob("*.py")):
         for number, code in _code(path) if path.is_file() else ():
-            if (match := _IMPORT.match(code)) is None or any(kind.pattern.search(code) for kind in told):
+            if (match := _IMPORT.match(code)) is None or any(kind.pattern.search(code) for kind in kinds):
                 continue
             for name in [match[1]] if match[1] else re.findall(r"(?:^|,)\s*([A-Za-z_]\w*)", match[2]):
-                if name not in own and name not in found and importlib.util.find_spec(name) is None:
-                    found[name] = f"{path.relative_to(tree).as_posix()}:{number}"
-    return found
+                if name not in own and name not in lacking and importlib.util.find_spec(name) is None:
+                    lacking[name] = f"{path.relative_to(tree).as_posix()}:{number}"
+    return lacking
 
 
 def _code(path: Path) -> Iterator[tuple[int, str]]:
@@ -106,11 +106,11 @@ def describe(places: Sequence[Place], installed: Mapping[str, str], packages: Ma
     """
     lines = []
     for kind in KINDS:
-        found = [place for place in places if place.kind is kind]
-        if not found:
+        of_kind = [place for place in places if place.kind is kind]
+        if not of_kind:
             continue
-        where = ", ".join(f"{place.path}:{place.line}" for place in found[:MOST_SHOWN])
-        more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+        where = ", ".join(f"{place.path}:{place.line}" for place in of_kind[:MOST_SHOWN])
+        more = f" and {len(of_kind) - MOST_SHOWN} more" if len(of_kind) > MOST_SHOWN else ""
         if kind.shim in installed:
             what = f"shim {kind.shim} is on"
         else:
@@ -118,7 +118,7 @@ def describe(places: Sequence[Place], installed: Mapping[str, str], packages: Ma
         lines.append(f"    {kind.name} {kind.why}: {where}{more} ({what})")
     for package, where in packages.items():
         on = [shim for shim, reason in installed.items() if package in reason]
-        what = f"shim {on[0]} is on" if on else "if it runs there: a stand-in in OWN_SHIMS, as in added/tetad.py"
+        what = f"shim {on[0]} is on" if on else "if it runs there: requirements.lock, or a stand-in in OWN_SHIMS"
         lines.append(f"    {package} is not installed: {where} ({what})")
     said = f"{len(places)} calls that today's libraries do not know, {len(packages)} packages that are not installed"
     return "\n".join([said, *lines])

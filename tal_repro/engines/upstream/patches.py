@@ -94,9 +94,9 @@ def file_states(tree: Path, patches: Sequence[Patch]) -> dict[str, str]:
     states = {}
     for path, ids in chain.items():
         file = tree / path
-        found = blob_id(file.read_bytes()) if _is_own_file(tree, path) else ""
+        digest = blob_id(file.read_bytes()) if _is_own_file(tree, path) else ""
         known = {"": "missing", ids[0]: "pristine", ids[-1]: "patched"}
-        states[path] = known.get(found, f"drifted (blob {found}, expected {ids[0]})")
+        states[path] = known.get(digest, f"drifted (blob {digest}, expected {ids[0]})")
     return states
 
 
@@ -114,16 +114,16 @@ def _is_own_file(tree: Path, path: str) -> bool:
 
 
 def _patched(patch: Patch, change: FilePatch, content: bytes, tree: Path) -> bytes:
-    found = blob_id(content)
-    if found == change.after:
+    digest = blob_id(content)
+    if digest == change.after:
         raise InputError(
-            f"{change.path} is already patched by {patch.source.name} (blob {found})",
+            f"{change.path} is already patched by {patch.source.name} (blob {digest})",
             tree,
             "patches go into a fresh copy; restore the checkout: git submodule update --init --force",
         )
-    if found != change.before:
+    if digest != change.before:
         raise InputError(
-            f"{change.path} has blob {found}, {patch.source.name} was made for {change.before}",
+            f"{change.path} has blob {digest}, {patch.source.name} was made for {change.before}",
             tree,
             "check out the pinned commit again: make submodules",
         )
@@ -136,7 +136,7 @@ def _patched(patch: Patch, change: FilePatch, content: bytes, tree: Path) -> byt
 def inserted(content: bytes, insertions: Iterable[Insertion]) -> bytes:
     """Return `content` with the lines inserted (positions are those of the file as it was)."""
     lines = content.split(b"\n")
-    for insertion in sorted(insertions, key=lambda one: one.after, reverse=True):
+    for insertion in sorted(insertions, key=lambda each: each.after, reverse=True):
         if insertion.after >= len(lines):
             raise InputError(f"inserts after line {insertion.after} of a file of {len(lines) - 1} lines")
         lines[insertion.after : insertion.after] = insertion.lines

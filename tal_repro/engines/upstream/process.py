@@ -149,7 +149,7 @@ def _watch(run: RunContext, process: subprocess.Popen[bytes], meanwhile: Callabl
 def _cpu_seconds(pid: int) -> float:
     try:
         family = psutil.Process(pid)
-        return sum(sum(one.cpu_times()[:2]) for one in (family, *family.children(recursive=True)))
+        return sum(sum(process.cpu_times()[:2]) for process in (family, *family.children(recursive=True)))
     except psutil.Error:
         return -1.0
 

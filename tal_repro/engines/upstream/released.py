@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 from tal_repro import hooks
 from tal_repro.data.layouts import Layout
 from tal_repro.engines.adapter import RunContext
+from tal_repro.engines.registry import get_adapter
 from tal_repro.engines.upstream import own_set, process, scores, settings
 from tal_repro.engines.upstream.adapter import lay_out_tadtr
 from tal_repro.engines.upstream.checkout import prepare
+from tal_repro.engines.upstream.job import Job
+from tal_repro.engines.upstream.requirements import check_packages
 from tal_repro.errors import InputError
+from tal_repro.models.registry import model_entry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,10 +53,37 @@ def evaluate_weights(
     folder.mkdir()
     environment = {hooks.DETECTIONS_VARIABLE: str(folder), hooks.EVENTS_VARIABLE: str(events)}
     process.launch(run, tree, script, arguments, work, environment, log=run.record.paths.log)
-    found = scores.evaluations(process.read_events(events), folder, weights)
-    if not found:
+    evaluated = scores.evaluations(process.read_events(events), folder, weights)
+    if not evaluated:
         raise InputError(f"{script} recorded no detections", tree, "see the log")
-    return found[-1], layout.annotation_file
+    return evaluated[-1], layout.annotation_file
+
+
+def evaluate_content(run: RunContext, content: Mapping[str, Any], work: Path) -> tuple[scores.Evaluated, Path]:
+    """Evaluate a checkpoint of a model beyond the four as its description says, in folder `work`; return the same.
+
+    `content`: what `read_checkpoint` returned, tensors and plain values; the script unpickles what is written from it.
+    """
+    import torch
+
+    adapter: Any = get_adapter(run.spec.model, "upstream")
+    if run.data_dir is None:
+        raise InputError("a checkpoint is evaluated on a data set", remedy="give its folder: --data DIR")
+    if not hasattr(adapter.description, "evaluate"):
+        remedy = "write it (docs/adding-a-model.md), or score its detections: tal-repro evaluate"
+        raise InputError("no function 'evaluate' for a released checkpoint", adapter.description.__file__, remedy)
+    check_packages(run.spec.model)
+    source, recipe = own_set.source_of(run.data_dir, run.spec.model), adapter.recipe(run)
+    layout = own_set.lay_out(source, run, recipe, (), work / own_set.FOLDER)
+    checkpoint = work / "weights.pth.tar"
+    torch.save(dict(content), checkpoint)
+    job = Job(run, recipe, prepare(run.spec.model).resolve(), layout, work, log=run.record.paths.log)
+    adapter.set_up(job)
+    adapter.description.evaluate(job, checkpoint)
+    if not job.chosen:
+        raise InputError("evaluated nothing", adapter.description.__file__, "let evaluate(job, ...) call job.evaluate")
+    reported = model_entry(run.spec.model).reported.weights
+    return job.chosen.get(("last", reported)) or next(iter(job.chosen.values())), layout.annotation_file
 
 
 def write_weights(model: str, state: Mapping[str, Tensor], out: Path) -> Path:

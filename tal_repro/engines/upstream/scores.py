@@ -37,15 +37,15 @@ def evaluations(events: Sequence[Event], folder: Path, weights: str) -> list[Eva
     `weights` is what was evaluated where an event does not say so itself. Raises ValueError where there are more of
     one than of the other.
     """
-    found = [event for event in events if event["phase"] == "metrics" and "average_map" in event["values"]]
+    printed = [event for event in events if event["phase"] == "metrics" and "average_map" in event["values"]]
     # TemporalMaxer's evaluation does not know its epoch (-1); its training loop says it again right after.
-    named = [event for event in found if event["index"] >= 0] or found
+    named = [event for event in printed if event["index"] >= 0] or printed
     pairs: list[Evaluated] = []
-    for told in dict.fromkeys(event["values"].get("weights", "") for event in named):
-        events_of = [event for event in named if event["values"].get("weights", "") == told]
-        files = [path for path in sorted(folder.glob("*.csv")) if path.stem.partition("-")[2] == told]
+    for kind in dict.fromkeys(event["values"].get("weights", "") for event in named):
+        events_of = [event for event in named if event["values"].get("weights", "") == kind]
+        files = [path for path in sorted(folder.glob("*.csv")) if path.stem.partition("-")[2] == kind]
         pairs += [
-            Evaluated(event["index"], told or weights, path, float(event["values"]["average_map"]))
+            Evaluated(event["index"], kind or weights, path, float(event["values"]["average_map"]))
             for event, path in zip(events_of, files, strict=True)
         ]
     return sorted(pairs, key=lambda pair: pair.epoch)
@@ -62,22 +62,22 @@ def metric_rows(
     rows: list[Row] = []
     flags: list[str] = []
     compared: list[Row] = []
-    for (selection, weights), one in chosen.items():
-        detections = read_detections(one.detections, truth)
+    for (selection, weights), evaluated in chosen.items():
+        detections = read_detections(evaluated.detections, truth)
         for protocol in PROTOCOLS:
             evaluation = evaluate(detections, truth, protocol)
             result = evaluation.result
             if not scorable(evaluation, detections, own_protocol):
                 continue
             rows += [
-                {"epoch": one.epoch, "selection": selection, "weights": weights, "protocol": protocol,
+                {"epoch": evaluated.epoch, "selection": selection, "weights": weights, "protocol": protocol,
                  "tiou": tiou, "ap": ap}
                 for tiou, ap in zip(result.tious, result.map_per_tiou.tolist(), strict=True)
             ]  # fmt: skip
             if protocol == own_protocol:
                 flags += [f for f in invalid_flags(result.missing_classes, len(detections)) if f not in flags]
                 as_printed = evaluate(detections, truth, protocol, tie=OFFICIAL).result.average
-                compared.append(_comparison(selection, one, as_printed))
+                compared.append(_comparison(selection, evaluated, as_printed))
     flags += [f"differs-from-upstream-print: {row}" for row in compared if not row["agrees"]]
     return rows, flags, compared
 
@@ -126,13 +126,13 @@ def _losses(values: Mapping[str, float]) -> Row:
     return {"loss": total, **{f"loss_{name}": value for name, value in values.items() if name != "final_loss"}}
 
 
-def _comparison(selection: str, one: Evaluated, average: float) -> Row:
-    difference = average - one.printed_map
+def _comparison(selection: str, evaluated: Evaluated, average: float) -> Row:
+    difference = average - evaluated.printed_map
     return {
         "selection": selection,
-        "weights": one.weights,
-        "epoch": one.epoch,
+        "weights": evaluated.weights,
+        "epoch": evaluated.epoch,
         "kit_map": average,
-        "upstream_printed_map": one.printed_map,
+        "upstream_printed_map": evaluated.printed_map,
         "agrees": abs(difference) <= AGREEMENT,
     }

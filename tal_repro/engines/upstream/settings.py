@@ -105,21 +105,21 @@ _TADTR = {
 def resolved(model: str, recipe: Mapping[str, Any]) -> Any:
     """Return the typed recipe of a run; raise InputError for what upstream's code cannot be told."""
     entry = model_entry(model)
-    wanted: Any = with_overrides(entry.recipe, dict(recipe))
+    full: Any = with_overrides(entry.recipe, dict(recipe))
     if entry.adapter:  # its recipe holds only what its scripts can be told
-        return wanted
+        return full
     if model == "actionformer":
-        _check_mlp(wanted)
+        _check_mlp(full)
     if model != "tadtr":
-        _check_length(model, wanted)
-    for field in dataclasses.fields(wanted):
-        value, default = getattr(wanted, field.name), getattr(entry.recipe, field.name)
+        _check_length(model, full)
+    for field in dataclasses.fields(full):
+        value, default = getattr(full, field.name), getattr(entry.recipe, field.name)
         if value != default and field.name not in settable(model):
             raise InputError(
                 f"{field.name} = {value!r}: {entry.title}'s own code cannot be told so (it has {default!r})",
                 remedy="use the native engine (--engine native), or leave it at its default",
             )
-    return wanted
+    return full
 
 
 def settable(model: str) -> set[str]:
@@ -183,7 +183,7 @@ def write_pyramid(config: dict[str, Any], recipe: Any, layout: Layout, seed: int
     config["opt"]["epochs"] = recipe.epochs - recipe.warmup_epochs  # upstream counts the warm-up apart
     config["dataset"]["json_file"] = str(layout.annotation_file.absolute())
     config["dataset"]["feat_folder"] = str(layout.feature_folder.absolute())
-    if layout.definition is not None:
+    if layout.defined:
         config["dataset"] |= {"feat_stride": layout.definition.stride, "num_frames": layout.definition.clip}
     config["init_rand_seed"] = seed
     config["output_folder"] = str(out / "checkpoints")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tal_repro.paper.claims.found import Found
+from tal_repro.paper.claims.observation import Observation
 from tal_repro.paper.statistics import describe
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run
@@ -49,7 +49,7 @@ class Bend:
         return f"the gain is largest around {self.middle:g} % (p = {self.p:.2g}{sure})"
 
 
-def acceleration(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def acceleration(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """Percentage of the largest gain, as published (0: the first); it holds if the gain grows at equal steps too."""
     published, equal = (_curve(chosen, *how) for how in (("epochs", "ema"), ("steps", "raw")))
     behind = tuple(run for run in chosen if run.unit == "video" and not run.flags)
@@ -58,18 +58,18 @@ def acceleration(runs: Runs, chosen: list[Run], _: str) -> Found | None:
         return None
     if len(low) < LEAST_LOW or set(low) - set(equal):
         note = f"needs {LEAST_LOW} percentages up to {LOW_PERCENT:g}, at equal epochs and at equal steps"
-        return Found(math.nan, behind, note=note, decided=False, further_runs=_missing(published, equal))
+        return Observation(math.nan, behind, note=note, decided=False, further_runs=_missing(published, equal))
     as_published, at_equal_steps = bend(published), bend(equal)
     note = f"as published {as_published.words}; at equal steps and with raw weights {at_equal_steps.words}"
     clear = as_published.excess <= 0 or as_published.accelerates
     value = as_published.middle if as_published.excess > 0 else 0.0
     further = None if clear else _missing(published, equal) or LEAST_LOW
-    return Found(value, behind, note=note, holds=at_equal_steps.accelerates, decided=clear, further_runs=further)
+    return Observation(value, behind, note=note, holds=at_equal_steps.accelerates, decided=clear, further_runs=further)
 
 
 def _curve(runs: Iterable[Run], budget: str, weights: str) -> Curve:
     """Return the last checkpoint's mAPs under one condition; all of the data is the same at both budgets."""
-    found: Curve = defaultdict(list)
+    curve: Curve = defaultdict(list)
     for run in runs:
         if (run.unit, run.policy) != ("video", "uniform") or run.flags:
             continue
@@ -79,15 +79,15 @@ def _curve(runs: Iterable[Run], budget: str, weights: str) -> Curve:
             protocol: v for (selection, w, protocol), v in run.scores.items() if (selection, w) == ("last", weights)
         }
         if scores:
-            found[run.percent].append(scores.get("af-212", min(scores.values())))
-    return dict(sorted(found.items()))
+            curve[run.percent].append(scores.get("af-212", min(scores.values())))
+    return dict(sorted(curve.items()))
 
 
 def _missing(*curves: Curve) -> int:
     """Return how many runs are missing to the paper's repetitions at the low percentages (three at least)."""
-    wanted = LEAST_LOW * RUNS_WANTED
+    needed = LEAST_LOW * RUNS_WANTED
     return sum(
-        max(0, wanted - sum(min(len(v), RUNS_WANTED) for p, v in c.items() if p <= LOW_PERCENT)) for c in curves
+        max(0, needed - sum(min(len(v), RUNS_WANTED) for p, v in c.items() if p <= LOW_PERCENT)) for c in curves
     )  # fmt: skip
 
 

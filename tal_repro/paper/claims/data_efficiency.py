@@ -136,9 +136,9 @@ def _normalised(table: Table, table2: Table) -> dict[float, float]:
     return {float(p): float(m) / full for p, m in zip(table["train_percent"], table["map_mean"], strict=True)}
 
 
-def _distance(one: dict[float, float], other: dict[float, float]) -> float:
-    shared = [p for p in one if p in other and p < 100]
-    return float(np.mean([abs(one[p] - other[p]) for p in shared]))
+def _distance(first: dict[float, float], second: dict[float, float]) -> float:
+    shared = [p for p in first if p in second and p < 100]
+    return float(np.mean([abs(first[p] - second[p]) for p in shared]))
 
 
 @derives("E8", tables=["learning_curves"])

@@ -68,9 +68,9 @@ def _mean_errors(
 
 def _as_printed(equation: dict[str, float], full: Fit) -> list[dict[str, float]]:
     """Return the equation, and with it the corners of what rounds to its digits where the fit does not give them."""
-    found = {**full.params, "span": full.params.get("A", 0.0) - full.params.get("low", 0.0)}
+    parameters = {**full.params, "span": full.params.get("A", 0.0) - full.params.get("low", 0.0)}
     halves = {name: half_digit([value]) for name, value in equation.items()}
-    if all(abs(found[name] - value) <= halves[name] for name, value in equation.items()):
+    if all(abs(parameters[name] - value) <= halves[name] for name, value in equation.items()):
         return [equation]
     sides = product(*((value - halves[name], value + halves[name]) for name, value in equation.items()))
     return [equation, *(dict(zip(equation, side, strict=True)) for side in sides)]
@@ -116,8 +116,8 @@ def exponential_relative_error(learning_curves: Table, equations: Table) -> Deri
 def _exponentials(learning_curves: Table, equations: Table) -> tuple[Table, Callable[[float], Array]]:
     """Return TadTR's curve, and a function giving [printed digits, full precision] predictions."""
     table = curve(learning_curves, "tadtr")
-    found, digits = partial_fit(table, "exponential"), printed(equations, "exponential")
-    return table, lambda percent: np.array([float(exponential(percent, p)) for p in (digits, found.params)])
+    fit, digits = partial_fit(table, "exponential"), printed(equations, "exponential")
+    return table, lambda percent: np.array([float(exponential(percent, p)) for p in (digits, fit.params)])
 
 
 def _between(values: Array) -> Reading:

@@ -110,8 +110,8 @@ def _refit(misses: Callable[[Array], Array], held: Array, place: int, value: flo
         return np.nan_to_num(misses(theta(logs)), nan=HOPELESS)
 
     with np.errstate(all="ignore"):
-        found = least_squares(finite, np.log(held[free]), method="lm", max_nfev=300)
-    return theta(found.x)
+        solution = least_squares(finite, np.log(held[free]), method="lm", max_nfev=300)
+    return theta(solution.x)
 
 
 SMALLEST = 1e-300  # a probability: its normal deviate stays finite
@@ -124,32 +124,32 @@ PARAMETERS = {"E1": ("exponential", "a"), "E2": ("exponential", "b"), "E3": ("ex
 def _parameter(family: str, name: str) -> Callable[[Table], Derivation]:
     def derive(learning_curves: Table) -> Derivation:
         part = partial_points(curve(learning_curves, "tadtr"))
-        found = fitted(family, part["train_percent"], part["map_mean"])
-        value, low, high = determined(found, family, name, half_digit(part["map_mean"]))
+        fit = fitted(family, part["train_percent"], part["map_mean"])
+        value, low, high = determined(fit, family, name, half_digit(part["map_mean"]))
         if low == 0.0 or high == np.inf:
-            any_value = f"any {name} {between(low, high, '.2g')} fits the {found.n} points as well"
-            reason = f"{any_value}, and they have no least-squares optimum ({found.k} parameters)"
+            any_value = f"any {name} {between(low, high, '.2g')} fits the {fit.n} points as well"
+            reason = f"{any_value}, and they have no least-squares optimum ({fit.k} parameters)"
             value = high if low == 0.0 else low
             optimum: tuple[Reading, ...] = ()
         else:
-            reason = f"the least-squares optimum on {found.n} points has {name} = {value:.6g} ({found.k} parameters)"
+            reason = f"the least-squares optimum on {fit.n} points has {name} = {value:.6g} ({fit.k} parameters)"
             if f"{low:.4g}" != f"{high:.4g}":
                 any_value = f"any {between(low, high, '.4g')} fits them as well"
                 reason += f", but {any_value}, as far as their own rounding can tell"
-            optimum = number(value, f"least-squares optimum on {found.n} points")
+            optimum = number(value, f"least-squares optimum on {fit.n} points")
         tied = Reading("any value that fits as well", value, low=low, high=high, undetermined=reason)
         return Derivation((*optimum, tied), (part,), reason)
 
     return derive
 
 
-def determined(found: Fit, family: str, name: str, half: float) -> tuple[float, float, float]:
+def determined(fit: Fit, family: str, name: str, half: float) -> tuple[float, float, float]:
     """Return a parameter's optimum, and between which values the points do not tell it apart from the optimum."""
-    parameters = dict(found.params)
+    parameters = dict(fit.params)
     if family == "5pl":
         parameters["span"] = parameters["A"] - parameters["low"]
     start = tuple(float(parameters[key]) for key in CURVES[family][0])
-    low, high = tied_range(family, name, tuple(found.x.tolist()), tuple(found.y.tolist()), start, half)
+    low, high = tied_range(family, name, tuple(fit.x.tolist()), tuple(fit.y.tolist()), start, half)
     return float(parameters[name]), low, high
 
 
@@ -161,10 +161,10 @@ for _claim, _which in PARAMETERS.items():
 def exponential_on_all_points(learning_curves: Table) -> Derivation:
     """Mean miss of an exponential fitted to all of TadTR's points, on them."""
     table = curve(learning_curves, "tadtr")
-    found = fitted("exponential", table["train_percent"], table["map_mean"])
-    miss = float(np.abs(found.residuals).mean())
-    reason = f"fitted to all {found.n} points it misses them by {miss:.2f} mAP on average (R2 = {found.r2:.4f})"
-    return Derivation(number(miss, f"mean miss on the {found.n} points"), (table,), reason)
+    fit = fitted("exponential", table["train_percent"], table["map_mean"])
+    miss = float(np.abs(fit.residuals).mean())
+    reason = f"fitted to all {fit.n} points it misses them by {miss:.2f} mAP on average (R2 = {fit.r2:.4f})"
+    return Derivation(number(miss, f"mean miss on the {fit.n} points"), (table,), reason)
 
 
 @derives("E15", tables=["learning_curves", "table2"])
@@ -211,24 +211,24 @@ def not_purely_exponential(learning_curves: Table) -> Derivation:
 @derives("D11", tables=["learning_curves", "table2"])
 def one_shape_fits_all(learning_curves: Table, table2: Table) -> Derivation:
     """The lowest R2 of a 5PL fitted to all points of a model, over the four."""
-    rows, found = [], {}
+    rows, errors = [], {}
     for model in ("tadtr", "actionformer", "tridet", "temporalmaxer"):
         table, percent, value = completed(learning_curves, table2, model)
-        found[model] = fitted("5pl", percent, value).r2
+        errors[model] = fitted("5pl", percent, value).r2
         rows.append(table)
-    reason = "R2 of a 5PL on all points: " + ", ".join(f"{titled(m)} {r2:.4f}" for m, r2 in found.items())
-    return Derivation(number(min(found.values()), "lowest R2"), tuple(rows), reason)
+    reason = "R2 of a 5PL on all points: " + ", ".join(f"{titled(m)} {r2:.4f}" for m, r2 in errors.items())
+    return Derivation(number(min(errors.values()), "lowest R2"), tuple(rows), reason)
 
 
 def _goodness(model: str) -> Callable[[Table, Table], Derivation]:
     def derive(learning_curves: Table, table2: Table) -> Derivation:
         rows, percent, value = completed(learning_curves, table2, model)
-        found = fitted("5pl", percent, value)
+        fit = fitted("5pl", percent, value)
         origin = fitted("5pl", np.append(percent, ORIGIN_PERCENT), np.append(value, 0.0))
-        choices = {"all points": found.r2, "all points and the origin": origin.r2}
+        choices = {"all points": fit.r2, "all points and the origin": origin.r2}
         reason = (
-            f"R2 = {found.r2:.5f}, with the origin {origin.r2:.5f}: {found.k} parameters on {found.n} points, held-out "
-            f"error {found.held_out.text}"
+            f"R2 = {fit.r2:.5f}, with the origin {origin.r2:.5f}: {fit.k} parameters on {fit.n} points, held-out "
+            f"error {fit.held_out.text}"
         )
         return Derivation(vary(lambda points: number(points), points=choices), sources(rows, table2, model), reason)
 

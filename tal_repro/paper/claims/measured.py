@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from tal_repro import thumos14
 from tal_repro.models.registry import model_entry
 from tal_repro.paper.claims.derivation import Derivation
-from tal_repro.paper.claims.found import Found
 from tal_repro.paper.claims.judging import TOO_MANY, interval_text, judge_reading, measured_reading
 from tal_repro.paper.claims.means import RUNS_WANTED, further_runs, judge_mean, runs_wanted
 from tal_repro.paper.claims.measurements import READERS, train_seconds
+from tal_repro.paper.claims.observation import Observation
 from tal_repro.paper.claims.registered import DERIVATIONS
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.measured_tables import measured_tables, sweeps
@@ -58,19 +58,19 @@ def measure(claim: Claim, runs: Runs, published: Mapping[str, Table]) -> Measure
     real = [run for run in chosen if not unlike(run)]
     if not real:
         reasons = sorted({unlike(run) for run in chosen})
-        told = f"{_count(chosen)} cannot judge a claim about THUMOS14: {', '.join(reasons)}"
-        return Measured("not run", told, unlike=tuple(reasons))
+        reason = f"{_count(chosen)} cannot judge a claim about THUMOS14: {', '.join(reasons)}"
+        return Measured("not run", reason, unlike=tuple(reasons))
     engine = "upstream" if any(run.engine == "upstream" for run in real) else "native"
     of_engine = [run for run in real if run.engine == engine]
     kept = of_engine if claim.kind == "latency" else pooled(of_engine)  # times: readers choose the machine
     if claim.measure == "derivation":
-        found = _by_derivation(claim, kept, published)
+        measured = _by_derivation(claim, kept, published)
     else:
-        found = _by_reading(claim, replace(runs, runs=tuple(_judging(runs))), kept)
+        measured = _by_reading(claim, replace(runs, runs=tuple(_judging(runs))), kept)
     notes = others(of_engine, kept)
     if claim.kind not in NEED_NO_DATA:
         notes.append(UNVERIFIED)
-    return replace(found, reason="; ".join([found.reason, *notes]))
+    return replace(measured, reason="; ".join([measured.reason, *notes]))
 
 
 def _judging(runs: Runs) -> list[Run]:
@@ -82,10 +82,10 @@ def _judging(runs: Runs) -> list[Run]:
 def unlike_the_papers_network(run: Run) -> str:
     """Say why counts or times are not of the paper's network ("": they are): it may be fitted to another set."""
     recipe = run.spec.recipe
-    wanted = {"feature_dim": thumos14.FEATURE_DIM, "num_classes": thumos14.CLASSES}
+    of_paper = {"feature_dim": thumos14.FEATURE_DIM, "num_classes": thumos14.CLASSES}
     if levels := getattr(model_entry(run.model).recipe, "levels", None):
-        wanted["levels"] = levels
-    other = any(recipe.get(name, value) != value for name, value in wanted.items())
+        of_paper["levels"] = levels
+    other = any(recipe.get(name, value) != value for name, value in of_paper.items())
     return "networks for other channels, classes or levels than THUMOS14's" if other else ""
 
 
@@ -107,12 +107,12 @@ def _by_reading(claim: Claim, runs: Runs, chosen: list[Run]) -> Measured:
     name, _, option = claim.measure.partition(":")
     here = [run for run in chosen if _of_class(claim, run)]
     reader = READERS.get(name)
-    found = (reader(runs, here, option) or reader(runs, chosen, option)) if reader else None
-    if found is None:
+    observation = (reader(runs, here, option) or reader(runs, chosen, option)) if reader else None
+    if observation is None:
         return Measured("not run", f"{_count(chosen)} of {claim.experiment}, but none holds a usable value")
-    if not all(_of_class(claim, run) for run in found.runs):
-        return _on_another_machine(claim, runs, found)
-    return _judge(claim, found)
+    if not all(_of_class(claim, run) for run in observation.runs):
+        return _on_another_machine(claim, runs, observation)
+    return _judge(claim, observation)
 
 
 def _of_class(claim: Claim, run: Run) -> bool:
@@ -121,20 +121,20 @@ def _of_class(claim: Claim, run: Run) -> bool:
     return not claim.gpu or beside or _is_gpu(claim.gpu, run.device)
 
 
-def _is_gpu(wanted: str, device: str) -> bool:
-    return any(name in device for name in (HOPPER if wanted in HOPPER else (wanted,)))
+def _is_gpu(gpu: str, device: str) -> bool:
+    return any(name in device for name in (HOPPER if gpu in HOPPER else (gpu,)))
 
 
-def _on_another_machine(claim: Claim, runs: Runs, found: Found) -> Measured:
+def _on_another_machine(claim: Claim, runs: Runs, observation: Observation) -> Measured:
     """A claim about a machine is judged on its class only; elsewhere the ratio to another model is told, no verdict."""
-    devices = ", ".join(sorted({run.device for run in found.runs}))
-    notes = [f"measured on {devices}, printed for {claim.gpu}", *filter(None, [found.note])]
+    devices = ", ".join(sorted({run.device for run in observation.runs}))
+    notes = [f"measured on {devices}, printed for {claim.gpu}", *filter(None, [observation.note])]
     other = runs.of(claim.experiment, claim.ratio_to) if claim.ratio_to else []
-    base = train_seconds(runs, [r for r in other if r.engine == found.runs[0].engine], "")
-    if base and {r.device for r in base.runs} == {r.device for r in found.runs}:
-        ratio = found.value / base.value
+    base = train_seconds(runs, [r for r in other if r.engine == observation.runs[0].engine], "")
+    if base and {r.device for r in base.runs} == {r.device for r in observation.runs}:
+        ratio = observation.value / base.value
         notes.append(f"on one machine {ratio:.2f} times {claim.ratio_to}'s, {printed_ratio(claim)}")
-    return Measured("not comparable here", "; ".join(notes), found.value, found.sample, found.runs)
+    return Measured("not comparable here", "; ".join(notes), observation.value, observation.sample, observation.runs)
 
 
 def printed_ratio(claim: Claim) -> str:
@@ -146,31 +146,31 @@ def printed_ratio(claim: Claim) -> str:
     return f"printed {claim.numbers[0] / other.numbers[0]:.2f} times{machines}"
 
 
-def _judge(claim: Claim, found: Found) -> Measured:
+def _judge(claim: Claim, observation: Observation) -> Measured:
     """Judge by the mean where runs repeat the number, else by the number itself."""
-    sample = found.sample
-    note = f"{found.note}; " if found.note else ""
-    if not found.decided:
-        value = found.value if math.isfinite(found.value) else None
-        return Measured("inconclusive", found.note, value, sample, found.runs, found.further_runs)
+    sample = observation.sample
+    note = f"{observation.note}; " if observation.note else ""
+    if not observation.decided:
+        value = observation.value if math.isfinite(observation.value) else None
+        return Measured("inconclusive", observation.note, value, sample, observation.runs, observation.further_runs)
     if sample is not None:
-        return _judge_mean(claim, found, sample, note)
-    if missing := _missing_processes(claim, found):
+        return _judge_mean(claim, observation, sample, note)
+    if missing := _missing_processes(claim, observation):
         note += f"needs {runs_wanted(claim)} processes; at least {missing} more"
-        return Measured("inconclusive", note, found.value, sample, found.runs, missing)
-    inside = found.holds and claim.bounds[0] <= found.value <= claim.bounds[1]
+        return Measured("inconclusive", note, observation.value, sample, observation.runs, missing)
+    inside = observation.holds and claim.bounds[0] <= observation.value <= claim.bounds[1]
     note += f"accepted {interval_text(*claim.bounds, claim.unit)}"
-    return Measured("reproduced" if inside else "not reproduced", note, found.value, sample, found.runs)
+    return Measured("reproduced" if inside else "not reproduced", note, observation.value, sample, observation.runs)
 
 
-def _missing_processes(claim: Claim, found: Found) -> int:
+def _missing_processes(claim: Claim, observation: Observation) -> int:
     """Return how many more processes a time needs on the machine that has fewest."""
     if claim.kind not in REPEATED:
         return 0
-    return max(0, runs_wanted(claim) - min(Counter(run.device for run in found.runs).values()))
+    return max(0, runs_wanted(claim) - min(Counter(run.device for run in observation.runs).values()))
 
 
-def _judge_mean(claim: Claim, found: Found, sample: Sample, note: str) -> Measured:
+def _judge_mean(claim: Claim, observation: Observation, sample: Sample, note: str) -> Measured:
     left, right = mean_interval(sample)
     note += (
         f"90 % interval of the mean {left:.4g} to {right:.4g} {claim.unit} (n = {sample.n}); claimed "
@@ -179,11 +179,11 @@ def _judge_mean(claim: Claim, found: Found, sample: Sample, note: str) -> Measur
     )
     verdict, further = judge_mean(claim, sample), None
     if verdict == "reproduced" and claim.cannot_settle:
-        return Measured("inconclusive", f"{note}; {claim.cannot_settle}", found.value, sample, found.runs)
+        return Measured("inconclusive", f"{note}; {claim.cannot_settle}", observation.value, sample, observation.runs)
     if verdict == "inconclusive":
         further = further_runs(claim, sample)
         note += f"; {TOO_MANY if further is None else f'{further} more runs'}"
-    return Measured(verdict, note, found.value, sample, found.runs, further)
+    return Measured(verdict, note, observation.value, sample, observation.runs, further)
 
 
 def _against_printed(claim: Claim, sample: Sample) -> str:
@@ -196,8 +196,8 @@ def _against_printed(claim: Claim, sample: Sample) -> str:
 def _by_derivation(claim: Claim, chosen: list[Run], published: Mapping[str, Table]) -> Measured:
     """Put the measured tables through the derivation that reads the published ones."""
     if claim.experiment == "data_sweep" and (missing := _missing_sweep_runs(claim.models, chosen)):
-        told = f"{missing} of the sweep's runs are missing"
-        return Measured("inconclusive", told, runs=tuple(chosen), further_runs=missing)
+        note = f"{missing} of the sweep's runs are missing"
+        return Measured("inconclusive", note, runs=tuple(chosen), further_runs=missing)
     tables = {**published, **measured_tables(chosen)}
     if claim.experiment == "macs" and (absent := sorted(set(claim.models) - set(tables["gmacs"]["model"].tolist()))):
         return Measured("inconclusive", f"no MACs of {', '.join(absent)}", runs=tuple(chosen), further_runs=len(absent))

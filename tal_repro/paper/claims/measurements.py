@@ -9,7 +9,7 @@ import numpy as np
 from tal_repro.measure.compare import MIN_SAMPLES, Key, compare
 from tal_repro.measure.linearity import linearity
 from tal_repro.paper.claims.acceleration import acceleration
-from tal_repro.paper.claims.found import Found, on_one_device, sampled
+from tal_repro.paper.claims.observation import Observation, on_one_device, sampled
 from tal_repro.paper.claims.quantities import quantity
 from tal_repro.paper.claims.traces import (
     busy_while_evaluating,
@@ -29,32 +29,37 @@ LONG_LENGTH = 30000  # feature steps, the paper's longest input
 _ANY = Key("", "", "", 0)
 
 
-Read = Callable[[Runs, list[Run], str], Found | None]
+Read = Callable[[Runs, list[Run], str], Observation | None]
 
 
-def average_map(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def average_map(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """Mean of the reported average mAP of full trainings, in percent."""
     full = [run for run in chosen if run.percent == 100 and run.average_map is not None]
     note = "" if not full else f"{' '.join(full[0].reported or ())}"
     if full and full[0].experiment == "released":  # fixed weights: another evaluation tells nothing new
-        return Found(float(full[0].average_map or 0.0), (full[0],), note=note)
+        return Observation(float(full[0].average_map or 0.0), (full[0],), note=note)
     return sampled(full, [run.average_map for run in full], note)
 
 
-def map_below(runs: Runs, chosen: list[Run], reported: str) -> Found | None:
+def map_below(runs: Runs, chosen: list[Run], reported: str) -> Observation | None:
     """A reported mAP minus the mean of the runs."""
-    found = average_map(runs, chosen, "")
-    if found is None or found.sample is None:
+    observation = average_map(runs, chosen, "")
+    if observation is None or observation.sample is None:
         return None
-    below = float(reported) - found.sample.mean
-    return Found(below, found.runs, Sample(below, found.sample.std, found.sample.n, found.sample.kind), found.note)
+    below = float(reported) - observation.sample.mean
+    return Observation(
+        below,
+        observation.runs,
+        Sample(below, observation.sample.std, observation.sample.n, observation.sample.kind),
+        observation.note,
+    )
 
 
 # TadTR's compiled RoIAlign cannot be built with a current torch (docs/upstream.md, shims).
 OTHER_KERNEL = ", with the kit's RoIAlign in place of the authors' CUDA kernel: same GPU, different kernel"
 
 
-def train_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def train_seconds(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """Mean training time in Table 2's definition for the model, in seconds, of runs that had the device alone."""
     timed = on_one_device([run for run in chosen if run.percent == 100 and run.train_seconds and run.alone])
     note = timed[0].train_seconds_of if timed else ""
@@ -63,13 +68,17 @@ def train_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     return sampled(timed, [run.train_seconds for run in timed], note)
 
 
-def trainings_a_day(runs: Runs, chosen: list[Run], option: str) -> Found | None:
+def trainings_a_day(runs: Runs, chosen: list[Run], option: str) -> Observation | None:
     """Trainings that fit in 24 hours."""
-    found = train_seconds(runs, chosen, option)
-    return None if found is None else sampled(found.runs, [86400 / float(run.train_seconds or 0) for run in found.runs])
+    observation = train_seconds(runs, chosen, option)
+    return (
+        None
+        if observation is None
+        else sampled(observation.runs, [86400 / float(run.train_seconds or 0) for run in observation.runs])
+    )
 
 
-def recipe(runs: Runs, chosen: list[Run], name: str) -> Found | None:
+def recipe(runs: Runs, chosen: list[Run], name: str) -> Observation | None:
     """A hyper-parameter of the runs (their one value, else the first run that differs)."""
     values: list[tuple[Run, float]] = []
     for run in chosen:
@@ -80,10 +89,10 @@ def recipe(runs: Runs, chosen: list[Run], name: str) -> Found | None:
         return None
     distinct = sorted({value for _, value in values})
     note = "set by the recipe of the runs" if len(distinct) == 1 else f"the runs differ: {distinct}"
-    return Found(values[0][1], tuple(run for run, _ in values), note=note)
+    return Observation(values[0][1], tuple(run for run, _ in values), note=note)
 
 
-def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """R2 of the median inference time on feature length, on one machine, and whether a line is what fits them.
 
     The verdict is the one its run stored; several runs, and runs without one, are judged here together.
@@ -92,14 +101,14 @@ def latency_linearity(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     stored = part(here[0].details, "linearity") if len(here) == 1 else {}
     if "curvature_margin" not in stored:  # judged by an older rule, which called curves at few lengths lines
         stored = {}
-    found = stored or (linearity(latencies(here)).to_json() if here else {})
-    r2 = finite(found.get("r2"))
+    line = stored or (linearity(latencies(here)).to_json() if here else {})
+    r2 = finite(line.get("r2"))
     if r2 is None:
         return None
-    name, disturbed = found.get("verdict"), _disturbances(here)
-    note = f"{found.get('words', '')} on {here[0].device}; residuals by length {found.get('residual_signs', '')}"
+    name, disturbed = line.get("verdict"), _disturbances(here)
+    note = f"{line.get('words', '')} on {here[0].device}; residuals by length {line.get('residual_signs', '')}"
     note += f"; the machine was not quiet ({disturbed}), which bends lines too" if disturbed else ""
-    return Found(
+    return Observation(
         r2, tuple(here), note=note, holds=name == "linear", decided=name != "undecided" and not disturbed
     )  # fmt: skip
 
@@ -124,10 +133,10 @@ def samples_of(chosen: Sequence[Run]) -> dict[int, list[float]]:
 
 def _ratio(over: Sequence[float], under: Sequence[float]) -> tuple[float, str]:
     """Return the ratio of the medians, and its interval in words."""
-    (found,) = compare({_ANY: under}, {_ANY: over}, {})
-    if found.low is None or found.high is None:
-        return found.ratio, f"no interval: fewer than {MIN_SAMPLES} samples"
-    return found.ratio, f"95 % interval {found.low:.3g} to {found.high:.3g}"
+    (compared,) = compare({_ANY: under}, {_ANY: over}, {})
+    if compared.low is None or compared.high is None:
+        return compared.ratio, f"no interval: fewer than {MIN_SAMPLES} samples"
+    return compared.ratio, f"95 % interval {compared.low:.3g} to {compared.high:.3g}"
 
 
 def _not_quiet(chosen: Sequence[Run]) -> str:
@@ -150,27 +159,27 @@ def on_one_machine(runs: Runs, chosen: list[Run]) -> list[Run]:
     return max((groups[key] for key in sorted(groups)), key=reach, default=[])
 
 
-def latency_at_30000(runs: Runs, chosen: list[Run], model: str) -> Found | None:
+def latency_at_30000(runs: Runs, chosen: list[Run], model: str) -> Observation | None:
     """Inference time in ms at length 30000: the median of each run; of one model, where it is named."""
     here = [run for run in on_one_machine(runs, chosen) if LONG_LENGTH in latencies([run])]
     here = [run for run in here if model in ("", run.model)]
     return sampled(here, [latencies([run])[LONG_LENGTH] for run in here])
 
 
-def latency_seconds(runs: Runs, chosen: list[Run], model: str) -> Found | None:
+def latency_seconds(runs: Runs, chosen: list[Run], model: str) -> Observation | None:
     """The same time in s; its ratio to TadTR's on that machine beside it."""
-    found = latency_at_30000(runs, chosen, model)
-    if found is None:
+    observation = latency_at_30000(runs, chosen, model)
+    if observation is None:
         return None
     times = {m: samples_of([r for r in on_one_machine(runs, chosen) if r.model == m]) for m in (model, "tadtr")}
     note = ""
     if LONG_LENGTH in times["tadtr"]:
         ratio, interval = _ratio(times[model][LONG_LENGTH], times["tadtr"][LONG_LENGTH])
-        note = f"ratio to TadTR {ratio:.1f} on one machine ({interval}){_not_quiet(found.runs)}"
-    return sampled(found.runs, [latencies([run])[LONG_LENGTH] / 1000 for run in found.runs], note)
+        note = f"ratio to TadTR {ratio:.1f} on one machine ({interval}){_not_quiet(observation.runs)}"
+    return sampled(observation.runs, [latencies([run])[LONG_LENGTH] / 1000 for run in observation.runs], note)
 
 
-def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """TadTR's time on one processor over that on one GPU, at the longest length that both have."""
     cuda = [run for run in chosen if "cuda" in str(run.system.get("device", {}).get("name", ""))]
     cpu = on_one_machine(runs, [run for run in chosen if run not in cuda])
@@ -183,21 +192,25 @@ def cpu_against_gpu(runs: Runs, chosen: list[Run], _: str) -> Found | None:
     ratio, interval = _ratio(times[0][length], times[1][length])
     compared = f"{cpu[0].device} ({cpu[0].spec.threads} threads) over {cuda[0].device}"
     note = f"{compared}, at length {length}; {interval}{_not_quiet([*cpu, *cuda])}"
-    return Found(ratio, (*cpu, *cuda), note=note)
+    return Observation(ratio, (*cpu, *cuda), note=note)
 
 
-def build_seconds(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def build_seconds(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """Time to create the model, in seconds."""
-    found = quantity(runs, chosen, "build_ms")
-    return None if found is None else sampled(found.runs, [_mean(run, "build_ms") / 1000 for run in found.runs])
+    observation = quantity(runs, chosen, "build_ms")
+    return (
+        None
+        if observation is None
+        else sampled(observation.runs, [_mean(run, "build_ms") / 1000 for run in observation.runs])
+    )
 
 
-def collection_share(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def collection_share(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """Garbage collection's share of collection plus inference at length 30000, in percent."""
-    timed, found = latency_at_30000(runs, chosen, ""), quantity(runs, chosen, "collection_ms")
-    if timed is None or found is None:
+    timed, collected = latency_at_30000(runs, chosen, ""), quantity(runs, chosen, "collection_ms")
+    if timed is None or collected is None:
         return None
-    both = [run for run in timed.runs if run in found.runs]
+    both = [run for run in timed.runs if run in collected.runs]
     times = [(_mean(run, "collection_ms"), latencies([run])[LONG_LENGTH]) for run in both]
     return sampled(both, [100 * collection / (collection + inference) for collection, inference in times])
 

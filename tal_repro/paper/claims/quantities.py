@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tal_repro.paper.claims.found import Found, on_one_device, sampled
+from tal_repro.paper.claims.observation import Observation, on_one_device, sampled
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, measurements
 
 
-def quantity(runs: Runs, chosen: list[Run], name: str) -> Found | None:
+def quantity(runs: Runs, chosen: list[Run], name: str) -> Observation | None:
     """Mean over the runs of a quantity of measurements.csv; iterations within a run are one value of it."""
     values: dict[str, list[float]] = {}
     for row in measurements(chosen, name):

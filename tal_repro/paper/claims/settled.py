@@ -40,9 +40,9 @@ def unsettled(specs: Iterable[RunSpec]) -> list[Unsettled]:
     real = [spec for spec in specs if spec.data is None or spec.data.annotation_hash == thumos14.ANNOTATION_HASH]
     if any(spec.data for spec in specs) and not any(spec.data for spec in real):
         return []  # of another data set: the paper says nothing of it
-    found = [Unsettled(claim, n, _settled_by(claim, n)) for claim in load_claims()
+    rows = [Unsettled(claim, n, _settled_by(claim, n)) for claim in load_claims()
              if (n := _runs(claim, real)) is not None and not _settles(claim, n)]  # fmt: skip
-    return sorted(found, key=lambda entry: entry.runs)
+    return sorted(rows, key=lambda entry: entry.runs)
 
 
 def _runs(claim: Claim, specs: list[RunSpec]) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tal_repro.paper.claims.found import Found, on_one_device, sampled
+from tal_repro.paper.claims.observation import Observation, on_one_device, sampled
 from tal_repro.paper.claims.quantities import quantity
 from tal_repro.runs.load import Runs
 from tal_repro.runs.run import Run, finite, part
@@ -18,27 +18,27 @@ FULL_PERCENT = 99.0  # a thread that counts as at 100 %
 PEAK_PERCENTILE = 99  # a single spike of a 0.5 s sampler is not a peak
 
 
-def idle_use(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def idle_use(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """The larger of CPU and GPU use before a trace, in percent; the sampler's own cost beside it."""
     idle = {name: quantity(runs, chosen, f"idle_{name.lower()}_percent") for name in ("CPU", "GPU")}
-    known = {name: found for name, found in idle.items() if found is not None}
+    known = {name: used for name, used in idle.items() if used is not None}
     if "CPU" not in known:
         return None
     costs = [part(run.details, "sampler").get("own_cpu_percent_of_one_core") for run in known["CPU"].runs]
-    told = ", ".join(f"{name} {found.value:.2f} %" for name, found in known.items())
+    note = ", ".join(f"{name} {used.value:.2f} %" for name, used in known.items())
     if measured := [cost for cost in map(finite, costs) if cost is not None]:
-        told += f"; sampling cost {max(measured):.3f} % of one core"
-    return Found(max(found.value for found in known.values()), known["CPU"].runs, note=told)
+        note += f"; sampling cost {max(measured):.3f} % of one core"
+    return Observation(max(used.value for used in known.values()), known["CPU"].runs, note=note)
 
 
-def sampler_cost(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def sampler_cost(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """What the sampler itself takes of one core, in percent: the most of all runs."""
     costs = [(run, finite(part(run.details, "sampler").get("own_cpu_percent_of_one_core"))) for run in chosen]
     known = [(run, cost) for run, cost in costs if cost is not None]
-    return Found(max(cost for _, cost in known), tuple(run for run, _ in known)) if known else None
+    return Observation(max(cost for _, cost in known), tuple(run for run, _ in known)) if known else None
 
 
-def busy_while_evaluating(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def busy_while_evaluating(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """Share of the samples, taken while the model is evaluated, with a thread at 100 %, in percent."""
 
     def evaluating(run: Run) -> Any:
@@ -48,7 +48,7 @@ def busy_while_evaluating(runs: Runs, chosen: list[Run], _: str) -> Found | None
     return _reduced(chosen, evaluating, lambda used: 100 * float((used >= FULL_PERCENT).mean()), "samples")
 
 
-def gpu_kernels(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def gpu_kernels(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """Share of a training step in which a GPU kernel runs, in percent: profiled, else as NVML saw the training.
 
     NVML's utilisation is the share of a sampling period in which at least one kernel ran.
@@ -99,7 +99,7 @@ def _within(values: Any, trace: dict[str, Any], phases: Sequence[Phase]) -> Any:
     return kept if len(kept) else None
 
 
-def faster_core(runs: Runs, chosen: list[Run], _: str) -> Found | None:
+def faster_core(runs: Runs, chosen: list[Run], _: str) -> Observation | None:
     """Percent of a training step that a core 1.5 times as fast would save: Amdahl's law on measured shares."""
     for run in chosen:
         steps = part(run.details, "attribution")
@@ -110,7 +110,7 @@ def faster_core(runs: Runs, chosen: list[Run], _: str) -> Found | None:
             busy = 0.0 if idle is None else 1 - idle
             needed = " to ".join(_core_for(saved, waited, busy) for saved in (0.3, 0.4))
             note = f"an estimate from this machine's shares, no measurement; 30 to 40 % less would need {needed}"
-            return Found(100 * (1 - share), (run,), note=note, decided=False)
+            return Observation(100 * (1 - share), (run,), note=note, decided=False)
     return None
 
 
@@ -124,22 +124,22 @@ def _core_for(saved: float, waited: float, busy: float) -> str:
     return f"a core {(1 - waited) / left:.2f} times as fast" if possible else "more than any core can give"
 
 
-def trace_peak(runs: Runs, chosen: list[Run], column: str) -> Found | None:
+def trace_peak(runs: Runs, chosen: list[Run], column: str) -> Observation | None:
     """99th percentile of a trace column."""
     return _of_trace(chosen, column, lambda values: float(np.percentile(values, PEAK_PERCENTILE)))
 
 
-def trace_mean(runs: Runs, chosen: list[Run], column: str) -> Found | None:
+def trace_mean(runs: Runs, chosen: list[Run], column: str) -> Observation | None:
     """Mean of a trace column."""
     return _of_trace(chosen, column, lambda values: float(values.mean()))
 
 
-def trace_low(runs: Runs, chosen: list[Run], column: str) -> Found | None:
+def trace_low(runs: Runs, chosen: list[Run], column: str) -> Observation | None:
     """Lowest value of a trace column."""
     return _of_trace(chosen, column, lambda values: float(values.min()))
 
 
-def _of_trace(chosen: list[Run], column: str, reduce: Callable[[Any], float]) -> Found | None:
+def _of_trace(chosen: list[Run], column: str, reduce: Callable[[Any], float]) -> Observation | None:
     def finite_values(run: Run) -> Any:
         values = _traced(run).columns.get(column)
         kept = None if values is None else values[np.isfinite(values)]
@@ -150,7 +150,7 @@ def _of_trace(chosen: list[Run], column: str, reduce: Callable[[Any], float]) ->
 
 def _reduced(
     chosen: list[Run], read: Callable[[Run], Any], reduce: Callable[[Any], float], samples: str
-) -> Found | None:
+) -> Observation | None:
     """Return one number of each run's samples, of the runs of one machine that have some."""
     values = {run.run_id: read(run) for run in chosen}
     here = on_one_device([run for run in chosen if values[run.run_id] is not None])

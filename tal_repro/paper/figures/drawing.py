@@ -60,14 +60,14 @@ def code_version() -> str:
     """Return the kit's version and, in a clone, its commit (with "+" where files differ from it)."""
     folder = Path(__file__).resolve().parent
     try:
-        found = subprocess.run(
+        answer = subprocess.run(
             ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"],
             cwd=folder, capture_output=True, text=True, timeout=10, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return __version__
-    commit = found.stdout.strip()
-    return f"{__version__} ({commit})" if found.returncode == 0 and commit else __version__
+    commit = answer.stdout.strip()
+    return f"{__version__} ({commit})" if answer.returncode == 0 and commit else __version__
 
 
 Source = Literal["published", "measured", "both", "auto"]

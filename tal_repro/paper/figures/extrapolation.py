@@ -55,15 +55,15 @@ def _partial(ax: Axes, part: Panel, drawing: Drawing) -> None:
     _frame(ax, part, float(table["train_percent"].min()), 100.0)
     grid = np.geomspace(table["train_percent"].min(), 100, 160)
     for family, (colour, line, title) in FAMILIES.items():
-        found = _fit(family, table.where(lambda row: row["train_percent"] <= seen_up_to))
-        if found is None:
+        fit = _fit(family, table.where(lambda row: row["train_percent"] <= seen_up_to))
+        if fit is None:
             drawing.notes.append(f"{part.title}: too few points for the {title} in the left panel.")
             continue
-        width = WIDTH if found.identified else THIN_WIDTH
+        width = WIDTH if fit.identified else THIN_WIDTH
         label = f"{title}, p ≤ {seen_up_to:g} %"
-        ax.plot(grid, found.predict(grid), color=colour, linestyle=line, linewidth=width, label=label)
-        _band(ax, found, grid, colour)
-        drawing.fits[f"{part.title}: {model} {family}, p <= {seen_up_to:g} %"] = found
+        ax.plot(grid, fit.predict(grid), color=colour, linestyle=line, linewidth=width, label=label)
+        _band(ax, fit, grid, colour)
+        drawing.fits[f"{part.title}: {model} {family}, p <= {seen_up_to:g} %"] = fit
     seen = table["train_percent"] <= seen_up_to
     _marks(ax, table.take(np.flatnonzero(seen)), model, True, f"{style.look(model).title}, fitted")
     _marks(ax, table.take(np.flatnonzero(~seen)), model, False, f"{style.look(model).title}, unseen")
@@ -93,26 +93,26 @@ def _horizon(ax: Axes, part: Panel, drawing: Drawing) -> None:
     _frame(ax, part, smallest, HORIZON_PERCENT)
     for model in part.models:
         table, look = curve(part.curves, model), style.look(model)
-        found = full_fit(part, model)
-        draw_points(ax, table, model, found)
-        if found is None:
+        fit = full_fit(part, model)
+        draw_points(ax, table, model, fit)
+        if fit is None:
             continue
         grid = np.geomspace(table["train_percent"].min(), HORIZON_PERCENT, 200)
-        draw_fit(ax, found, model, grid)
-        _band(ax, found, grid[grid >= 100], look.colour)
-        _whisker(ax, found, model)
-        drawing.fits[f"{part.title}: {model} 5pl, all points"] = found
+        draw_fit(ax, fit, model, grid)
+        _band(ax, fit, grid[grid >= 100], look.colour)
+        _whisker(ax, fit, model)
+        drawing.fits[f"{part.title}: {model} 5pl, all points"] = fit
     ax.axvline(100, color="#999999", linewidth=0.6, linestyle=":")
     name_curves(ax, drawing.fits, "lower right" if part.runs else "upper left")
 
 
-def _whisker(ax: Axes, found: Fit, model: str) -> None:
+def _whisker(ax: Axes, fit: Fit, model: str) -> None:
     """Draw the interval at the horizon, where it holds; wider caps for the models behind keep them apart."""
-    bounds = found.interval([HORIZON_PERCENT], LEVEL)
+    bounds = fit.interval([HORIZON_PERCENT], LEVEL)
     if bounds is None:
         return
     look, place = style.look(model), style.place(model)
-    value = float(found.predict(HORIZON_PERCENT)[0])
+    value = float(fit.predict(HORIZON_PERCENT)[0])
     low, high = (float(np.clip(bound[0], 0, 100)) for bound in bounds)
     ax.errorbar(
         HORIZON_PERCENT, value, [[max(0.0, value - low)], [max(0.0, high - value)]], color=look.colour,
@@ -136,8 +136,8 @@ def _frame(ax: Axes, part: Panel, low: float, high: float) -> None:
     ax.set_ylim(0, 100 if part.runs else 85)
 
 
-def _band(ax: Axes, found: Fit, grid: np.ndarray, colour: str) -> None:
-    bounds = found.interval(grid, LEVEL)
+def _band(ax: Axes, fit: Fit, grid: np.ndarray, colour: str) -> None:
+    bounds = fit.interval(grid, LEVEL)
     if bounds is None:
         return
     low, high = (np.clip(bound, 0, 100) for bound in bounds)

@@ -134,12 +134,12 @@ def medians_of(lengths: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _line_text(source: str, model: str, lengths: np.ndarray, medians: np.ndarray) -> str:
-    found = linearity(dict(zip(lengths.astype(int).tolist(), medians.tolist(), strict=True)))
-    line = f"{found.intercept_ms:.4g} ms + {found.slope_ms_per_step:.4g} ms a step"
+    linear = linearity(dict(zip(lengths.astype(int).tolist(), medians.tolist(), strict=True)))
+    line = f"{linear.intercept_ms:.4g} ms + {linear.slope_ms_per_step:.4g} ms a step"
     return (
         f"Line through the {source} medians of {model}: {line}, "
-        f"R2 = {found.r2:.4f} ({found.degrees_of_freedom} degrees of freedom), "
-        f"relative residuals by length {found.residual_signs}; {found.words}."
+        f"R2 = {linear.r2:.4f} ({linear.degrees_of_freedom} degrees of freedom), "
+        f"relative residuals by length {linear.residual_signs}; {linear.words}."
     )
 
 

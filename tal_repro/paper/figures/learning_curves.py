@@ -49,20 +49,20 @@ class Panel:
 
 def panels(material: Material) -> list[Panel]:
     """Return the published panel and one for each engine and kind of data that was run; raise NotRun for none."""
-    found = []
+    drawn = []
     if material.draws_published:
         published = material.published
-        found.append(Panel("Published", published["learning_curves"], published["table2"]))
+        drawn.append(Panel("Published", published["learning_curves"], published["table2"]))
     if material.draws_measured:
-        found += measured_panels(material)
-    if not found:
+        drawn += measured_panels(material)
+    if not drawn:
         raise NotRun("not run: no finished run of data_sweep", material.runs.root, HOW)
-    return found
+    return drawn
 
 
 def measured_panels(material: Material) -> list[Panel]:
     """Return a panel for each engine and kind of data with at least one scored run of the sweep."""
-    found = []
+    drawn = []
     for engine in ("upstream", "native"):
         for synthetic in (False, True):
             chosen = pooled(r for r in material.runs.runs if r.engine == engine and r.synthetic == synthetic)
@@ -75,8 +75,8 @@ def measured_panels(material: Material) -> list[Panel]:
             title = f"Measured here, {own}{engine} engine" + (", SYNTHETIC" if synthetic else "")
             table2 = tables.get("table2", material.published["table2"].take([]))
             counts = {key: len(group) for key, group in points.items()}
-            found.append(Panel(title, tables["learning_curves"], table2, synthetic, runs, counts))
-    return found
+            drawn.append(Panel(title, tables["learning_curves"], table2, synthetic, runs, counts))
+    return drawn
 
 
 def draw(material: Material) -> Drawing:
@@ -105,11 +105,11 @@ def _draw_panel(ax: Axes, part: Panel, drawing: Drawing) -> None:
         style.mark_synthetic(ax)
     for model in part.models:
         table = curve(part.curves, model)
-        found = full_fit(part, model)
-        draw_points(ax, table, model, found)
-        if found is not None:
-            draw_fit(ax, found, model, np.geomspace(table["train_percent"].min(), 100, 200))
-            drawing.fits[f"{part.title}: {model}, all points"] = found
+        fit = full_fit(part, model)
+        draw_points(ax, table, model, fit)
+        if fit is not None:
+            draw_fit(ax, fit, model, np.geomspace(table["train_percent"].min(), 100, 200))
+            drawing.fits[f"{part.title}: {model}, all points"] = fit
     if not part.runs and "tridet" in part.models:
         row = part.table2.where(model="tridet")
         look = style.look("tridet")
@@ -120,29 +120,29 @@ def _draw_panel(ax: Axes, part: Panel, drawing: Drawing) -> None:
     drawing.runs = used([*drawing.runs, *part.runs])
 
 
-def draw_points(ax: Axes, table: Table, model: str, found: Fit | None) -> None:
+def draw_points(ax: Axes, table: Table, model: str, fit: Fit | None) -> None:
     """Draw one curve's means as markers with their standard deviations as bars; name it beside its line as drawn."""
     look = style.look(model)
     percent, mean, std = table["train_percent"], table["map_mean"], table["map_std"]
     marks: dict[str, Any] = {"marker": look.marker, "markeredgewidth": 0.5, "markeredgecolor": "black"}
     ax.errorbar(percent, mean, std, color=look.colour, linestyle="none", elinewidth=0.8, capsize=1.4, **marks)
-    ax.plot([], [], color=look.colour, linestyle=look.line, linewidth=_width(found), label=look.title, **marks)
+    ax.plot([], [], color=look.colour, linestyle=look.line, linewidth=_width(fit), label=look.title, **marks)
 
 
-def draw_fit(ax: Axes, found: Fit, model: str, grid: np.ndarray) -> None:
+def draw_fit(ax: Axes, fit: Fit, model: str, grid: np.ndarray) -> None:
     """Draw a fit through all points: thin where the points do not determine its parameters."""
     look = style.look(model)
-    ax.plot(grid, found.predict(grid), color=look.colour, linestyle=look.line, linewidth=_width(found))
+    ax.plot(grid, fit.predict(grid), color=look.colour, linestyle=look.line, linewidth=_width(fit))
 
 
-def _width(found: Fit | None) -> float:
+def _width(fit: Fit | None) -> float:
     """Return the width of a fit's line in points."""
-    return THIN_WIDTH if found is not None and not found.identified else WIDTH
+    return THIN_WIDTH if fit is not None and not fit.identified else WIDTH
 
 
 def name_curves(ax: Axes, fits: Mapping[str, Fit], place: Place) -> None:
     """Name what is drawn, and what a thin curve means where there is one."""
-    thin = any(not found.identified for found in fits.values())
+    thin = any(not fit.identified for fit in fits.values())
     legend = ax.legend(loc=place)
     legend.set_title("thin: fit not identified" if thin else "")
     legend.get_title().set_fontsize("small")
@@ -150,7 +150,7 @@ def name_curves(ax: Axes, fits: Mapping[str, Fit], place: Place) -> None:
 
 def identified_text(fits: Mapping[str, Fit]) -> str:
     """Say which of the drawn fits are thin, and why; "" where none is."""
-    thin = [name for name, found in fits.items() if not found.identified]
+    thin = [name for name, fit in fits.items() if not fit.identified]
     return f"Thin curves: their points do not determine the parameters ({'; '.join(thin)})." if thin else ""
 
 

@@ -143,13 +143,13 @@ def _widths(counts: Sequence[Count]) -> str:
     """Say for which channels and classes networks were counted, where those are not THUMOS14's."""
     usual = (FEATURE_DIM, CLASSES)
     recipes = [count.run.spec.recipe for count in counts if count.run]
-    found = {(recipe.get("feature_dim", usual[0]), recipe.get("num_classes", usual[1])) for recipe in recipes}
-    named = [f"{channels} channels and {classes} classes" for channels, classes in sorted(found)]
-    return f", for {' or '.join(named)}" if found - {usual} else ""
+    widths = {(recipe.get("feature_dim", usual[0]), recipe.get("num_classes", usual[1])) for recipe in recipes}
+    named = [f"{channels} channels and {classes} classes" for channels, classes in sorted(widths)]
+    return f", for {' or '.join(named)}" if widths - {usual} else ""
 
 
 def _padding(counts: Sequence[Count]) -> str:
     """Say what the pyramid models of the counts pad to."""
-    found = (padded_to(run) for run in {c.run.run_id: c.run for c in counts if c.run}.values())
-    lengths = {length for length in found if length is not None}
+    paddings = (padded_to(run) for run in {c.run.run_id: c.run for c in counts if c.run}.values())
+    lengths = {length for length in paddings if length is not None}
     return f", pyramid models padding to {' or '.join(map(str, sorted(lengths)))} steps" if lengths else ""

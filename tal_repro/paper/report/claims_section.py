@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from tal_repro.models.registry import MODELS
@@ -21,6 +20,7 @@ from tal_repro.paper.verdict_words import (
 )
 from tal_repro.paper.verdicts import Verdict
 from tal_repro.published.table import spans
+from tal_repro.text_lines import wrapped
 
 IDS_SHOWN = 60
 BARE_MAP = re.compile(r"(\d) mAP\b")
@@ -160,4 +160,4 @@ def _story(verdict: Verdict, results: str | None) -> Iterator[Html]:
 def _without(lines: list[str], label: str, text: str) -> list[str]:
     """Drop the lines that the story wraps a labelled text over: the page says it in its own way."""
     start = next((place for place, line in enumerate(lines) if line.startswith(label)), len(lines))
-    return lines[:start] + lines[start + len(textwrap.wrap(text, WIDTH - 10)) :]
+    return lines[:start] + lines[start + len(wrapped(text, WIDTH - 10)) :]

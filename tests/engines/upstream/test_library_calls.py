@@ -29,5 +29,6 @@ def test_what_a_shim_is_on_for_is_said(tmp_path: Path) -> None:
     assert lines[0] == "2 calls that today's libraries do not know, 2 packages that are not installed"
     assert "libs/blocks.py:6 (shim numpy_float is on)" in lines[1]
     assert "add 'compiled_nms' to SHIMS" in lines[2]
-    assert "no_such_package is not installed: libs/blocks.py:1 (if it runs there: a stand-in in OWN_SHIMS" in lines[3]
+    absent_one = "no_such_package is not installed: libs/blocks.py:1"
+    assert f"{absent_one} (if it runs there: requirements.lock, or a stand-in in OWN_SHIMS" in lines[3]
     assert lines[4].endswith("absent_too is not installed: libs/blocks.py:2 (shim mine is on)")

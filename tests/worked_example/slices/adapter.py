@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 LAYOUT = "tadtr"
 PROTOCOL = "af-212"
 SHIMS: tuple[str, ...] = ()
+PUBLISHED = {"af-212": (54.3, "README")}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ def train(job: Job) -> None:
     job.train("train.py", [data, str(out), *words], "raw")
     for weights in ("ema", "raw"):
         job.evaluate("eval.py", [data, str(job.newest_checkpoint(out))], weights)
+
+
+def evaluate(job: Job, checkpoint: Path) -> None:
+    """Evaluate a released checkpoint."""
+    job.evaluate("eval.py", [str(job.layout.folder.resolve()), str(checkpoint)], "ema")
 
 
 def build(tree: Path) -> Any:

@@ -5,6 +5,9 @@ import torch
 from torch import nn
 
 
+LEFT_OUT = "video_test_0001292"  # of the test set, as ActionFormer has it
+
+
 class SliceNet(nn.Module):
     def __init__(self, dim, classes):
         super().__init__()
@@ -35,7 +38,9 @@ def average_map(rows, windows):
         for label in sorted({one[3] for one in truth}):
             wanted = {one: False for one in sorted(truth) if one[3] == label}
             hits = []
-            for name, start, end, _, _ in sorted((r for r in rows if r[3] == label), key=lambda r: -r[4]):
+            of_label = [r for r in rows if r[3] == label and r[0] != LEFT_OUT]
+            order = np.argsort([r[4] for r in of_label])[::-1]  # as that one orders equal scores
+            for name, start, end, _, _ in (of_label[place] for place in order):
                 overlaps = {one: iou(start, end, one) for one, taken in wanted.items() if one[0] == name and not taken}
                 best = max(overlaps, key=overlaps.get, default=None)
                 hits.append(best is not None and overlaps[best] >= tiou)

@@ -12,7 +12,7 @@ from tal_repro.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Found:
+class Observation:
     """A measured number: its sample where runs repeat it, and the runs behind it."""
 
     value: float
@@ -24,12 +24,12 @@ class Found:
     further_runs: int | None = None
 
 
-def sampled(runs: Sequence[Run], values: Sequence[float | None], note: str = "") -> Found | None:
+def sampled(runs: Sequence[Run], values: Sequence[float | None], note: str = "") -> Observation | None:
     """Return the mean of one value a run (None: of no run)."""
     if not runs:
         return None
     sample = describe(np.array(values, dtype=float))
-    return Found(sample.mean, tuple(runs), sample, note)
+    return Observation(sample.mean, tuple(runs), sample, note)
 
 
 def on_one_device(runs: Sequence[Run]) -> list[Run]:
