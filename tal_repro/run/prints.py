@@ -17,16 +17,16 @@ ROUNDING = 0.501  # of the last digit that is printed
 _DECIMALS = re.compile(r"\d+\.\d{2,}")
 
 
-def check_printed(told: Sequence[Mapping[str, Any]], output: str) -> None:
+def check_printed(reported: Sequence[Mapping[str, Any]], output: str) -> None:
     """Raise InputError where a mAP that the hook was told does not stand in what the scripts printed around that call.
 
     As a share or in percent, to the digits that are printed, two or more. `told`: a witness's notes of the hook, index
     and average_map (a share), in their order; `output`: what the scripts printed, with its line at each of those calls.
     """
     parts = [_decimals(part) for part in output.split(EVALUATED)]
-    for place, note in enumerate(told):
+    for place, note in enumerate(reported):
         value = float(note["average_map"])
-        if value < LEAST_SHOWN or _said_again(told, place):
+        if value < LEAST_SHOWN or _said_again(reported, place):
             continue
         if not any(_shows(part, value) for part in parts[place : place + 2]):  # printed before the call, or after it
             raise InputError(
@@ -36,10 +36,12 @@ def check_printed(told: Sequence[Mapping[str, Any]], output: str) -> None:
             )
 
 
-def _said_again(told: Sequence[Mapping[str, Any]], place: int) -> bool:
+def _said_again(reported: Sequence[Mapping[str, Any]], place: int) -> bool:
     """Tell a mAP that an evaluation said which does not know its epoch (-1), and the training loop says once more."""
-    before = told[place - 1] if place else {"index": 0}
-    return bool(before["index"] < 0 <= told[place]["index"] and before["average_map"] == told[place]["average_map"])
+    before = reported[place - 1] if place else {"index": 0}
+    return bool(
+        before["index"] < 0 <= reported[place]["index"] and before["average_map"] == reported[place]["average_map"]
+    )
 
 
 def _decimals(text: str) -> list[tuple[float, int]]:

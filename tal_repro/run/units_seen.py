@@ -21,21 +21,21 @@ def subset(evidence: Evidence) -> str:
         seen, where = evidence.ids("read", "train"), "files it reads"
     if not seen:
         return _by_length(evidence)
-    wanted = used if by_name else {video(name) for name in used}
-    found = seen if by_name else {video(name) for name in seen}
-    if surplus := sorted(found - wanted):
+    drawn = used if by_name else {video(name) for name in used}
+    iterated = seen if by_name else {video(name) for name in seen}
+    if surplus := sorted(iterated - drawn):
         raise InputError(
-            f"restrict() kept {len(wanted)} of the training set, but the training loop goes through {len(surplus)} "
+            f"restrict() kept {len(drawn)} of the training set, but the training loop goes through {len(surplus)} "
             f"others, the first: {surplus[0]} ({where})",
             "01-subset.patch",
             f"let the data set use what restrict() returns, before anything is derived from the list; see {DOCS}",
         )
-    if len(wanted - found) > UNSEEN * len(wanted):
-        what = f"the training loop goes through {len(found & wanted)} of the subset's {len(wanted)}"
+    if len(drawn - iterated) > UNSEEN * len(drawn):
+        what = f"the training loop goes through {len(iterated & drawn)} of the subset's {len(drawn)}"
         raise InputError(f"{what} ({where})", "01-subset.patch", f"where is the rest left out? See {DOCS}")
     _check_files(evidence)
     _check_passes(evidence)
-    return f"the loop goes through {len(found)} of {len(wanted)} units of the subset and no others ({where})"
+    return f"the loop goes through {len(iterated)} of {len(drawn)} units of the subset and no others ({where})"
 
 
 def _by_length(evidence: Evidence) -> str:

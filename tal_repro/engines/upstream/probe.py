@@ -81,9 +81,9 @@ class Probe:
 
     def _finish(self) -> None:
         """Write the attribution and leave."""
-        found = attribute(self.times, end_to_end(self.profiles), self.stacks.get("MainThread"), self._loading())
+        shares = attribute(self.times, end_to_end(self.profiles), self.stacks.get("MainThread"), self._loading())
         epoch_wait_ms = 1000 * sum(self.epoch_waits) / len(self.epoch_waits)
-        self.out.write_text(json.dumps({**found.to_json(), "epoch_start_wait_ms": epoch_wait_ms}), encoding="utf-8")
+        self.out.write_text(json.dumps({**shares.to_json(), "epoch_start_wait_ms": epoch_wait_ms}), encoding="utf-8")
         raise SystemExit(0)
 
     def _loading(self) -> Counter[str]:
