@@ -42,7 +42,7 @@ def words(text: str) -> list[str]:
 
 def wrapped(text: str, width: int, first: str = "", later: str = "") -> list[str]:
     """Return a paragraph as lines of at most `width` characters, after `first` and `later`; none for no words."""
-    held = _COMMAND.sub(lambda found: _hard(found[0], width - len(later)), _KEPT.sub(_HARD, text))
+    held = _COMMAND.sub(lambda match: _hard(match[0], width - len(later)), _KEPT.sub(_HARD, text))
     lines = textwrap.wrap(held, width, initial_indent=first, subsequent_indent=later, break_long_words=False,
                           break_on_hyphens=False)  # fmt: skip
     return [line.replace(_HARD, " ") for line in lines]
@@ -64,7 +64,7 @@ def step_lines(step: str, lead: str, width: int | None) -> list[str]:
     command, _, why = step.partition(COMMENT)
     if not re.match(rf"{_PROGRAMS} ", command):
         return wrapped(step, width, lead, below)
-    held = _WITH_VALUE.sub(lambda found: _hard(found[0], width - len(below) - 4), command)
+    held = _WITH_VALUE.sub(lambda match: _hard(match[0], width - len(below) - 4), command)
     lines = textwrap.wrap(held, width - 2, initial_indent=lead, subsequent_indent=f"{below}  ",
                           break_long_words=False, break_on_hyphens=False)  # fmt: skip
     lines = [line.replace(_HARD, " ") for line in lines]
@@ -76,8 +76,8 @@ def _fitted_line(line: str, width: int) -> list[str]:
     if len(line) <= width:
         return [line]
     indent = len(line) - len(line.lstrip())
-    found = _HANGING.match(line)
-    deep = len(found[0]) if found and len(found[0]) <= DEEPEST_SHARE * width else indent + 2
+    match = _HANGING.match(line)
+    deep = len(match[0]) if match and len(match[0]) <= DEEPEST_SHARE * width else indent + 2
     return wrapped(line.lstrip(), width, line[:indent], " " * deep)
 
 

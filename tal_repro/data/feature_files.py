@@ -78,12 +78,16 @@ def map_array(path: Path, header: NpyHeader, start: int = 0) -> npt.NDArray[Any]
     return np.memmap(path, header.dtype, mode="r", offset=start + header.offset, shape=header.shape, order=order)
 
 
-def check_array(shape: tuple[int, ...], dtype: np.dtype[Any], where: str | Path, wanted: str = "") -> None:
+def check_array(shape: tuple[int, ...], dtype: np.dtype[Any], where: str | Path, expected_dtype: str = "") -> None:
     """Raise InputError unless an array is [T, C], not empty, and of the type `wanted` ("": of any float)."""
-    wrong = dtype != np.dtype(wanted).newbyteorder("<") if wanted else dtype.kind != "f" or dtype.itemsize > 8
+    wrong = (
+        dtype != np.dtype(expected_dtype).newbyteorder("<")
+        if expected_dtype
+        else dtype.kind != "f" or dtype.itemsize > 8
+    )
     if wrong:
-        remedy = f"convert it: array.astype('{wanted or 'float32'}')"
-        raise InputError(f"dtype {dtype}, expected {wanted or 'float16, float32 or float64'}", where, remedy)
+        remedy = f"convert it: array.astype('{expected_dtype or 'float32'}')"
+        raise InputError(f"dtype {dtype}, expected {expected_dtype or 'float16, float32 or float64'}", where, remedy)
     if len(shape) != 2 or min(shape) < 1:
         raise InputError(f"shape {tuple(shape)}, expected [T, C]", where, _RESTORE)
 

@@ -53,12 +53,12 @@ def read_pins(lock: Path) -> dict[str, str]:
         if not text or text.startswith("--hash="):
             continue
         try:
-            found = Requirement(text)
-            (pin,) = found.specifier
+            requirement = Requirement(text)
+            (pin,) = requirement.specifier
         except (InvalidRequirement, ValueError):
             raise InputError(f"line {number}: {text!r} pins no package", lock, "write it with make lock") from None
-        if found.marker is None or found.marker.evaluate():
-            pins[normalised(found.name)] = pin.version
+        if requirement.marker is None or requirement.marker.evaluate():
+            pins[normalised(requirement.name)] = pin.version
     return pins
 
 
