@@ -15,7 +15,18 @@ Graph = Mapping[str, Set[str]]  # importer -> what it imports
 
 # Single modules that belong to a room, and those that every room stands on.
 HOUSED = {"__main__": "cli", "study_checks": "study", "planned": "study", "study_file": "spec", "experiments": "spec"}
-GROUND = ("untrusted", "files", "errors", "console", "text_table", "interrupt", "kit", "hooks", "thumos14")
+GROUND = (
+    "untrusted",
+    "files",
+    "errors",
+    "console",
+    "text_lines",
+    "text_table",
+    "interrupt",
+    "kit",
+    "hooks",
+    "thumos14",
+)
 
 
 @cache

@@ -22,7 +22,7 @@ from tal_repro.commands.study_options import (
     study_words,
 )
 from tal_repro.console import echo, echo_styled, emit, fit, tell_next
-from tal_repro.errors import CONTAINER_VARIABLE, as_typed
+from tal_repro.errors import CONTAINER_VARIABLE, commands_for_host
 
 if TYPE_CHECKING:
     from tal_repro.doctor.finding import Finding
@@ -112,7 +112,7 @@ def print_findings(findings: list[Finding]) -> None:
 
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
-        text = fit(as_typed(line(finding, width)))
+        text = fit(commands_for_host(line(finding, width)))
         echo_styled([(text[:4], f"{COLOURS[finding.status]} bold"), (text[4:], None)])
 
 

@@ -50,12 +50,12 @@ def _head(plan: Plan, out: Path) -> Iterator[str]:
 
 
 def _costs(plan: Plan) -> Iterator[str]:
-    from tal_repro.commands.study_costs import training_seconds
+    from tal_repro.commands.study_costs import run_seconds
 
     how = "a trial's, measured on one core" if plan.trial else "Table 2's of THUMOS14, by what goes through the network"
     yield from ("", "[cost.run_seconds]", f"# of a training on all videos: {how}; runs done here correct it")
-    for model, seconds in training_seconds(plan.dataset, plan.recipes, plan.trial).items():
-        yield f"{model} = {max(round(seconds), 1)}"
+    for name, seconds in run_seconds(plan.dataset, plan.recipes, plan.trial).items():
+        yield f"{name} = {max(round(seconds), 1)}"
 
 
 def _trainings(plan: Plan) -> Iterator[str]:

@@ -98,7 +98,7 @@ class Definition:
         if self.one_file:
             return self.features
         places = [self.features / f"{video_id}{ending}" for ending in self.endings]
-        return next((place for place in places if os.path.exists(place)), places[0])  # noqa: PTH110  may raise
+        return places[0] if len(places) == 1 else next((place for place in places if os.path.exists(place)), places[0])  # noqa: PTH110  may raise
 
 
 def read_definition(path: Path) -> Definition:

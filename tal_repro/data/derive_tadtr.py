@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tal_repro.data.annotations import load_dataset
 from tal_repro.data.authors_files import write_annotations, write_features
 from tal_repro.data.dataset import Video
 from tal_repro.data.feature_formats import map_features
-from tal_repro.data.layouts import Layout, find_layout, find_layouts
+from tal_repro.data.layouts import FOLDERS, Layout, find_layout, find_layouts
 from tal_repro.data.workplace import fsync_folder, require_room, staging_in, workplace
 from tal_repro.errors import InputError
 
-FOLDER = "thumos14"
+FOLDER = PurePath(FOLDERS["tadtr"]).name
 DERIVED_FROM = "actionformer"
 
 

@@ -165,8 +165,7 @@ def test_the_section_of_the_page_holds_the_sentences_and_the_numbers(runs, advic
 
 
 @pytest.mark.usefixtures("every_run_counts")
-def test_the_command_answers_first_and_ends_with_what_to_do_next(folder, monkeypatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_the_command_answers_first_and_ends_with_what_to_do_next(folder) -> None:
     result = CliRunner().invoke(main, ["advise", "--results", str(folder)], catch_exceptions=False)
     assert result.exit_code == 0
     assert result.stdout.startswith(f"SYNTHETIC DATA ({SYNTHETIC.name})")

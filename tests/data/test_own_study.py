@@ -14,6 +14,7 @@ from tal_repro.data.fitting import measured_lengths
 from tal_repro.engines.native.adapter import NativeAdapter
 from tal_repro.paper.verdicts import judge_all
 from tal_repro.published.load import load_published
+from tal_repro.run.costs import published_seconds, table2_seconds
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
@@ -135,3 +136,19 @@ def test_run_takes_a_definition_that_was_moved_and_refuses_that_of_another_set(t
     assert (done.experiment, done.data_name, done.average_map is None) == ("baseline", "my-data", False)
     again = run("--data", str(moved / "my-data.toml"))
     assert again.exit_code == 0 and "1 finished run reused" in again.output
+
+
+def test_a_study_is_priced_by_what_goes_through_the_network(tmp_path: Path) -> None:
+    """Of a trial, seconds as they were measured; of full networks, Table 2's time for the authors' work."""
+    data = define(tmp_path, "npy", videos=18, channels=8)
+    trial = study_of(data, "--models", "tadtr,tridet", "--trial")
+    assert set(trial.run_seconds) == {"tadtr", "tridet", "macs", "inference"}
+    assert min(trial.run_seconds.values()) >= 7 and max(trial.run_seconds.values()) < 60
+    (tmp_path / "s.toml").unlink()
+    full = study_of(data, "--models", "tridet")
+    work = full.recipes["tridet"]["epochs"] * len(load_dataset(data).train) * full.recipes["tridet"]["max_seq_len"]
+    authors = 3500 * 2 * 2304
+    assert full.run_seconds == {"tridet": round(table2_seconds("tridet")[0] * work / authors)}
+    run = next(run for run in full.runs() if run.experiment == "baseline")
+    priced = published_seconds(run, full.run_seconds)
+    assert (priced.seconds, priced.source) == (full.run_seconds["tridet"], "the study file")
