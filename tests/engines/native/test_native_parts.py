@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from torch import nn
 
 from tal_repro.data import DataSet, FeatureStore, load_dataset, open_features
 from tal_repro.data.windows import training_windows
+from tal_repro.detection.protocols import PROTOCOLS, counted_videos
 from tal_repro.engines.native.batches import BATCHES_AHEAD, Batch, collate, epoch_batches, epoch_plan
 from tal_repro.engines.native.clock import table2_seconds
-from tal_repro.engines.native.evaluation import Evaluator
+from tal_repro.engines.native.evaluation import Evaluator, _ground_truth
 from tal_repro.engines.native.limits import check_units, invalid_flags
 from tal_repro.engines.native.optimization import WeightAverage, build_optimizer
 from tal_repro.engines.native.samples import (
@@ -357,6 +359,16 @@ def test_a_class_without_test_instances_is_flagged(data_dir: Path) -> None:
 
     truth = ground_truth(dataset, "test").assign(score=1.0)
     assert evaluator.score(truth, 0)["flags"] == ["class-without-test-instances: Billiards"]
+
+
+def test_a_video_of_nothing_but_ambiguous_segments_does_not_count_in_training_either(data_dir: Path) -> None:
+    dataset = load_dataset(data_dir, "actionformer")
+    video = dataset.test[0]
+    nothing = replace(video, segments_s=np.zeros((0, 2)), labels=video.labels[:0], ambiguous_s=np.array([[0.5, 1.0]]))
+    truth = _ground_truth(replace(dataset, videos={**dataset.videos, video.id: nothing}))
+    assert counted_videos(_ground_truth(dataset), PROTOCOLS["af-212"]) - counted_videos(truth, PROTOCOLS["af-212"]) == {
+        video.id
+    }
 
 
 def test_a_test_set_without_instances_is_refused(data_dir: Path) -> None:

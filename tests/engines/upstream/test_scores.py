@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pandas as pd
 import pytest
 
 from tal_repro.detection.protocols import PROTOCOLS, GroundTruth
-from tal_repro.engines.upstream import process, scores, units
+from tal_repro.engines.upstream import job, process, scores, units
 from tal_repro.engines.upstream.scores import Evaluated
 from tal_repro.errors import InputError
 
@@ -168,3 +169,15 @@ def test_units_used_must_be_those_asked_for() -> None:
     ):
         with pytest.raises(InputError, match=message):
             units.check_used(asked, used)
+
+
+def test_of_equal_evaluations_the_first_is_the_best_and_the_newest_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [Evaluated(epoch, "raw", tmp_path, value) for epoch, value in enumerate((0.1, 0.3, 0.3, 0.2))]
+    monkeypatch.setattr(job.process, "launch", lambda *_: 1.0)
+    monkeypatch.setattr(job.process, "read_events", lambda _: [])
+    monkeypatch.setattr(job.scores, "evaluations", lambda *_: made)
+    training = job.Job(MagicMock(), None, tmp_path, MagicMock(), tmp_path)
+    training.train("train.py", [], "raw")
+    assert {name: evaluated.epoch for (name, _), evaluated in training.chosen.items()} == {"best-on-test": 1, "last": 3}
