@@ -29,7 +29,8 @@ from benchmarks.runner import _results as results_of  # noqa: E402
 from benchmarks.runner import workplace, write_study  # noqa: E402
 
 MARK = "TAL_REPRO_KILLS"  # in the environment of everything that is started here
-MOST_SECONDS = 12.0  # to leave: 10, and what a busy machine takes to tell
+PROMISED_SECONDS = 10.0  # in which every command leaves: the documents say so
+MOST_SECONDS = PROMISED_SECONDS + 2.0  # what a busy machine takes to tell
 WARM_UP_SECONDS = 5.0  # the same for Ctrl-C twice before any run has begun: 3, and what a busy machine takes to tell
 FINISHING_SECONDS = 4.0  # a command that was about to end may be done before it is told
 # what is sent, and the statuses that may come of it; before Python runs a signal ends a process by itself

@@ -283,7 +283,7 @@ class TadtrEvaluation:
             self.evaluation = importlib.import_module("datasets.tad_eval")
             features = {"local_path": str(layout.feature_folder), "format": "torch", "fn_templ": "%s"}
             self.dataset = module.TADDataset(
-                "test", "val", features, str(layout.annotation_file), str(layout.feature_info_file), None,
+                "test", "val", features, str(layout.annotation_file), str(layout.definition.lengths), None,
                 online_slice=True, slice_len=128, slice_overlap=0.25,
             )  # fmt: skip
         self.evaluation.concurrent.futures.ProcessPoolExecutor = lambda workers: ThreadPoolExecutor(1)

@@ -170,7 +170,7 @@ def tadtr_dataset(data: Path, folder: Path) -> Fetch:
         module = importlib.import_module("datasets.tad_dataset")
         features = {"local_path": str(layout.feature_folder), "format": "torch", "fn_templ": "%s"}
         dataset = module.TADDataset(
-            "val", "train", features, str(layout.annotation_file), str(layout.feature_info_file), None,
+            "val", "train", features, str(layout.annotation_file), str(layout.definition.lengths), None,
             online_slice=True, slice_len=128, slice_overlap=0.75,
         )  # fmt: skip
     place = {unit_id: index for index, unit_id in enumerate(dataset.video_list)}

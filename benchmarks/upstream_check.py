@@ -94,7 +94,8 @@ def run(model: str, data: Path, scratch: Path, losses: Path, percent: float, pla
     from tal_repro.commands.train import plan
     from tal_repro.engines.upstream import adapter, checkout
     from tal_repro.run.inputs import Inputs
-    from tal_repro.run.worker import Job, run_job
+    from tal_repro.run.job import Job
+    from tal_repro.run.worker import run_job
 
     probe = scratch / "probe"
     probe.mkdir(parents=True, exist_ok=True)

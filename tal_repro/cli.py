@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from tal_repro import __version__
 from tal_repro.console import echo
-from tal_repro.errors import NO_SPACE, InputError, as_typed, of_system
+from tal_repro.errors import NO_SPACE, InputError, commands_for_host, of_system
 from tal_repro.interrupt import drop
 
 # verb -> (module in tal_repro.commands, attribute, one line for --help)
@@ -82,7 +82,7 @@ class LazyVerbs(click.Group):
             with _left_by_ctrl_c():
                 return super().invoke(ctx)
         except InputError as error:
-            echo(f"error: {as_typed(str(error))}", err=True)
+            echo(f"error: {commands_for_host(str(error))}", err=True)
             sys.exit(2)
         except OSError as error:  # of a file or folder that a command was given
             if (readable := of_system(error)) is None:

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import click
 
-from tal_repro.errors import as_typed
+from tal_repro.errors import commands_for_host
 from tal_repro.interrupt import drop
 from tal_repro.text_lines import fitted, step_lines, width_of
 from tal_repro.untrusted import printable
@@ -44,7 +44,7 @@ def tell_next(*steps: str) -> None:
     A step is a sentence, or a command, perhaps with "  # " and what it does after it.
     """
     for number, step in enumerate(steps):
-        shown = printable(as_typed(step))
+        shown = printable(commands_for_host(step))
         for line in step_lines(shown, "next: " if number == 0 else "      ", _width(err=True)):
             _print(line, err=True)
 

@@ -40,13 +40,14 @@ class InputError(ValueError):
         return f"{place}{self.what}" + (f"\n  remedy: {self.remedy}" if self.remedy else "")
 
 
-def as_typed(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return a message with its commands as its reader types them: from a container, whose host has no tal-repro.
+def commands_for_host(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return a message whose `tal-repro ...` commands start the container, where this runs in one: its host has no kit.
 
-    Commands about data go to the one kind of container that has a network and may write there.
+    Commands about data are given `--fetch`: the one kind of container that has a network and may write the data folder.
     """
     if not environment.get(CONTAINER_VARIABLE):
         return text
+    # those about data first: after it, no "tal-repro" is left in them for the second
     text = re.sub(r"\btal-repro (?=data [a-z])", "docker/kit.sh --fetch -- ", text)
     return re.sub(r"\btal-repro (?=[a-z]+\b)", "docker/kit.sh -- ", text)
 

@@ -85,7 +85,7 @@ class Study:
     price_source: str
     settings: tuple[str, ...]  # KEY=VALUE of the user that replaced the file's
     admits: tuple[str, ...]  # what readers may find otherwise than planned (engine, ...); such runs are kept apart
-    run_seconds: Mapping[str, float]  # what a run takes, by kind (training, macs, inference); else published times
+    run_seconds: Mapping[str, float]  # by kind of run (training, macs, ...) or model (its trainings); else published
     definition: Path | None = None  # of its data set, where that is one of the user's own
 
     @property
@@ -209,8 +209,9 @@ def load_study(
         run_seconds={kind: seconds.number(kind, low=0.001) for kind in seconds.values},
         definition=_definition(data, path),
     )
-    if unknown := sorted(set(seconds.values) - {"training", *MEASURED}):
-        raise seconds.error(unknown[0], seconds.values[unknown[0]], f"use: training, {', '.join(MEASURED)}")
+    if unknown := sorted(set(seconds.values) - {"training", *MEASURED, *MODELS}):
+        allowed = f"use: training, {', '.join(MEASURED)}, or a model for its trainings"
+        raise seconds.error(unknown[0], seconds.values[unknown[0]], allowed)
     for table in (top, defaults, data, cost):
         table.reject_unknown()
     check_size([grid.size for grid in study.grids], f"{path}: experiments")

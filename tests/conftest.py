@@ -13,6 +13,9 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+# Of the shell or of xdist: output held in memory is wrapped for a test alone that sets it.
+os.environ.pop("COLUMNS", None)
+
 # Other tests of this machine are no reason to wait (tal_repro/run/turns.py); those of one process are.
 os.environ["TAL_REPRO_TURNS"] = tempfile.mkdtemp(prefix="tal-repro-turns-")
 atexit.register(shutil.rmtree, os.environ["TAL_REPRO_TURNS"], ignore_errors=True)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tal_repro import errors
 from tal_repro.cli import main
-from tal_repro.errors import CONTAINER_VARIABLE, InputError, as_typed
+from tal_repro.errors import CONTAINER_VARIABLE, InputError, commands_for_host
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from tal_repro.errors import CONTAINER_VARIABLE, InputError, as_typed
     ],
 )
 def test_in_a_container_a_command_is_the_one_to_type_outside(inside, outside):
-    assert as_typed(inside, {CONTAINER_VARIABLE: "kit"}) == outside
-    assert as_typed(inside, {}) == inside
+    assert commands_for_host(inside, {CONTAINER_VARIABLE: "kit"}) == outside
+    assert commands_for_host(inside, {}) == inside
 
 
 def test_the_command_line_prints_it_so(monkeypatch):

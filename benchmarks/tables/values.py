@@ -14,7 +14,6 @@ from benchmarks.dyfadet_gates import NEARLY_CLOSED
 from benchmarks.tables.artifact import PAPER_SCOPES, STUDIES, works
 from benchmarks.tables.constants import constants
 from benchmarks.tables.reports import read_report
-from tal_repro.data.quirks import THUMOS14_COUNTS
 from tal_repro.doctor.needs import ARCHIVE_BESIDE, LAYOUT_BYTES
 from tal_repro.engines.upstream.patches import model_patches
 from tal_repro.errors import InputError
@@ -25,6 +24,7 @@ from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.registry import model_entry
 from tal_repro.paper.claims.statements import load_claims
 from tal_repro.published.load import load_published
+from tal_repro.thumos14 import VIDEOS_AND_ACTIONS
 
 MARK = re.compile(r"(<!--=(\w+)-->).*?(<!--/-->)")
 SMALL_SHARE = 0.1  # of the training videos, where the average of the weights is hardly past its start
@@ -38,7 +38,7 @@ def _hours(scopes: tuple[str, ...]) -> float:
 def _small_steps() -> int:
     """Return how many steps ActionFormer takes on a small share of the training videos."""
     recipe = _actionformer()
-    return math.ceil(THUMOS14_COUNTS["train"][0] * SMALL_SHARE / recipe.batch_size) * recipe.epochs
+    return math.ceil(VIDEOS_AND_ACTIONS["train"][0] * SMALL_SHARE / recipe.batch_size) * recipe.epochs
 
 
 def _actionformer() -> PyramidRecipe:
@@ -99,9 +99,9 @@ def _gib(size: float) -> str:
 VALUES: dict[str, Callable[[], str]] = {
     "core_hours": lambda: f"{_hours(PAPER_SCOPES[:1]):.0f}",
     "full_hours": lambda: f"{_hours(PAPER_SCOPES):.0f}",
-    "train_videos": lambda: str(THUMOS14_COUNTS["train"][0]),
-    "test_videos": lambda: str(THUMOS14_COUNTS["test"][0]),
-    "videos": lambda: str(sum(videos for videos, _ in THUMOS14_COUNTS.values())),
+    "train_videos": lambda: str(VIDEOS_AND_ACTIONS["train"][0]),
+    "test_videos": lambda: str(VIDEOS_AND_ACTIONS["test"][0]),
+    "videos": lambda: str(sum(videos for videos, _ in VIDEOS_AND_ACTIONS.values())),
     "classes": lambda: str(len(load_published()["thumos14_classes"])),
     "actionformer_gib": lambda: _gib(LAYOUT_BYTES["actionformer"]),
     "tadtr_gib": lambda: _gib(LAYOUT_BYTES["tadtr"]),

@@ -6,7 +6,6 @@ from typing import Any
 
 from tal_repro.advice.build import ASKED, OPEN, PAYS, PAYS_NOT, UNKNOWN
 
-SYNTHETIC = "SYNTHETIC DATA: this shows that the kit works, and says nothing about real videos."
 MOST_NAMED = 8
 _ANSWERS = {
     PAYS: "Yes, more labelled videos would probably pay",
@@ -19,10 +18,17 @@ _ANSWERS = {
 def sentences(advice: dict[str, Any]) -> list[str]:
     """Return the advice of `build.advise` as sentences, one a paragraph."""
     curve = chosen_curve(advice)
-    lines = [SYNTHETIC] if advice["synthetic"] else []
+    lines = [_about(advice)]
     lines += [_answer(curve, advice["delta"]), _flat(curve), _next(curve), _short(advice), _model(advice)]
     others = _others(advice, curve)
     return [line for line in [*lines, others, _trust(curve)] if line]
+
+
+def _about(advice: dict[str, Any]) -> str:
+    """Name the data set that all that follows is of, and say where it is made up."""
+    if advice["synthetic"]:
+        return f"SYNTHETIC DATA ({advice['data']}): this shows that the kit works, and says nothing about real videos."
+    return f"Advice on the data set {advice['data']}."
 
 
 def chosen_curve(advice: dict[str, Any]) -> dict[str, Any]:

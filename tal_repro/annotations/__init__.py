@@ -1,4 +1,4 @@
-"""Annotation files of anybody in, checked entries out: the one reader that `data` trains from and `evaluate` scores by.
+"""Annotation files of anybody in, in any unit; checked entries in seconds out, to train from and to score by.
 
 Rules, the same for both:
 * Times are seconds; a number written as text is that number.

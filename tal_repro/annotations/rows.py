@@ -121,12 +121,14 @@ def add_facts(entries: Entries, facts: Facts, path: Path) -> list[str]:
 
 
 def to_seconds(entries: Entries, source: Source) -> None:
-    """Write segments in seconds; what is no number is left for its reader to name.
+    """Write segments in seconds. A value that is not a number is left as it is: the reader that checks it reports it.
 
     Raises InputError where they are in frames and a video's frames a second are not known.
     """
+    if source.unit == "seconds":
+        return
     unknown = []
-    for video_id, entry in entries.items() if source.unit != "seconds" else ():
+    for video_id, entry in entries.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("annotations"), list):
             continue
         rate = 1000.0 if source.unit == "milliseconds" else as_number(entry.get("fps", source.fps))
@@ -134,7 +136,9 @@ def to_seconds(entries: Entries, source: Source) -> None:
             unknown.append(f"{short(video_id)} states no fps, and its segments are in frames")
         else:
             entry["annotations"] = _scaled(entry["annotations"], rate)
-    refuse_all(unknown, source.path, "state it there, in the table of videos, or as [time] fps in the definition")
+    refuse_all(
+        unknown, source.path, "state fps in this file, in the table of videos, or as [time] fps in the data definition"
+    )
 
 
 def _scaled(items: list[Any], rate: float) -> list[Any]:

@@ -23,10 +23,10 @@ def claim_ids(context: Context, parameter: Parameter, incomplete: str) -> list[C
 
 def run_ids(context: Context, parameter: Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the runs in the results folder whose id begins so, each with experiment, model and state."""
-    from tal_repro.commands.study_options import RESULTS
     from tal_repro.runs.folder import folders, planned_id
 
-    root = Path(context.params.get("results") or RESULTS)
+    usual = next(option.get_default(context) for option in context.command.params if option.name == "results")
+    root = Path(context.params.get("results") or str(usual))
     offered: dict[str, str] = {}
     for experiment in folders(root):
         for model in folders(experiment):

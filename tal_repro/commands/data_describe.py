@@ -40,7 +40,7 @@ def describe(
     settings: tuple[str, ...], hashed: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Say what ANNOTATIONS and FEATURES (a folder, or one .h5 or .npz) hold, and every problem with its remedy."""
-    from tal_repro.data.definition import definition_text
+    from tal_repro.data.definition_text import definition_text
     from tal_repro.data.describe import describe as look
     from tal_repro.files import write_bytes
 
@@ -56,7 +56,10 @@ def describe(
         _print(description)
     if out is not None:
         echo(f"definition written to {out}", err=True)
-        tell_next(f"tal-repro study new --data {out} --out my-study.toml")
+        if description.errors:
+            tell_next(f"mend what is named above, or correct {out}; then: tal-repro data verify {out}")
+        else:
+            tell_next(f"tal-repro study new --data {out} --out my-study.toml")
     elif not as_json:
         tell_next("the same with --out my-data.toml writes the definition of the data set")
     sys.exit(1 if description.errors else 0)

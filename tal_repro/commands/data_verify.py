@@ -106,9 +106,9 @@ def _forget(folder: Path) -> str:
 def _print_report(report: LayoutReport) -> None:
     content = report.to_json()
     kind = "synthetic, " if content["synthetic"] else ""
-    definition = report.layout.definition
-    title = f"{report.layout.name} layout" if definition is None else definition.name
-    echo(f"{title} ({kind}{report.layout.folder if definition is None else definition.path})")
+    layout = report.layout
+    title = layout.definition.name if layout.defined else f"{layout.name} layout"
+    echo(f"{title} ({kind}{layout.definition.path if layout.defined else layout.folder})")
     echo(f"  train: {counted(content['train'])}; test: {counted(content['test'])}")
     echo(f"  {report.feature_files} feature files, {report.feature_bytes / 2**20:.0f} MiB")
     for problem in report.problems:

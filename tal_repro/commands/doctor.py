@@ -19,9 +19,10 @@ from tal_repro.commands.study_options import (
     scope_option,
     set_option,
     study_option,
+    study_words,
 )
 from tal_repro.console import echo, echo_styled, emit, fit, tell_next
-from tal_repro.errors import CONTAINER_VARIABLE, as_typed
+from tal_repro.errors import CONTAINER_VARIABLE, commands_for_host
 
 if TYPE_CHECKING:
     from tal_repro.doctor.finding import Finding
@@ -84,7 +85,7 @@ def doctor(
     if as_json:
         emit(json.dumps(report(needs, findings, done), indent=1))
     else:
-        _print(needs, findings, fix)
+        _print(needs, findings, fix, study_words(study_name, settings))
     sys.exit(exit_code(findings))
 
 
@@ -111,11 +112,11 @@ def print_findings(findings: list[Finding]) -> None:
 
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
-        text = fit(as_typed(line(finding, width)))
+        text = fit(commands_for_host(line(finding, width)))
         echo_styled([(text[:4], f"{COLOURS[finding.status]} bold"), (text[4:], None)])
 
 
-def _print(needs: Needs, findings: list[Finding], fixed: bool) -> None:
+def _print(needs: Needs, findings: list[Finding], fixed: bool, words: str) -> None:
     print_findings(findings)
     counts = Counter(finding.status for finding in findings)
     summary = f"study {needs.study}, scope {needs.scope}, RUNTIME={needs.runtime}: {counts['ok']} ok"
@@ -124,4 +125,4 @@ def _print(needs: Needs, findings: list[Finding], fixed: bool) -> None:
     if counts["fail"] and not fixed:
         echo("--fix makes folders and patched copies and removes stale locks; the rest is yours", err=True)
     step = "do what is said above, then again: tal-repro doctor" if counts["fail"] else "tal-repro plan"
-    tell_next(f"{step} --study {needs.study}")
+    tell_next(f"{step} {words}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tal_repro.commands.study_options import open_study, study_options
+from tal_repro.commands.study_options import open_study, study_options, study_words
 from tal_repro.console import echo, emit, tell_next
 from tal_repro.errors import InputError
 from tal_repro.text_table import table
@@ -69,9 +69,9 @@ def plan(
     echo("\n".join([format_plan(planned), *unsettled_lines(specs)]))
     if list_runs:
         echo(format_runs(planned.runs))
-    more = f"tal-repro run --study {study_name} --scope {scope} --results {results}"
+    more = f"tal-repro run {study_words(study_name, settings, only)} --scope {scope} --results {results}"
     if planned.pending:
-        tell_next(f"tal-repro doctor --study {study_name}", more)
+        tell_next(f"tal-repro doctor {study_words(study_name, settings)}", more)
     else:
         tell_next(f"tal-repro report --results {results}")
 

@@ -57,9 +57,9 @@ def read_status(study: Study, store: RunStore, specs: list[RunSpec]) -> dict[str
     from collections import Counter
 
     from tal_repro.planned import latest_digests
+    from tal_repro.run.outcomes import read_outcome
     from tal_repro.run.progress import name_run
     from tal_repro.run.view import under_way
-    from tal_repro.run.worker import read_outcome
 
     specs = store.with_digests(specs, latest_digests(store.root, study))
     states = store.states(specs)

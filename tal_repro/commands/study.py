@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +14,10 @@ from tal_repro.files import write_bytes
 from tal_repro.models.registry import MODELS, model_entry
 
 if TYPE_CHECKING:
-    from tal_repro.data import DataSet
     from tal_repro.data.fitting import Choice
 
 NATIVE = [name for name, entry in MODELS.items() if "native" in entry.engines]
 ENGINES = ("native", "upstream")
-LEFT_OF_START = 0.1  # of the first weights in their moving average, after a trial
 
 
 @click.group()
@@ -59,13 +56,15 @@ def new(definition: Path, models: str, engines: str, repeats: int, device: str, 
         device = "cuda" if _gpu() else "cpu"
     recipes = {model: fitted_recipe(dataset, model, dim, asked) for model in chosen}
     if trial:
-        recipes = {model: {**choices, **_trial(dataset, model, choices, asked)} for model, choices in recipes.items()}
+        from tal_repro.commands.study_trial import trial_recipe
+
+        recipes = {model: {**fit, **trial_recipe(dataset, model, fit, asked)} for model, fit in recipes.items()}
     kept_native = {model: why for model in chosen if "upstream" in asked and (why := _untold(model, recipes[model]))}
     if kept_native and "native" not in asked:
         model, why = next(iter(kept_native.items()))
         raise InputError(why, "--engines", f"--engines native,upstream, or leave out {model}")
     of_model = {model: ("native",) if model in kept_native else tuple(asked) for model in chosen}
-    plan = Plan(dataset, definition, recipes, of_model, kept_native, repeats, device)
+    plan = Plan(dataset, definition, recipes, of_model, kept_native, repeats, device, trial)
     write_bytes(out, study_text(plan, out).encode())
     _check(out)
     for why in kept_native.values():
@@ -100,43 +99,6 @@ def _untold(model: str, choices: Mapping[str, Choice]) -> str:
     except InputError as error:
         return error.what
     return ""
-
-
-def _trial(dataset: DataSet, model: str, fitted: Mapping[str, Choice], engines: list[str]) -> dict[str, Choice]:
-    """Return what the demo's small networks have in place of the full ones, for as many steps as the demo takes.
-
-    Where the authors' code is among the engines, as far as it can be told so.
-    """
-    from tal_repro.data.fitting import Choice, training_unit_count
-    from tal_repro.study import load_study
-
-    demo = load_study("demo")
-    sizes = {key: value for key, value in demo.recipes[model].items() if key not in fitted or key == "batch_size"}
-    # the demo's videos make a slice each, those of another set hundreds
-    units = training_unit_count(dataset, fitted)
-    epochs = int(demo.recipes[model]["epochs"]) * int(demo.synthesis["videos"]) / units
-    epochs = min(max(round(epochs), 4), 60)
-    sizes |= {"epochs": epochs} | ({"lr_decay_epoch": epochs - 1} if "lr_decay_epoch" in fitted else {})
-    choices = {key: Choice(value, "a trial") for key, value in sizes.items()}
-    return _tellable(model, choices, fitted, units) if "upstream" in engines else choices
-
-
-def _tellable(model: str, choices: dict[str, Choice], fitted: Mapping[str, Choice], units: int) -> dict[str, Choice]:
-    """Return what the authors' code takes of a trial; its attention window stays, which clips are a multiple of.
-
-    Its moving average of the weights cannot be told to be shorter, so a training lasts until the average has followed.
-    """
-    from tal_repro.data.fitting import Choice
-    from tal_repro.engines.upstream.settings import MLP_EXPANSION, settable
-
-    kept = {key: choice for key, choice in choices.items() if key in settable(model) and key != "attention_window"}
-    if model == "actionformer":
-        kept["mlp_dim"] = Choice(MLP_EXPANSION * int(kept["embed_dim"].value), "as the authors' code makes it")
-    if decay := model_entry(model).recipe.ema_decay:
-        steps = math.log(LEFT_OF_START) / math.log(decay)
-        epochs = math.ceil(steps / max(units // int({**fitted, **kept}["batch_size"].value), 1))
-        kept["epochs"] = Choice(epochs, f"a trial; {steps:.0f} steps leave {LEFT_OF_START:.0%} of the start in the EMA")
-    return kept
 
 
 def _check(out: Path) -> None:

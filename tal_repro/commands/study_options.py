@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,14 @@ def study_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (set_option, results_option, only_option, scope_option, study_option):
         command = option(command)
     return command
+
+
+def study_words(study_name: str, settings: tuple[str, ...] = (), only: str = "") -> str:
+    """Return --study, --set and --only as a shell takes them: a command that is suggested is about the same runs."""
+    words = ["--study", study_name]
+    for setting in settings:
+        words += ["--set", setting]
+    return shlex.join([*words, *(["--only", only] if only else [])])
 
 
 def of_study(command: Callable[..., Any]) -> Callable[..., Any]:

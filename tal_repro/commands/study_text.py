@@ -26,6 +26,7 @@ class Plan:
     kept_native: Mapping[str, str]
     repeats: int
     device: str
+    trial: bool  # the demo's small networks
 
 
 def study_text(plan: Plan, out: Path) -> str:
@@ -45,6 +46,16 @@ def _head(plan: Plan, out: Path) -> Iterator[str]:
     yield f"synthetic = {str(dataset.synthetic).lower()}"
     yield f'definition = "{_plain(os.path.relpath(plan.definition.absolute(), out.absolute().parent))}"'
     yield from ("", "[defaults]", 'engines = ["native"]', f'device = "{plan.device}"')
+    yield from _costs(plan)
+
+
+def _costs(plan: Plan) -> Iterator[str]:
+    from tal_repro.commands.study_costs import run_seconds
+
+    how = "a trial's, measured on one core" if plan.trial else "Table 2's of THUMOS14, by what goes through the network"
+    yield from ("", "[cost.run_seconds]", f"# of a training on all videos: {how}; runs done here correct it")
+    for name, seconds in run_seconds(plan.dataset, plan.recipes, plan.trial).items():
+        yield f"{name} = {max(round(seconds), 1)}"
 
 
 def _trainings(plan: Plan) -> Iterator[str]:
@@ -56,10 +67,13 @@ def _trainings(plan: Plan) -> Iterator[str]:
         reasons = [f"# native only: {plan.kept_native[model]}" for model in models if model in plan.kept_native]
         common = [f"models = {_list(models)}", f"engines = {_list(engines)}"]
         yield from ("", *reasons, "[[experiments]]", 'experiment = "baseline"', *common)
-        yield f"seeds = {list(range(plan.repeats))}"
+        options = _options(plan, "baseline") if "native" in engines else []
+        yield from (f"seeds = {list(range(plan.repeats))}", *options)
         yield from ("", "[[experiments]]", 'experiment = "data_sweep"', *common, f"repeats = {plan.repeats}")
         yield f"percentages = {shares(plan.dataset)} # shares that hold at least 4 training videos"
-    yield from ("", "[[experiments]]", 'experiment = "trace"', f"models = {_list(list(plan.recipes)[:1])}")
+        yield from options
+    traced = ['experiment = "trace"', f"models = {_list(list(plan.recipes)[:1])}", *_options(plan, "trace")]
+    yield from ("", "[[experiments]]", *traced)
 
 
 def _measurements(plan: Plan) -> Iterator[str]:
@@ -72,6 +86,15 @@ def _measurements(plan: Plan) -> Iterator[str]:
             decided = ", ".join(f"{key} = {choices[key].value}" for key in OF_A_SET if key in choices)
             yield from ("", "[[experiments]]", f'experiment = "{experiment}"', f'models = ["{model}"]', lengths)
             yield f"recipe = {{ {decided} }} # the rest is the authors' size"
+            yield from _options(plan, experiment)
+
+
+def _options(plan: Plan, experiment: str) -> list[str]:
+    """Return what a trial does less of in an experiment."""
+    from tal_repro.commands.study_trial import trial_options
+
+    options = trial_options(experiment) if plan.trial else {}
+    return [f"options = {_table(options)} # a trial"] if options else []
 
 
 def _recipes(plan: Plan) -> Iterator[str]:
@@ -82,6 +105,11 @@ def _recipes(plan: Plan) -> Iterator[str]:
 
 def _list(names: Sequence[str]) -> str:
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
+def _table(values: Mapping[str, Any]) -> str:
+    shown = {key: _table(value) if isinstance(value, Mapping) else _value(value) for key, value in values.items()}
+    return "{ " + ", ".join(f"{key} = {value}" for key, value in shown.items()) + " }"
 
 
 def _value(value: Any) -> str:

@@ -92,9 +92,11 @@ def _execute(spec: RunSpec, store: RunStore, data_dir: Path) -> None:
     from tal_repro.interrupt import PATIENCE_S
     from tal_repro.run import locks
     from tal_repro.run.failures import NO_TRACE
+    from tal_repro.run.job import Job
+    from tal_repro.run.outcomes import BUSY, DISK_FULL, DONE, FAILED, OUTCOMES, STOPPED, read_outcome
     from tal_repro.run.signals import StopFlag
     from tal_repro.run.space import REMEDY, describe_lack
-    from tal_repro.run.worker import BUSY, DISK_FULL, DONE, FAILED, OUTCOMES, STOPPED, Job, read_outcome, run_job
+    from tal_repro.run.worker import run_job
 
     stop = StopFlag(PATIENCE_S)
     job = Job(spec.to_json(), str(store.root), str(data_dir), _device(spec))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tal_repro.curves import varpro
 from tal_repro.curves.family import Array, Family, evaluate
-
-if TYPE_CHECKING:
-    from tal_repro.curves.fit import Fit
+from tal_repro.curves.fitted import FittedCurve
 
 BACKTEST_STARTS = 4
 HELD_OUT_BINS = 100
@@ -82,7 +79,7 @@ def fit_prefixes(
     return Prefixes(family, usable, varpro.solve(batch, starts), batch.t_last, x0)
 
 
-def one_step_error(fit: Fit) -> HeldOut:
+def one_step_error(fit: FittedCurve) -> HeldOut:
     """Return the RMSE of predicting each point from all before it, for prefixes of more than k points.
 
     More than HELD_OUT_BINS points are joined into so many neighbours first, and the result says so.

@@ -7,7 +7,7 @@ identified, how many degrees of freedom are left, and what it misses on points i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,9 @@ import numpy as np
 from tal_repro.curves import varpro
 from tal_repro.curves.backtest import HeldOut, one_step_error
 from tal_repro.curves.families import get_family
-from tal_repro.curves.family import Array, Family, evaluate
+from tal_repro.curves.family import Array, Family
+from tal_repro.curves.fitted import FittedCurve, positive
+from tal_repro.curves.identify import covariance, interval, reasons
 from tal_repro.errors import InputError
 
 STARTS = 8  # polished starts per fit; the grid that ranks them is fixed per family
@@ -24,80 +26,12 @@ X_DIGITS = 12  # x / x0 is rounded to so many decimals: a change of unit then ch
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A fitted curve. Percentages in the unit of the points; y, rss and intervals in the unit of y."""
-
-    family: Family
-    params: dict[str, float]
-    x: Array
-    y: Array
-    theta: Array
-    beta: Array
-    x0: float
-    t_last: float
-    cost: float
-    converged: bool
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def n(self) -> int:
-        """Number of points."""
-        return len(self.x)
-
-    @property
-    def k(self) -> int:
-        """Number of fitted parameters."""
-        return self.family.k
-
-    @property
-    def dof(self) -> int:
-        """Degrees of freedom left, n - k."""
-        return self.n - self.k
-
-    def predict(self, x: float | Iterable[float]) -> Array:
-        """Return the curve at percentages x as an array [len(x)], never beyond double precision."""
-        t = np.log(_positive(x) / self.x0)
-        value = evaluate(self.family, t, self.theta[None], self.beta[None], np.array([self.t_last]))
-        return np.asarray(value[0])
-
-    @property
-    def residuals(self) -> Array:
-        """Return y minus the curve at the points, in the unit of y."""
-        return np.asarray(self.y - self.predict(self.x))
-
-    @property
-    def rss(self) -> float:
-        """Return the unweighted sum of squared residuals in the unit of y."""
-        return float((self.residuals**2).sum())
-
-    @property
-    def r2(self) -> float:
-        """Return the unweighted R2 in the unit of y; meaningless without `dof` and `held_out` beside it."""
-        total = float(((self.y - self.y.mean()) ** 2).sum())
-        if total <= 0.0:
-            return 1.0 if self.rss <= 0.0 else 0.0
-        return 1.0 - self.rss / total
-
-    @property
-    def aicc(self) -> float | None:
-        """Return the corrected Akaike criterion (k + 1 with the variance), None if n <= k + 2."""
-        count, free = self.k + 1, self.n - self.k - 2
-        if free <= 0:
-            return None
-        floor = 1e-24 * max(float((self.y**2).sum()), 1e-300)
-        log_likelihood = self.n * np.log(max(self.rss, floor) / self.n)
-        return float(log_likelihood + 2 * count + 2 * count * (count + 1) / free)
-
-    @property
-    def aicc_text(self) -> str:
-        """Return AICc with one decimal, or why there is none."""
-        return f"not available (n = {self.n}, k = {self.k})" if self.aicc is None else f"{self.aicc:.1f}"
+class Fit(FittedCurve):
+    """A fitted curve with what it does not know: open parameters, the interval of its mean, misses on unseen points."""
 
     @cached_property
     def unidentified(self) -> tuple[str, ...]:
         """Return the reasons why the parameters are not identified; empty when they are."""
-        from tal_repro.curves.identify import reasons
-
         return reasons(self)
 
     @property
@@ -108,8 +42,6 @@ class Fit:
     @cached_property
     def covariance(self) -> Array | None:
         """Return the covariance [k, k] of `params` (in their order), None if not identified."""
-        from tal_repro.curves.identify import covariance
-
         return covariance(self) if self.identified else None
 
     def interval(self, x: float | Iterable[float], level: float = 0.8) -> tuple[Array, Array] | None:
@@ -118,9 +50,7 @@ class Fit:
         By the delta method where the parameters are identified, else by profiling the prediction.
         None when no degree of freedom is left to estimate the noise.
         """
-        from tal_repro.curves.identify import interval
-
-        return interval(self, _positive(x), level)
+        return interval(self, positive(x), level, identified=self.identified)
 
     @cached_property
     def held_out(self) -> HeldOut:
@@ -197,13 +127,6 @@ def _options(family: Family, starts: int, x0: float, theta: Array, t_last: float
         "theta": {axis.name: float(value) for axis, value in zip(family.axes, theta, strict=True)},
         "box": {axis.name: [float(end) for end in axis.box(t_last)] for axis in family.axes},
     }
-
-
-def _positive(x: float | Iterable[float]) -> Array:
-    values = np.atleast_1d(np.asarray(x if np.isscalar(x) else list(x), dtype=float))  # type: ignore[arg-type]
-    if not (np.isfinite(values) & (values > 0)).all():
-        raise InputError("a percentage to predict at is not a positive number", remedy="give x > 0")
-    return values
 
 
 def _ordered(x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array]:

@@ -1,23 +1,19 @@
-"""What the points determine: rank, bounds, profiles, covariance and intervals of a `Fit`."""
+"""What the points determine: rank, bounds, profiles, covariance and intervals of a fitted curve."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tal_repro.curves import varpro
 from tal_repro.curves.family import Array, linear_box
-
-if TYPE_CHECKING:
-    from tal_repro.curves.fit import Fit
+from tal_repro.curves.fitted import FittedCurve
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value, columns scaled to length one
 PROFILE_LEVEL = 0.8
 PROFILE_POINTS = 10  # per side of each nonlinear parameter
 
 
-def reasons(fit: Fit) -> tuple[str, ...]:
+def reasons(fit: FittedCurve) -> tuple[str, ...]:
     """Return why the parameters of `fit` are not identified (empty: they are)."""
     # where in a flat valley a parameter stopped, at a bound or before it, is up to the processor's rounding
     reasons_open = _rank_deficit(fit) or _at_bounds(fit)
@@ -28,7 +24,7 @@ def reasons(fit: Fit) -> tuple[str, ...]:
     return tuple(reasons_open)
 
 
-def _at_bounds(fit: Fit) -> list[str]:
+def _at_bounds(fit: FittedCurve) -> list[str]:
     at_bounds = []
     for axis, value in zip(fit.family.axes, fit.theta, strict=True):
         low, high = axis.box(fit.t_last)
@@ -41,7 +37,7 @@ def _at_bounds(fit: Fit) -> list[str]:
     return at_bounds
 
 
-def _curve(fit: Fit, t: Array, inner: Array) -> Array:
+def _curve(fit: FittedCurve, t: Array, inner: Array) -> Array:
     """Return the curve in the space of the fit at t [n] for inner = theta then beta, [B, q + m]."""
     q = len(fit.theta)
     offset, columns = fit.family.basis(t, inner[:, :q], np.full(len(inner), fit.t_last))
@@ -49,7 +45,7 @@ def _curve(fit: Fit, t: Array, inner: Array) -> Array:
     return np.asarray(value if offset is None else value + offset)
 
 
-def _design(fit: Fit, x: Array) -> Array:
+def _design(fit: FittedCurve, x: Array) -> Array:
     """Return d curve / d (theta, beta) [len(x), k] in the space of the fit."""
     inner = np.concatenate([fit.theta, fit.beta])
     step = 1e-6 * np.maximum(np.abs(inner), 1.0)
@@ -59,7 +55,7 @@ def _design(fit: Fit, x: Array) -> Array:
     return np.asarray((ahead - behind).T / (2 * step))
 
 
-def _rank_deficit(fit: Fit) -> list[str]:
+def _rank_deficit(fit: FittedCurve) -> list[str]:
     design = _design(fit, fit.x)
     length = np.sqrt((design**2).sum(axis=0))
     # A column is compared with what the curve itself spans, so that a dead parameter is not revived.
@@ -73,14 +69,14 @@ def _rank_deficit(fit: Fit) -> list[str]:
     return []
 
 
-def noise_variance(fit: Fit) -> float | None:
+def noise_variance(fit: FittedCurve) -> float | None:
     """Return the residual variance, None without a degree of freedom."""
     if fit.dof < 1:
         return None
     return fit.cost / fit.dof
 
 
-def _threshold(fit: Fit, level: float) -> float | None:
+def _threshold(fit: FittedCurve, level: float) -> float | None:
     """Return the largest cost that is compatible with the points at `level` (F test)."""
     from scipy.special import fdtri
 
@@ -90,7 +86,7 @@ def _threshold(fit: Fit, level: float) -> float | None:
     return float(fit.cost + variance * fdtri(1, fit.dof, level) + 1e-12 * (fit.y**2).sum())
 
 
-def _profile(fit: Fit) -> varpro.Solution:
+def _profile(fit: FittedCurve) -> varpro.Solution:
     """Fix each nonlinear parameter along its box, fit the others; return all those fits, axis by axis."""
     target = np.log2(fit.y) if fit.family.log2_space else fit.y
     low, high = np.array([axis.box(fit.t_last) for axis in fit.family.axes]).T
@@ -118,7 +114,7 @@ def _profile(fit: Fit) -> varpro.Solution:
     return solution
 
 
-def _open_profiles(fit: Fit) -> list[str]:
+def _open_profiles(fit: FittedCurve) -> list[str]:
     threshold = _threshold(fit, PROFILE_LEVEL)
     if threshold is None or not len(fit.theta):
         return []
@@ -132,7 +128,7 @@ def _open_profiles(fit: Fit) -> list[str]:
     ]
 
 
-def _inner_covariance(fit: Fit) -> Array | None:
+def _inner_covariance(fit: FittedCurve) -> Array | None:
     variance = noise_variance(fit)
     if variance is None:
         return None
@@ -143,7 +139,7 @@ def _inner_covariance(fit: Fit) -> Array | None:
     return np.asarray(variance * (inverse @ inverse.T) / np.outer(length, length))
 
 
-def covariance(fit: Fit) -> Array | None:
+def covariance(fit: FittedCurve) -> Array | None:
     """Return the covariance of the parameters of the printed formula, in the order of the family."""
     inner_covariance = _inner_covariance(fit)
     if inner_covariance is None:
@@ -163,17 +159,17 @@ def covariance(fit: Fit) -> Array | None:
     return np.asarray(jacobian @ inner_covariance @ jacobian.T)
 
 
-def interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array] | None:
+def interval(fit: FittedCurve, x: Array, level: float, *, identified: bool) -> tuple[Array, Array] | None:
     """Return (low, high) of the curve's mean at x; None when the noise cannot be estimated."""
     if fit.dof < 1:
         return None
-    low, high = _delta_interval(fit, x, level) if fit.identified else _profile_interval(fit, x, level)
+    low, high = _delta_interval(fit, x, level) if identified else _profile_interval(fit, x, level)
     if fit.family.log2_space:
         return np.exp2(np.clip(low, -1000, 1000)), np.exp2(np.clip(high, -1000, 1000))
     return low, high
 
 
-def _delta_interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array]:
+def _delta_interval(fit: FittedCurve, x: Array, level: float) -> tuple[Array, Array]:
     from scipy.special import stdtrit
 
     inner_covariance, design = _inner_covariance(fit), _design(fit, x)
@@ -185,7 +181,7 @@ def _delta_interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array]:
     return centre - reach, centre + reach
 
 
-def _profile_interval(fit: Fit, x: Array, level: float) -> tuple[Array, Array]:
+def _profile_interval(fit: FittedCurve, x: Array, level: float) -> tuple[Array, Array]:
     """Return the range of predictions over every fit that the points cannot tell from the best one.
 
     Linear parameters move within each profile member as in linear regression.

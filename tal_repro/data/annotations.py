@@ -25,15 +25,12 @@ from tal_repro.annotations import (
 from tal_repro.annotations.problems import as_number
 from tal_repro.data.dataset import (
     CLIP_FRAMES,
-    SLICE_STRIDE_FRAMES,
     DataSet,
     FloatArray,
     LayoutName,
-    SubsetName,
     Video,
     hash_annotations,
 )
-from tal_repro.data.definition import Definition
 from tal_repro.data.feature_formats import read_length, video_ids
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id, read_inside
 from tal_repro.data.splits import choose_splits
@@ -41,7 +38,6 @@ from tal_repro.errors import InputError
 from tal_repro.spec import DERIVED_MARK
 from tal_repro.untrusted import short
 
-SUBSETS: Mapping[str, SubsetName] = {"validation": "train", "val": "train", "train": "train", "test": "test"}
 ACTIVITYNET_ONLY = {"training", "testing"}
 MAX_FPS = 1000.0
 MIN_FPS, MIN_FEATURE_FPS = 0.1, 0.01  # no video has less: 5e-324 divided by the stride is 0
@@ -76,16 +72,16 @@ def read_dataset(
     reader = EntryReader(layout.annotation_file, places=document.places)
     for what in document.read_as:
         reader.note("annotations", what)
-    if layout.definition is None:
+    if not layout.defined:
         _check_subsets(document)
-    entries = _entries(document, reader)
-    if layout.definition is not None:
-        entries = choose_splits(entries, layout.definition, reader)
+    entries = choose_splits(_entries(document, reader), layout, reader)
     classes = _classes(document, layout, reader)
-    info = _feature_info(layout, steps or {})
+    info = _stated_lengths(layout)
+    there = _with_features(layout)
     videos, numbers = {}, {name: index for index, name in enumerate(classes.names)}
     for video_id, entry in entries.items():
-        video = _video(video_id, entry, numbers, info, layout, reader)
+        length = (steps or {}).get(video_id)
+        video = _video(video_id, entry, numbers, info, length, video_id in there, layout, reader)
         if video is not None:
             videos[video_id] = video
     if reader.durations_of_features:
@@ -94,7 +90,7 @@ def read_dataset(
         reader.note("segment", f"{reader.texts} numbers are written as text", "read as the numbers they spell")
     version, digest = document.content.get("version"), hash_annotations(videos.values(), classes.names)
     dataset = DataSet(
-        name=_name(document.synthetic, digest, layout.definition) + _derived(document.content, layout, reader),
+        name=_name(document.synthetic, digest, layout) + _derived(document.content, layout, reader),
         version=version if isinstance(version, str) else "",
         synthetic=document.synthetic,
         annotation_hash=digest,
@@ -102,18 +98,27 @@ def read_dataset(
         videos=videos,
         layout=layout.name,
         root=layout.root,
-        defined=layout.definition is not None,
+        defined=layout.defined,
         refused=tuple(video_id for video_id in document.entries if is_safe_id(video_id) and video_id not in videos),
     )
     return dataset, reader.problems
 
 
-def _name(synthetic: bool, annotation_hash: str, definition: Definition | None) -> str:
-    """Name a data set: `thumos14` where its annotations hash to the real ones, else as its definition does."""
-    if definition is not None and annotation_hash != thumos14.ANNOTATION_HASH:
-        made = f"synthetic-{definition.name}" if synthetic else definition.name
-        return f"custom-{made}" if thumos14.NAME in made.lower() else made
-    return f"synthetic-{thumos14.NAME}" if synthetic else thumos14.name_of(annotation_hash)
+def _name(synthetic: bool, annotation_hash: str, layout: Layout) -> str:
+    """Name a data set as its definition does, where its annotations are those that it states.
+
+    Whoever defined it, a set with the annotations of THUMOS14 is `thumos14`, and no other is, or is named alike.
+    """
+    definition = layout.definition
+    if annotation_hash == thumos14.ANNOTATION_HASH:
+        return f"synthetic-{thumos14.NAME}" if synthetic else thumos14.NAME
+    if synthetic:
+        name = f"synthetic-{definition.name}"
+    elif definition.annotation_hash in ("", annotation_hash):
+        name = definition.name
+    else:
+        name = f"custom-{annotation_hash[:8]}"
+    return f"custom-{name}" if layout.defined and thumos14.NAME in name.lower() else name
 
 
 def _check_subsets(document: Document) -> None:
@@ -123,6 +128,7 @@ def _check_subsets(document: Document) -> None:
             f"subsets {', '.join(map(short, document.subset_names[:5]))} are named as ActivityNet's, but `validation` "
             "means training here, as in THUMOS14",
             document.path,
+            "define it as a set of your own, which keeps its names: tal-repro data describe ANNOTATIONS FEATURES; or "
             "in a copy, write `train` for what to train on (ActivityNet's training) and `test` for what to score "
             "(its validation); leave out the rest",
         )
@@ -174,80 +180,85 @@ def _classes(document: Document, layout: Layout, reader: EntryReader) -> Classes
     return classes
 
 
-def _feature_info(layout: Layout, steps: Mapping[str, int]) -> dict[str, Any]:
-    """Return TadTR's feature lengths by video id ({} in ActionFormer's layout, whose .npy headers state them).
-
-    Of a defined set: which videos have features, with their steps where they are known.
-    """
-    if layout.definition is not None:
-        return {video_id: steps.get(video_id) for video_id in video_ids(layout.definition)}
-    if layout.feature_info_file is None:
-        return {}
-    raw = read_inside(layout.feature_info_file, layout.root)
+def _stated_lengths(layout: Layout) -> dict[str, Any] | None:
+    """Return the lengths of features that a file states, by video id; None where the definition names none."""
+    if layout.definition.lengths is None:
+        return None
+    root = layout.definition.lengths.parent if layout.defined else layout.root
+    raw = read_inside(layout.definition.lengths, root)
     return {video_id: info for video_id, info in raw.items() if isinstance(info, dict)}
+
+
+def _with_features(layout: Layout) -> set[str]:
+    """Return the ids of the videos that have features; in THUMOS14's layouts, these may be extracted later."""
+    try:
+        return set(video_ids(layout))
+    except InputError:
+        if layout.defined:
+            raise
+        return set()
 
 
 def _video(
     video_id: str,
     entry: Mapping[str, Any],
     classes: Mapping[str, int],
-    info: Mapping[str, Any],
+    info: Mapping[str, Any] | None,
+    length: int | None,
+    there: bool,
     layout: Layout,
     reader: EntryReader,
 ) -> Video | None:
-    subset = SUBSETS.get(str(entry.get("subset")).lower())
-    if subset is None:
-        remedy = "write validation for a video to train on, test for one to score"
-        reader.error(f"{video_id}.subset", f"{short(entry.get('subset'))} is none of {', '.join(SUBSETS)}", remedy)
-    duration_s = _duration(video_id, entry, info, layout, reader)
-    length, feature_fps = _stated_length(video_id, info, layout, reader) if layout.feature_info_file else (None, None)
+    """Read a video. `info`: stated lengths of all; `length`: its steps where they were read; `there`: its features."""
+    definition = layout.definition
+    if length is None and there and info is None:
+        length = _length_in_file(video_id, layout, reader)
+    duration_s = _duration(video_id, entry, length, layout, reader)
+    feature_fps = None
+    if info is not None:
+        length, feature_fps = _stated_length(video_id, info, layout, reader)
     fps = _fps(video_id, entry, feature_fps, layout, reader)
     actions = read_actions(video_id, entry, classes, duration_s or math.inf, reader)
-    if subset is None or duration_s is None or fps is None:
+    if entry["subset"] is None or duration_s is None or fps is None:
         return None
-    stride, defined = layout.stride_frames, layout.definition
-    clip = CLIP_FRAMES if defined is None else defined.clip
-    there = video_id in info if defined is not None else layout.feature_file(video_id).is_file()
-    if layout.feature_info_file is None:
-        feature_fps = fps / stride
-        length = info.get(video_id) or _length_in_file(video_id, layout, there, reader)
-        length = length or estimate_feature_length(duration_s, fps, stride, clip)
+    if info is None:
+        feature_fps = fps / definition.stride
+        length = length or estimate_feature_length(duration_s, fps, definition.stride, definition.clip)
     if length is None or feature_fps is None:
         return None
     labelled = [action for action in actions if action.label != AMBIGUOUS]
     return Video(
         video_id,
-        subset,
+        entry["subset"],
         duration_s,
         fps,
-        stride,
+        definition.stride,
         feature_fps,
         length,
         there,
         _segments(labelled),
         np.array([classes[action.label] for action in labelled], dtype=np.int64),
         _segments([action for action in actions if action.label == AMBIGUOUS]),
-        clip,
-        SLICE_STRIDE_FRAMES if defined is None else stride,
+        definition.clip,
+        definition.slice_stride,
     )
 
 
 def _duration(
-    video_id: str, entry: Mapping[str, Any], info: Mapping[str, Any], layout: Layout, reader: EntryReader
+    video_id: str, entry: Mapping[str, Any], length: int | None, layout: Layout, reader: EntryReader
 ) -> float | None:
-    """Return a video's seconds; in a defined set whose annotations state none, those of its features."""
-    defined = layout.definition
-    if defined is None or "duration" in entry or "duration_second" in entry:
+    """Return a video's seconds; in a set of one's own whose annotations state none, those of its features."""
+    if not layout.defined or "duration" in entry or "duration_second" in entry:
         return read_duration(video_id, entry, reader)
-    rate = defined.steps_per_second
-    fps = as_number(entry.get("fps", defined.fps)) if rate is None else None
-    length = info.get(video_id) or _length_in_file(video_id, layout, video_id in info, reader)
+    definition = layout.definition
+    rate = definition.steps_per_second
+    fps = as_number(entry.get("fps", definition.fps)) if rate is None else None
     if length is None or (rate is None and not fps):
         remedy = "state it, or give a table of videos (video,duration,fps): videos = FILE.csv in the definition"
         reader.error(f"{video_id}.duration", "missing, and its features do not tell it", remedy)
         return None
     reader.durations_of_features += 1
-    return length / rate if rate else ((length - 1) * defined.stride + defined.clip) / float(fps or 1.0)
+    return length / rate if rate else ((length - 1) * definition.stride + definition.clip) / float(fps or 1.0)
 
 
 def _segments(actions: Sequence[Action]) -> FloatArray:
@@ -257,34 +268,33 @@ def _segments(actions: Sequence[Action]) -> FloatArray:
 def _fps(
     video_id: str, entry: Mapping[str, Any], feature_fps: float | None, layout: Layout, reader: EntryReader
 ) -> float | None:
-    """Return a video's frames a second; TadTR's file of feature lengths says it where the annotations do not.
+    """Return a video's frames a second; the file of feature lengths says it where the annotations do not.
 
-    In a defined set whose stride nobody knows a frame is a feature step; else its `fps` is that of every video.
+    In a set whose stride nobody knows a frame is a feature step; else the definition's `fps` is that of every video.
     """
+    definition = layout.definition
     if feature_fps is not None and "fps" not in entry:
-        return feature_fps * layout.stride_frames
-    if layout.definition is not None and layout.definition.steps_per_second is not None:
-        return layout.definition.steps_per_second
-    stated = entry.get("fps", None if layout.definition is None else layout.definition.fps)
-    if stated is None and layout.definition is not None:
+        return feature_fps * definition.stride
+    if definition.steps_per_second is not None:
+        return definition.steps_per_second
+    stated = entry.get("fps", definition.fps)
+    if stated is None and layout.defined:
         remedy = "state it there, write [time] fps in the definition, or steps_per_second instead of stride_frames"
         reader.error(f"{video_id}.fps", "missing", remedy)
         return None
     fps = reader.number(stated, f"{video_id}.fps", above=MIN_FPS, most=MAX_FPS)
-    if fps and feature_fps and abs(feature_fps * layout.stride_frames / fps - 1) > 0.01:
-        reader.note(f"{video_id}.fps", f"{fps:g} frames/s but {feature_fps:g} steps/s: stride is not 8")
+    if fps and feature_fps and abs(feature_fps * definition.stride / fps - 1) > 0.01:
+        what = f"{fps:g} frames/s but {feature_fps:g} steps/s: stride is not {definition.stride:g}"
+        reader.note(f"{video_id}.fps", what)
     return fps
 
 
-def _length_in_file(video_id: str, layout: Layout, there: bool, reader: EntryReader) -> int | None:
-    """Return the steps that a feature file states (None: there is no such file, or no sound one)."""
-    path = layout.feature_file(video_id)
-    if not there and not path.is_symlink():
-        return None
+def _length_in_file(video_id: str, layout: Layout, reader: EntryReader) -> int | None:
+    """Return the steps that a feature file states (None: it is no sound one)."""
     try:
         return read_length(layout, video_id)
     except InputError as error:
-        reader.error(video_id, error.what, error.remedy or "", path)
+        reader.error(video_id, error.what, error.remedy or "", layout.feature_file(video_id))
         return None
 
 
@@ -304,7 +314,7 @@ def estimate_feature_length(
 def _stated_length(
     video_id: str, info: Mapping[str, Any], layout: Layout, reader: EntryReader
 ) -> tuple[int | None, float | None]:
-    path = layout.feature_info_file
+    path = layout.definition.lengths
     entry = info.get(video_id)
     if entry is None:
         reader.error(video_id, "annotated, but no feature length is stated", "add its entry", path)

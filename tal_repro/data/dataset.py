@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CLIP_FRAMES = 16  # an I3D feature sees 16 frames
-SLICE_STRIDE_FRAMES = 8
 SubsetName = Literal["train", "test"]
 LayoutName = Literal["actionformer", "tadtr"]
 FloatArray = npt.NDArray[np.float64]
@@ -41,7 +40,7 @@ class Video:
     labels: IntArray  # [N] index into DataSet.classes
     ambiguous_s: FloatArray  # [M, 2] segments labelled Ambiguous, kept apart: never trained on or scored
     clip_frames: float = CLIP_FRAMES  # that a feature step sees
-    slice_stride_frames: float = SLICE_STRIDE_FRAMES  # from step to step of a slice: TadTR reads every second of I3D's
+    slice_stride_frames: float = 8  # from step to step of a slice: TadTR reads every second of I3D's
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """The definition of a data set (`my-data.toml`): where its annotations and features lie, and what they mean.
 
-Read like a study file, key by key; `layouts` makes of it a layout that every reader below knows. THUMOS14's two
-archives need none: their layouts are known.
+Read like a study file, key by key; `layouts` makes of it a layout that every reader below knows. THUMOS14's ships with
+the kit (`definitions/thumos14.toml`), where it lies in two arrangements: `kit_definitions` reads those.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from tal_repro import thumos14
 from tal_repro.annotations import AMBIGUOUS, Source
 from tal_repro.annotations.source import TimeUnit
+from tal_repro.data.dataset import LayoutName
 from tal_repro.errors import InputError
 from tal_repro.study_file import Table, read_table
 
@@ -23,12 +26,14 @@ SCHEMA = "tal-repro/data/1"
 FileType = Literal["npy", "npz", "pt", "hdf5"]
 Axes = Literal["TC", "CT"]
 AXES: tuple[str, ...] = get_args(Axes)
+FLOATS = ("float16", "float32", "float64")
 ENDINGS: dict[FileType, tuple[str, ...]] = {
     "npy": (".npy",), "npz": (".npz",), "pt": (".pt", ".pth"), "hdf5": (".h5", ".hdf5"),
 }  # fmt: skip
 VIDEO = "{video}"  # stands for the id in a key
 MAX_STRIDE_FRAMES, MAX_RATE = 100_000.0, 1_000.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ class Definition:
     stride_frames: float | None  # frames from one feature step to the next
     steps_per_second: float | None  # of the features, where a stride is not known
     clip_frames: float | None  # that a feature step sees; None: as many as lie between two steps
+    slice_stride_frames: float | None = None  # between two steps of TadTR's slices; None: between two of the features
+    ending: str | None = None  # of a file of features; None: those of its type
+    dtype: str = ""  # of the values in every file; "": any of half to double precision
+    lengths: Path | None = None  # file of JSON: steps, and steps a second, of each video (as TadTR's authors give)
+    annotation_hash: str = ""  # of its annotations: with others it is another set; "": whatever they are
 
     @property
     def fps(self) -> float | None:
@@ -73,32 +83,60 @@ class Definition:
         """Return the frames that a feature step sees."""
         return self.stride if self.clip_frames is None else self.clip_frames
 
+    @property
+    def slice_stride(self) -> float:
+        """Return the frames between two steps of TadTR's slices."""
+        return self.stride if self.slice_stride_frames is None else self.slice_stride_frames
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Return what a file of features may end in."""
+        return ENDINGS[self.file_type] if self.ending is None else (self.ending,)
+
     def feature_file(self, video_id: str) -> Path:
         """Return the file that holds a video's features; its id must be a plain name where it names the file."""
         if self.one_file:
             return self.features
-        places = [self.features / f"{video_id}{ending}" for ending in ENDINGS[self.file_type]]
-        return next((place for place in places if os.path.exists(place)), places[0])  # noqa: PTH110  may raise
+        places = [self.features / f"{video_id}{ending}" for ending in self.endings]
+        return places[0] if len(places) == 1 else next((place for place in places if os.path.exists(place)), places[0])  # noqa: PTH110  may raise
 
 
 def read_definition(path: Path) -> Definition:
     """Read and check a definition; raise InputError naming the key and what is allowed."""
     table = read_table(path, "check the path, or write one: tal-repro data describe ... --out my-data.toml")
     try:
-        return _read(table, path)
+        return _read(table, path.resolve(), path.resolve().parent)
     except InputError as error:
         raise _with_guess(error, table) from None
 
 
-def _read(table: Table, path: Path) -> Definition:
+@cache
+def kit_layouts() -> dict[LayoutName, dict[str, Any]]:
+    """Return THUMOS14's definition in each of its layouts, as the keys that `read_definition` takes, and `folders`."""
+    content = thumos14.definition()
+    common = {key: value for key, value in content.items() if key not in ("layouts", "expected")}
+    return {name: {**common, **content["layouts"][name]} for name in get_args(LayoutName)}
+
+
+def kit_definition(layout: LayoutName, folder: Path) -> Definition:
+    """Return THUMOS14's definition in one of its layouts, of the files in a folder."""
+    values = {key: value for key, value in kit_layouts()[layout].items() if key != "folders"}
+    return _read(Table(values, thumos14.DEFINITION.name), thumos14.DEFINITION, folder)
+
+
+def _read(table: Table, path: Path, home: Path) -> Definition:
+    """Read a definition that lies at `path`; what it names is relative to `home`."""
     table.expect("schema", [SCHEMA])
     name = table.text("name")
     if not _NAME.fullmatch(name):
         raise table.error("name", name, "use up to 40 letters, digits, dots and dashes")
+    annotation_hash = table.text("annotation_hash", "")
+    if annotation_hash and not _HASH.fullmatch(annotation_hash):
+        raise table.error("annotation_hash", annotation_hash, "use that of tal-repro data verify --json")
     splits, features, time = table.table("splits"), table.table("features"), table.table("time")
     annotations = Source(
-        path=_path(table, "annotations", path),
-        videos=_path(table, "videos", path) if table.text("videos", "") else None,
+        path=_path(table, "annotations", home),
+        videos=_path(table, "videos", home) if table.text("videos", "") else None,
         labels=table.text("labels", ""),
         classes=_classes(table),
         unit=time.choice("unit", get_args(TimeUnit), "seconds"),  # type: ignore[arg-type]
@@ -107,10 +145,10 @@ def _read(table: Table, path: Path) -> Definition:
     train, test = tuple(splits.texts("train")), tuple(splits.texts("test"))
     if both := sorted(set(train) & set(test)):
         raise splits.error("test", both[0], "a subset is trained on or tested on, not both")
-    place = _path(features, "path", path)
+    place = _path(features, "path", home)
     file_type: FileType = features.choice("type", get_args(FileType), _guess_type(place))  # type: ignore[assignment]
     definition = Definition(
-        path=path.resolve(),
+        path=path,
         name=name,
         annotations=annotations,
         train=train,
@@ -122,6 +160,11 @@ def _read(table: Table, path: Path) -> Definition:
         stride_frames=positive(features, "stride_frames", MAX_STRIDE_FRAMES),
         steps_per_second=positive(features, "steps_per_second", MAX_RATE),
         clip_frames=positive(features, "clip_frames", MAX_STRIDE_FRAMES),
+        slice_stride_frames=positive(features, "slice_stride_frames", MAX_STRIDE_FRAMES),
+        ending=_ending(features),
+        dtype=features.choice("dtype", ("", *FLOATS), ""),
+        lengths=_path(features, "lengths", home) if features.text("lengths", "") else None,
+        annotation_hash=annotation_hash,
     )
     for part in (splits, features, time, table):
         part.reject_unknown()
@@ -145,14 +188,32 @@ def _classes(table: Table) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _guess_type(place: Path) -> str:
-    """Return the type that a file's ending says; .npy for a folder."""
-    return next((kind for kind, ends in ENDINGS.items() if place.suffix.lower() in ends), "npy")
+def _ending(features: Table) -> str | None:
+    """Return what files of features end in, where it is said; it is joined to ids, so it leads nowhere."""
+    if features.get("ending", None) is None:
+        return None
+    ending = features.text("ending")
+    if "/" in ending or "\\" in ending:
+        raise features.error("ending", ending, "use the end of a file's name, such as .npy")
+    return ending
 
 
-def _path(table: Table, key: str, beside: Path) -> Path:
-    """Return a path, relative to the definition's folder, as an absolute one."""
-    return (beside.resolve().parent / Path(table.text(key)).expanduser()).absolute()
+def _guess_type(place: Path) -> FileType:
+    """Return the type that a file's ending says; of a folder .npz where it holds such files and no .npy, else .npy."""
+    named: FileType | None = next((kind for kind, ends in ENDINGS.items() if place.suffix.lower() in ends), None)
+    if named is not None:
+        return named
+    try:
+        with os.scandir(place) as entries:
+            endings = {entry.name[-4:] for entry in entries}
+    except OSError:
+        return "npy"  # said where the features are opened
+    return "npz" if ".npz" in endings and ".npy" not in endings else "npy"
+
+
+def _path(table: Table, key: str, home: Path) -> Path:
+    """Return a path that is relative to the folder `home`, or absolute."""
+    return home / Path(table.text(key)).expanduser()
 
 
 def positive(table: Table, key: str, most: float) -> float | None:
@@ -172,48 +233,3 @@ def _with_guess(error: InputError, table: Table) -> InputError:
     known = (error.remedy or "").removeprefix("known keys: ").split(", ")
     near = difflib.get_close_matches(unknown[1], known, 1) if unknown else []
     return InputError(error.what, error.where, f"did you mean {near[0]}? {error.remedy}") if near else error
-
-
-def definition_text(definition: Definition, comments: dict[str, str] | None = None) -> str:
-    """Return the file of a definition; `comments`: key -> what is said behind it. `read_definition` reads it back."""
-    said = comments or {}
-
-    def line(key: str, value: object) -> str:
-        return f"{key} = {_toml(value)}" + (f"  # {said[key]}" if key in said else "")
-
-    def shown(path: Path) -> str:
-        home = definition.path.parent
-        return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
-
-    step = (
-        ("stride_frames", definition.stride_frames)
-        if definition.stride_frames is not None
-        else ("steps_per_second", definition.steps_per_second)
-    )
-    optional = {"key": definition.key or None, "clip_frames": definition.clip_frames}
-    source = definition.annotations
-    said_of_annotations = {
-        "videos": shown(source.videos) if source.videos else None,
-        "labels": source.labels or None,
-        "classes": list(source.classes) or None,
-    }
-    lines = [
-        line("schema", SCHEMA), line("name", definition.name), line("annotations", shown(source.path)),
-        *(line(key, value) for key, value in said_of_annotations.items() if value is not None),
-        "", "[splits]", line("train", list(definition.train)), line("test", list(definition.test)),
-        "", "[features]", line("path", shown(definition.features)), line("type", definition.file_type),
-        line("axes", definition.axes), line(*step),
-        *(line(key, value) for key, value in optional.items() if value is not None),
-        "", "[time]", line("unit", source.unit),
-        *([line("fps", source.fps)] if source.fps is not None else []),
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tal_repro.data.annotations import load_dataset
 from tal_repro.data.authors_files import write_annotations, write_features
 from tal_repro.data.dataset import Video
 from tal_repro.data.feature_formats import map_features
-from tal_repro.data.layouts import STRIDE_FRAMES, Layout, find_layout, find_layouts
+from tal_repro.data.layouts import FOLDERS, Layout, find_layout, find_layouts
 from tal_repro.data.workplace import fsync_folder, require_room, staging_in, workplace
 from tal_repro.errors import InputError
 
-FOLDER = "thumos14"
+FOLDER = PurePath(FOLDERS["tadtr"]).name
 DERIVED_FROM = "actionformer"
 
 
@@ -58,5 +58,5 @@ def derive(root: Path, say: Callable[[str], None] = lambda line: None) -> Path:
 
 def _write_features(source: Layout, made: Layout, video: Video) -> None:
     """Write every second row of a video as TadTR stores it: a torch tensor [T, C]."""
-    rows = map_features(source, video.id)[:: STRIDE_FRAMES["tadtr"] // STRIDE_FRAMES["actionformer"]].copy()
+    rows = map_features(source, video.id)[:: int(made.stride_frames / source.stride_frames)].copy()
     write_features(made, video.id, rows)

@@ -27,7 +27,8 @@ from tal_repro.errors import InputError
 from tal_repro.untrusted import is_number, short
 
 LOOKED_AT = 64  # files, for a guess
-NEAR = 0.02
+NEAR = 0.02  # of a whole number: it is meant
+ALIKE = 5 * NEAR  # lengths are whole steps: those of short videos scatter so much around the true stride
 ONE_FILE = (
     "give the folder of feature files; a saved dictionary of arrays, where you trust it (a pickle runs code): "
     "python -c \"import numpy; numpy.savez('OUT.npz', **numpy.load('IN', allow_pickle=True).item())\""
@@ -83,19 +84,20 @@ def describe(annotations: Path, features: Path, out: Path, given: Given, hashed:
         features=features.absolute(), file_type=_file_type(features), key=given.key, axes=given.axes or "TC",
         stride_frames=given.stride_frames or 1.0, steps_per_second=None, clip_frames=given.clip_frames,
     )  # fmt: skip
-    ids = [video_id for video_id in video_ids(definition) if video_id in document.entries]
+    layout = Layout.of(definition)
+    ids = [video_id for video_id in video_ids(layout) if video_id in document.entries]
     if not ids:
         what = "no feature file is named after an annotated video"
         named = f"annotated are {short(next(iter(document.entries), ''))}, ..."
         raise InputError(what, features, f"rename them: {named}")
-    every = shapes_of(definition, ids)
+    every = shapes_of(layout, ids)
     shapes = {key: every[key] for key in [key for key in ids if key in every][:: max(len(every) // LOOKED_AT, 1)]}
     if not shapes:
-        read_shape(definition, ids[0])  # says what is wrong with it
+        read_shape(layout, ids[0])  # says what is wrong with it
     if given.axes is None:
         definition, shapes = _axes(definition, shapes, guesses)
     definition = _step(definition, document, shapes, given, guesses)
-    layout = Layout("actionformer", definition.path, definition.path.parent, definition=definition)
+    layout = Layout.of(definition)
     time = 1 if definition.axes == "CT" and given.axes is None else 0  # of the shapes, read before the axes were told
     dataset, problems = read_dataset(layout, document, {key: shape[time] for key, shape in every.items()})
     del document
@@ -176,7 +178,7 @@ def _step(
         raise InputError("no duration is stated, so that the feature step cannot be told", document.path, remedy)
     if all(fps for _, _, fps in known):
         clip = given.clip_frames or 0.0
-        stride = _common([(seconds * fps - clip) / steps for steps, seconds, fps in known if fps])
+        stride = _typical([(seconds * fps - clip) / steps for steps, seconds, fps in known if fps])
         if stride is not None:
             guesses["stride_frames"] = f"from the lengths, durations and fps of {len(known)} videos"
             return replace(definition, stride_frames=max(stride, 1.0))
@@ -200,10 +202,11 @@ def _rates(entry: Any, given: Given) -> tuple[float | None, float | None]:
     return numbers[0], numbers[1]
 
 
-def _common(values: list[float]) -> float | None:
+def _typical(values: list[float]) -> float | None:
     """Return the number that most values are near, whole where it is near a whole one; None where there is none."""
     middle = float(np.median(values))
-    if not np.mean(np.abs(np.array(values) / middle - 1) < 5 * NEAR) > 0.5:
+    alike = np.mean(np.abs(np.array(values) / middle - 1) < ALIKE)
+    if not alike > 0.5:  # nor where it is NaN
         return None
     for digits in (0, 1, 2):
         if (near := round(middle, digits)) and abs(middle / near - 1) < NEAR:

@@ -17,6 +17,8 @@ from tal_repro.data.state import hash_values
 from tal_repro.errors import InputError
 
 ROWS_AT_ONCE = 4096
+SIZED_BY = 64  # steps of a file, evenly spaced
+FACTOR_UNLIKE = 10  # of sizes: videos of one extractor differ by less
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class CheckedFile:
     problems: list[Problem]
     shape: tuple[int, int] | None = None
     sha256: str = ""
+    size: float = 0.0  # mean of the absolute values of some of its steps
 
 
 def check_file(layout: Layout, dataset: DataSet | None, video_id: str) -> CheckedFile:
@@ -36,9 +39,9 @@ def check_file(layout: Layout, dataset: DataSet | None, video_id: str) -> Checke
         rows = map_features(layout, video_id)
         problems = _value_problems(rows, path, video_id) + _length_problems(rows, layout, dataset, video_id)
         # one file of all videos has one hash: there, a video's own values are hashed
-        one_file = layout.definition is not None and layout.definition.one_file
-        digest = hash_values(rows) if one_file else hash_file(path)
-        return CheckedFile(video_id, problems, (rows.shape[0], rows.shape[1]), digest)
+        digest = hash_values(rows) if layout.definition.one_file else hash_file(path)
+        size = 0.0 if problems else float(np.abs(rows[:: max(len(rows) // SIZED_BY, 1)]).mean(dtype=np.float64))
+        return CheckedFile(video_id, problems, (rows.shape[0], rows.shape[1]), digest, size)
     except InputError as error:
         return CheckedFile(video_id, [as_problem(error, path, video_id)])
     except OSError as error:
@@ -93,6 +96,22 @@ def width_problems(layout: Layout, checked: list[CheckedFile]) -> list[Problem]:
         for file in checked
         if file.shape and file.shape[1] != usual
     ]
+
+
+def size_notes(layout: Layout, checked: list[CheckedFile]) -> list[Problem]:
+    """Name the files whose values are far larger or smaller than most: of another extractor with as many channels."""
+    sized = [file for file in checked if file.size]
+    if not sized:
+        return []
+    usual = float(np.median([file.size for file in sized]))
+    notes = []
+    for file in sized:
+        ratio = file.size / usual
+        if not 1 / FACTOR_UNLIKE < ratio < FACTOR_UNLIKE:
+            what = f"values {ratio:.2g} times as large as most videos': of another extractor, or scaled otherwise?"
+            path = str(layout.feature_file(file.video_id))
+            notes.append(Problem("note", path, file.video_id, what, "extract it as the others were"))
+    return notes
 
 
 def as_problem(error: InputError, path: Path, where: str) -> Problem:

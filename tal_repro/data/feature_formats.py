@@ -1,8 +1,7 @@
 """Features of a video in whatever form a layout has them: between `feature_files` (one file) and `store`.
 
-THUMOS14's layouts: .npy, .npz or torch, float32. A defined data set: those and HDF5, one file a video or (but .npy)
-one file of all, either axis first. Every array comes out as [T, C] of the type it is stored in, mapped where its file
-allows it; nothing is unpickled.
+Files of numpy, torch or HDF5, one a video or (but .npy) one of all, either axis first. Every array comes out as [T, C]
+of the type it is stored in, which a definition may fix, mapped where its file allows it; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -18,16 +17,18 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from tal_repro.data.definition import ENDINGS, VIDEO, Definition
+from tal_repro.data.definition import VIDEO, Definition
 from tal_repro.data.feature_files import (
+    check_array,
     first_line,
+    map_array,
     map_npy,
     parse_header,
-    read_array_header,
     read_npy_header,
+    stored_at,
 )
 from tal_repro.data.layouts import Layout, check_inside
-from tal_repro.data.torch_features import map_tensor, read_tensor, read_tensor_of, video_ids_of
+from tal_repro.data.torch_features import map_tensor, read_tensor_of, video_ids_of
 from tal_repro.errors import InputError
 from tal_repro.untrusted import short
 
@@ -37,33 +38,34 @@ NO_H5PY = "HDF5 needs h5py, which is not installed"
 
 
 def map_features(layout: Layout, video_id: str) -> npt.NDArray[Any]:
-    """Return one video's features [T, C]: float32 in THUMOS14's layouts, as stored in a defined set."""
-    if layout.definition is not None:
-        return _opened(layout.definition, video_id)
-    path = layout.feature_file(video_id)
-    return map_npy(path, layout.root) if layout.name == "actionformer" else map_tensor(path, layout.root)
+    """Return one video's features [T, C] as they are stored."""
+    definition, path = layout.definition, _inside(layout, video_id)
+    rows = _READERS[definition.file_type](path, layout, video_id)
+    where = f"{path}: {video_id}" if definition.one_file else path
+    check_array(rows.shape, rows.dtype, where, definition.dtype)
+    return rows.T if definition.axes == "CT" else rows
 
 
 def read_length(layout: Layout, video_id: str) -> int:
     """Return the steps that a video's feature file states; its values are not read where the file allows it."""
-    if layout.definition is not None:
-        return read_shape(layout.definition, video_id)[0]
-    return read_npy_header(layout.feature_file(video_id), layout.root).shape[0]
+    return read_shape(layout, video_id)[0]
 
 
-def read_shape(definition: Definition, video_id: str) -> tuple[int, int]:
+def read_shape(layout: Layout, video_id: str) -> tuple[int, int]:
     """Return (T, C) of a video's features as its file states it; raise InputError where there is no such array."""
-    path = _inside(definition, video_id)
+    definition, path = layout.definition, _inside(layout, video_id)
     if definition.file_type == "hdf5":
         with _file(path) as file:
             first, second = _shape(_array(file, _key(definition, video_id), path), path)
     elif definition.file_type == "npz":
-        with _member(path, _key(definition, video_id)) as (stream, size):
-            first, second = parse_header(stream, size, path).shape
+        with _member(path, _key(definition, video_id)) as (stream, entry):
+            header = parse_header(stream, entry.file_size, path)
+        check_array(header.shape, header.dtype, path, definition.dtype)
+        first, second = header.shape
     elif definition.file_type == "npy":
-        first, second = read_array_header(path).shape
+        first, second = read_npy_header(path, layout.feature_root, definition.dtype).shape
     else:
-        return _shape(_opened(definition, video_id), path)
+        return _shape(map_features(layout, video_id), path)
     return (second, first) if definition.axes == "CT" else (first, second)
 
 
@@ -73,65 +75,54 @@ def _shape(array: Any, path: Path) -> tuple[int, int]:
     return int(array.shape[0]), int(array.shape[1])
 
 
-def video_ids(definition: Definition) -> list[str]:
+def video_ids(layout: Layout) -> list[str]:
     """Return the ids that features are there for, sorted; raise InputError where the place cannot be read."""
+    definition = layout.definition
     if definition.one_file:
         check_inside(definition.features, definition.features.parent)  # a pipe would be waited for
         return sorted(_ids_in_file(definition))
-    endings = ENDINGS[definition.file_type]
     try:
         with os.scandir(definition.features) as entries:
-            names = [entry.name for entry in entries if entry.name.lower().endswith(endings)]
+            names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
     except OSError as error:
-        raise InputError(f"cannot be listed ({error.strerror})", definition.features, "correct features.path") from None
-    return sorted(name.rpartition(".")[0] for name in names if not name.startswith("."))
+        remedy = "correct features.path" if layout.defined else "extract the features"
+        raise InputError(f"cannot be listed ({error.strerror})", definition.features, remedy) from None
+    cut = {name: next((end for end in definition.endings if name.lower().endswith(end)), None) for name in names}
+    return sorted(
+        name[: len(name) - len(end)] for name, end in cut.items() if end is not None and not name.startswith(".")
+    )
 
 
-def _opened(definition: Definition, video_id: str) -> npt.NDArray[Any]:
-    path = _inside(definition, video_id)
-    readers = {"npy": _npy, "npz": _npz, "pt": _tensor, "hdf5": _hdf5}
-    rows = readers[definition.file_type](path, definition, video_id)
-    _check(rows, path, video_id if definition.one_file else "")
-    return rows.T if definition.axes == "CT" else rows
-
-
-def _inside(definition: Definition, video_id: str) -> Path:
+def _inside(layout: Layout, video_id: str) -> Path:
     """Return a video's feature file, which may not lead out of its folder."""
-    path = definition.feature_file(video_id)
-    check_inside(path, definition.features if not definition.one_file else definition.features.parent)
+    path = layout.definition.feature_file(video_id)
+    check_inside(path, layout.feature_root)
     return path
 
 
-def _check(rows: npt.NDArray[Any], path: Path, video_id: str) -> None:
-    where = f"{path}: {video_id}" if video_id else str(path)
-    if rows.dtype.kind != "f" or rows.dtype.itemsize > 8:
-        raise InputError(f"dtype {rows.dtype}, expected float16, float32 or float64", where, "convert it")
-    if rows.ndim != 2 or min(rows.shape) < 1:
-        raise InputError(f"shape {tuple(rows.shape)}, expected two axes", where, _RESTORE)
+def _npy(path: Path, layout: Layout, video_id: str) -> npt.NDArray[Any]:
+    return map_npy(path, layout.feature_root, layout.definition.dtype)
 
 
-def _npy(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
-    header = read_array_header(path)
-    order: Any = "F" if header.fortran_order else "C"
-    return np.memmap(path, dtype=header.dtype, mode="r", offset=header.offset, shape=header.shape, order=order)
-
-
-def _npz(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
-    with _member(path, _key(definition, video_id)) as (stream, size):
-        header = parse_header(stream, size, path)
-        values = np.frombuffer(stream.read(size), header.dtype)
+def _npz(path: Path, layout: Layout, video_id: str) -> npt.NDArray[Any]:
+    """Return an array of a .npz: mapped where it is stored as it is, unpacked where it is compressed."""
+    with _member(path, _key(layout.definition, video_id)) as (stream, entry):
+        header = parse_header(stream, entry.file_size, path)
+        if entry.compress_type == zipfile.ZIP_STORED:
+            return map_array(path, header, stored_at(path, entry))
+        values = np.frombuffer(stream.read(entry.file_size), header.dtype)
     return values.reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
 @contextlib.contextmanager
-def _member(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
-    """Open an array of a .npz; yield its stream and its bytes."""
+def _member(path: Path, name: str) -> Iterator[tuple[IO[bytes], zipfile.ZipInfo]]:
+    """Open an array of a .npz; yield its stream and its entry."""
     try:
         stat = path.stat()
         archive = _archive(path, stat.st_mtime_ns, stat.st_size, os.getpid())
         entry = _entry(archive, name, path)
         with archive.open(entry) as stream:
-            yield stream, entry.file_size
+            yield stream, entry
     except InputError:
         raise
     except (OSError, zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
@@ -156,15 +147,16 @@ def _entry(archive: zipfile.ZipFile, name: str, path: Path) -> zipfile.ZipInfo:
     return entry
 
 
-def _tensor(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
+def _tensor(path: Path, layout: Layout, video_id: str) -> npt.NDArray[Any]:
+    definition = layout.definition
     if definition.one_file:
         return read_tensor_of(path, video_id, definition.key)
-    return read_tensor(path, definition.key.replace(VIDEO, video_id))
+    return map_tensor(path, layout.feature_root, definition.key.replace(VIDEO, video_id), definition.dtype)
 
 
-def _hdf5(path: Path, definition: Definition, video_id: str) -> npt.NDArray[Any]:
+def _hdf5(path: Path, layout: Layout, video_id: str) -> npt.NDArray[Any]:
     with _file(path) as file:
-        return np.asarray(_array(file, _key(definition, video_id), path)[()])
+        return np.asarray(_array(file, _key(layout.definition, video_id), path)[()])
 
 
 def _array(file: Any, name: str, path: Path) -> Any:
@@ -207,7 +199,11 @@ def _choose(name: str, names: list[str], path: Path) -> str:
             return usual
     if len(names) == 1:
         return names[0]
-    raise InputError(f"{len(names)} arrays: {_listed(names)}", path, 'say which one: [features] key = "NAME"')
+    raise InputError(
+        f"{len(names)} arrays: {_listed(names)}",
+        path,
+        'name the features feats, or say which one: [features] key = "NAME"',
+    )
 
 
 def _listed(names: list[str]) -> str:
@@ -232,3 +228,6 @@ def _ids_in_file(definition: Definition) -> list[str]:
     after = "" if after.startswith("/") else after
     chosen = (name for name in names if name.startswith(before) and name.endswith(after))
     return [name[len(before) : len(name) - len(after)] for name in chosen]
+
+
+_READERS = {"npy": _npy, "npz": _npz, "pt": _tensor, "hdf5": _hdf5}

@@ -60,8 +60,8 @@ def hash_file(path: Path) -> str:
 
 def annotation_files(layout: Layout) -> list[Path]:
     """Return the files beside the features that define a layout."""
-    info = layout.feature_info_file
-    return layout.annotations.files() if info is None else [*layout.annotations.files(), info]
+    lengths = layout.definition.lengths
+    return layout.annotations.files() if lengths is None else [*layout.annotations.files(), lengths]
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -1,44 +1,54 @@
-"""Where the files of a data set lie: the folder layouts of ActionFormer's and TadTR's THUMOS14 archives."""
+"""Where the files of a data set lie: as its definition says, or as THUMOS14's two layouts are found in a folder."""
 
 from __future__ import annotations
 
 import os
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from tal_repro.annotations import Source
 from tal_repro.data.dataset import LayoutName
-from tal_repro.data.definition import Definition, read_definition
+from tal_repro.data.definition import Definition, kit_definition, kit_layouts, read_definition
 from tal_repro.errors import InputError, system_remedy
 from tal_repro.untrusted import read_json_object
 
-STRIDE_FRAMES: dict[LayoutName, int] = {"actionformer": 4, "tadtr": 8}
-# Relative to the data folder; the last is what both upstreams' own settings name.
-_PARENTS: dict[LayoutName, tuple[str, ...]] = {
-    "actionformer": (".", "thumos", "data/thumos"),
-    "tadtr": (".", "thumos14", "data/thumos14"),
-}
-ANNOTATION_FILE: dict[LayoutName, str] = {
-    "actionformer": "annotations/thumos14.json",
-    "tadtr": "th14_annotations_with_fps_duration.json",
-}
-FEATURE_FOLDER: dict[LayoutName, str] = {"actionformer": "i3d_features", "tadtr": "I3D_2stream_Pth"}
-FEATURE_INFO_FILE = "th14_i3d2s_ft_info.json"
+ANNOTATION_FILE: dict[LayoutName, str] = {name: known["annotations"] for name, known in kit_layouts().items()}
+FEATURE_FOLDER: dict[LayoutName, str] = {name: known["features"]["path"] for name, known in kit_layouts().items()}
+FOLDERS: dict[LayoutName, str] = {name: known["folders"][-1] for name, known in kit_layouts().items()}
+FEATURE_INFO_FILE: str = kit_layouts()["tadtr"]["features"]["lengths"]
 SLICE_MARK = "_window_"  # a slice is <video>_window_<start>_<stop>: no video may be called so
 MAX_ID_BYTES = 200
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of one data set in one layout. `root` is the folder that no file may lead out of."""
+    """The files of one data set in one layout. `root` is the folder that no file may lead out of.
+
+    `given`: the definition of a data set of one's own, `root` is its file then; else it is THUMOS14's.
+    """
 
     name: LayoutName
     root: Path
     folder: Path
-    archives: bool = False  # ActionFormer's layout with one .npz a video instead of one .npy
-    definition: Definition | None = None  # of a data set that is in neither of the two; `root` is its file
+    given: Definition | None = None
+
+    @classmethod
+    def of(cls, definition: Definition, root: Path | None = None) -> Layout:
+        """Return the layout that a definition of one's own describes."""
+        return cls("actionformer", root or definition.path, definition.path.parent, definition)
+
+    @property
+    def defined(self) -> bool:
+        """Tell whether it is of a data set of one's own, whose files may lie anywhere, among others."""
+        return self.given is not None
+
+    @cached_property
+    def definition(self) -> Definition:
+        """Return what says where the files lie and what they mean."""
+        return kit_definition(self.name, self.folder) if self.given is None else self.given
 
     @property
     def annotation_file(self) -> Path:
@@ -47,52 +57,48 @@ class Layout:
 
     @property
     def annotations(self) -> Source:
-        """Return where the annotations lie, and what a definition says of them."""
-        if self.definition is not None:
-            return self.definition.annotations
-        return Source(self.folder / ANNOTATION_FILE[self.name])
+        """Return where the annotations lie, and what the definition says of them."""
+        return self.definition.annotations
 
     @property
     def feature_folder(self) -> Path:
         """Return the folder of feature files."""
-        if self.definition is not None:
-            return self.definition.features
-        return self.folder / FEATURE_FOLDER[self.name]
-
-    @property
-    def feature_info_file(self) -> Path | None:
-        """Return the path of TadTR's feature lengths (None in ActionFormer's layout)."""
-        return self.folder / FEATURE_INFO_FILE if self.name == "tadtr" else None
+        return self.definition.features
 
     @property
     def stride_frames(self) -> float:
         """Return the frames between two feature steps."""
-        return STRIDE_FRAMES[self.name] if self.definition is None else self.definition.stride
+        return self.definition.stride
 
     @property
     def annotation_root(self) -> Path:
         """Return the folder that no annotation file may lead out of."""
-        if self.definition is None:
+        if not self.defined:
             return self.root
         return self.annotation_file if self.annotations.is_folder else self.annotation_file.parent
 
     @property
+    def feature_root(self) -> Path:
+        """Return the folder that no feature file may lead out of."""
+        if not self.defined:
+            return self.root
+        return self.feature_folder.parent if self.definition.one_file else self.feature_folder
+
+    @property
     def home(self) -> Path:
         """Return the folder in which packs of its features lie."""
-        return self.root if self.definition is None else self.definition.path.parent
+        return self.definition.path.parent if self.defined else self.root
 
     @property
     def suffix(self) -> str:
-        """Return the ending of feature files (TadTR's have none)."""
-        return "" if self.name == "tadtr" else ".npz" if self.archives else ".npy"
+        """Return the usual ending of feature files (TadTR's have none)."""
+        return self.definition.endings[0]
 
     def feature_file(self, video_id: str) -> Path:
         """Return the path of a video's features; raise InputError for an id that is not a plain file name."""
         if not is_safe_id(video_id):
             raise InputError(f"video id {video_id!r} is not a plain file name", self.annotation_file)
-        if self.definition is not None:
-            return self.definition.feature_file(video_id)
-        return self.feature_folder / f"{video_id}{self.suffix}"
+        return self.definition.feature_file(video_id)
 
 
 def is_safe_id(video_id: str) -> bool:
@@ -113,33 +119,18 @@ def is_safe_id(video_id: str) -> bool:
 def find_layouts(root: Path) -> list[Layout]:
     """Return the layouts whose annotation file exists under `root`, ActionFormer's first; that of a definition."""
     if is_definition(root):
-        definition = read_definition(root)
-        return [Layout("actionformer", root, definition.path.parent, definition=definition)]
+        return [Layout.of(read_definition(root), root)]
     return [
-        _layout(name, root, root / parent)
-        for name, parents in _PARENTS.items()
-        for parent in parents
-        if os.path.isfile(root / parent / ANNOTATION_FILE[name])  # noqa: PTH113  Path.is_file may raise
+        Layout(name, root, root / folder)
+        for name, known in kit_layouts().items()
+        for folder in known["folders"]
+        if os.path.isfile(root / folder / ANNOTATION_FILE[name])  # noqa: PTH113  Path.is_file may raise
     ]
 
 
 def is_definition(root: Path) -> bool:
     """Tell whether a data set is given by its definition's file instead of a folder."""
     return root.suffix.lower() == ".toml"
-
-
-def _layout(name: LayoutName, root: Path, folder: Path) -> Layout:
-    return Layout(name, root, folder, name == "actionformer" and _only_archives(folder / FEATURE_FOLDER[name]))
-
-
-def _only_archives(folder: Path) -> bool:
-    """Tell whether a folder of features holds .npz files and no .npy."""
-    try:
-        with os.scandir(folder) as entries:
-            kinds = {entry.name[-4:] for entry in entries}
-    except OSError:
-        return False  # told where the features are opened
-    return ".npz" in kinds and ".npy" not in kinds
 
 
 def find_layout(root: Path, name: LayoutName | Literal["auto"] = "auto") -> Layout:
@@ -150,7 +141,7 @@ def find_layout(root: Path, name: LayoutName | Literal["auto"] = "auto") -> Layo
             root,
             "make one: tal-repro data synth --out DIR, or fetch THUMOS14; of your own: tal-repro data describe",
         )
-    matching = [layout for layout in find_layouts(root) if layout.definition or name in ("auto", layout.name)]
+    matching = [layout for layout in find_layouts(root) if layout.defined or name in ("auto", layout.name)]
     if not matching:
         names = [file for key, file in ANNOTATION_FILE.items() if name in ("auto", key)]
         raise InputError(

@@ -39,11 +39,9 @@ def pack_features(
     (full disk, bad feature file) raises InputError and leaves what was there before.
     """
     source = find_layout(Path(root), layout)
-    if source.definition is not None:
+    if source.defined:
         what = "features of a defined set are read where they lie, and are not packed"
         raise InputError(what, root, "nothing to do; one .h5 file holds them all where many files are slow")
-    if source.definition is not None:
-        raise InputError("a defined data set is not packed: its features are read as they are", source.root)
     stamps = feature_stamps(source)
     if not stamps:
         raise InputError("no feature files", source.feature_folder, "extract the features, or run data synth")

@@ -10,7 +10,7 @@ from typing import Any
 from tal_repro.annotations import Problem
 from tal_repro.data.dataset import DataSet, FloatArray, LayoutName, Video
 from tal_repro.data.layouts import Layout
-from tal_repro.thumos14 import LENGTH_TOLERANCE_STEPS
+from tal_repro.thumos14 import LENGTH_TOLERANCE_STEPS, VIDEOS_AND_ACTIONS
 
 VIDEOS_CSV = Path(__file__).with_name("thumos14_videos.csv")  # facts of the 412 annotated videos
 LISTED_STRIDE_FRAMES = 4
@@ -44,8 +44,6 @@ def unlike_lengths(dataset: DataSet) -> list[str]:
 ONLY_AMBIGUOUS = "video_test_0001292"
 BEYOND_END = ("video_test_0000270",)
 WRONG = ("video_test_0001496",)
-# Videos and actions (Ambiguous left out) of the real data set.
-THUMOS14_COUNTS = {"train": (200, 3007), "test": (212, 3358)}
 
 
 def known_without_annotation(layout: LayoutName) -> tuple[str, ...]:
@@ -100,7 +98,7 @@ def _of(video: Video, label: int) -> FloatArray:
 
 def _count_notes(dataset: DataSet) -> list[tuple[str, str, str]]:
     notes = []
-    for subset, (videos, instances) in THUMOS14_COUNTS.items():
+    for subset, (videos, instances) in VIDEOS_AND_ACTIONS.items():
         chosen = dataset.train if subset == "train" else dataset.test
         counts = (len(chosen), sum(len(video.labels) for video in chosen))
         if counts != (videos, instances):

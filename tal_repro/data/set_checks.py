@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tal_repro.annotations import Problem
 from tal_repro.data.dataset import DataSet
-from tal_repro.data.definition import Definition
 from tal_repro.data.feature_formats import read_shape
 from tal_repro.data.fingerprint import in_threads
 from tal_repro.data.geometry import check_geometry
@@ -21,20 +20,19 @@ from tal_repro.untrusted import refuse_all, short
 def require_sound(dataset: DataSet) -> None:
     """Raise InputError that names what is wrong with a defined set; only headers of its files are read."""
     layout = find_layout(dataset.root)
-    assert layout.definition is not None
     ids = [video.id for video in dataset.videos.values() if video.has_features]
-    widths = {video_id: width for video_id, (_, width) in shapes_of(layout.definition, ids).items()}
+    widths = {video_id: width for video_id, (_, width) in shapes_of(layout, ids).items()}
     errors = [problem for problem in set_problems(dataset, layout, widths) if problem.severity == "error"]
     if errors:
         refuse_all((f"{error.where}: {error.what}" for error in errors), dataset.root, errors[0].remedy)
 
 
-def shapes_of(definition: Definition, video_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+def shapes_of(layout: Layout, video_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
     """Return (T, C) of each file by its header; one that cannot be read is left out, and told with its length."""
 
     def shape(video_id: str) -> tuple[int, int] | None:
         try:
-            return read_shape(definition, video_id)
+            return read_shape(layout, video_id)
         except InputError:
             return None
 

@@ -112,9 +112,11 @@ def _annotations(video: Video, dataset: DataSet) -> str:
 
 
 def _video_state(video: Video, dataset: DataSet, features: str) -> VideoState:
-    rates = [video.fps, video.feature_fps, video.feature_stride_frames]
+    rates: list[Any] = [video.fps, video.feature_fps, video.feature_stride_frames]
     if video.clip_frames != CLIP_FRAMES:
         rates.append(video.clip_frames)
+    if dataset.defined and video.slice_stride_frames != video.feature_stride_frames:
+        rates.append(["slices", video.slice_stride_frames])
     return VideoState(_annotations(video, dataset), _hash(rates), _hash(video.duration_s), features)
 
 

@@ -108,9 +108,7 @@ def open_features(
     """Open the features of a data folder: its packed store where one matches the files, else the files themselves."""
     layout_here = find_layout(Path(root), layout)
     index = pack_path(layout_here.home, layout_here.name, "float32")
-    if layout_here.definition is None and (
-        packed is True or (packed == "auto" and pack_is_current(index, layout_here))
-    ):
+    if not layout_here.defined and (packed is True or (packed == "auto" and pack_is_current(index, layout_here))):
         return FeatureStore.open(index, resident)
     return open_layout(layout_here)
 
@@ -130,26 +128,19 @@ class FileStamp(NamedTuple):
 def feature_stamps(layout: Layout) -> dict[str, FileStamp]:
     """Return video id -> size and time of each feature file of a layout, by id."""
     try:
-        entries = [entry for entry in os.scandir(layout.feature_folder) if not entry.is_dir(follow_symlinks=False)]
-        stats = {entry.name: entry.stat() for entry in entries if entry.name.endswith(layout.suffix)}
+        stats = {key: os.stat(layout.feature_file(key)) for key in video_ids(layout)}  # noqa: PTH116  one call a file
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", layout.feature_folder, "extract the features") from None
-    cut = len(layout.suffix)
-    return {
-        name[: len(name) - cut]: FileStamp(stat.st_size, int(stat.st_mtime))
-        for name, stat in sorted(stats.items())
-        if not name.startswith(".")
-    }
+    return {key: FileStamp(stat.st_size, int(stat.st_mtime)) for key, stat in stats.items()}
 
 
 def open_layout(layout: Layout) -> FeatureStore:
     """Memory-map the feature files of a layout, each when it is first asked for."""
-    ids = tuple(video_ids(layout.definition) if layout.definition is not None else feature_stamps(layout))
+    ids = tuple(video_ids(layout))
     if not ids:
         raise InputError("no feature files", layout.feature_folder, "extract the features, or run data synth")
-    known, maps = frozenset(ids), dict[str, npt.NDArray[Any]]()
+    definition, known, maps = layout.definition, frozenset(ids), dict[str, npt.NDArray[Any]]()
     dim = int(map_features(layout, ids[0]).shape[1])
-    kept = layout.definition is None or layout.definition.mapped  # what is not mapped would fill the memory
 
     def rows(video_id: str) -> npt.NDArray[Any]:
         if video_id not in known:
@@ -165,12 +156,11 @@ def open_layout(layout: Layout) -> FeatureStore:
                 )
             if len(maps) >= MOST_MAPPED:
                 maps.pop(next(iter(maps.copy())), None)
-            if kept:
+            if definition.mapped or isinstance(mapped, np.memmap):  # what is not mapped would fill the memory
                 maps[video_id] = mapped
         return mapped
 
-    given = layout.definition
-    reading = "" if given is None else f"{given.file_type} {given.axes} {given.key}"
+    reading = f"{definition.file_type} {definition.axes} {definition.key}" if layout.defined else ""
     return FeatureStore(layout.feature_folder, dim, layout.stride_frames, ids, rows, layout.feature_file, reading)
 
 

@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 from tal_repro.annotations import AMBIGUOUS
 from tal_repro.data.dataset import LayoutName
-from tal_repro.data.layouts import FEATURE_INFO_FILE, STRIDE_FRAMES, Layout
+from tal_repro.data.layouts import FEATURE_INFO_FILE, FOLDERS, Layout
 from tal_repro.data.synthetic_config import SyntheticVideo
 from tal_repro.data.synthetic_features import feature_steps
 from tal_repro.errors import InputError
 from tal_repro.files import write_bytes, write_json
 
-FOLDERS: dict[LayoutName, str] = {"actionformer": "data/thumos", "tadtr": "data/thumos14"}
 _PATH_YML = """thumos14:
   ann_file: 'data/thumos14/th14_annotations_with_fps_duration.json'
   i3d2s:
@@ -42,7 +41,7 @@ def write_annotations(layout: Layout, videos: list[SyntheticVideo], classes: tup
         return
     entries = {video.id: _tadtr_entry(video) for video in videos}
     write_json(layout.annotation_file, {**marked, "classes": list(classes), "database": entries})
-    info = {video.id: _tadtr_feature_info(video) for video in videos}
+    info = {video.id: _tadtr_feature_info(video, layout.stride_frames) for video in videos}
     write_json(layout.folder / FEATURE_INFO_FILE, {"synthetic": True, **info})
     path_yml = layout.root / "datasets" / "path.yml"
     path_yml.parent.mkdir(exist_ok=True)
@@ -113,7 +112,7 @@ def _tadtr_entry(video: SyntheticVideo) -> dict[str, Any]:
     return {"subset": subset, "duration": video.duration_s, "fps": video.fps, "annotations": annotations}
 
 
-def _tadtr_feature_info(video: SyntheticVideo) -> dict[str, Any]:
+def _tadtr_feature_info(video: SyntheticVideo, stride_frames: float) -> dict[str, Any]:
     steps = -(-feature_steps(video.duration_s, video.fps) // 2)
-    feature_fps = video.fps / STRIDE_FRAMES["tadtr"]
+    feature_fps = video.fps / stride_frames
     return {"feature_length": steps, "feature_fps": feature_fps, "feature_second": steps / feature_fps}

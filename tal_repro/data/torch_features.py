@@ -14,29 +14,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tal_repro.data.definition import FLOATS
 from tal_repro.data.feature_files import check_array, first_line
 from tal_repro.data.layouts import check_inside
 from tal_repro.errors import InputError
 from tal_repro.untrusted import short
 
-FLOATS = ("float32", "float16", "float64")
 _RESTORE = "restore the file from the archive"
 _USUAL = ("feats", "features")
 _FORM = "write it as torch.save({video: tensor [T, C], ...}, path)"
 
 
-def map_tensor(path: Path, root: Path) -> npt.NDArray[np.float32]:
-    """Memory-map a torch-saved [T, C] float32 tensor."""
+def map_tensor(path: Path, root: Path, key: str = "", dtype: str = "") -> npt.NDArray[Any]:
+    """Return a torch-saved tensor [T, C] of `dtype` ("": of any float), or that under `key` of a saved dictionary.
+
+    Mapped where the file is an archive.
+    """
     check_inside(path, root)
-    array = read_tensor(path, floats=("float32",))
-    check_array(array.shape, array.dtype, path)
-    return array
-
-
-def read_tensor(path: Path, key: str = "", floats: tuple[str, ...] = FLOATS) -> npt.NDArray[Any]:
-    """Return a torch-saved tensor, or that under `key` of a saved dictionary, as an array (mapped where it can be)."""
     content = _load(path)
-    return _array(content.get(key) if isinstance(content, dict) and key else content, path, floats)
+    chosen = content.get(key) if isinstance(content, dict) and key else content
+    array = _array(chosen, path, (dtype,) if dtype else FLOATS)
+    check_array(array.shape, array.dtype, path, dtype)
+    return array
 
 
 def read_tensor_of(path: Path, video_id: str, key: str = "") -> npt.NDArray[Any]:

@@ -12,7 +12,7 @@ from unicodedata import normalize
 from tal_repro.annotations import Problem
 from tal_repro.data.annotations import read_dataset
 from tal_repro.data.dataset import DataSet, LayoutName, Video
-from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, width_problems
+from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, size_notes, width_problems
 from tal_repro.data.feature_formats import video_ids
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
 from tal_repro.data.geometry import check_geometry
@@ -76,7 +76,7 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
         dataset, problems = read_dataset(layout)
     except InputError as error:  # the features are checked all the same, as far as they go by themselves
         problems = [as_problem(error, layout.annotation_file, "annotations")]
-    names, folder_problems = (_feature_names if layout.definition is None else _defined_names)(layout, dataset)
+    names, folder_problems = (_defined_names if layout.defined else _feature_names)(layout, dataset)
     problems += folder_problems
     checked = []
     for result in in_threads(lambda name: check_file(layout, dataset, name), names):
@@ -88,9 +88,10 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     geometry = _geometry(layout, dataset, [file for file in checked if not file.problems]) if dataset else []
     named = {problem.where for problem in geometry if problem.severity == "error"}  # transposed: another width
     problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
+    problems += size_notes(layout, checked)
     problems += _pack_problems(layout)
     problems += known_quirks(layout, dataset, len(names)) if dataset and not dataset.defined else []
-    sides = split_problems if layout.definition is not None else _empty_sides
+    sides = split_problems if layout.defined else _empty_sides
     problems += sides(dataset, layout) if dataset else []
     errors = any(problem.severity == "error" for problem in problems)
     hashes = {file.video_id: file.sha256 for file in checked}
@@ -159,10 +160,9 @@ def _defined_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
 
     Without annotations: every id that features are there for.
     """
-    definition, folder = layout.definition, str(layout.feature_folder)
-    assert definition is not None
+    folder = str(layout.feature_folder)
     try:
-        names = [name for name in video_ids(definition) if is_safe_id(name)]
+        names = [name for name in video_ids(layout) if is_safe_id(name)]
     except InputError as error:
         return [], [as_problem(error, layout.feature_folder, "features")]
     if dataset is None:
@@ -179,7 +179,7 @@ def _defined_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
 def _pack_problems(layout: Layout) -> list[Problem]:
     """Say which packs are damaged, or of other files than those that are there now; a defined set has none."""
     problems: list[Problem] = []
-    if layout.definition is not None:
+    if layout.defined:
         return problems
     for dtype in ("float32", "float16"):
         index = pack_path(layout.root, layout.name, dtype)
@@ -211,7 +211,7 @@ def _annotation_hashes(layout: Layout) -> dict[str, str]:
 
 
 def _fingerprint(layout: Layout, dataset: DataSet, hashes: dict[str, str]) -> Fingerprint:
-    if layout.definition is not None:  # its files may lie anywhere
+    if layout.defined:  # its files may lie anywhere
         files = _annotation_hashes(layout)
         files |= {f"features/{video_id}": content for video_id, content in hashes.items()}
         return Fingerprint(layout.name, dataset.annotation_hash, files, dataset.name)

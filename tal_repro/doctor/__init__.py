@@ -1,1 +1,1 @@
-"""What a machine lacks for a study, and what to do about it: `tal-repro doctor`. Looks before anything runs."""
+"""What a machine lacks for a study, and what to do about it: `tal-repro doctor`. It only looks."""

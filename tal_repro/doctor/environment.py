@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from tal_repro.doctor.finding import Finding, fail, ok, warn
 from tal_repro.doctor.gpu import CUDNN, builds
 from tal_repro.doctor.needs import Needs
 from tal_repro.doctor.probes import Probes
+from tal_repro.engines.upstream.requirements import extra_pins, read_pins, release
 
 LAYERS = ("light", "full", "dev", "upstream", "slurm", "browser")
 OWN = frozenset({"pip", "tal-repro", "wheel"})  # beside the locks in every environment of the kit
@@ -25,6 +25,25 @@ def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
         yield ok("locks", "not compared: the kit is installed as a package, without its locks")
         return
     yield _locks(needs, probes, folder / "env")
+    for model in needs.upstream:
+        if pins := extra_pins(model):
+            yield _extra(model, pins, probes.installed())
+
+
+def _extra(model: str, pins: Mapping[str, str], installed: Mapping[str, str]) -> Finding:
+    """Compare what a model beyond the four brings with what is installed."""
+    name = f"packages of {model}"
+    if wrong := _different(pins, installed):
+        return fail(name, "; ".join(wrong[:SHOWN]), "make setup-upstream")
+    return ok(name, f"{len(pins)} equal patches/{model}/{kit.MODEL_LOCK}", packages=len(pins))
+
+
+def _different(pins: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name} {installed.get(name, 'is missing') or '?'}, locked {version}"
+        for name, version in sorted(pins.items())
+        if release(installed.get(name, "")) != version
+    ]
 
 
 def _locks(needs: Needs, probes: Probes, env: Path) -> Finding:
@@ -37,17 +56,14 @@ def _locks(needs: Needs, probes: Probes, env: Path) -> Finding:
     pins: dict[str, str] = {}
     for name in names:
         pins |= read_pins(env / f"{name}.lock")
-    wrong = [
-        f"{name} {installed.get(name, 'is missing') or '?'}, locked {version}"
-        for name, version in sorted(pins.items())
-        if release(installed.get(name, "")) != version
-    ]
+    wrong = _different(pins, installed)
     compared = f"env/{{{','.join(names)}}}.lock" if len(names) > 1 else f"env/{names[0]}.lock"
     if wrong:
         listed = "; ".join(wrong[:SHOWN]) + (f"; {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
         remedy = f"python3 env/setup.py {'full' if 'base' in names or 'cuda12' in names else 'light'}"
         return fail("locks", f"{len(wrong)} of {len(pins)} packages differ from {compared}: {listed}", remedy)
-    every = {name for path in env.glob("*.lock") for name in read_pins(path)}
+    locks = [*env.glob("*.lock"), *env.parent.glob(f"patches/*/{kit.MODEL_LOCK}")]
+    every = {name for path in locks for name in read_pins(path)}
     surplus = sorted(set(installed) - every - OWN)
     if surplus:
         listed = ", ".join(surplus[:SHOWN]) + (f" and {len(surplus) - SHOWN} more" if len(surplus) > SHOWN else "")
@@ -65,26 +81,3 @@ def lock_names(layers: frozenset[str], installed: Mapping[str, str]) -> list[str
         names += builds().get(build, builds()["cpu"]).locks
     extra = {"upstream", "slurm", "dev"} if "dev" in layers else set()
     return names + [name for name in ("upstream", "slurm", "dev", "browser") if name in layers | extra]
-
-
-def read_pins(lock: Path) -> dict[str, str]:
-    """Return normalised name -> version of what a lock installs on this Python and platform."""
-    from packaging.requirements import Requirement
-
-    pins = {}
-    for text in lock.read_text(encoding="utf-8").splitlines():
-        if text and not text[0].isspace():
-            requirement = Requirement(text.removesuffix("\\").strip())
-            if requirement.marker is None or requirement.marker.evaluate():
-                pins[normalised(requirement.name)] = next(iter(requirement.specifier)).version
-    return pins
-
-
-def normalised(name: str) -> str:
-    """Return a package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def release(version: str) -> str:
-    """Return a version without its local part: 2.13.0+cpu is the lock's 2.13.0."""
-    return version.partition("+")[0]

@@ -75,7 +75,7 @@ def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
     yield _driver(needs, state, build, reason, bool(probes.environment.get("TAL_REPRO_CONTAINER")))
     yield _torch(needs, probes, state, build, reason)
     if needs.cuda:
-        yield from (_device(needs, gpu) for gpu in state.gpus)
+        yield from (_gpu_finding(needs, gpu) for gpu in state.gpus)
 
 
 def _without_locks(needs: Needs, probes: Probes, state: Gpus) -> Iterator[Finding]:
@@ -86,7 +86,7 @@ def _without_locks(needs: Needs, probes: Probes, state: Gpus) -> Iterator[Findin
     torch = probes.torch()
     if needs.cuda:
         yield asked(torch, state)
-        yield from (_device(needs, gpu) for gpu in state.gpus)
+        yield from (_gpu_finding(needs, gpu) for gpu in state.gpus)
     elif torch is None and needs.pending:
         yield fail("torch", f"not installed, and {needs.pending} runs are left", "pip install 'tal-repro[torch]'")
     else:
@@ -167,33 +167,36 @@ def has_kernels(torch: Torch, capability: tuple[int, int]) -> bool:
     return False
 
 
-def _device(needs: Needs, gpu: Gpu) -> Finding:
+def _gpu_finding(needs: Needs, gpu: Gpu) -> Finding:
     name = f"gpu cuda:{gpu.index}"
     free = gpu.total_mib - gpu.used_mib
     figures = {"total_mib": round(gpu.total_mib), "free_mib": round(free)}
     others = [process for process in gpu.processes if process.pid != os.getpid()]
     seen = f"{gpu.name}, {free / 1024:.1f} of {gpu.total_mib / 1024:.1f} GiB free"
     if others:
-        who = ", ".join(
-            f"{neighbour.pid} {neighbour.name} ({neighbour.memory_mib:.0f} MiB)" for neighbour in others[:3]
-        )
+        who = ", ".join(f"{other.pid} {other.name} ({other.memory_mib:.0f} MiB)" for other in others[:3])
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         what = f"{seen}; not alone: {who}{more}"
         if needs.alone:
             end = "end what runs there, or wait until it has ended"
             return fail(name, f"{what}; timed runs do not start beside others", end, **figures)
-        return _shared(needs, name, what, free, figures)
+        return _shared_finding(needs, name, what, free, figures)
     if gpu.used_mib > IDLE_MIB or gpu.utilisation_percent > BUSY_PERCENT:
         what = f"{seen}, {gpu.utilisation_percent:.0f} % busy: somebody uses it whom this process cannot see"
-        return _shared(needs, name, what, free, figures)
+        return _shared_finding(needs, name, what, free, figures)
     if free < FREE_MIB:
-        return warn(name, f"{seen}; {FREE_MIB / 1024:.0f} GiB are sure to do", "expect out of memory", **figures)
+        return warn(
+            name,
+            f"{seen}; {FREE_MIB / 1024:.0f} GiB are enough for every run",
+            "use a freer GPU or a smaller batch, or expect runs that are out of memory",
+            **figures,
+        )
     paper = any(model in gpu.name.replace("-", " ").split() for model in PAPER_GPUS)
     judged = "the paper's GPU" if paper else "times are judged as ratios: the paper's are of an A10 and a V100S"
     return ok(name, f"{seen}, alone; {judged}", **figures)
 
 
-def _shared(needs: Needs, name: str, what: str, free_mib: float, figures: dict[str, int]) -> Finding:
+def _shared_finding(needs: Needs, name: str, what: str, free_mib: float, figures: dict[str, int]) -> Finding:
     if free_mib < FREE_MIB:
         return fail(name, f"{what}; {FREE_MIB / 1024:.0f} GiB are wanted free", "end what runs there", **figures)
     if needs.alone:

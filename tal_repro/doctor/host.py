@@ -90,7 +90,7 @@ def _memory(needs: Needs, probes: Probes) -> Finding:
     total, available = probes.memory()
     need = needs.jobs * RUN_MEMORY_BYTES
     at_once = f"{needs.jobs} run{'s' * (needs.jobs != 1)} at a time"
-    what = f"{_gib(available)} of {_gib(total)} available, {_gib(need)} are sure to do for {at_once}"
+    what = f"{_gib(available)} of {_gib(total)} available, {_gib(need)} are enough for {at_once}"
     figures = {"needed_bytes": need, "available_bytes": available, "total_bytes": total}
     if available >= need:
         return ok("memory", what, **figures)

@@ -13,7 +13,7 @@ from tal_repro.doctor.probes import Probes
 if TYPE_CHECKING:
     from tal_repro.engines.upstream.checkout import Status
 
-FITTING = ("pristine", "patched")
+FITTING_STATES = ("pristine", "patched")
 
 
 def findings(needs: Needs, probes: Probes) -> Iterator[Finding]:
@@ -49,7 +49,7 @@ def _checkout(status: Status, git: bool, runtime: str) -> Finding:
         return fail(name, f"{status.problem}, and the image is built from it", status.remedy)
     if status.prepared and not status.present:
         return ok(name, f"only the patched copy is here: {status.prepared}", commit=status.pinned_commit)
-    drifted = [path for path, state in status.files.items() if state not in FITTING]
+    drifted = [path for path, state in status.files.items() if state not in FITTING_STATES]
     if status.problem and not (drifted and not _wrong_commit(status)):
         return fail(name, status.problem, status.remedy, commit=status.commit)
     if not status.commit:
@@ -65,9 +65,9 @@ def _wrong_commit(status: Status) -> bool:
 
 
 def _patches(statuses: Sequence[Status], copies: Mapping[str, Mapping[str, str]]) -> Finding:
-    """Compare the blob id of every file that a patch touches with the ids it was made for and makes."""
+    """Check by blob id that the patches fit the sources and the patched copies are unchanged; name what is missing."""
     files = [(status, path, state) for status in statuses for path, state in status.files.items()]
-    wrong = [(status, path, state) for status, path, state in files if state not in FITTING]
+    wrong = [(status, path, state) for status, path, state in files if state not in FITTING_STATES]
     if wrong:
         status, path, state = wrong[0]
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tal_repro import kit
-from tal_repro.doctor.environment import normalised
 from tal_repro.doctor.probes import Clock, Probes, Torch
+from tal_repro.engines.upstream.requirements import normalised
 from tal_repro.machine import host
 from tal_repro.machine.gpus import read_gpus
 from tal_repro.machine.host import run

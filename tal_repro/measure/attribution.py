@@ -264,8 +264,8 @@ def spans_of(events: Iterable[Any], cpu: Any) -> list[Span]:
     return spans
 
 
-def joined(profiles: Iterable[Sequence[Span]]) -> list[Span]:
-    """Put profiles taken apart end to end, so that what lay between them counts for nothing."""
+def end_to_end(profiles: Iterable[Sequence[Span]]) -> list[Span]:
+    """Return profiles that were recorded one by one on one time axis, without the gaps between them."""
     shifted: list[Span] = []
     reached = 0.0
     for spans in profiles:

@@ -1,1 +1,1 @@
-"""The paper's numbers: published tables and run folders in; verdicts, tables and figures out. Writes no run."""
+"""The paper's numbers: published tables and runs in; verdicts, tables, figures and the report page out."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from tal_repro.models.registry import MODELS
+from tal_repro.thumos14 import CLASS_NAMES
 
 Scalar = str | int | float
 
@@ -67,11 +68,6 @@ SECONDS = Column(float, 1e-3, 1e7)
 LENGTH = Column(int, 1, 10**6)  # feature steps
 PER_TIOU = {f"map_{tiou}": MAP for tiou in (30, 40, 50, 60, 70)}
 
-THUMOS14_CLASSES = (
-    "BaseballPitch", "BasketballDunk", "Billiards", "CleanAndJerk", "CliffDiving", "CricketBowling", "CricketShot",
-    "Diving", "FrisbeeCatch", "GolfSwing", "HammerThrow", "HighJump", "JavelinThrow", "LongJump", "PoleVault",
-    "Shotput", "SoccerPenalty", "TennisSwing", "ThrowDiscus", "VolleyballSpiking",
-)  # fmt: skip
 UNIT = Column(str, choices=("video", "slice"))
 
 SCHEMAS: dict[str, Schema] = {
@@ -129,7 +125,7 @@ SCHEMAS: dict[str, Schema] = {
         },
         ("id",),
     ),
-    "units_per_class": Schema({"unit": UNIT, "total": COUNT, **dict.fromkeys(THUMOS14_CLASSES, COUNT)}, ("unit",)),
+    "units_per_class": Schema({"unit": UNIT, "total": COUNT, **dict.fromkeys(CLASS_NAMES, COUNT)}, ("unit",)),
     "class_coverage": Schema(
         {"unit": UNIT, "percent": PERCENT, "units": COUNT, "expected_classes": Column(float, 0, 20)},
         ("unit", "percent"),

@@ -18,7 +18,8 @@ from tal_repro.engines.macs_process import count_apart
 from tal_repro.engines.registry import engine_version, engines_of, get_adapter
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
-from tal_repro.run.evidence import LEARNT, QUESTIONS, Undecided
+from tal_repro.run.evidence import LEARNT, Undecided
+from tal_repro.run.questions import QUESTIONS
 from tal_repro.run.trial import BUDGET_S, DOCS, Trial, trials
 from tal_repro.runs.record import RunRecord
 from tal_repro.spec import canonical_json

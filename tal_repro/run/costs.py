@@ -45,11 +45,12 @@ def published_seconds(spec: RunSpec, stated: Mapping[str, float] | None = None) 
     whole = spec.subset is None or spec.recipe.get("budget") == "steps"  # which takes all steps whatever the subset
     share = 1.0 if whole or spec.subset is None else spec.subset.percent / 100
     share = FIXED_SHARE + (1 - FIXED_SHARE) * share
-    if stated and kind in stated:
-        return Estimate(stated[kind] * (share if kind == "training" else 1.0), "the study file")
+    name = spec.model if stated and kind == "training" and spec.model in stated else kind
+    if stated and name in stated:
+        return Estimate(stated[name] * (share if kind == "training" else 1.0), "the study file")
     if spec.experiment in FLAT_SECONDS:
         return Estimate(FLAT_SECONDS[spec.experiment], FLAT_SOURCE)
-    seconds, hardware = _table2().get(spec.model, (UNPUBLISHED_SECONDS, "no published time"))
+    seconds, hardware = table2_seconds(spec.model)
     return Estimate(seconds * _epoch_share(spec) * share, f"Table 2 ({hardware})")
 
 
@@ -112,6 +113,11 @@ def _epoch_share(spec: RunSpec) -> float:
     """Return this recipe's epochs as a share of the model's own."""
     own = int(model_entry(spec.model).recipe.epochs)
     return float(spec.recipe.get("epochs", own)) / own if own else 1.0  # 0: a description that is not filled in yet
+
+
+def table2_seconds(model: str) -> tuple[float, str]:
+    """Return the published seconds of a training of a model on THUMOS14, and the GPU that took them."""
+    return _table2().get(model, (UNPUBLISHED_SECONDS, "no published time"))
 
 
 @cache

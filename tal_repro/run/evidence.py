@@ -7,7 +7,8 @@ code did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 
 from tal_repro import hooks
 from tal_repro.errors import InputError
+from tal_repro.run.prints import check_printed
 
 DOCS = "docs/adding-a-model.md"
 LEARNT = 0.20  # average mAP; below it a wrong decoding and a right one differ too little
 LEFT_OUT = 0.1  # share of the test videos that an evaluation may go without
-UNSEEN = 0.5  # share of the units that may never come up, in a training of few steps
 SAME_LOSS = 1e-3  # relative
 PAIRED = ("run", "train", "eval", "checkpoint", "iteration")
 Note = Mapping[str, Any]
@@ -41,6 +42,9 @@ class Evidence:
     training_ids: frozenset[str]  # of videos
     test_ids: frozenset[str]
     detected_ids: frozenset[str]  # those of the test videos in which actions are looked for
+    batch_size: int = 1  # of the recipe
+    repeats: int = 1  # times that the authors' own loader goes through its units in an epoch
+    output: str = ""  # of their scripts
 
     def of(self, kind: str, phase: str | None = None) -> list[Note]:
         """Return the notes of a kind (in a phase), in their order."""
@@ -54,47 +58,6 @@ class Evidence:
 def video(unit: str) -> str:
     """Return the video of a unit."""
     return unit.partition(hooks.SLICE_MARK)[0]
-
-
-def subset(evidence: Evidence) -> str:
-    """Does the training loop go through the units of the subset, and no others?"""
-    used, known = set(evidence.used), evidence.training_ids | evidence.test_ids
-    seen = {name for name in evidence.ids("sample", "train") if video(name) in known}
-    by_name = bool(seen) and any(name in used for name in seen)
-    where = "ids of its batches"
-    if not seen:
-        seen, where = evidence.ids("read", "train"), "files it reads"
-    if not seen:
-        return _by_length(evidence)
-    drawn = used if by_name else {video(name) for name in used}
-    iterated = seen if by_name else {video(name) for name in seen}
-    if surplus := sorted(iterated - drawn):
-        raise InputError(
-            f"restrict() kept {len(drawn)} of the training set, but the training loop goes through {len(surplus)} "
-            f"others, the first: {surplus[0]} ({where})",
-            "01-subset.patch",
-            f"let the data set use what restrict() returns, before anything is derived from the list; see {DOCS}",
-        )
-    if len(drawn - iterated) > UNSEEN * len(drawn):
-        what = f"the training loop goes through {len(iterated & drawn)} of the subset's {len(drawn)}"
-        raise InputError(f"{what} ({where})", "01-subset.patch", f"where is the rest left out? See {DOCS}")
-    return f"the loop goes through {len(iterated)} of {len(drawn)} units of the subset and no others ({where})"
-
-
-def _by_length(evidence: Evidence) -> str:
-    """Compare the length of what the loader iterates with what `restrict` kept, where no ids were seen."""
-    lengths = {int(note["id"]) for note in evidence.of("loader", "train")}
-    kept = {int(note["kept"]) for note in evidence.of("restrict")}
-    given = {int(note["given"]) for note in evidence.of("restrict")}
-    if lengths & (given - kept):
-        what = f"restrict() kept {min(kept)} of {max(given)}, but the loader iterates {max(lengths)}"
-        raise InputError(what, "01-subset.patch", f"let the data set use what restrict() returns; see {DOCS}")
-    if lengths and lengths <= kept:
-        return f"the loader iterates {max(lengths)} units, as many as restrict() kept"
-    raise Undecided(
-        "neither ids nor files were seen while it trained (are all features read beforehand?): look whether the loop "
-        "goes through what restrict() returned, and no more"
-    )
 
 
 def evaluation(evidence: Evidence) -> str:
@@ -129,8 +92,11 @@ def events(evidence: Evidence) -> str:
     if outside:
         raise _events(f"{len(outside)} of {steps} optimizer steps are outside of train start ... train end")
     iterations = sum((event["kind"], event["phase"]) == ("iteration", "end") for event in recorded)
-    if iterations < steps:
-        raise _events(f"{iterations} iteration events for {steps} optimizer steps")
+    losses_told = len(evidence.of("told"))
+    if iterations < steps or iterations != (losses_told or iterations):
+        raise _events(
+            f"{iterations} iteration events for {steps} optimizer steps and {losses_told} calls of add_losses"
+        )
     indices = [event["index"] for event in recorded if (event["kind"], event["phase"]) == ("epoch", "start")]
     trained = sum((event["kind"], event["phase"]) == ("train", "start") for event in recorded)
     if indices != list(range(trained)):
@@ -166,8 +132,21 @@ def losses(evidence: Evidence) -> str:
         step = int(away.argmax())
         what = f"at step {step} the hook was told {reported[step]:.6g}, back-propagated was {backward[step]:.6g}"
         raise InputError(f"{what}: a loss of another step, or without its weights", where, remedy)
+    _check_scale(evidence, middle, where)
     _check_epoch_means(evidence, where)
     return f"what was told at {len(reported)} steps is what was back-propagated"
+
+
+def _check_scale(evidence: Evidence, ratio: float, where: str) -> None:
+    """Raise InputError unless what was told is what was back-propagated, or as often as steps share a gradient.
+
+    Mixed precision back-propagates a loss times a power of two.
+    """
+    shared = len(evidence.of("backward")) / max(len(evidence.of("step")), 1)
+    power = 2.0 ** round(math.log2(ratio)) if ratio > 0 else 0.0
+    if not any(abs(ratio - allowed) <= SAME_LOSS * allowed for allowed in (1.0, shared, power)):
+        what = f"the hook was told {ratio:.6g} times what was back-propagated, at every step"
+        raise InputError(what, where, f"give it the loss whose backward() is called; see {DOCS}")
 
 
 def _check_epoch_means(evidence: Evidence, where: str) -> None:
@@ -254,6 +233,7 @@ def same_map(evidence: Evidence) -> str:
                 "03-metrics.patch",
                 "PROTOCOL, or the times (seconds), labels or scores that the hook is given, do not fit",
             )
+    check_printed(evidence.of("metrics"), evidence.output)
     best = max((row["kit_map"] for row in rows), default=0.0)
     if best < LEARNT:
         raise Undecided(
@@ -261,14 +241,3 @@ def same_map(evidence: Evidence) -> str:
             "or with a higher rate (--set epochs=..., --budget SECONDS)"
         )
     return f"{best:.1%} (synthetic), as its own print says in {len(rows)} evaluations"
-
-
-QUESTIONS: dict[str, Callable[[Evidence], str]] = {
-    "events": events,
-    "subset": subset,
-    "losses": losses,
-    "evaluation": evaluation,
-    "weights": weights,
-    "detections": detections,
-    "map": same_map,
-}

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from tal_repro.errors import InputError
 
-Watched = Literal["auto", "measured"]
-WATCHED: dict[str, Watched] = {"auto": "auto", "measured": "measured"}
+JobsPerGpu = Literal["auto", "measured"]
+WATCHED: dict[str, JobsPerGpu] = {"auto": "auto", "measured": "measured"}
 HANG_SECONDS = 1800.0
 SLURM = "slurm."
 _WHOLE = ("timeout_min", "mem_gb", "gpus_per_node", "cpus_per_task", "signal_delay_s")
@@ -30,7 +30,7 @@ def check_machine(machine: Mapping[str, str]) -> None:
     slurm_options(machine)
 
 
-def jobs_per_gpu(machine: Mapping[str, str]) -> int | Watched:
+def jobs_per_gpu(machine: Mapping[str, str]) -> int | JobsPerGpu:
     """Return how many runs share a GPU, or by what that is decided where the GPU is seen.
 
     `auto`: as many as the first run shows to fit; `measured`: as many as gpu-check found room for.

@@ -15,8 +15,9 @@ from tal_repro.errors import InputError
 from tal_repro.run import costs
 from tal_repro.run.devices import find_devices
 from tal_repro.run.executors.local import LocalPool
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import DONE, STOPPED, read_outcome
 from tal_repro.run.selection import select
-from tal_repro.run.worker import DONE, STOPPED, Job, read_outcome
 from tal_repro.runs.folder import RunPaths
 from tal_repro.runs.record import read_json
 from tal_repro.runs.store import RunStore

@@ -21,9 +21,11 @@ from tal_repro.errors import InputError
 from tal_repro.interrupt import PATIENCE_S
 from tal_repro.models.registry import model_entry
 from tal_repro.run.inputs import Inputs
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import BUSY, DONE, FAILED, OUTCOMES, STOPPED, read_outcome
 from tal_repro.run.released_files import how_to_get
 from tal_repro.run.signals import StopFlag
-from tal_repro.run.worker import BUSY, DONE, FAILED, OUTCOMES, STOPPED, Job, read_outcome, run_job
+from tal_repro.run.worker import run_job
 from tal_repro.runs.folder import RunPaths
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore

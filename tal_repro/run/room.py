@@ -115,7 +115,7 @@ def measured_jobs(
     return 1, f"no kept report of gpu-check is of a {card.product} like this one"
 
 
-def room_here(specs: Iterable[RunSpec]) -> tuple[int, str]:
+def runs_that_fit(specs: Iterable[RunSpec]) -> tuple[int, str]:
     """Return `measured_jobs` of these runs on the GPUs that CUDA shows here: of several the fewest."""
     specs, here = list(specs), host()
     try:

@@ -15,8 +15,9 @@ from typing import Protocol
 from tal_repro.errors import InputError
 from tal_repro.interrupt import end_within, heeded
 from tal_repro.machine.gpus import gpu_use
-from tal_repro.run import failures, locks, space, worker
+from tal_repro.run import failures, locks, outcomes, space
 from tal_repro.run.devices import Device
+from tal_repro.run.job import Job
 from tal_repro.run.packing import Packing
 from tal_repro.run.plan import PlannedRun
 from tal_repro.run.progress import Progress, format_duration, name_run
@@ -35,7 +36,7 @@ MOST_KILLS = 3  # of one run, before this runner leaves it for a later start
 class Pool(Protocol):
     """What an executor of this machine offers."""
 
-    def start(self, slot: int, job: worker.Job) -> None: ...
+    def start(self, slot: int, job: Job) -> None: ...
     def signal(self, slot: int, number: int) -> None: ...
     def poll(self, timeout_s: float) -> list[tuple[int, int | None]]: ...
     def kill(self) -> None: ...
@@ -176,7 +177,7 @@ class Runner:
 
     def _start(self, run: PlannedRun, device: Device, alone: bool) -> None:
         slot = next(number for number in range(len(self.running) + 1) if number not in self.running)
-        job = worker.Job(
+        job = Job(
             spec=run.spec.to_json(),
             results=str(self.store.root),
             data_dir=None if self.settings.data_dir is None else str(self.settings.data_dir),
@@ -195,7 +196,7 @@ class Runner:
     def _ended(self, slot: int, status: int) -> None:
         running = self.running.pop(slot)
         running.device.free(slot)
-        if status == worker.DONE:
+        if status == outcomes.DONE:
             self._pack(running)
         run, run_id = running.run, running.run.spec.run_id
         took = format_duration(running.seconds)
@@ -204,14 +205,14 @@ class Runner:
         elif running.hung:
             reason = f"hung: no sign of life for {self.settings.hang_seconds:g} s"
             self._settle(run, "failed", failures.record(self.store, run.spec, reason))
-        elif status == worker.DONE:
+        elif status == outcomes.DONE:
             self._settle(run, "done", took)
-        elif status == worker.BUSY:
+        elif status == outcomes.BUSY:
             self.elsewhere[run_id] = run
-        elif status == worker.FAILED:
-            self._settle(run, "failed", worker.read_outcome(self.store, run.spec) or self._no_trace(run))
-        elif status in worker.OUTCOMES:
-            self._settle(run, worker.OUTCOMES[status], self._explain(status, running, took))
+        elif status == outcomes.FAILED:
+            self._settle(run, "failed", outcomes.read_outcome(self.store, run.spec) or self._no_trace(run))
+        elif status in outcomes.OUTCOMES:
+            self._settle(run, outcomes.OUTCOMES[status], self._explain(status, running, took))
         elif status > 0:
             reason = f"its process ended with status {status}"
             self._settle(run, "failed", failures.record(self.store, run.spec, reason))
@@ -220,9 +221,9 @@ class Runner:
 
     def _explain(self, status: int, running: Running, took: str) -> str:
         """Say why a run was neither done nor failed; the same command takes it up again."""
-        if status == worker.DISK_FULL:
+        if status == outcomes.DISK_FULL:
             return space.describe_lack(self.store.root)
-        if status == worker.BLOCKED:
+        if status == outcomes.BLOCKED:
             return f"another process computes on {running.device.name}"
         return f"after {took}"
 

@@ -14,12 +14,12 @@ from tal_repro.run import failures, locks
 from tal_repro.run.bfloat16 import warnings_of
 from tal_repro.run.devices import find_devices
 from tal_repro.run.executors.local import LocalPool
-from tal_repro.run.machine import Watched, check_machine, hang_seconds, jobs_per_gpu
+from tal_repro.run.machine import JobsPerGpu, check_machine, hang_seconds, jobs_per_gpu
+from tal_repro.run.outcomes import read_outcome
 from tal_repro.run.progress import Progress
-from tal_repro.run.room import room_here
+from tal_repro.run.room import runs_that_fit
 from tal_repro.run.runner import Runner, Settings, Summary
 from tal_repro.run.space import check_space
-from tal_repro.run.worker import read_outcome
 from tal_repro.runs.record import RunRecord
 from tal_repro.spec import DATA_DIGITS
 
@@ -92,7 +92,7 @@ def _run_on(
 
         return run_on_slurm(pending, store, settings, jobs, machine, say)
     specs = [run.spec for run in pending]
-    devices = find_devices(specs, jobs, _at_a_time(jobs_per_gpu(machine), specs, settings.alone, say))
+    devices = find_devices(specs, jobs, _runs_per_gpu(jobs_per_gpu(machine), specs, settings.alone, say))
     for warning in warnings_of(specs, [device.name for device in devices]):
         say(warning)
     slots = sum(device.capacity for device in devices)
@@ -101,13 +101,13 @@ def _run_on(
     return Runner(pending, store, pool, devices, settings, progress).run()
 
 
-def _at_a_time(wish: int | Watched, specs: Sequence[RunSpec], alone: Sequence[str], say: Say) -> int | None:
-    """Return how many runs share a GPU (None: as many as the first shows to fit); say why, where it was measured."""
-    if wish == "auto":
+def _runs_per_gpu(requested: int | JobsPerGpu, specs: Sequence[RunSpec], alone: Sequence[str], say: Say) -> int | None:
+    """Return how many runs share a GPU; None: decided later, from what the first run uses. Say why if measured."""
+    if requested == "auto":
         return None
-    if wish != "measured":
-        return wish
-    jobs, why = room_here(spec for spec in specs if spec.device_kind == "cuda" and spec.experiment not in alone)
+    if requested != "measured":
+        return requested
+    jobs, why = runs_that_fit(spec for spec in specs if spec.device_kind == "cuda" and spec.experiment not in alone)
     say(f"runs that are not timed go {jobs} at a time on a GPU: {why}")
     return jobs
 

@@ -103,6 +103,12 @@ def _small_of_description(entry: ModelEntry) -> dict[str, Any]:
     return small_recipe(importlib.import_module(entry.adapter))
 
 
+def _repeats(entry: ModelEntry) -> int:
+    import importlib
+
+    return int(getattr(importlib.import_module(entry.adapter), "REPEATS", 1)) if entry.adapter else 1
+
+
 def _small_data(out: Path, feature_dim: int, learnable: bool) -> Path:
     """Make the data: 20 test videos hold every class (TadTR's own evaluation needs that).
 
@@ -139,7 +145,7 @@ def _train(model: str, engine: str, sizes: Mapping[str, Any], seed: int, data: P
         raise InputError(
             what or f"exit code {answer.returncode}\n{tail}", where or "training", remedy(answer.stdout, model)
         )
-    evidence = gather(records[0], folder / "notes.jsonl", data) if engine == "upstream" else None
+    evidence = gather(records[0], folder / "notes.jsonl", data, answer.stdout) if engine == "upstream" else None
     return Trial(records[0], evidence, int(sizes["epochs"]), seed)
 
 
@@ -167,8 +173,8 @@ def _dataset(model: str, data: Path) -> Any:
     return load_dataset(data, model_entry(model).layout)
 
 
-def gather(record: RunRecord, notes: Path, data: Path) -> Evidence:
-    """Return what is known of a training of the authors' code."""
+def gather(record: RunRecord, notes: Path, data: Path, output: str) -> Evidence:
+    """Return what is known of a training of the authors' code, whose scripts printed `output`."""
     from tal_repro.engines.upstream import witness
     from tal_repro.engines.upstream.process import read_events
 
@@ -184,4 +190,7 @@ def gather(record: RunRecord, notes: Path, data: Path) -> Evidence:
         training_ids=frozenset(video.id for video in dataset.videos.values() if video.subset != "test"),
         test_ids=frozenset(video.id for video in dataset.videos.values() if video.subset == "test"),
         detected_ids=frozenset(video.id for video in dataset.detected),
+        batch_size=int(record.spec.recipe["batch_size"]),
+        repeats=_repeats(model_entry(record.spec.model)),
+        output=output,
     )

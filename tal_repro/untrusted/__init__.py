@@ -1,5 +1,7 @@
 """The door for files from others: bounded bytes, strict JSON and CSV come in; text for terminals and sheets goes out.
 
+Archives are unpacked in `data/fetch` and in `run/archive`, checkpoints read in `models/checkpoint_io`.
+
 Every refusal is an InputError that names file, place and remedy. Nothing below this package but `errors`.
 """
 

@@ -31,7 +31,7 @@ def read_csv_rows(
 def parse_csv_rows(
     content: bytes, where: str | PathLike[str], columns: Sequence[str], remedy: str, *, exact: bool = False
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Do what `read_csv_rows` does with the content of a file."""
+    """As `read_csv_rows`, for content that was already read; `where` names it in errors."""
     records = csv_records(content, where, remedy)
     _, header = next(records)
     check_columns(header, columns, where, remedy, exact=exact)

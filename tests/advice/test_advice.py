@@ -22,7 +22,7 @@ from tal_repro.errors import InputError
 from tal_repro.paper.report.advice_section import NOTHING
 from tal_repro.paper.report.advice_section import advice as as_html
 from tal_repro.runs.load import NO_RUNS, Runs, load_runs
-from tests.paper.made_up_runs import A10, CPU, training
+from tests.paper.made_up_runs import A10, CPU, REAL, SYNTHETIC, training
 
 SCHEMA = json.loads((Path(tal_repro.__file__).parent / "schemas" / "advise.json").read_text(encoding="utf-8"))
 PERCENTS = (10, 20, 40, 60, 80, 100)
@@ -69,7 +69,13 @@ def of(advice: dict, model: str) -> dict:
 
 def test_the_advice_keeps_its_schema_and_says_that_the_data_are_made_up(advice) -> None:
     jsonschema.validate(json.loads(json.dumps(advice)), SCHEMA)
-    assert advice["synthetic"] and sentences(advice)[0].startswith("SYNTHETIC DATA")
+    assert advice["synthetic"] and sentences(advice)[0].startswith(f"SYNTHETIC DATA ({SYNTHETIC.name})")
+
+
+def test_the_advice_opens_with_the_real_data_set_that_it_is_of(tmp_path) -> None:
+    for percent in (50, 100):
+        training(tmp_path / "runs", "tadtr", 60.0, percent=percent, synthetic=False)
+    assert sentences(advise(load_runs(tmp_path / "runs")))[0] == f"Advice on the data set {REAL.name}."
 
 
 def test_a_curve_that_climbs_pays_and_a_flat_one_is_shown_to_be_flat(advice) -> None:
@@ -159,11 +165,11 @@ def test_the_section_of_the_page_holds_the_sentences_and_the_numbers(runs, advic
 
 
 @pytest.mark.usefixtures("every_run_counts")
-def test_the_command_answers_first_and_ends_with_what_to_do_next(folder, monkeypatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_the_command_answers_first_and_ends_with_what_to_do_next(folder) -> None:
     result = CliRunner().invoke(main, ["advise", "--results", str(folder)], catch_exceptions=False)
     assert result.exit_code == 0
-    assert result.stdout.startswith("SYNTHETIC DATA") and "more labelled videos would" in result.stdout.lower()
+    assert result.stdout.startswith(f"SYNTHETIC DATA ({SYNTHETIC.name})")
+    assert "more labelled videos would" in result.stdout.lower()
     assert "short of videos: Steep" in " ".join(result.stdout.split())
     assert result.stdout.splitlines()[-1] == f"runs read from {folder}"
     assert result.stderr.startswith(f"next: tal-repro report --results {folder}")

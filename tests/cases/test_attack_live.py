@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from tal_repro.cli import main
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
-from tal_repro.run.worker import BUSY
+from tal_repro.run.outcomes import BUSY
 from tal_repro.runs.store import RunStore
 from tests.run.conftest import stand_in, start  # noqa: F401 (fixtures)
 

@@ -20,7 +20,7 @@ from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.errors import InputError
 from tal_repro.run import locks
 from tal_repro.run.inputs import Inputs
-from tal_repro.run.worker import BUSY, DISK_FULL
+from tal_repro.run.outcomes import BUSY, DISK_FULL
 from tal_repro.runs.record import read_json
 
 Start = Callable[..., "subprocess.Popen[str]"]

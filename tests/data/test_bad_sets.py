@@ -99,7 +99,7 @@ def test_it_is_named_by_verify_and_before_a_study_is_written(
     data, out = define(tmp_path, "npy", channels=8), tmp_path / "s.toml"
     spoil(tmp_path)
     result = CliRunner().invoke(main, ["data", "verify", str(data)])
-    assert result.exit_code != 0 and verified in result.output
+    assert result.exit_code != 0 and verified in " ".join(result.output.split())
     words = ["study", "new", "--data", str(data), "--models", "tridet", "--device", "cpu", "--out", str(out)]
     result = CliRunner().invoke(main, words)
     if refused:

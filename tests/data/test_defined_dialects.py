@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from tal_repro.cli import main
 from tal_repro.data import load_dataset
-from tal_repro.data.definition import definition_text, read_definition
+from tal_repro.data.definition import read_definition
+from tal_repro.data.definition_text import definition_text
 from tal_repro.errors import InputError
 from tests.data.made_up_set import write_set
 

@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tal_repro.data.feature_files import map_npy
-from tal_repro.data.torch_features import map_tensor
+from tal_repro.data import feature_files, torch_features
 from tal_repro.errors import InputError
 
 torch = pytest.importorskip("torch", reason="TadTR's files are torch tensors: make setup")
 
 ROWS = np.arange(40, dtype=np.float32).reshape(10, 4)
+
+
+map_npy = partial(feature_files.map_npy, dtype="float32")  # as THUMOS14's definition says of its files
+map_tensor = partial(torch_features.map_tensor, dtype="float32")
 
 
 def npy_bytes(array, **kwargs):

@@ -42,6 +42,12 @@ def sound(count=9):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("stride", "steps"), [(4, 73), (8, 37), (16, 19), (5, 58)])
+def test_a_length_is_estimated_with_its_last_step(stride: int, steps: int) -> None:
+    """304 frames hold 73 clips of 16, 4 apart; a layout of another stride takes the first of them and some after."""
+    assert estimate_feature_length(304.0, 1.0, stride) == steps
+
+
 def errors(videos, lengths=None, **more):
     lengths = {one.id: one.feature_length for one in videos} if lengths is None else lengths
     found = check_geometry(dataset(videos), lengths, **more)

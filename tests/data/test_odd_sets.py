@@ -51,7 +51,7 @@ def test_from_annotations_to_the_page(name: str, tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     tal_repro("data", "verify", str(data))
     study, results = "s.toml", str(tmp_path / "results")
-    new = ["study", "new", "--data", str(data), "--models", models, "--repeats", "2", "--trial", "--device", "cpu"]
+    new = ["study", "new", "--data", str(data), "--models", models, "--repeats", "1", "--trial", "--device", "cpu"]
     tal_repro(*new, "--out", study)
     shorten(tmp_path / study)
     assert "to do" in tal_repro("plan", "--study", study, "--results", results)

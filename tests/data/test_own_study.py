@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tal_repro.data.fitting import measured_lengths
 from tal_repro.engines.native.adapter import NativeAdapter
 from tal_repro.paper.verdicts import judge_all
 from tal_repro.published.load import load_published
+from tal_repro.run.costs import published_seconds, table2_seconds
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
@@ -104,3 +106,49 @@ def test_counts_and_times_of_a_sets_own_width_judge_no_claim(tmp_path: Path) -> 
     assert judged and {verdict.measured.verdict for verdict in judged} == {"not run"}
     reasons = {reason for verdict in judged for reason in verdict.measured.unlike}
     assert reasons == {"networks for other channels, classes or levels than THUMOS14's"}
+
+
+def shortest(study: Path) -> None:
+    """Let trainings last two epochs."""
+    text = re.sub(r"^epochs = \d+", "epochs = 2", study.read_text(), flags=re.M)
+    study.write_text(re.sub(r"^lr_decay_epoch = \d+", "lr_decay_epoch = 1", text, flags=re.M))
+
+
+def test_run_takes_a_definition_that_was_moved_and_refuses_that_of_another_set(tmp_path: Path) -> None:
+    data, moved = define(tmp_path / "first", "npy", videos=6, channels=8), tmp_path / "moved"
+    study_of(data, "--models", "tadtr", "--repeats", "1", "--trial")
+    study = (tmp_path / "first" / "s.toml").rename(tmp_path / "s.toml")
+    shortest(study)
+    (tmp_path / "first").rename(moved)
+    words = ["run", "--study", str(study), "--results", str(tmp_path / "r"), "--only", "experiment=baseline"]
+
+    def run(*more: str) -> Result:
+        return CliRunner().invoke(main, [*words, "--jobs", "1", *more])
+
+    lost = run()
+    assert lost.exit_code == 2 and "my-data.toml" in lost.stderr, "it is no longer where the study says"
+    other = define(tmp_path / "other", "npy", videos=6, channels=8, classes=4)
+    refused = run("--data", str(other))
+    assert refused.exit_code != 0 and "the study declares" in refused.output
+    assert not load_runs(tmp_path / "r").runs
+    assert run("--data", str(moved / "my-data.toml")).exit_code == 0
+    (done,) = load_runs(tmp_path / "r").runs
+    assert (done.experiment, done.data_name, done.average_map is None) == ("baseline", "my-data", False)
+    again = run("--data", str(moved / "my-data.toml"))
+    assert again.exit_code == 0 and "1 finished run reused" in again.output
+
+
+def test_a_study_is_priced_by_what_goes_through_the_network(tmp_path: Path) -> None:
+    """Of a trial, seconds as they were measured; of full networks, Table 2's time for the authors' work."""
+    data = define(tmp_path, "npy", videos=18, channels=8)
+    trial = study_of(data, "--models", "tadtr,tridet", "--trial")
+    assert set(trial.run_seconds) == {"tadtr", "tridet", "macs", "inference"}
+    assert min(trial.run_seconds.values()) >= 7 and max(trial.run_seconds.values()) < 60
+    (tmp_path / "s.toml").unlink()
+    full = study_of(data, "--models", "tridet")
+    work = full.recipes["tridet"]["epochs"] * len(load_dataset(data).train) * full.recipes["tridet"]["max_seq_len"]
+    authors = 3500 * 2 * 2304
+    assert full.run_seconds == {"tridet": round(table2_seconds("tridet")[0] * work / authors)}
+    run = next(run for run in full.runs() if run.experiment == "baseline")
+    priced = published_seconds(run, full.run_seconds)
+    assert (priced.seconds, priced.source) == (full.run_seconds["tridet"], "the study file")

@@ -95,6 +95,18 @@ def test_ids_count_once_in_any_order_and_facts_count(own: Path) -> None:
     assert len({state.digest_of(ids), state.digest_of(ids, [1]), state.digest_of(ids[:4])}) == 3
 
 
+def test_a_millisecond_of_an_action_is_another_state(own: Path) -> None:
+    before = state_of(own).videos
+    video = next(video for video in before if "test" in video)
+
+    def later(content: Any) -> None:
+        content["database"][video]["annotations"][0]["segment"][1] += 0.001
+
+    edit(own / ACTIONFORMER_JSON, later)
+    after = state_of(own).videos
+    assert {key for key in before if after[key] != before[key]} == {video}
+
+
 def test_an_ambiguous_segment_counts_where_videos_are_scored(own: Path) -> None:
     before = state_of(own).videos
     trained, tested = min(v for v in before if "validation" in v), min(v for v in before if "test" in v)

@@ -52,6 +52,21 @@ def test_read_rows_are_the_callers_own(copy):
     assert (store.read(store.video_ids[0]) >= 0).all()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_no_number_is_refused_by_its_step_and_large_ones_are_not(copy, value):
+    store = open_features(copy)
+    path = store.file_of(store.video_ids[0])
+    rows = np.full((9, 16), 3e38, np.float32)  # their sum is beyond float32
+    np.save(path, rows)
+    assert np.array_equal(open_features(copy).read(store.video_ids[0]), rows)
+    rows[4, 2] = value
+    np.save(path, rows)
+    store = open_features(copy)
+    assert len(store.read(store.video_ids[0], 0, 4)) == 4
+    with pytest.raises(InputError, match="not finite, first at step 4"):
+        store.read(store.video_ids[0], 2)
+
+
 def test_float16_is_close_and_read_as_float32(copy):
     files = open_features(copy, packed=False)
     store = FeatureStore.open(pack_features(copy, dtype="float16"))

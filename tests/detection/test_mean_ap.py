@@ -189,6 +189,8 @@ def test_the_interval_holds_the_estimate_and_repeats_with_its_seed() -> None:
     interval = bootstrap_interval(matched, videos=12, resamples=300)
     assert interval.low < mean_average_precision(found, truth).average < interval.high
     assert interval == bootstrap_interval(matched, videos=12, resamples=300)
+    ends = np.percentile(bootstrap_averages(matched, 12, 300, seed=0), [2.5, 97.5])
+    assert (interval.low, interval.high) == pytest.approx(tuple(ends))
     with pytest.raises(ValueError, match="resamples"):
         bootstrap_interval(matched, videos=12, resamples=1)
 

@@ -8,6 +8,7 @@ import pytest
 from tal_repro.detection.postprocess import (
     SliceCandidates,
     Suppression,
+    _keep_per_class,
     detections_table,
     merge_slices,
     pyramid_detections,
@@ -128,6 +129,12 @@ def test_one_slice_is_left_as_it_is_and_none_gives_nothing() -> None:
     assert merge_slices([one], 2.0).segments.tolist() == [[0.5, 1], [0.5, 1]]
     assert merge_slices([one], 2.0, max_per_slice=1).scores.tolist() == [0.5]
     assert merge_slices([], 2.0).scores.tolist() == []
+
+
+@pytest.mark.parametrize(("threshold", "kept"), [(0.5, [0, 1]), (0.49, [0])])
+def test_detections_of_slices_may_overlap_by_the_threshold_itself(threshold, kept) -> None:
+    found = _keep_per_class(np.array([[0.0, 10.0], [0.0, 5.0]]), np.array([0.9, 0.8]), np.zeros(2, int), threshold)
+    assert found.tolist() == kept
 
 
 def test_a_nan_names_its_slice() -> None:

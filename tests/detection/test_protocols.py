@@ -7,6 +7,7 @@ import pytest
 from tal_repro.detection.protocols import (
     PROTOCOLS,
     GroundTruth,
+    beyond_end,
     counted_instances,
     counted_videos,
     evaluate,
@@ -45,6 +46,11 @@ def truth() -> GroundTruth:
 def test_each_protocol_counts_its_own(truth, name, instances, videos) -> None:
     assert len(counted_instances(truth, PROTOCOLS[name])["label"]) == instances
     assert counted_videos(truth, PROTOCOLS[name]) == videos
+
+
+def test_an_action_may_end_beyond_its_video_by_what_annotations_are_rounded_to(truth) -> None:
+    found = beyond_end({"video_id": ["good"] * 3 + ["unknown"], "end_s": [60.0, 60.05, 60.2, 99.0]}, truth)
+    assert found.tolist() == [False, False, True, False]
 
 
 def test_left_out_rows_are_reported_by_reason(truth) -> None:

@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tal_repro.doctor.environment import read_pins
 from tal_repro.doctor.needs import Needs
 from tal_repro.doctor.probes import Clock, Probes, Torch
 from tal_repro.engines.upstream.checkout import Status
+from tal_repro.engines.upstream.requirements import read_pins
 from tal_repro.kit import IMPORT_ROOT
 from tal_repro.machine.gpus import Gpu, GpuProcess, Gpus
 from tal_repro.machine.host import GIB, Answer, Disk

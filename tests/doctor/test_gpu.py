@@ -124,7 +124,7 @@ def test_which_gpu_a_wheel_serves(architectures, capability, serves):
         (gpu(processes=(GpuProcess(os.getpid(), "doctor", 9),)), {}, "ok", "alone"),
         (gpu(used_mib=4000), {}, "warn", "whom this process cannot see"),
         (gpu(utilisation_percent=55), {}, "warn", "55 % busy"),
-        (gpu(total_mib=4096), {}, "warn", "8 GiB are sure to do"),
+        (gpu(total_mib=4096), {}, "warn", "8 GiB are enough for every run"),
     ],
 )
 def test_a_gpu_that_is_not_free_and_alone_is_told(device, wanted, status, said):

@@ -75,9 +75,9 @@ def test_what_fetching_takes_is_what_is_missing(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "wanted", "check", "status", "said"),
     [
-        ({"memory": lambda: (4 * GIB, 4 * GIB)}, {}, "memory", "ok", "4.0 GiB are sure to do for 1 run at a time"),
+        ({"memory": lambda: (4 * GIB, 4 * GIB)}, {}, "memory", "ok", "4.0 GiB are enough for 1 run at a time"),
         ({"memory": lambda: (8 * GIB, 3 * GIB)}, {}, "memory", "warn", "3.0 GiB of 8.0 GiB available"),
-        ({"memory": lambda: (8 * GIB, 8 * GIB)}, {"jobs": 3}, "memory", "warn", "12.0 GiB are sure to do for 3 runs"),
+        ({"memory": lambda: (8 * GIB, 8 * GIB)}, {"jobs": 3}, "memory", "warn", "12.0 GiB are enough for 3 runs"),
         ({"shared_memory": lambda: 64 * 2**20}, {}, "shared memory", "warn", "64 MiB free in /dev/shm for 4"),
         ({"shared_memory": lambda: -1}, {}, "shared memory", "warn", "there is no /dev/shm"),
         ({"cores": lambda: 4}, {}, "cores", "warn", "4; a training and its loader workers use 5"),

@@ -8,7 +8,8 @@ import pytest
 from machines import COMMIT, ENV, checkout, machine, needs
 
 from tal_repro.doctor import environment, sources
-from tal_repro.doctor.environment import lock_names, read_pins
+from tal_repro.doctor.environment import lock_names
+from tal_repro.engines.upstream.requirements import read_pins
 from tal_repro.machine.host import Answer
 
 
@@ -150,3 +151,15 @@ def test_code_and_containers():
 def test_without_git_the_commit_cannot_be_told():
     found = code(programs=(), checkout=lambda model: checkout(model, commit="", clean=None))["code of tadtr"]
     assert (found.status, "git is not installed" in found.what) == ("warn", True)
+
+
+def test_the_extra_packages_of_a_model_are_compared_too(monkeypatch):
+    monkeypatch.setattr(environment, "extra_pins", lambda model: {"addict": "2.4.0"} if model == "tetad" else {})
+    installed = pins("light", "base", "upstream")
+    layers = frozenset({"full", "torch-cpu", "upstream"})
+    for version, status in ((None, "fail"), ("2.3.0", "fail"), ("2.4.0", "ok")):
+        here = installed if version is None else {**installed, "addict": version}
+        probes = machine(layers=lambda: layers, installed=lambda here=here: here)
+        _, extra = environment.findings(needs(upstream=("tadtr", "tetad")), probes)
+        assert (extra.check, extra.status) == ("packages of tetad", status), extra
+        assert ("make setup-upstream" in extra.remedy) == (status == "fail")

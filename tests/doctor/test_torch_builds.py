@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tal_repro.doctor import gpu
-from tal_repro.doctor.environment import read_pins
+from tal_repro.engines.upstream.requirements import read_pins
 
 ENV = Path(__file__).resolve().parents[2] / "env"
 A10, V100S, T4, H100, B200, P100 = (8, 6), (7, 0), (7, 5), (9, 0), (10, 0), (6, 0)

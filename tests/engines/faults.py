@@ -32,9 +32,11 @@ from tal_repro.models import registry
 from tal_repro.paper.released_runs import published_maps
 from tal_repro.run.contract import Trial, _judged
 from tal_repro.run.inputs import Inputs
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import DONE
 from tal_repro.run.released import evaluate_released
 from tal_repro.run.trial import gather
-from tal_repro.run.worker import DONE, Job, run_job
+from tal_repro.run.worker import run_job
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 
@@ -51,6 +53,39 @@ EVALUATED = {
     "stepnet": ("train.py", "evaluate(model, testing, epoch)", "evaluate(model, training, epoch)"),
     "slicenet": ("eval.py", 'Windows(root, "test")', 'Windows(root, "val")'),
 }
+LEFT_OUT = {
+    "stepnet": (
+        "libs/data.py",
+        "        self.items = items",
+        "        self.items = items if is_training else items[2:]",
+    ),
+    "slicenet": (
+        "data.py",
+        "        self.windows = windows",
+        "        self.windows = [w for w in windows if w[0][-2:] != '03']",
+    ),
+}
+TWICE = (
+    "tal_hooks.event('iteration', 'end', 0); tal_hooks.event('iteration', 'start', 0); "
+    "tal_hooks.event('iteration', 'end'"
+)
+OTHERS = {  # what is read goes by the place in the whole list, what is said by that in the subset
+    "stepnet": ("libs/data.py", 'self.items[index]["id"] + ".npy"',
+                '(self.other(index) or self.items[index]["id"]) + ".npy"'),
+    "slicenet": ("data.py", "os.path.join(self.folder, name)",
+                 "os.path.join(self.folder, self.other(index) or name)"),
+}  # fmt: skip
+OTHER = {  # the first video outside the subset, in the place of the first within
+    "stepnet": "self.other = lambda place: is_training and place == 0 and "
+    "next(v['id'] for v in every if v['id'] not in {one['id'] for one in self.items})",
+    "slicenet": "self.other = lambda place: subset == 'val' and place == 0 and "
+    "next(w[0] for w in every if w[0] not in {one[0] for one in self.windows})",
+}
+LISTS = {"stepnet": "if is_training:", "slicenet": 'if subset == "val":'}
+SHIFTED = "rows = [(r[0], r[1] + 0.4, r[2] + 0.4, *r[3:]) for r in rows]; result = average_map(rows, "
+OWN_MAP = {"stepnet": f"{SHIFTED}videos.items)", "slicenet": f"{SHIFTED}windows)"}
+BEFORE = "now = (result, rows); result, rows = vars(model).get('before', now); vars(model)['before'] = now; "
+PRINTED = Path()  # of the scripts of a case
 Edit = tuple[str, str, str]  # file, text, what replaces it
 
 
@@ -82,6 +117,29 @@ def edits(family: str, fault: str) -> list[Edit]:
             else ("train.py", "model.load_state_dict(saved", "model.load_state_dict({k: v * 1.01 for k, v in saved"),
         ],
         "training set evaluated": [EVALUATED[family]],
+        "a test video left out": [LEFT_OUT[family]],
+        "iterations counted twice": [
+            (trained, f"tal_hooks.event({quote}iteration{quote}, {quote}end{quote}", TWICE.replace("'", quote)),
+        ],
+        "epochs counted twice": [
+            ("train.py", f"tal_hooks.event({quote}epoch{quote}, {quote}start{quote}, epoch)",
+             f"[tal_hooks.event({quote}epoch{quote}, {quote}start{quote}, epoch) for _ in (1, 2)]"),
+        ],
+        "an epoch trained twice": [
+            ("train.py", "        train_one_epoch(", "        for _ in (1, 2): train_one_epoch("),
+        ],
+        "every unit twice": [
+            (LISTED[family][0], LISTED[family][1], LISTED[family][1].replace("tal_hooks", "2 * tal_hooks")),
+        ],
+        "losses sevenfold": [(trained, told, told.replace("loss}", "7 * loss}"))],
+        "features of other videos": [OTHERS[family]],
+        "detections before they are thinned": [
+            (given, "tal_hooks.metrics(", "rows = rows + [(*r[:4], r[4] / 2) for r in rows]; tal_hooks.metrics("),
+        ],
+        "the evaluation before": [(given, "tal_hooks.metrics(", BEFORE + "tal_hooks.metrics(")],
+        "mAP of its own": [
+            (given, "tal_hooks.metrics(", OWN_MAP[family] + "; tal_hooks.metrics("),
+        ],
     }[fault]  # fmt: skip
 
 
@@ -94,6 +152,10 @@ def broken(family: str, fault: str, folder: Path) -> Path:
         content = (tree / file).read_text()
         assert text in content, (file, text)
         content = content.replace(text, instead)
+        if fault == "features of other videos":
+            every = "every = items" if family == "stepnet" else "every = windows"
+            given = LISTS[family]
+            content = content.replace(given, f"{every}; {OTHER[family]}\n        {given}")
         if fault == "wrong weights" and family == "stepnet":  # what is evaluated is not what was trained
             content = content.replace('saved["weights"]', 'saved["weights"].items()}')
         (tree / file).write_text(content)
@@ -112,6 +174,7 @@ def launch_by_fork(
         try:
             torch.set_num_threads(1)
             os.environ.update(process._environment(run, environment))
+            os.dup2(os.open(PRINTED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 1)
             os.chdir(work)
             sys.argv = ["launcher", json.dumps({**order, "last_words": str(words)})]
             launcher.main()
@@ -130,7 +193,9 @@ def launch_by_fork(
 
 def ask(family: str, fault: str, folder: Path, data: Path) -> dict[str, tuple[str, str]]:
     """Train with a fault and return what each question of the check answers."""
+    global PRINTED
     folder.mkdir()
+    PRINTED = (folder / "printed.txt").resolve()
     tree = broken(family, fault, folder).resolve()
     process.launch = launch_by_fork  # type: ignore[assignment]
     adapter.prepare = added.prepare = lambda model: tree  # type: ignore[attr-defined,assignment]
@@ -142,14 +207,16 @@ def ask(family: str, fault: str, folder: Path, data: Path) -> dict[str, tuple[st
     os.environ[witness.VARIABLE] = json.dumps({"out": str(folder / "notes.jsonl"), "ids": str(ids)})
     if run_job(Job(spec.to_json(), str(results), str(data), "cpu"), log=False) != DONE:
         return {"training": ("failed", "")}
-    record = RunRecord(RunStore(results).folder(spec))
-    found = _judged(Trial(record, gather(record, folder / "notes.jsonl", data), 0, 3), must_learn=True)
+    record, said = RunRecord(RunStore(results).folder(spec)), PRINTED.read_text()
+    found = _judged(Trial(record, gather(record, folder / "notes.jsonl", data, said), 0, 3), must_learn=True)
     return {finding.step: (finding.outcome, finding.message) for finding in found if finding.step != "training"}
 
 
 def score_released(folder: Path, data: Path) -> dict[str, tuple[str, str]]:
     """Let SliceNet's authors train without the kit, and the kit score the checkpoint that they would release."""
+    global PRINTED
     folder.mkdir()
+    PRINTED = (folder / "printed.txt").resolve()
     (folder / "out").mkdir()
     tree = broken("slicenet", "nothing", folder).resolve()
     process.launch = launch_by_fork  # type: ignore[assignment]

@@ -16,7 +16,8 @@ import pytest
 from tal_repro import hooks
 from tal_repro.data.layouts import Layout
 from tal_repro.engines.added import dyfadet, tetad
-from tal_repro.engines.upstream import scores, shims
+from tal_repro.engines.upstream import process, scores, shims
+from tal_repro.engines.upstream.added import AddedAdapter
 from tal_repro.engines.upstream.description import check_description, small_recipe
 from tal_repro.engines.upstream.job import Job
 from tal_repro.errors import InputError
@@ -67,6 +68,7 @@ def test_all_that_may_be_brought_is_taken() -> None:
         ({"SMALL": {"epoch": 1}}, "SMALL"),
         ({"lay_out": "x"}, "no function 'lay_out'"),
         ({"evaluate": "x"}, "no function 'evaluate'"),
+        ({"REPEATS": 0}, "REPEATS = 0"),
         ({"PUBLISHED": {"af-212": 69.2}}, "PUBLISHED"),
         ({"PUBLISHED": {"thumos": (69.2, "README")}}, "protocols are af-212"),
         ({"PUBLISHED": {"af-212": (0.0, "README")}}, "mAP in percent"),
@@ -171,3 +173,32 @@ def test_two_weight_sets_of_an_epoch_are_told_apart(tmp_path: Path, monkeypatch:
     assert [(one.epoch, one.weights, one.printed_map, one.detections.name) for one in found] == [
         (4, "raw", 0.2, "epoch_0004-raw.csv"), (4, "ema", 0.3, "epoch_0004-ema.csv"),
     ]  # fmt: skip
+
+
+def test_its_variables_and_its_own_layout_reach_its_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def launch(
+        run: Any, tree: Path, script: str, words: Any, work: Path, variables: Any, *rest: Any, **log: Any
+    ) -> float:
+        seen.append((script, variables["MY_MODE"], (work / "own.json").read_text()))
+        return 1.0
+
+    def train(job: Job) -> None:
+        job.train("train.py", [], "raw")
+        with pytest.raises(InputError, match=r"eval\.py recorded no evaluation"):
+            job.evaluate("eval.py", [], "ema")
+
+    monkeypatch.setattr(process, "launch", launch)
+    adapter = AddedAdapter("tetad")
+    adapter.description = described(
+        ENVIRONMENT={"MY_MODE": "fast"},
+        lay_out=lambda layout, out: (out / "own.json").write_text(layout.name),
+        train=train,
+    )
+    paths = SimpleNamespace(events=tmp_path / "events.jsonl")
+    run: Any = SimpleNamespace(record=SimpleNamespace(paths=paths))
+    job = Job(run, Recipe(), tmp_path, Layout("tadtr", tmp_path, tmp_path), tmp_path)
+    with pytest.raises(InputError, match="no evaluation was recorded"):
+        adapter.run_scripts(job)
+    assert seen == [("train.py", "fast", "tadtr"), ("eval.py", "fast", "tadtr")]

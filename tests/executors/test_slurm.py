@@ -21,9 +21,10 @@ pytest.importorskip("submitit", reason="the Slurm executor is optional: make set
 from tal_repro.errors import InputError
 from tal_repro.run.executors import slurm, slurm_states
 from tal_repro.run.executors.slurm_task import Task
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import DONE
 from tal_repro.run.plan import make_plan
 from tal_repro.run.runner import Settings
-from tal_repro.run.worker import DONE, Job
 from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
 

@@ -19,7 +19,7 @@ from tal_repro.paper.report import study
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 SCRIPT = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-PARTS = [part for name in ("PARTS", "BY_NAME") for part in re.search(rf'^{name}="(.*?)"', SCRIPT, re.M)[1].split()]
+PARTS = re.search(r'^PARTS="(.*?)"', SCRIPT, re.M)[1].split()
 
 
 def jobs() -> list[dict]:

@@ -20,7 +20,9 @@ from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.paper.report.cost_section import steps
 from tal_repro.run.inputs import Inputs
-from tal_repro.run.worker import DONE, Job, run_job
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import DONE
+from tal_repro.run.worker import run_job
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.run import measurements

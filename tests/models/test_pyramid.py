@@ -154,6 +154,16 @@ def test_assignment_by_hand() -> None:
     assert found.offsets[16 + 3].tolist() == [3.0, 5.0]
 
 
+def test_a_range_holds_its_ends_and_only_actions_of_one_length_share_a_point() -> None:
+    points = lay_points([16, 8], [(0, 4), (4, 100)])
+    found = assign(points, torch.tensor([[0.0, 7.0]]), torch.tensor([0]), 2, 1.5)
+    # |t - 3.5| < 1.5 strides; the farther end is 4 away from point 4, which is the end of both levels' ranges
+    assert found.classes[:16, 0].nonzero().flatten().tolist() == [3, 4]
+    assert found.classes[16:, 0].nonzero().flatten().tolist() == [1, 2, 3]
+    found = assign(points, torch.tensor([[2.0, 6.0], [2.05, 6.0]]), torch.tensor([0, 1]), 2, 1.5)
+    assert found.classes[4].tolist() == [0.0, 1.0], "the shorter one alone"
+
+
 def test_losses_by_hand() -> None:
     loss = focal(torch.zeros(2), torch.tensor([1.0, 0.0]), 0.25, 2.0)
     assert torch.allclose(loss, torch.tensor([0.25, 0.75]) * 0.25 * torch.tensor(2.0).log())

@@ -12,9 +12,11 @@ from benchmarks import verdict_truths
 from benchmarks.tables.sentences import load_sentences
 from benchmarks.verdict_calibration import sweeps
 from tal_repro.measure.linearity import LINEAR_R2
+from tal_repro.paper.claims import bands
+from tal_repro.paper.claims.bands import Band
 from tal_repro.paper.claims.coverage import expected_classes, units_drawn
 from tal_repro.paper.claims.derivation import Derivation
-from tal_repro.paper.claims.judging import compare, judge_reading
+from tal_repro.paper.claims.judging import compare, judge_reading, matches
 from tal_repro.paper.claims.readings import (
     LABELS,
     clipped,
@@ -22,15 +24,19 @@ from tal_repro.paper.claims.readings import (
     mean_and_std,
     number,
     over_rounding,
+    tested,
     unpublished,
     vary,
 )
 from tal_repro.paper.claims.registered import DERIVATIONS
+from tal_repro.paper.claims.settled import _runs
 from tal_repro.paper.claims.statements import load_claims
+from tal_repro.paper.statistics import Sample
 from tal_repro.paper.verdict_words import follows_text, recomputed_with_unit
 from tal_repro.paper.verdicts import derive, judge_all
 from tal_repro.published.load import load_published
 from tal_repro.runs.load import NO_RUNS
+from tal_repro.study import load_study
 
 PUBLISHED = load_published()
 CLAIMS = {claim.id: claim for claim in load_claims()}
@@ -156,3 +162,31 @@ def test_class_coverage_is_exact() -> None:
     for row in PUBLISHED["class_coverage"].rows():
         assert units_drawn(units, row["unit"], row["percent"]) == row["units"]
         assert expected_classes(units, row["unit"], row["units"]) == pytest.approx(row["expected_classes"], abs=6e-4)
+
+
+def test_a_limit_agrees_with_itself_and_a_welch_test_is_at_five_percent() -> None:
+    for rule, off in (("at-most", 60.1), ("at-least", 59.9)):
+        claim = dataclasses.replace(CLAIMS["G1"], rule=rule, limit=60.0)
+        assert matches(claim, *number(60.0)) and not matches(claim, *number(off))
+    claim = dataclasses.replace(CLAIMS["A2"], reference=("50.0", "1.0"), reference_n=5)
+    agree = [matches(claim, *tested(Sample(mean, 1.0, 5))) for mean in (49.2, 48.4)]
+    assert agree == [True, False], "p is 0.24, and 0.035"
+
+
+def test_a_band_is_of_the_runs_there_are_and_reproduces_between_its_inner_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few, more = Band("D", 3, 0.0, 10.0, 4.0, 6.0, 0.9, 0.9), Band("D", 5, 1.0, 9.0, 2.0, 8.0, 0.9, 0.9)
+    monkeypatch.setattr(bands, "load_bands", lambda: {"D": (few, more)})
+    assert [bands.band_of("D", n) for n in (2, 3, 4, 5, 9)] == [None, few, few, more, more]
+    verdicts = [few.verdict(value) for value in (-0.1, 0.0, 4.0, 5.0, 6.0, 10.0, 10.1)]
+    assert verdicts == [
+        "not reproduced", "inconclusive", "inconclusive", "reproduced", "inconclusive", "inconclusive",
+        "not reproduced",
+    ]  # fmt: skip
+
+
+def test_runs_of_two_engines_settle_no_more_than_those_of_the_one_with_more() -> None:
+    authors = [spec for spec in load_study("paper").runs() if spec.experiment == "baseline"]
+    native = [dataclasses.replace(spec, engine="native") for spec in authors if spec.seed < 2]
+    assert _runs(CLAIMS["T2.5"], authors) == _runs(CLAIMS["T2.5"], [*authors, *native]) == 5

@@ -11,10 +11,12 @@ import pytest
 
 from tal_repro.run import bfloat16, system
 from tal_repro.run.bfloat16 import has_native_bfloat16, warnings_of
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import DONE
 from tal_repro.run.plan import make_plan
 from tal_repro.run.signals import StopFlag
 from tal_repro.run.start import run_plan
-from tal_repro.run.worker import DONE, Job, execute
+from tal_repro.run.worker import execute
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec

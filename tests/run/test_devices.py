@@ -15,9 +15,10 @@ import pytest
 from tal_repro.errors import InputError
 from tal_repro.machine import gpus
 from tal_repro.machine.gpus import Gpu
-from tal_repro.run import devices, probe, runner, worker
+from tal_repro.run import devices, outcomes, probe, runner, worker
 from tal_repro.run.devices import Device, find_devices
 from tal_repro.run.executors.local import LocalPool
+from tal_repro.run.job import Job
 from tal_repro.run.packing import Packing
 from tal_repro.run.plan import make_plan
 from tal_repro.run.progress import Progress
@@ -33,7 +34,7 @@ def use(used: float, busy: float) -> Gpu:
 
 @pytest.mark.parametrize(
     ("peak", "busy", "runs"),
-    [(3000, 40, 2), (9500, 10, 2), (20000, 10, 1), (500, 5, 8), (3000, 95, 1)],
+    [(3000, 40, 2), (9500, 10, 2), (10500, 10, 1), (20000, 10, 1), (500, 5, 8), (3000, 95, 1)],
 )
 def test_packing_is_bound_by_memory_and_utilisation(peak: float, busy: float, runs: int) -> None:
     packing = Packing()
@@ -127,12 +128,12 @@ def test_a_run_says_that_it_computes_no_more_before_it_ends(
     stand_in(epochs=1, epoch_seconds=0.0)
     pool = LocalPool(["standin"])
     spec = on_cuda.runs()[0]
-    pool.start(3, worker.Job(spec.to_json(), str(store.root), None, "cpu"))
+    pool.start(3, Job(spec.to_json(), str(store.root), None, "cpu"))
     told: list[tuple[int, int | None]] = []
-    while (3, worker.DONE) not in told:
+    while (3, outcomes.DONE) not in told:
         told += pool.poll(5.0)
     pool.close()
-    assert told == [(3, None), (3, worker.DONE)]
+    assert told == [(3, None), (3, outcomes.DONE)]
 
 
 def test_a_killed_server_is_noticed_although_its_run_holds_the_pipe(
@@ -141,7 +142,7 @@ def test_a_killed_server_is_noticed_although_its_run_holds_the_pipe(
     stand_in(epochs=1, epoch_seconds=30.0)
     pool = LocalPool(["standin"])
     spec = on_cuda.runs()[0]
-    pool.start(0, worker.Job(spec.to_json(), str(store.root), None, "cpu"))
+    pool.start(0, Job(spec.to_json(), str(store.root), None, "cpu"))
     while store.state(spec) != "partial":
         pool.poll(0.05)
     assert pool._server is not None
@@ -160,12 +161,12 @@ def test_a_timing_run_is_not_started_beside_somebody_elses(
     monkeypatch.setattr(worker, "neighbours", lambda device: (4711,))
     monkeypatch.setattr(worker, "LEAVE_SECONDS", 0.0)
     spec = on_cuda.runs()[0]
-    job = worker.Job(spec.to_json(), str(store.root), None, "cuda:0", exclusive=True)
-    assert worker.run_job(job, log=False) == worker.BLOCKED
+    job = Job(spec.to_json(), str(store.root), None, "cuda:0", exclusive=True)
+    assert worker.run_job(job, log=False) == outcomes.BLOCKED
     assert "cuda:0 is used by process 4711" in capsys.readouterr().err
     assert store.state(spec) == "partial", "nothing is held against the run"
     monkeypatch.setattr(worker, "neighbours", lambda device: ())
-    assert worker.run_job(job, log=False) == worker.DONE
+    assert worker.run_job(job, log=False) == outcomes.DONE
 
 
 def test_a_missing_gpu_is_told_before_anything_starts(on_cuda: Study, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,12 @@ from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
 from tal_repro.engines import native
 from tal_repro.errors import InputError
-from tal_repro.run.datasets import dataset_for_unit
+from tal_repro.run.datasets import dataset_for_unit, open_dataset
 from tal_repro.run.inputs import FOLDER, Inputs
+from tal_repro.run.job import Job
+from tal_repro.run.outcomes import DONE
 from tal_repro.run.released import _spec as released_spec
-from tal_repro.run.worker import DONE, Job, run_job
+from tal_repro.run.worker import run_job
 from tal_repro.runs.record import read_json
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
@@ -259,6 +261,19 @@ def test_unchanged_files_are_not_read_again(data: Path, tmp_path: Path, monkeypa
         cache.write_text(spoilt)
         read.clear()
         assert Inputs(data, results).digest(spec) == digest and len(read) == 14
+
+
+def test_a_set_of_another_kind_than_the_run_declares_is_refused(data: Path) -> None:
+    spec = spec_of(data)
+    assert spec.data is not None and not spec.data.synthetic
+    with pytest.raises(InputError, match="is not marked synthetic, the study declares it synthetic"):
+        open_dataset(data, replace(spec, data=replace(spec.data, synthetic=True)))
+
+
+def test_a_budget_of_steps_reads_how_many_videos_there_are(data: Path, tmp_path: Path) -> None:
+    inputs = Inputs(data, tmp_path / "runs")
+    specs = [spec_of(data, overrides={"budget": budget}) for budget in ("epochs", "steps")]
+    assert inputs.videos(specs[0]) == inputs.videos(specs[1]) and inputs.digest(specs[0]) != inputs.digest(specs[1])
 
 
 def test_released_reads_the_test_videos_alone(data: Path, tmp_path: Path) -> None:

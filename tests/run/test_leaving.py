@@ -18,10 +18,11 @@ from click.testing import CliRunner
 
 from tal_repro import cli
 from tal_repro.run import runner
+from tal_repro.run.job import Job
 from tal_repro.run.plan import make_plan
 from tal_repro.run.signals import StopFlag
 from tal_repro.run.start import run_plan
-from tal_repro.run.worker import Job, run_job
+from tal_repro.run.worker import run_job
 from tal_repro.runs.store import RunStore
 from tal_repro.study import Study
 from tests.run.conftest import ROOT

@@ -7,6 +7,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -112,12 +113,13 @@ def test_a_model_whose_description_is_not_filled_in_yet_stops_no_plan(monkeypatc
     assert costs.published_seconds(spec) == whole
 
 
-def test_done_runs_of_this_machine_correct_the_estimate(mini: Study, store: RunStore) -> None:
+@pytest.mark.parametrize("other", [{"machine": "another"}, {"attempts": 2}])
+def test_done_runs_of_this_machine_correct_the_estimate(mini: Study, store: RunStore, other: dict[str, Any]) -> None:
     before = make_plan(mini, store, "core")
-    machine = machine_name("cpu")
+    about = {"attempts": 1, "machine": machine_name("cpu")}
     for number, spec in enumerate(mini.runs()[:3]):
         seconds = 0.5 * costs.published_seconds(spec).seconds
-        store.writer(spec).finish(seconds=seconds, attempts=1, machine=machine if number < 2 else "another")
+        store.writer(spec).finish(seconds=seconds, **(about if number < 2 else {**about, **other}))
     after = make_plan(mini, store, "core")
     assert after.counts == {"done": 3, "todo": 3}
     assert after.pending[0].estimate.seconds == pytest.approx(0.5 * before.runs[3].estimate.seconds)
@@ -156,6 +158,7 @@ def test_sweeps_are_priced_packed_and_alone_and_what_is_timed_stays_alone(tmp_pa
         ("experiment=data_sweep,percent<=20", 40),
         ("model=tadtr|tridet,experiment=baseline", 10),
         ("model!=tadtr,experiment=baseline", 15),
+        ("model!=tadtr|tridet,experiment=baseline", 10),
         ("percent>95, seed=0, experiment=data_sweep", 1),
         ("engine=native", 16),
     ],
@@ -275,3 +278,14 @@ def test_a_dry_run_starts_nothing(tal: Callable[..., object], mini: Study, store
     assert answer.returncode == 0  # type: ignore[attr-defined]
     assert "6 runs: 0 done, 6 to do" in answer.stdout  # type: ignore[attr-defined]
     assert not store.root.exists()
+
+
+def test_what_it_says_to_do_next_is_about_the_same_runs(tmp_path: Path) -> None:
+    """Without `--set models=all` the run would leave out the models that were planned."""
+    words = ["--set", "models=all", "--set", "synthetic=true", "--only", "model=tetad", "--results", str(tmp_path)]
+    answer = CliRunner().invoke(main, ["plan", "--study", "smoke", *words])
+    assert answer.exit_code == 0, answer.output
+    suggested = answer.stderr.replace("next: ", "").splitlines()
+    assert suggested[0].strip() == "tal-repro doctor --study smoke --set models=all --set synthetic=true"
+    again = CliRunner().invoke(main, ["plan", *suggested[1].split()[2:]])
+    assert again.exit_code == 0 and again.stdout == answer.stdout

@@ -18,10 +18,10 @@ import pytest
 from tal_repro.errors import InputError
 from tal_repro.machine.host import Disk
 from tal_repro.run import failures, locks, runner, space
+from tal_repro.run.outcomes import read_outcome
 from tal_repro.run.plan import make_plan
 from tal_repro.run.start import run_plan
 from tal_repro.run.view import describe_run
-from tal_repro.run.worker import read_outcome
 from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
 from tests.run.conftest import results_of, study_text

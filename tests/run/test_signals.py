@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tal_repro.run.job import Job
 from tal_repro.run.signals import StopFlag
-from tal_repro.run.worker import Job, run_job
+from tal_repro.run.worker import run_job
 from tal_repro.runs.store import RunStore
 from tal_repro.study import Study
 

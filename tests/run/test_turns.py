@@ -16,7 +16,8 @@ import pytest
 
 from tal_repro.engines.adapter import StopRequested
 from tal_repro.measure import surroundings
-from tal_repro.run import turns, worker
+from tal_repro.run import outcomes, turns, worker
+from tal_repro.run.job import Job
 from tal_repro.run.signals import StopFlag
 from tal_repro.run.turns import turn
 from tal_repro.runs.run import open_run
@@ -139,7 +140,7 @@ def timed(tmp_path: Path, stand_in: Callable[..., None]) -> Study:
 
 def execute(study: Study, store: RunStore, stop: StopFlag | None = None) -> int:
     spec = next(spec for spec in study.runs() if spec.experiment == "baseline")
-    job = worker.Job(spec.to_json(), str(store.root), None, "cpu", alone=True, exclusive=True)
+    job = Job(spec.to_json(), str(store.root), None, "cpu", alone=True, exclusive=True)
     return worker.execute(job, spec, store, stop or StopFlag(), log=False)
 
 
@@ -148,7 +149,7 @@ def test_alone_is_what_was_measured(
     timed: Study, store: RunStore, monkeypatch: pytest.MonkeyPatch, others: float, alone: bool
 ) -> None:
     monkeypatch.setattr(surroundings.Meanwhile, "over", lambda self: {"seconds": 9.0, "others_cpu_percent": others})
-    assert execute(timed, store) == worker.DONE
+    assert execute(timed, store) == outcomes.DONE
     run = open_run(next(store.records()).folder)
     assert (run.alone, bool(run.scores)) == (alone, True)
     assert run.doubtful == ([] if alone else ["others used 70 % of the CPU meanwhile"])
@@ -162,9 +163,9 @@ def test_a_disturbed_attempt_is_not_forgotten(
     stop.wish = "epoch"
     with monkeypatch.context() as disturbed:
         disturbed.setattr(surroundings.Meanwhile, "over", lambda self: {"others_cpu_percent": 70.0})
-        assert execute(timed, store, stop) == worker.STOPPED
+        assert execute(timed, store, stop) == outcomes.STOPPED
     monkeypatch.setattr(surroundings.Meanwhile, "over", lambda self: {"others_cpu_percent": 0.0})
-    assert execute(timed, store) == worker.DONE
+    assert execute(timed, store) == outcomes.DONE
     assert json.loads(next(store.records()).paths.system.read_text())["alone"] is False
 
 
@@ -172,7 +173,7 @@ def test_who_waits_shows_signs_of_life_and_can_be_stopped(timed: Study, store: R
     hold("runs", "exclusive")
     stop = StopFlag()
     threading.Timer(0.2, lambda: setattr(stop, "wish", "epoch")).start()
-    assert execute(timed, store, stop) == worker.STOPPED
+    assert execute(timed, store, stop) == outcomes.STOPPED
     assert list(store.root.glob("baseline/*/*.partial/heartbeat"))
     with pytest.raises(StopRequested):
         worker._Waiting(store.writer(timed.runs()[0]), "cpu", stop)()

@@ -16,12 +16,12 @@ from click.testing import CliRunner
 from tal_repro.cli import main
 from tal_repro.errors import InputError
 from tal_repro.paper.measured_tables import measured_tables
-from tal_repro.planned import keep, planned
+from tal_repro.planned import keep, note_path, planned, read_note
 from tal_repro.runs.apart import apart, others, pooled
 from tal_repro.runs.load import Runs, load_runs
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.run import REPORTED
-from tal_repro.spec import DERIVED_MARK, DataSpec, RunSpec
+from tal_repro.spec import DERIVED_MARK, SCOPES, DataSpec, RunSpec
 from tal_repro.study import Study, load_study
 from tal_repro.thumos14 import TIOUS
 from tests.paper.made_up_runs import REAL, finish, writer_of
@@ -253,6 +253,17 @@ def test_without_a_note_it_is_the_papers_study_and_settings_are_not_typed_twice(
     keep(tmp_path, study, "core", study.runs(), {})
     runs = of_study(tmp_path)
     assert runs.study == "smoke" and len(runs.runs) == len(study.runs()) and runs.notes == []
+
+
+def test_a_smaller_start_drops_nothing_and_a_study_that_leaves_fields_open_counts_whole(tmp_path: Path) -> None:
+    study = load_study("paper")
+    least, most = study.runs(SCOPES[0]), study.runs(SCOPES[-1])
+    assert study.admits and len(least) < len(most)
+    for scope in (SCOPES[-1], SCOPES[0]):
+        keep(tmp_path, study, scope, [], {})
+    assert read_note(note_path(tmp_path, "paper")).scope == SCOPES[-1]
+    keep(tmp_path / "other", study, SCOPES[0], [], {})
+    assert len(planned(tmp_path / "other").specs) == len(most)
 
 
 def test_of_several_studies_one_has_to_be_named(root: Path, tmp_path: Path) -> None:

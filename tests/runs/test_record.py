@@ -10,7 +10,7 @@ import pytest
 
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
-from tal_repro.run import worker
+from tal_repro.run import beginning
 from tal_repro.runs.record import RunRecord, open_checked
 from tal_repro.runs.store import RunStore
 
@@ -155,4 +155,4 @@ def test_a_subset_that_cannot_be_looked_at_never_trains_on_everything(tmp_path, 
     writer = RunStore(tmp_path).writer(spec)
     writer.paths.subset.symlink_to(writer.paths.subset.name)
     with pytest.raises(OSError, match="symbolic links"):
-        worker._hooked(writer)
+        beginning.hooked(writer)

@@ -25,7 +25,7 @@ from tal_repro.thumos14 import ANNOTATION_HASH, FEATURE_DIM
 MOST_DEPTH = 8
 SHOWN = 3
 SUFFIX: dict[LayoutName, str] = {"actionformer": ".npy", "tadtr": ""}
-NO_ROOM = "free space on this disk, or choose another folder with --out"
+DISK_FULL_REMEDY = "free space on this disk, or choose another folder with --out"
 _OTHER = "this is not THUMOS14 as the authors give it; fetch theirs, or train on it as a data set of your own (docs/your-data.md)"  # noqa: E501
 
 
@@ -100,7 +100,7 @@ def lay_out(
     names = [f"{video}{SUFFIX[layout]}" for video in (*real_steps(), ONLY_AMBIGUOUS)]
     files = [parts.features / name for name in names if (parts.features / name).is_file()]
     if not move:
-        require_room(folder, sum(path.stat().st_size for path in files), NO_ROOM)
+        require_room(folder, sum(path.stat().st_size for path in files), DISK_FULL_REMEDY)
     target = folder / FEATURE_FOLDER[layout]
     on_disk(lambda: target.mkdir(parents=True), target)
     others = sum(1 for entry in os.scandir(parts.features) if entry.name not in names)

@@ -20,7 +20,7 @@ from tal_repro.untrusted import read_json_object
 
 BLOCK_BYTES = 2**18
 PAGES = 3  # web pages followed in a row
-NO_ROOM = "free space on this disk, or choose another folder with --out; the same command goes on from here"
+DISK_FULL_REMEDY = "free space on this disk, or choose another folder with --out; the same command goes on from here"
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 Progress = Callable[[int, int | None], None]  # bytes so far, of how many (None: the server does not say)
@@ -116,7 +116,7 @@ def _attempt(
         announced = note.total
         if announced is not None and announced > archive.most_bytes:
             raise MirrorFailed(f"announces {announced} bytes, at most {archive.most_bytes} are expected")
-        require_room(target.parent, (announced or 0) - offset, NO_ROOM)
+        require_room(target.parent, (announced or 0) - offset, DISK_FULL_REMEDY)
         on_disk(lambda: write_json(note_path(target), asdict(note)), target)
         with on_disk(lambda: part.open("r+b" if offset else "wb", buffering=0), target) as stream:
             on_disk(lambda: (stream.seek(offset), stream.truncate()), target)

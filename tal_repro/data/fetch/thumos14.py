@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tal_repro.data.dataset import LayoutName
 from tal_repro.data.fetch import content
@@ -13,11 +13,11 @@ from tal_repro.data.fetch.download import discard
 from tal_repro.data.fetch.obtain import Obtained, Way, is_json, obtain, remember, sorted_given, tidy
 from tal_repro.data.fetch.sources import ARCHIVES, Archive, Mirror, NotFetched, together
 from tal_repro.data.fetch.unpack import unpack
-from tal_repro.data.layouts import ANNOTATION_FILE, FEATURE_FOLDER, FEATURE_INFO_FILE, find_layouts
+from tal_repro.data.layouts import ANNOTATION_FILE, FEATURE_FOLDER, FEATURE_INFO_FILE, FOLDERS, find_layouts
 from tal_repro.data.workplace import fsync_folder, on_disk, staging_in, workplace
 from tal_repro.errors import InputError
 
-FINAL_FOLDER: dict[LayoutName, str] = {"actionformer": "thumos", "tadtr": "thumos14"}
+FINAL_FOLDER: dict[LayoutName, str] = {name: PurePath(folder).name for name, folder in FOLDERS.items()}
 
 
 def fetch_layout(

@@ -21,7 +21,7 @@ from tal_repro.data.workplace import fsync_folder, on_disk, require_room
 from tal_repro.errors import InputError
 
 BLOCK_BYTES = 2**20
-NO_ROOM = "free space on this disk; the same command unpacks the archive without fetching it again"
+DISK_FULL_REMEDY = "free space on this disk; the same command unpacks the archive without fetching it again"
 MOST_HEADER_BYTES = 2**20  # of what tarfile reads into memory at once: long names, extended headers
 MOST_DEPTH = 20
 _DISTRUST = "do not trust it; fetch it again"
@@ -61,7 +61,7 @@ def unpack(source: Path, folder: Path, limits: Limits, progress: Progress) -> Un
             packed = magic == b"\x1f\x8b"
             raw.seek(0)
             stream: Any = gzip.GzipFile(fileobj=counted, mode="rb") if packed else counted
-            return _members(_Forward(stream, limits.total_bytes), folder, limits)
+            return _unpack_members(_Forward(stream, limits.total_bytes), folder, limits)
     except _Refused as error:
         raise InputError(str(error), source, _DISTRUST) from None
     except (tarfile.TarError, EOFError, zlib.error, RecursionError, ValueError, OSError) as error:
@@ -71,7 +71,8 @@ def unpack(source: Path, folder: Path, limits: Limits, progress: Progress) -> Un
         raise InputError(f"not a whole tar archive ({reason})", source, "fetch it again") from None
 
 
-def _members(stream: _Forward, folder: Path, limits: Limits) -> Unpacked:
+def _unpack_members(stream: _Forward, folder: Path, limits: Limits) -> Unpacked:
+    """Write each entry below `folder`, within the limits, and sync it; raise _Refused for a bad archive."""
     files = total = entries = 0
     seen: set[str] = set()
     with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
@@ -86,7 +87,7 @@ def _members(stream: _Forward, folder: Path, limits: Limits) -> Unpacked:
             files, total = files + 1, total + entry.size
             if entry.size > limits.file_bytes or total > limits.total_bytes:
                 raise _Refused(f"{_shown(entry)} of {entry.size} bytes passes the limits of a data set")
-            require_room(folder.parent, entry.size, NO_ROOM)
+            require_room(folder.parent, entry.size, DISK_FULL_REMEDY)
             _make_folder((folder / name).parent, entry)
             _write(archive.extractfile(entry), folder / name, entry)
     if stream.last_block != bytes(tarfile.BLOCKSIZE):  # tarfile takes a damaged header, or none, for the end

@@ -5,6 +5,7 @@ Needed: RECIPE, LAYOUT, PROTOCOL, `train(job)`, `build(tree)`. Its other names a
 - SHIMS: names of the kit's shims; OWN_SHIMS: functions of its own, their docstrings being the reasons
 - ENVIRONMENT: variables that its scripts read
 - SELECTION, WEIGHTS: what its authors report
+- REPEATS: how often the authors' own loader goes through its training units in an epoch
 - SMALL: a small recipe for checks
 - PUBLISHED: protocol -> (average mAP in percent, where it is printed)
 - `evaluate(job, checkpoint)`: evaluates a released checkpoint by the authors' script
@@ -49,6 +50,9 @@ def check_description(description: Any) -> None:
             )
     _check_shims(description, where)
     _check_environment(getattr(description, "ENVIRONMENT", {}), where)
+    repeats = getattr(description, "REPEATS", 1)
+    if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
+        raise InputError(f"REPEATS = {repeats!r}", where, "give a whole number of 1 or more")
     _check_published(getattr(description, "PUBLISHED", {}), where)
     for name in ("train", "build", *(name for name in ("lay_out", "evaluate") if hasattr(description, name))):
         if not callable(getattr(description, name, None)):

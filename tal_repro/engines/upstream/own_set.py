@@ -32,7 +32,7 @@ def source_of(data_dir: Path, model: str) -> Layout:
     """Return the layout that a model's runs read; InputError for a defined set and a model beyond the four."""
     entry = model_entry(model)
     source = find_layout(data_dir, entry.layout)
-    if source.definition is not None and entry.adapter:
+    if source.defined and entry.adapter:
         what = f"{entry.title}'s own code is run on THUMOS14's two layouts alone, this is a defined data set"
         raise InputError(what, data_dir, "use actionformer, tridet or temporalmaxer, or a model with a native engine")
     return source
@@ -43,7 +43,7 @@ def lay_out(layout: Layout, run: RunContext, recipe: Any, asked: Iterable[str], 
 
     Every video is annotated there; features lie there of the videos of `asked` (none named: of all) and of the test.
     """
-    if layout.definition is None:
+    if not layout.defined:
         return layout
     from tal_repro.data import load_dataset, open_features
 
@@ -65,7 +65,6 @@ def _written(layout: Layout, model: str, folder: Path) -> Layout:
     """Return the written set as a layout; the pyramid models' is a defined set again, with its stride and clip."""
     if model == "tadtr":
         return Layout("tadtr", folder, folder)
-    assert layout.definition is not None
     name: LayoutName = "actionformer"
     definition = dataclasses.replace(
         layout.definition,
@@ -77,8 +76,11 @@ def _written(layout: Layout, model: str, folder: Path) -> Layout:
         file_type="npy",
         key="",
         axes="TC",
+        ending=None,
+        dtype="",
+        lengths=None,
     )
-    return Layout(name, folder, folder, definition=definition)
+    return Layout(name, folder, folder, definition)
 
 
 def _check(model: str, dataset: DataSet, store: FeatureStore, recipe: Any) -> None:
@@ -113,7 +115,6 @@ def _write_features(source: Layout, made: Layout, videos: Iterable[Video], store
     from tal_repro.data.workplace import require_room
 
     videos, definition = list(videos), source.definition
-    assert definition is not None
     linked = made.name == "actionformer" and (definition.file_type, definition.axes) == ("npy", "TC")
     size = 0 if linked else sum(video.feature_length for video in videos) * store.dim * FLOAT32_BYTES
     require_room(made.folder, size, "free space on this disk: the features are copied for the authors' code")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro import hooks
-from tal_repro.measure.attribution import Span, StepTime, attribute, joined, profiling, sampled_stacks
+from tal_repro.measure.attribution import Span, StepTime, attribute, end_to_end, profiling, sampled_stacks
 
 VARIABLE = "TAL_REPRO_PROBE"  # JSON: {"out", "device", "warmup", "steps", "profiled"}
 LOADING_S = 0.5  # of reading samples, to see in which function
@@ -81,7 +81,7 @@ class Probe:
 
     def _finish(self) -> None:
         """Write the attribution and leave."""
-        found = attribute(self.times, joined(self.profiles), self.stacks.get("MainThread"), self._loading())
+        found = attribute(self.times, end_to_end(self.profiles), self.stacks.get("MainThread"), self._loading())
         epoch_wait_ms = 1000 * sum(self.epoch_waits) / len(self.epoch_waits)
         self.out.write_text(json.dumps({**found.to_json(), "epoch_start_wait_ms": epoch_wait_ms}), encoding="utf-8")
         raise SystemExit(0)

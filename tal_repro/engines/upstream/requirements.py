@@ -1,14 +1,13 @@
-"""The extra packages that a model's code needs (patches/<model>/requirements.lock): are they in this environment?
+"""Locks of packages, and the extra packages that a model's code needs (patches/<model>/requirements.lock).
 
-`make setup-upstream` and the image's build install them, each under its hash; a run only looks.
+`make setup-upstream` and the image's build install those, each under its hash; a run only looks whether they are here.
 """
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from pathlib import Path
-
-from packaging.requirements import InvalidRequirement, Requirement
 
 from tal_repro import kit
 from tal_repro.errors import InputError
@@ -21,31 +20,53 @@ def check_packages(model: str) -> int:
 
     0 where the kit is an installed wheel: it holds no locks, and the authors' code does not run from it either.
     """
-    if kit.checkout() is None:
-        return 0
-    lock = kit.patches(model) / kit.MODEL_LOCK
-    needed = locked(lock) if lock.exists() else []
-    for requirement in needed:
+    pins = extra_pins(model)
+    for name, version in pins.items():
         try:
-            here = metadata.version(requirement.name)
+            here = metadata.version(name)
         except metadata.PackageNotFoundError:
             here = ""
-        if not requirement.specifier.contains(here or "0", prereleases=True) or not here:
-            raise InputError(f"{requirement} is needed, here is {here or 'none'}", lock, REMEDY)
-    return len(needed)
+        if release(here) != version:
+            what = f"{name} {version} is needed, here is {here or 'none'}"
+            raise InputError(what, kit.patches(model) / kit.MODEL_LOCK, REMEDY)
+    return len(pins)
 
 
-def locked(lock: Path) -> list[Requirement]:
-    """Return what a lock pins for this Python and platform; raise InputError naming a line that is none."""
-    found = []
+def extra_pins(model: str) -> dict[str, str]:
+    """Return package -> version of what a model's code needs besides ({} where it brings no lock)."""
+    if kit.checkout() is None:
+        return {}
+    lock = kit.patches(model) / kit.MODEL_LOCK
+    return read_pins(lock) if lock.exists() else {}
+
+
+def read_pins(lock: Path) -> dict[str, str]:
+    """Return normalised name -> version of what a lock installs on this Python and platform.
+
+    Raises InputError naming a line that pins no package.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    pins = {}
     for number, line in enumerate(lock.read_text(encoding="utf-8").splitlines(), 1):
         text = line.partition("#")[0].strip().rstrip("\\").strip()
         if not text or text.startswith("--hash="):
             continue
         try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            raise InputError(f"line {number}: {text!r}", lock, "write it with make lock") from None
-        if requirement.marker is None or requirement.marker.evaluate():
-            found.append(requirement)
-    return found
+            found = Requirement(text)
+            (pin,) = found.specifier
+        except (InvalidRequirement, ValueError):
+            raise InputError(f"line {number}: {text!r} pins no package", lock, "write it with make lock") from None
+        if found.marker is None or found.marker.evaluate():
+            pins[normalised(found.name)] = pin.version
+    return pins
+
+
+def normalised(name: str) -> str:
+    """Return a package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def release(version: str) -> str:
+    """Return a version without its local part: 2.13.0+cpu is the lock's 2.13.0."""
+    return version.partition("+")[0]

@@ -183,7 +183,7 @@ def write_pyramid(config: dict[str, Any], recipe: Any, layout: Layout, seed: int
     config["opt"]["epochs"] = recipe.epochs - recipe.warmup_epochs  # upstream counts the warm-up apart
     config["dataset"]["json_file"] = str(layout.annotation_file.absolute())
     config["dataset"]["feat_folder"] = str(layout.feature_folder.absolute())
-    if layout.definition is not None:
+    if layout.defined:
         config["dataset"] |= {"feat_stride": layout.definition.stride, "num_frames": layout.definition.clip}
     config["init_rand_seed"] = seed
     config["output_folder"] = str(out / "checkpoints")

@@ -33,7 +33,7 @@ def asked_units(run: RunContext, layout: LayoutName, batch_size: int) -> tuple[s
     if run.data_dir is None:
         return ()
     dataset = load_dataset(run.data_dir, layout)
-    if (kind := find_layout(run.data_dir, layout)).archives:
+    if (kind := find_layout(run.data_dir, layout)).definition.file_type == "npz":
         remedy = "convert them: numpy.save('ID.npy', numpy.load('ID.npz')['feats'])"
         raise InputError("features are .npz, the authors' code reads .npy", kind.feature_folder, remedy)
     require_geometry(dataset, open_features(run.data_dir, layout), run.subset_ids)

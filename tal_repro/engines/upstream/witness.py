@@ -21,6 +21,7 @@ from tal_repro.engines.upstream.own_columns import matches
 
 VARIABLE = "TAL_REPRO_WITNESS"  # JSON: {"out": file, "ids": every video id and slice id of the data set}
 MARK = hooks.SLICE_MARK
+EVALUATED = "# tal-repro: an evaluation"  # a line of its own in the scripts' output, at each call of the metrics hook
 DEPTH = 5  # of containers in a batch that are looked through for ids
 
 
@@ -127,6 +128,7 @@ def install() -> None:
 
 def _watch_hooks(witness: Witness) -> None:
     event, add_losses, detections, restrict = hooks.event, hooks.add_losses, hooks.detections, hooks.restrict
+    metrics = hooks.metrics
 
     def event_seen(kind: str, phase: str, *rest: Any, **named: Any) -> None:
         event(kind, phase, *rest, **named)
@@ -143,6 +145,12 @@ def _watch_hooks(witness: Witness) -> None:
         weights = str([*rest, *named.values(), ""][0])  # which set, where the hook is told
         witness.note("detections", index=index, columns=found, videos=videos, weights=weights)
 
+    def metrics_seen(index: int, values: Mapping[str, Any], *rest: Any, **named: Any) -> None:
+        metrics(index, values, *rest, **named)
+        if "average_map" in values:
+            witness.note("metrics", index=index, average_map=float(values["average_map"]))
+            print(EVALUATED, flush=True)  # among what the scripts print: which numbers belong to this evaluation
+
     def restrict_seen(units: Any, *rest: Any, **named: Any) -> Any:
         given = list(units)
         kept = restrict(given, *rest, **named)
@@ -151,6 +159,7 @@ def _watch_hooks(witness: Witness) -> None:
 
     replacements: dict[str, Callable[..., Any]] = {
         "event": event_seen, "add_losses": losses_seen, "detections": detections_seen, "restrict": restrict_seen,
+        "metrics": metrics_seen,
     }  # fmt: skip
     vars(hooks).update(replacements)
 

@@ -16,5 +16,5 @@ def advice(section: Section | None) -> Html:
         table(caption, list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
         for caption, columns in section.tables.items()
     ]
-    first, *rest = section.sentences
-    return join([tag("p", tag("strong", first)), *(tag("p", text) for text in rest), *shown])
+    of, answer, *rest = section.sentences
+    return join([*(tag("p", tag("strong", text)) for text in (of, answer)), *(tag("p", text) for text in rest), *shown])

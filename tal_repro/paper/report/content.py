@@ -180,12 +180,15 @@ def gather(
     """
     problems, clean = runs.notes, str if with_host else cleaner()
 
-    def attempt(what: str, make: Callable[[Runs], Result]) -> Result:
-        """Make a part of the page from the runs; where a file of theirs is broken, from published numbers alone."""
+    def part(what: str, make: Callable[[Runs], Result]) -> Result:
+        """Make a part of the page from the runs; where they cannot be used, from published numbers alone.
+
+        A DamagedRun goes up: the caller names that run and starts again without it.
+        """
         say(what)
         try:
             return make(runs)
-        except DamagedRun:  # the caller names the run and starts again without it
+        except DamagedRun:
             raise
         except InputError as error:
             problems.append(f"{what}, shown without runs: {error}".replace("\n  remedy", " Remedy"))
@@ -195,18 +198,18 @@ def gather(
         results=None if runs.root is None else clean(str(runs.root)),
         published=published,
         runs=runs,
-        verdicts=attempt("verdicts", lambda those: judge_all(published, those)),
-        tables=attempt("tables", lambda those: [tables.table(number, published, those) for number in (1, 2)]),
-        figures=[attempt(f"Figure {n}", lambda those, n=n: _figure(n, published, those, clean)) for n in FIGURES],  # type: ignore[misc]
-        forecasts=attempt("forecasts", lambda those: forecasts(published, those)),
-        rows=attempt("runs", lambda those: run_rows(those, with_host)),
-        trace=attempt("trace", summarize),
-        deviations=attempt("deviations", deviations),
-        systems=attempt("systems", systems),
+        verdicts=part("verdicts", lambda those: judge_all(published, those)),
+        tables=part("tables", lambda those: [tables.table(number, published, those) for number in (1, 2)]),
+        figures=[part(f"Figure {n}", lambda those, n=n: _figure(n, published, those, clean)) for n in FIGURES],  # type: ignore[misc]
+        forecasts=part("forecasts", lambda those: forecasts(published, those)),
+        rows=part("runs", lambda those: run_rows(those, with_host)),
+        trace=part("trace", summarize),
+        deviations=part("deviations", deviations),
+        systems=part("systems", systems),
         version=code_version(),
         compared=None if system is None else (clean(system), compare(runs, load_system(system)[1])),
-        overlay=attempt("curves", lambda those: overlay(sweep_panels(published, those))),
-        advice=attempt("advice", advice_section),
+        overlay=part("curves", lambda those: overlay(sweep_panels(published, those))),
+        advice=part("advice", advice_section),
         problems=[clean(problem) for problem in problems],
         made=datetime.now(UTC).date().isoformat(),
     )

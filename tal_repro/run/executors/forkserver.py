@@ -59,7 +59,8 @@ class ForkServer:
                 os.close(descriptor)
             os.open(os.devnull, os.O_RDONLY)  # becomes 0: nothing a run opens may land there
             from tal_repro.run.experiments import WITHOUT_CHECKPOINT
-            from tal_repro.run.worker import Job, run_job
+            from tal_repro.run.job import Job
+            from tal_repro.run.worker import run_job
 
             if job["spec"]["engine"] == "native" and job["spec"]["experiment"] not in WITHOUT_CHECKPOINT:
                 keep_freed_memory()  # a training; what measures memory wants it given back

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
-from tal_repro.run.worker import Job
+from tal_repro.run.job import Job
 
 DEATH_SECONDS = 1.0  # after SIGKILL; a process that waits in the kernel (for a dead disk, say) outlives it
 

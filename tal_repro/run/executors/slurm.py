@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
 from tal_repro.files import write_whole
-from tal_repro.run import failures, worker
+from tal_repro.run import failures, outcomes
 from tal_repro.run.executors import slurm_states
 from tal_repro.run.executors.slurm_task import Task
+from tal_repro.run.job import Job
 from tal_repro.run.machine import slurm_options
 from tal_repro.run.progress import Progress, name_run
 from tal_repro.run.runner import Settings, Summary
@@ -137,8 +138,8 @@ def _python(options: Mapping[str, Any]) -> str | None:
     return shlex.quote(options["python"]) if "python" in options else None
 
 
-def _job(run: PlannedRun, store: RunStore, settings: Settings) -> worker.Job:
-    return worker.Job(
+def _job(run: PlannedRun, store: RunStore, settings: Settings) -> Job:
+    return Job(
         spec=run.spec.to_json(),
         results=str(store.root.resolve()),
         data_dir=None if settings.data_dir is None else str(settings.data_dir.resolve()),
@@ -197,7 +198,7 @@ class Watch:
             if state == "done":
                 self._settle(item, "done", "")
             elif state == "failed":
-                self._settle(item, "failed", worker.read_outcome(self.store, item.run.spec))
+                self._settle(item, "failed", outcomes.read_outcome(self.store, item.run.spec))
             elif job_id in alive:
                 self.gone.pop(job_id, None)
             elif time.monotonic() - self.gone.setdefault(job_id, time.monotonic()) > SETTLE_SECONDS:

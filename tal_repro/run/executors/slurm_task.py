@@ -15,7 +15,8 @@ import time
 from typing import Any
 
 from tal_repro.engines.child import die_with_parent
-from tal_repro.run import worker
+from tal_repro.run import outcomes, worker
+from tal_repro.run.job import Job
 
 CHECKPOINT_SECONDS = 60.0  # a native run needs one batch; Slurm's own limit may be shorter
 KILLED_SECONDS = 180.0  # longer than any cluster waits between SIGTERM and SIGKILL
@@ -40,7 +41,7 @@ class Task:
         self._child.stdin.close()
         while self._child.poll() is None:
             time.sleep(0.2)  # signals (submitit's checkpoint) are handled here
-        if self._child.returncode == worker.STOPPED:
+        if self._child.returncode == outcomes.STOPPED:
             # Slurm has sent SIGTERM to all of the job's processes: the job is about to be killed, and requeued where
             # it was preempted. Returning now would count as finished.
             time.sleep(KILLED_SECONDS)
@@ -64,7 +65,7 @@ def main() -> int:
     die_with_parent(int(sys.argv[1]))
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT):  # meant for the parent
         signal.signal(number, signal.SIG_IGN)
-    return worker.run_job(worker.Job(**json.loads(sys.stdin.read())))
+    return worker.run_job(Job(**json.loads(sys.stdin.read())))
 
 
 if __name__ == "__main__":

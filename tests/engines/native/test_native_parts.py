@@ -35,6 +35,7 @@ from tal_repro.engines.native.samples import (
     whole_video,
 )
 from tal_repro.engines.native.schedule import Selections, is_evaluated
+from tal_repro.engines.native.session import _choose
 from tal_repro.errors import InputError
 from tal_repro.models import build
 from tal_repro.models.recipes import ACTIONFORMER, TADTR, TEMPORALMAXER, TRIDET, PyramidRecipe, with_overrides
@@ -185,6 +186,15 @@ def test_slices_are_padded_and_their_actions_lie_inside(data_dir: Path) -> None:
     assert sample.segments.min() >= 0 and sample.segments.max() <= steps + 1
 
 
+def test_a_video_stands_for_its_slices_and_each_is_trained_on_once(data_dir: Path) -> None:
+    dataset = load_dataset(data_dir, "tadtr")
+    windows = {window.slice_id: window for window in training_windows(dataset)}
+    video = next(iter(windows.values())).video_id
+    own = sorted(name for name, window in windows.items() if window.video_id == video)
+    chosen = _choose(windows, [video, own[0]], dataset, "slice")
+    assert [window.slice_id for window in chosen] == own
+
+
 def test_stride_8_features_are_every_second_step_of_stride_4(data_dir: Path) -> None:
     coarse = VideoFeatures(open_features(data_dir, "tadtr"), 8)
     fine = VideoFeatures(open_features(data_dir, "actionformer"), 8)
@@ -271,6 +281,8 @@ def test_evaluated_epochs_follow_each_upstream() -> None:
     assert turns[TRIDET] == [24, 29, 34, 39]
     assert turns[TEMPORALMAXER] == list(range(30, 65))
     assert [epoch for epoch in range(15) if is_evaluated(TADTR, epoch, every=4)] == [3, 7, 11, 14]
+    ten = with_overrides(ACTIONFORMER, {"epochs": 10})
+    assert [epoch for epoch in range(10) if is_evaluated(ten, epoch, every=1)] == [5, 6, 7, 8, 9], "the second half"
 
 
 def score(epoch: int, average: float) -> dict[str, object]:

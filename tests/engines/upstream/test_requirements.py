@@ -38,8 +38,8 @@ def test_what_is_here_at_its_version_is_counted(lock: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"nobody-has-this==1.0{HASH}", "nobody-has-this==1.0 is needed, here is none"),
-        (f"numpy==0.1{HASH}", f"numpy==0.1 is needed, here is {HERE}"),
+        (f"nobody-has-this==1.0{HASH}", "nobody-has-this 1.0 is needed, here is none"),
+        (f"numpy==0.1{HASH}", f"numpy 0.1 is needed, here is {HERE}"),
     ],
 )
 def test_what_is_not_here_stops_a_run_before_the_authors_code(lock: Path, text: str, said: str) -> None:
