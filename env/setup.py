@@ -158,6 +158,8 @@ def make_environment() -> None:
 def install(layer: str, held: list[str]) -> None:
     """Install a layer's locks, then the kit itself (unless LOCKS_ONLY is set, as in an image's early layers)."""
     hashed = ["install", "--require-hashes", "--only-binary", ":all:"]
+    if layer == "light" and not sys.dont_write_bytecode:
+        hashed.append("--no-compile")  # most of its time; Python compiles what is used when it first is
     # The first lock brings the setuptools that builds the kit and two source distributions: nothing unlocked runs.
     marks: list[str] = []
     first = layer if layer in EXTRAS else "light"

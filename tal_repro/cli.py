@@ -125,4 +125,7 @@ def _left_by_ctrl_c() -> Iterator[None]:
 @click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """Reproduce, check and extend the study of data- and compute-efficiency of four temporal action localizers."""
+    """Reproduce, check and extend a study of four models that find actions in long videos.
+
+    Begin with "tal-repro verify" (seconds), then "tal-repro demo" (minutes). Words: docs/glossary.md.
+    """

@@ -32,6 +32,12 @@ def emit(text: Any, *, err: bool = False, nl: bool = True) -> None:
     _print(printable(str(text)), err=err, nl=nl)
 
 
+def echo_command(label: str, command: str) -> None:
+    """Print a command after a label, so that it can be copied from the terminal however narrow that is."""
+    for line in step_lines(printable(command), label, _width(err=False)):
+        _print(line, err=False)
+
+
 def tell_next(*steps: str) -> None:
     """Say on standard error what to do next: how a command ends that was not asked for JSON.
 

@@ -18,6 +18,7 @@ _UNITS = "%|(?:min|ms|s|h|mAP|KiB|MiB|GiB|MB|GB|bytes|USD|points|hours|runs|vide
 _KEPT = re.compile(rf"(?<=\d) (?={_UNITS})|(?<=\d) (?=± )|(?<=±) (?=\d)|(?<=\w) (?== )|(?<= =) (?=\w)")
 _PROGRAMS = r"(?:tal-repro|make|docker/kit\.sh|git)"
 _COMMAND = re.compile(rf"(?<![\w/-]){_PROGRAMS}(?: [a-z][\w-]*)(?: --?[\w-]+(?:[ =][^\s,;:()]+)?)*")
+_QUOTED = re.compile(r"'[^']*'")
 _WITH_VALUE = re.compile(r"(?<= )--?[\w-]+ [^\s-]\S*")
 _HANGING = re.compile(r"\s*(?:\S+(?: \S+)*?  +|[\w./-]+(?: [\w./-]+)?: +)")
 
@@ -62,9 +63,10 @@ def step_lines(step: str, lead: str, width: int | None) -> list[str]:
     if width is None or len(lead + step) <= width:
         return [lead + step]
     command, _, why = step.partition(COMMENT)
-    if not re.match(rf"{_PROGRAMS} ", command):
+    if not re.match(rf"(?:\w+=\S* )*{_PROGRAMS} ", command):
         return wrapped(step, width, lead, below)
-    held = _WITH_VALUE.sub(lambda match: _hard(match[0], width - len(below) - 4), command)
+    held = _QUOTED.sub(lambda match: match[0].replace(" ", _HARD), command)
+    held = _WITH_VALUE.sub(lambda match: _hard(match[0], width - len(below) - 4), held)
     lines = textwrap.wrap(held, width - 2, initial_indent=lead, subsequent_indent=f"{below}  ",
                           break_long_words=False, break_on_hyphens=False)  # fmt: skip
     lines = [line.replace(_HARD, " ") for line in lines]

@@ -50,11 +50,14 @@ def test_a_command_in_a_sentence_keeps_its_words() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
-def test_a_step_that_is_too_long_can_be_copied_as_it_stands(width: int) -> None:
-    lines = step_lines(STEP, "next: ", width)
+@pytest.mark.parametrize(
+    "step", [STEP, f"OMP_NUM_THREADS=1 {STEP}", STEP.replace("my-study", "'my own' --set 'a=b c'")]
+)
+def test_a_step_that_is_too_long_can_be_copied_as_it_stands(step: str, width: int) -> None:
+    lines = step_lines(step, "next: ", width)
     assert max(map(len, lines)) <= width
     script = "\n".join(line[6:] for line in lines).replace("\\\n", "")
-    assert shlex.split(script, comments=True) == shlex.split(STEP, comments=True)
+    assert shlex.split(script, comments=True) == shlex.split(step, comments=True)
 
 
 def test_lines_stay_whole_where_nobody_reads_them_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,8 +79,13 @@ def verify(folder: Path, layout: str | None, no_fingerprint: bool, manifest: Pat
 
 @data.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--layout", type=click.Choice(["auto", *LAYOUTS]), default="auto", show_default=True)
-@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--layout", type=click.Choice(["auto", *LAYOUTS]), default="auto", show_default=True, help="auto: the one there is."
+)
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True,
+    help="float16 halves the file and rounds the features.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 def pack(folder: Path, layout: str, dtype: str, as_json: bool) -> None:
     """Pack the features into one memory-mapped file, so that a slice loads without its video."""

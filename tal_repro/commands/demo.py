@@ -18,7 +18,13 @@ TITLE = "SYNTHETIC DATA, miniature models: this shows the kit at work and says n
 
 
 @click.command()
-@click.option("--out", default="results/demo", show_default=True, type=click.Path(file_okay=False), help="Everything.")
+@click.option(
+    "--out",
+    default="results/demo",
+    show_default=True,
+    type=click.Path(file_okay=False),
+    help="Folder of all it writes.",
+)
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Runs at the same time.  [default: cores]")
 @click.option("--only", default="", metavar="EXPR", help="Only these runs, without figures and verdicts.")
 @click.option("--draw/--no-draw", default=True, help="Draw figures and tables and give verdicts afterwards.")

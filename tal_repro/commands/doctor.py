@@ -47,7 +47,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 )
 @click.option("--before-fetch", is_flag=True, help="Data that are missing will be fetched: warn only.")
 @click.option("--fix", is_flag=True, help="Make folders and patched copies, remove stale locks; nothing else.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON (schema tal-repro/doctor/1).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/doctor.json).")
 def doctor(
     study_name: str,
     scope: str,

@@ -28,7 +28,10 @@ MAX_TARGET = 1e6  # percent; above it a number is a slip of the keyboard
 @click.option("-v", "--value", type=float, help="Value to reach: how much data would it need? [default: last + delta]")
 @click.option("-d", "--delta", type=float, help="Gain that would be worth having.  [default: 1 mAP]")
 @click.option("--level", default=0.8, show_default=True, help="Level of the interval.")
-@click.option("--weights", type=click.Choice(["none", "se2"]), default="none", show_default=True, help="se2: 1/se^2.")
+@click.option(
+    "--weights", type=click.Choice(["none", "se2"]), default="none", show_default=True,
+    help="none: all percentages count alike; se2: each by 1 / squared standard error of its runs.",
+)  # fmt: skip
 @click.option("--x-unit", type=click.Choice(["percent", "fraction", "count"]), default="percent", show_default=True,
               help="Unit of train_percent, --target and --horizon; the largest count is 100 %.")  # fmt: skip
 @click.option("--metric-unit", type=click.Choice(["percent", "fraction"]), default="percent", show_default=True,

@@ -29,7 +29,7 @@ WORKERS = 4  # loader workers of the authors' code
 @click.option("--small", is_flag=True, help="Miniature models, for a rehearsal on a CPU.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Keep the report in OUT/<system>/.")
 @click.option("--once", is_flag=True, help="Do nothing where a good report of this card, driver and kit is kept.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON (schema tal-repro/gpu-check/1).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/gpu-check.json).")
 def gpu_check(device: str, small: bool, out: Path | None, once: bool, as_json: bool) -> None:
     """Check this machine's GPU with every model on random features; say how many runs fit on it at a time.
 
@@ -46,6 +46,7 @@ def gpu_check(device: str, small: bool, out: Path | None, once: bool, as_json: b
         sys.exit(NO_GPU)
     if once and gpu is not None and (path := kept_of(gpu, state.driver, probes.installed().get("torch", ""))):
         echo(f"this card was checked: {path}", err=True)
+        tell_next("the same without --once checks it again")
         return
     findings, steps = examine(device, gpu, probes, small)
     report = make_report(state, gpu, probes.installed().get("torch", ""), findings, steps, gpu is None or small)

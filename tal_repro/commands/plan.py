@@ -28,7 +28,7 @@ MAX_PRICE = 1_000_000
 @click.option("--probe", is_flag=True, help="Scale the estimates by 60 seconds of training on this machine.")
 @click.option("--data", type=click.Path(file_okay=False), default=None, help="Data set (for --probe).")
 @click.option("--list", "list_runs", is_flag=True, help="Show every run.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON (schema tal-repro/plan/1).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/plan.json).")
 def plan(
     study_name: str,
     scope: str,

@@ -45,7 +45,7 @@ def import_archive(archive: Path, results: str) -> None:
     imported = import_runs(RunStore(results), archive)
     for run_id, wrong in imported.damaged.items():
         echo(f"damaged, set aside and replaced: {run_id} ({wrong})", err=True)
-    echo(f"{counted_runs(len(imported.added))} added, {len(imported.present)} were here already", err=True)
+    echo(f"{counted_runs(len(imported.added))} added to {results}, {len(imported.present)} were here already", err=True)
     tell_next(f"tal-repro verify --results {results}")
     if imported.busy:
         echo(f"left out, a runner is at them: {', '.join(imported.busy)}; import again when it is done", err=True)

@@ -9,7 +9,7 @@ import click
 
 from tal_repro.commands.completion import run_ids
 from tal_repro.commands.study_options import results_option
-from tal_repro.console import echo, emit, tell_next
+from tal_repro.console import echo, echo_command, emit, tell_next
 
 
 @click.command()
@@ -28,8 +28,9 @@ def show(run_id: str, results: str, lines: int, as_json: bool) -> None:
         emit(json.dumps(described, indent=1))
     else:
         echo(format_run(described))
-        again = [f"{described['repeat']}  # makes it again"] if described["repeat"] else []
-        tell_next(f"look into {described['folder']}", *again)
+        if described["repeat"]:
+            echo_command("repeat it: ", described["repeat"])
+        tell_next(f"look into {described['folder']}")
 
 
 def format_run(described: dict[str, Any]) -> str:

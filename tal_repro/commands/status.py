@@ -23,7 +23,7 @@ WATCH_SECONDS = 2.0
 @click.command()
 @study_options
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until all is done.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON (schema tal-repro/status/1).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (schemas/status.json).")
 def status(
     study_name: str, scope: str, only: str, results: str, settings: tuple[str, ...], watch: bool, as_json: bool
 ) -> None:

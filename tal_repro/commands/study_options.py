@@ -33,7 +33,9 @@ results_option = click.option(
 scope_option = click.option(
     "--scope", type=click.Choice(SCOPES), default="core", show_default=True, help="How much of the study."
 )
-only_option = click.option("--only", default="", metavar="EXPR", help="Runs that meet key=value,... (see docs).")
+only_option = click.option(
+    "--only", default="", metavar="EXPR", help="Only runs such as model=tadtr,percent<=20 (docs/running.md: the keys)."
+)
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="engine, device, repeats, jobs_per_gpu, slurm.*, ..."
 )

@@ -22,7 +22,7 @@ SCHEMA = "tal-repro/subset/1"
 @click.option("--policy", type=click.Choice(get_args(Policy)), default="uniform", show_default=True)
 @click.option("--seed", default=1, show_default=True, help="Of the draw; for policy published the run number.")
 @click.option(
-    "--model", type=click.Choice(["actionformer", "temporalmaxer"]), help="Whose published subset (published)."
+    "--model", type=click.Choice(["actionformer", "temporalmaxer"]), help="Whose subset, with --policy published."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Write the subset file here (for train --subset).")
 @click.option("--json", "as_json", is_flag=True, help="Print subset and counts as JSON.")

@@ -55,7 +55,9 @@ def trace(
     draws: bool,
     as_json: bool,
 ) -> None:
-    """Sample CPU, memory, disk, network, GPU and power while COMMAND runs: tal-repro trace -- COMMAND.
+    """Sample CPU, memory, disk, network, GPU and power while COMMAND runs.
+
+    Write "--" before it: tal-repro trace -- COMMAND.
 
     Ends with the command's own exit code.
     """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--engine", type=click.Choice(["native", "upstream"]), default="native", show_default=True)
 @click.option("--percent", type=float, help="Share of the training units, drawn uniformly.  [default: 100]")
-@click.option("--subset", type=click.Path(path_type=Path), help="Instead: the units of `tal-repro subset --out FILE`.")
+@click.option("--subset", type=click.Path(path_type=Path), help="Instead: the units in the FILE of subset --out FILE.")
 @click.option(
     "--seed",
     type=click.IntRange(0),

@@ -47,10 +47,10 @@ def status(as_json: bool) -> None:
 
 
 @upstream.command()
-@click.argument("model", type=click.Choice([*OF_AUTHORS, ALL]))
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the copies (default: .cache/upstream).")
+@click.argument("model", type=click.Choice([*OF_AUTHORS, ALL]), metavar="MODEL")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the copies.  [default: .cache/upstream]")
 def prepare(model: str, out: Path | None) -> None:
-    """Make the patched copy of a model's checkout, outside third_party/; nothing to do when it is there."""
+    """Make the patched copy of MODEL's checkout (all: of each), outside third_party/; one that is there is kept."""
     from tal_repro.engines.upstream.checkout import prepare as make
 
     for name in OF_AUTHORS if model == ALL else (model,):
@@ -59,9 +59,9 @@ def prepare(model: str, out: Path | None) -> None:
 
 
 @upstream.command()
-@click.argument("model", type=click.Choice([*OF_AUTHORS, ALL]))
+@click.argument("model", type=click.Choice([*OF_AUTHORS, ALL]), metavar="MODEL")
 def diff(model: str) -> None:
-    """Show what the patches of a model insert, and why."""
+    """Show what the patches of MODEL (all: of each) insert, and why."""
     from tal_repro import kit
     from tal_repro.engines.upstream.patches import model_patches
     from tal_repro.engines.upstream.shims import needed

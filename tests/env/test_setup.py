@@ -53,6 +53,18 @@ def test_nothing_is_installed_without_its_hash(weird_path, layer, torch):
         assert not [word for word in words if "://" in word or "==" in word]
 
 
+def test_the_small_environment_alone_leaves_compiling_to_its_first_use(tmp_path):
+    compiled = {
+        name: "--no-compile" not in calls(tmp_path / name, *words.split(), TORCH="cpu", **settings)[0]
+        for name, words, settings in (
+            ("light", "light", {}),
+            ("unwritten", "light", {"PYTHONDONTWRITEBYTECODE": "1"}),  # it would compile at every start
+            ("full", "full", {}),
+        )
+    }
+    assert compiled == {"light": False, "unwritten": True, "full": True}
+
+
 def test_the_build_that_was_there_goes_first_and_a_mark_says_what_is_there(tmp_path):
     words = calls(tmp_path / "venv", "full", ".torch-cuda", TORCH="cuda12")
     assert words[0][:3] == ["uninstall", "--yes", "torch"]

@@ -443,7 +443,7 @@ def test_an_import_replaces_a_damaged_run_and_says_so(
     archive.export_runs(filled, path)
     spoil(folder)
     answer = CliRunner().invoke(main, ["results", "import", str(path), "--results", str(filled.root)])
-    assert answer.exit_code == 0 and "1 runs added, 2 were here already" in answer.stderr
+    assert answer.exit_code == 0 and "1 run added to " in answer.stderr and ", 2 were here already" in answer.stderr
     assert f"damaged, set aside and replaced: {folder.name} ({told})" in answer.stderr
     assert all(record.damaged() == [] for record in filled.records())
     assert folder.with_name(f"{folder.name}.damaged") in [item.path for item in gc.find_rubbish(filled)]

@@ -57,7 +57,7 @@ def test_json_holds_the_same_rows(folder, tmp_path) -> None:
     content = json.loads(out.read_text())
     assert content["schema"] == "tal-repro/results-table/1"
     assert pd.DataFrame(content["rows"]).to_csv(index=False) == read(folder).to_csv(index=False)
-    assert f"of 2 runs written to {out}\nnext: pandas." in result.stderr and result.stdout == ""
+    assert f"of 2 runs written to {out}\nnext: in Python: pandas." in result.stderr and result.stdout == ""
     assert json.loads(call("--results", str(folder), "--format", "json", "--only", "model=tridet").stdout)["rows"] == []
 
 
