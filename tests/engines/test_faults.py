@@ -92,6 +92,7 @@ def test_a_released_checkpoint_of_an_added_model_is_scored_beside_its_published_
     assert agrees == [["own print", "true"]] * 2
 
 
-@pytest.mark.upstream  # needs no submodule; it takes half a minute
+@pytest.mark.timeout(1200)
+@pytest.mark.upstream  # needs no submodule; it takes a minute
 def test_every_fault_fails_on_both_families(tmp_path: Path) -> None:
     judge(*call(tmp_path, *EVERY))

@@ -129,7 +129,7 @@ def test_every_experiment_figure_and_table_includes_it(kit: Kit) -> None:
     (kit.folder / "fifth.toml").write_text(STUDY)
     planned = kit("plan", "--study", "fifth.toml", "--list")
     in_the_paper = kit("plan", "--study", "paper", "--scope", "full", "--only", "model=stepnet")
-    found = {line.split()[0] for line in in_the_paper.splitlines() if "stepnet" in line}
+    found = {line.split()[0] for line in in_the_paper.splitlines() if " stepnet  upstream" in line}
     assert found == {"baseline", "data_sweep", "macs", "inference", "trace"}, in_the_paper
     # The study asks for the native engine: the four get it, StepNet gets the one it has.
     assert sum("stepnet" in line for line in planned.splitlines()) >= 4, planned
