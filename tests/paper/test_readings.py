@@ -12,7 +12,7 @@ from benchmarks import verdict_truths
 from benchmarks.tables.sentences import load_sentences
 from benchmarks.verdict_calibration import sweeps
 from tal_repro.measure.linearity import LINEAR_R2
-from tal_repro.paper.claims import bands
+from tal_repro.paper.claims import bands, readings
 from tal_repro.paper.claims.bands import Band
 from tal_repro.paper.claims.coverage import expected_classes, units_drawn
 from tal_repro.paper.claims.derivation import Derivation
@@ -24,7 +24,6 @@ from tal_repro.paper.claims.readings import (
     mean_and_std,
     number,
     over_rounding,
-    tested,
     unpublished,
     vary,
 )
@@ -169,7 +168,7 @@ def test_a_limit_agrees_with_itself_and_a_welch_test_is_at_five_percent() -> Non
         claim = dataclasses.replace(CLAIMS["G1"], rule=rule, limit=60.0)
         assert matches(claim, *number(60.0)) and not matches(claim, *number(off))
     claim = dataclasses.replace(CLAIMS["A2"], reference=("50.0", "1.0"), reference_n=5)
-    agree = [matches(claim, *tested(Sample(mean, 1.0, 5))) for mean in (49.2, 48.4)]
+    agree = [matches(claim, *readings.tested(Sample(mean, 1.0, 5))) for mean in (49.2, 48.4)]
     assert agree == [True, False], "p is 0.24, and 0.035"
 
 
