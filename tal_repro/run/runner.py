@@ -355,5 +355,7 @@ class Runner:
             self.pool.signal(slot, number)
 
     def _describe(self, running: Running) -> str:
+        if running.life.waits:
+            return f"{running.device.name}: {name_run(running.run.spec)} (waits: a run that measures time goes alone)"
         spans = f"{format_duration(running.seconds)} of about {format_duration(running.run.estimate.seconds)}"
         return f"{running.device.name}: {name_run(running.run.spec)} ({spans})"

@@ -168,7 +168,7 @@ class _Waiting:
         if not self.said:
             print(f"waiting for {self.device}: a run that measures time goes alone", file=sys.stderr, flush=True)
         self.said = True
-        self.writer.beat()
+        self.writer.beat(waits=True)
 
 
 @contextlib.contextmanager

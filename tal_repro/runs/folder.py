@@ -29,6 +29,7 @@ FILE_NAMES = {
     "checkpoint": "checkpoint.pt",  # only while partial
     "heartbeat": "heartbeat",  # only while partial
 }
+WAITS = " waits"  # in the heartbeat of a run that has not had its turn
 TRANSIENT = ("checkpoint", "heartbeat")
 
 

@@ -26,6 +26,7 @@ from tal_repro.runs.folder import (
     MEASUREMENT_COLUMNS,
     METRIC_COLUMNS,
     TRANSIENT,
+    WAITS,
     RunPaths,
 )
 from tal_repro.runs.record import RunRecord, sha256_of
@@ -96,9 +97,9 @@ class RunWriter:
             stream.write(text)
         self._write(self.paths.detections, buffer.getvalue())
 
-    def beat(self) -> None:
-        """Tell whoever watches that the run is alive."""
-        self.paths.heartbeat.write_text(f"{time.time():.3f}\n")
+    def beat(self, *, waits: bool = False) -> None:
+        """Tell whoever watches that the run is alive; `waits`: for its turn, so that nothing is computed yet."""
+        self.paths.heartbeat.write_text(f"{time.time():.3f}{WAITS if waits else ''}\n")
 
     def finish(self, **status: Any) -> RunRecord:
         """Drop what is transient, write digests and status, and rename the folder into place."""

@@ -20,6 +20,7 @@ from tal_repro.run import outcomes, turns, worker
 from tal_repro.run.job import Job
 from tal_repro.run.signals import StopFlag
 from tal_repro.run.turns import turn
+from tal_repro.run.watch import LifeSigns
 from tal_repro.runs.run import open_run
 from tal_repro.runs.store import RunStore
 from tal_repro.study import Study, load_study
@@ -174,6 +175,12 @@ def test_who_waits_shows_signs_of_life_and_can_be_stopped(timed: Study, store: R
     stop = StopFlag()
     threading.Timer(0.2, lambda: setattr(stop, "wish", "epoch")).start()
     assert execute(timed, store, stop) == outcomes.STOPPED
-    assert list(store.root.glob("baseline/*/*.partial/heartbeat"))
+    (heartbeat,) = store.root.glob("baseline/*/*.partial/heartbeat")
+    life = LifeSigns(heartbeat.parent)
+    life.looked -= 2
+    assert life.silent_seconds() < 1 and life.waits
+    store.writer(next(spec for spec in timed.runs() if spec.experiment == "baseline")).beat()  # its turn has come
+    life.looked -= 2
+    assert life.silent_seconds() < 1 and not life.waits
     with pytest.raises(StopRequested):
         worker._Waiting(store.writer(timed.runs()[0]), "cpu", stop)()
