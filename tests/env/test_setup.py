@@ -122,7 +122,7 @@ def test_a_folder_that_was_there_keeps_its_files(tmp_path):
         ({"a": "addict>=2\n"}, "'addict>=2' is no package at a version"),
         ({"a": "--index-url https://elsewhere.invalid\n"}, "is no package at a version"),
         ({"a": "addict @ https://elsewhere.invalid/addict.whl\n"}, "is no package at a version"),
-        ({"a": "addict==2.4.0\n--hash=sha256:00 --index-url https://elsewhere.invalid\n"}, "line 2: '--hash=.*' is no p"),
+        ({"a": "addict==2.4.0\n--hash=sha256:00 --index-url https://x.invalid\n"}, "line 2: '--hash=.*' is no p"),
         ({"a": "numpy==1.24.0\nnumpy==2.5.5 ; python_version < '3'\n"}, r"pins numpy 1\.24\.0, env/.* 2\.4\.6 or 2"),
     ],
 )

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from tal_repro import kit
 from tal_repro.errors import InputError
+from tal_repro.files import is_there
+from tal_repro.untrusted.reading import decode, read_bytes
 
+REWRITE = "write it with make lock"
 REMEDY = "make setup-upstream installs it (in a container: make image TARGET=upstream FORCE=1)"
 
 
@@ -37,7 +40,7 @@ def extra_pins(model: str) -> dict[str, str]:
     if kit.checkout() is None:
         return {}
     lock = kit.patches(model) / kit.MODEL_LOCK
-    return read_pins(lock) if lock.exists() else {}
+    return read_pins(lock) if is_there(lock) else {}
 
 
 def read_pins(lock: Path) -> dict[str, str]:
@@ -48,15 +51,17 @@ def read_pins(lock: Path) -> dict[str, str]:
     from packaging.requirements import InvalidRequirement, Requirement
 
     pins = {}
-    for number, line in enumerate(lock.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(decode(read_bytes(lock), lock, REWRITE).splitlines(), 1):
         text = line.partition("#")[0].strip().rstrip("\\").strip()
         if not text or text.startswith("--hash="):
             continue
         try:
             requirement = Requirement(text)
             (pin,) = requirement.specifier
+            if pin.operator != "==" or pin.version.endswith("*"):
+                raise ValueError
         except (InvalidRequirement, ValueError):
-            raise InputError(f"line {number}: {text!r} pins no package", lock, "write it with make lock") from None
+            raise InputError(f"line {number}: {text!r} pins no package", lock, REWRITE) from None
         if requirement.marker is None or requirement.marker.evaluate():
             pins[normalised(requirement.name)] = pin.version
     return pins

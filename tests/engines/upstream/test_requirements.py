@@ -51,9 +51,22 @@ def test_what_is_not_here_stops_a_run_before_the_authors_code(lock: Path, text: 
     assert "make setup-upstream" in caught.value.remedy
 
 
-def test_a_line_that_is_no_package_is_named(lock: Path) -> None:
-    lock.write_text("numpy ==== 1\n")
-    with pytest.raises(InputError, match="line 1"):
+@pytest.mark.parametrize(
+    "text", ["numpy ==== 1", "numpy>=1.0", "numpy==2.*", "numpy~=2.4", "-e .", "numpy @ file:///x"]
+)
+def test_a_line_that_is_no_package_at_a_version_is_named(lock: Path, text: str) -> None:
+    lock.write_text(f"# a comment\n{text}\n")
+    with pytest.raises(InputError, match="line 2"):
+        check_packages("tetad")
+
+
+def test_a_lock_that_cannot_be_read_is_never_taken_for_none(lock: Path) -> None:
+    lock.write_bytes(b"# \xff\n")
+    with pytest.raises(InputError, match="not UTF-8"):
+        check_packages("tetad")
+    lock.unlink()
+    lock.symlink_to(lock)
+    with pytest.raises(OSError, match="symbolic links"):
         check_packages("tetad")
 
 
