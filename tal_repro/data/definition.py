@@ -178,6 +178,9 @@ def _read(table: Table, path: Path, home: Path) -> Definition:
             features.where,
             "write stride_frames = 4 (frames between two features), or steps_per_second = 2.0, one of them",
         )
+    if definition.slice_stride < definition.stride or definition.slice_stride % definition.stride:
+        what = f"{definition.stride:g} frames between two steps"
+        raise features.error("slice_stride_frames", definition.slice_stride, f"use a multiple of the {what}")
     return definition
 
 

@@ -63,8 +63,14 @@ def open_data(run: RunContext) -> Data:
     store = open_features(run.data_dir, layout)
     _check_width(store, recipe)
     require_geometry(dataset, store, run.subset_ids)
-    stride_frames = store.stride_frames if dataset.defined else entry.feature_stride_frames
+    stride_frames = _defined_stride(dataset, recipe) if dataset.defined else entry.feature_stride_frames
     return Data(dataset, VideoFeatures(store, stride_frames, run.device), recipe, run.spec.model)
+
+
+def _defined_stride(dataset: DataSet, recipe: Recipe) -> float:
+    """Return the frames between two steps that a model reads of a set of one's own: slices may take theirs apart."""
+    video = next(iter(dataset.videos.values()))  # a definition says one stride for all
+    return video.slice_stride_frames if recipe.samples == "slices" else video.feature_stride_frames
 
 
 def _check_declared(dataset: DataSet, spec: RunSpec) -> None:
