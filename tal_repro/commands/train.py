@@ -239,4 +239,4 @@ def _print(record: RunRecord) -> None:
     for flag in metrics["flags"]:
         echo(f"invalid: {flag}", err=True)
     echo(f"seconds: {metrics['seconds']['total']:.1f}, of them training {metrics['seconds']['train']:.1f}")
-    tell_next(f"tal-repro show {record.spec.run_id} --results {record.folder.parents[2]}")
+    tell_next(f"tal-repro show {record.folder.name} --results {record.folder.parents[2]}")  # of this data alone

@@ -91,6 +91,8 @@ def test_slices_of_another_step_are_other_data(tmp_path: Path) -> None:
         ('ending = "/../x.npy"', "ending = "),
         ('dtype = "int8"', "dtype = 'int8'"),
         ("lengths = 3", "lengths = 3"),
+        ("slice_stride_frames = 1.5", "slice_stride_frames = 1.5"),
+        ("slice_stride_frames = 0.5", "slice_stride_frames = 0.5"),
     ],
 )
 def test_a_wrong_key_of_the_features_is_refused(tmp_path: Path, key: str, message: str) -> None:
