@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,7 +64,7 @@ def synth(out: Path, layout: str, more: tuple[str, ...], **settings: Any) -> Non
     for subset in ("train", "test"):
         echo(f"  {subset}: {counted(summary[subset])}, {summary[subset]['hours']:.2f} hours")
     echo(f"  {summary['training_slices']} TadTR training slices; annotations {summary['annotation_hash'][:16]}")
-    tell_next(f"tal-repro data verify {root}", f"tal-repro train --model tadtr --data {root}")
+    tell_next(f"tal-repro data verify {quote(str(root))}", f"tal-repro train --model tadtr --data {quote(str(root))}")
 
 
 @data.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,9 +58,9 @@ def describe(
     if out is not None:
         echo(f"definition written to {out}", err=True)
         if description.errors:
-            tell_next(f"mend what is named above, or correct {out}; then: tal-repro data verify {out}")
+            tell_next(f"mend what is named above, or correct {out}; then: tal-repro data verify {quote(str(out))}")
         else:
-            tell_next(f"tal-repro study new --data {out} --out my-study.toml")
+            tell_next(f"tal-repro study new --data {quote(str(out))} --out my-study.toml")
     elif not as_json:
         tell_next("the same with --out my-data.toml writes the definition of the data set")
     sys.exit(1 if description.errors else 0)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from tal_repro.console import echo, echo_progress, emit, tell_next
@@ -53,9 +54,9 @@ def verify_folder(
     if manifest is not None and not errors and good:
         _write_manifest(manifest, [fingerprint for _, fingerprint in good], real=not any(d.synthetic for d, _ in good))
     if not as_json:
-        again = f"mend what is named above, then again: tal-repro data verify {folder}"
-        own = f"tal-repro study new --data {folder} --out my-study.toml"
-        ready = own if is_definition(folder) else f"tal-repro train --model MODEL --data {folder}"
+        again = f"mend what is named above, then again: tal-repro data verify {quote(str(folder))}"
+        own = f"tal-repro study new --data {quote(str(folder))} --out my-study.toml"
+        ready = own if is_definition(folder) else f"tal-repro train --model MODEL --data {quote(str(folder))}"
         tell_next(again if errors else ready)
     return 1 if errors else 0
 

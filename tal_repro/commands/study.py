@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -70,7 +71,7 @@ def new(definition: Path, models: str, engines: str, repeats: int, device: str, 
     for why in kept_native.values():
         echo(f"native only: {why}", err=True)
     echo(f"study written to {out}")
-    tell_next(f"tal-repro plan --study {out}", f"tal-repro run --study {out}")
+    tell_next(f"tal-repro plan --study {quote(str(out))}", f"tal-repro run --study {quote(str(out))}")
 
 
 def _names(text: str, known: list[str] | tuple[str, ...], kind: str, option: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -63,6 +64,7 @@ def train(
     trace: bool,
 ) -> None:
     """Train one model and print its mAP; a killed run goes on where it was."""
+    from tal_repro.run.failures import set_damaged_aside
     from tal_repro.run.inputs import Inputs
     from tal_repro.runs.record import RunRecord
     from tal_repro.runs.store import RunStore
@@ -74,6 +76,9 @@ def train(
     inputs = Inputs(data_dir, out, lambda line: echo(line, err=True))
     (spec,) = inputs.with_digests([planned])
     store = RunStore(out)
+    if store.state(spec) == "done":
+        for _, what in set_damaged_aside(store, [spec]):
+            echo(f"damaged, set aside and run again: {spec.name} ({what})", err=True)
     state = store.state(spec)
     if state == "done":
         echo(f"reused: {store.folder(spec)}", err=True)
@@ -239,4 +244,4 @@ def _print(record: RunRecord) -> None:
     for flag in metrics["flags"]:
         echo(f"invalid: {flag}", err=True)
     echo(f"seconds: {metrics['seconds']['total']:.1f}, of them training {metrics['seconds']['train']:.1f}")
-    tell_next(f"tal-repro show {record.folder.name} --results {record.folder.parents[2]}")  # of this data alone
+    tell_next(f"tal-repro show {record.folder.name} --results {quote(str(record.folder.parents[2]))}")

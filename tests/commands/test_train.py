@@ -52,7 +52,14 @@ def test_train_prints_both_selections_and_is_reused(data_dir: Path, tmp_path: Pa
         for weights in ("raw", "ema"):
             assert f"average mAP (synthetic data), {selection}, {weights} weights, af-212: " in first.output
     assert "reused:" not in first.output
-    assert "reused:" in call(data_dir, tmp_path, "--percent", "40").output
+    again = call(data_dir, tmp_path, "--percent", "40")
+    assert "reused:" in again.output
+    (subset,) = tmp_path.rglob("subset.json")
+    assert f"tal-repro show {subset.parent.name} --results " in again.output  # other data leave runs of the same id
+    subset.write_text("{}")
+    mended = call(data_dir, tmp_path, "--percent", "40")
+    assert "damaged, set aside and run again: " in mended.output and "reused:" not in mended.output
+    assert subset.read_text() != "{}"
 
 
 @pytest.mark.parametrize(
