@@ -13,6 +13,7 @@ from typing import TextIO
 LEAST_WIDTH, USUAL_WIDTH = 60, 80
 DEEPEST_SHARE = 0.5  # of the width, that later lines may be indented by to stand below a column
 COMMENT = "  # "  # in a step: what the command before it does
+CONTINUED = " \\"  # at the end of a line: the command goes on below
 _HARD = "\u00a0"  # a space that no line is broken at
 _UNITS = "%|(?:min|ms|s|h|mAP|KiB|MiB|GiB|MB|GB|bytes|USD|points|hours|runs|videos|steps)\\b"
 _KEPT = re.compile(rf"(?<=\d) (?={_UNITS})|(?<=\d) (?=± )|(?<=±) (?=\d)|(?<=\w) (?== )|(?<= =) (?=\w)")
@@ -43,7 +44,7 @@ def words(text: str) -> list[str]:
 
 def wrapped(text: str, width: int, first: str = "", later: str = "") -> list[str]:
     """Return a paragraph as lines of at most `width` characters, after `first` and `later`; none for no words."""
-    held = _COMMAND.sub(lambda match: _hard(match[0], width - len(later)), _KEPT.sub(_HARD, text))
+    held = _COMMAND.sub(lambda match: _command(match[0], width - len(later)), _KEPT.sub(_HARD, text))
     lines = textwrap.wrap(held, width, initial_indent=first, subsequent_indent=later, break_long_words=False,
                           break_on_hyphens=False)  # fmt: skip
     return [line.replace(_HARD, " ") for line in lines]
@@ -66,11 +67,12 @@ def step_lines(step: str, lead: str, width: int | None) -> list[str]:
     if not re.match(rf"(?:\w+=\S* )*{_PROGRAMS} ", command):
         return wrapped(step, width, lead, below)
     held = _QUOTED.sub(lambda match: match[0].replace(" ", _HARD), command)
-    held = _WITH_VALUE.sub(lambda match: _hard(match[0], width - len(below) - 4), held)
+    longest = width - len(below) - 4
+    held = _WITH_VALUE.sub(lambda match: match[0].replace(" ", _HARD) if len(match[0]) <= longest else match[0], held)
     lines = textwrap.wrap(held, width - 2, initial_indent=lead, subsequent_indent=f"{below}  ",
                           break_long_words=False, break_on_hyphens=False)  # fmt: skip
     lines = [line.replace(_HARD, " ") for line in lines]
-    lines = [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+    lines = [f"{line}{CONTINUED}" for line in lines[:-1]] + lines[-1:]
     return lines + (wrapped(why, width, f"{below}  # ", f"{below}  # ") if why else [])
 
 
@@ -83,5 +85,12 @@ def _fitted_line(line: str, width: int) -> list[str]:
     return wrapped(line.lstrip(), width, line[:indent], " " * deep)
 
 
-def _hard(command: str, width: int) -> str:
-    return command.replace(" ", _HARD) if len(command) <= width else command
+def _command(command: str, width: int) -> str:
+    """Return a command that no line is broken within; one that is too wide goes on after a backslash."""
+    pieces = [""]
+    for word in _WITH_VALUE.sub(lambda match: match[0].replace(" ", _HARD), command).split(" "):
+        if pieces[-1] and len(pieces[-1]) + 1 + len(word) > width - (len(command) > width) * len(CONTINUED):
+            pieces.append(word)
+        else:
+            pieces[-1] += (_HARD if pieces[-1] else "") + word
+    return f"{CONTINUED.replace(' ', _HARD)} ".join(pieces)

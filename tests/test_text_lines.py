@@ -82,3 +82,11 @@ def test_a_terminal_is_asked_how_wide_it_is(monkeypatch: pytest.MonkeyPatch) -> 
         assert width_of(terminal) == 97
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 20, 0, 0))
         assert width_of(terminal) == LEAST_WIDTH
+
+
+def test_a_command_in_a_sentence_that_is_wider_than_a_line_can_still_be_pasted() -> None:
+    command = "tal-repro run --only experiment=data_sweep --scope full --results results/runs"
+    lines = fitted(f"  remedy: run the sweep first: {command}, then again", 60).split("\n")
+    assert len(lines) == 3 and all(len(line) <= 60 for line in lines)
+    assert [line.endswith(" \\") for line in lines] == [False, True, False]
+    assert f"{command}, then" in " ".join(" ".join(lines).replace(" \\", "").split())
