@@ -470,6 +470,16 @@ ANSWERS = st.one_of(
 )
 
 
+def test_a_server_that_sends_much_and_starts_over_is_given_up(tmp_path):
+    cut = content(OLD, etag='"old"', ranges=True, cut_after=5000)
+    with serving() as server:
+        server.answers["/file"] = in_turn(*[cut, status(206)] * 40)
+        archive = Archive("file", (Mirror("plain", f"{server.url}/file", md5(NEW)),), 10**6)
+        with workplace(tmp_path), pytest.raises(InputError, match="by hand"):
+            obtain(archive, [], way_to(tmp_path))
+        assert server.count("/file") < 20
+
+
 @settings(max_examples=60, deadline=None)
 @given(answers=st.lists(ANSWERS, min_size=1, max_size=6), calls=st.integers(1, 3))
 def test_whatever_a_server_does_a_file_is_the_published_one_or_absent(tmp_path_factory, answers, calls):

@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server may take. `tries` are those in a row that bring less than `worth_bytes`."""
+    """How long a server may take. `tries`: in a row with less than `worth_bytes`, or in all that lost bytes again."""
 
     tries: int = 6
     backoff_seconds: float = 2.0
@@ -74,7 +74,7 @@ def download(archive: Archive, mirror: Mirror, target: Path, patience: Patience,
     happens, `target` holds all bytes that the server announced, or does not exist.
     """
     web_session = web.Web(patience.timeout_seconds)
-    failures, resumed = 0, False
+    failures, restarts, resumed = 0, 0, False
     while True:
         before = _size(target)
         resumed = resumed or before > 0
@@ -85,7 +85,8 @@ def download(archive: Archive, mirror: Mirror, target: Path, patience: Patience,
         except TryAgain as error:
             gained = _size(target) - before
             failures = 0 if gained >= patience.worth_bytes else failures + (3 if error.unreachable else 1)
-            if failures >= patience.tries:
+            restarts += gained < 0  # a server that sends much and then lets us start over would never end
+            if max(failures, restarts) >= patience.tries:
                 raise MirrorFailed(str(error)) from None
             doublings = 0 if error.unreachable else max(failures - 1, 0)
             wait = max(patience.backoff_seconds * 2**doublings, error.wait_seconds)
