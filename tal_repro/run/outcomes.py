@@ -52,6 +52,7 @@ def refuse(writer: RunWriter | None, readable: InputError | None, error: Excepti
 
 
 def fail(writer: RunWriter | None, error: BaseException, started: float, stream: TextIO | None = None) -> int:
+    """Record a failure in the run's folder, as far as the disk takes it; return the exit status."""
     traceback.print_exception(error, file=stream)  # None: standard error, which a runner has sent to the log
     if writer is None:
         return FAILED
@@ -86,4 +87,5 @@ def cost(started: float) -> dict[str, Any]:
 
 
 def now() -> str:
+    """Return the time as a run's status holds it: UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
