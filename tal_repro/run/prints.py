@@ -21,7 +21,7 @@ def check_printed(reported: Sequence[Mapping[str, Any]], output: str) -> None:
     """Raise InputError where a mAP that the hook was told does not stand in what the scripts printed around that call.
 
     As a share or in percent, to the digits that are printed, two or more. `reported`: a witness's notes of the hook,
-    index and average_map (a share), in their order; `output`: what the scripts printed, with its line at each of those calls.
+    index and average_map (a share), in their order; `output`: what the scripts printed, with its line at each call.
     """
     parts = [_decimals(part) for part in output.split(EVALUATED)]
     for place, note in enumerate(reported):
