@@ -16,7 +16,7 @@ from benchmarks.reference.pyramid import PyramidPair
 from benchmarks.reference.report import describe_run
 from benchmarks.reference.training import Weights, add_ulp_noise, gradients, train
 from tal_repro.models import model_entry
-from tal_repro.models.pyramid import PyramidOutputs
+from tal_repro.models.outputs import PyramidOutputs
 
 NAMES = ("actionformer", "tridet", "temporalmaxer")
 FOLDER = Path("tests/golden/models")

@@ -10,7 +10,8 @@ import torch
 
 from benchmarks.reference import golden, tadtr_golden
 from benchmarks.reference.report import describe_run
-from benchmarks.reference.tadtr import TadtrPair, setting
+from benchmarks.reference.settings import settings
+from benchmarks.reference.tadtr import TadtrPair
 from benchmarks.reference.training import gradients, train
 from tal_repro.models import model_entry
 
@@ -51,7 +52,7 @@ def make(folder: Path, actionness: bool) -> golden.Arrays:
 def _training(both: TadtrPair) -> golden.Arrays:
     """Return two numbers per gradient and per weight after 20 steps, in float64."""
     both.upstream.double()
-    slow = setting().rate_factor
+    slow = settings("tadtr").rate_factor
     videos, targets = golden.cast(tadtr_golden.batch("many"), True)
     found = {"gradients": gradients(both.upstream, lambda: both.upstream_losses(videos, targets)["total"])}
     batches = [golden.cast(tadtr_golden.batch("many", pick), True) for pick in range(tadtr_golden.STEPS)]

@@ -13,7 +13,8 @@ from benchmarks.reference.pair import Videos
 from benchmarks.reference.weights import set_named_weights
 from tal_repro.detection.postprocess import CLIP_FRAMES, PYRAMID_STRIDE_FRAMES, pyramid_detections
 from tal_repro.models.interface import Target
-from tal_repro.models.pyramid import PyramidDetector, PyramidOutputs
+from tal_repro.models.outputs import PyramidOutputs
+from tal_repro.models.pyramid import PyramidDetector
 from tal_repro.models.recipes import PyramidRecipe
 
 FPS = 30.0

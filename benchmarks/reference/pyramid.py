@@ -16,7 +16,7 @@ from benchmarks.reference.pair import Videos
 from benchmarks.reference.stubs import checkout, nms_stub
 from tal_repro.detection.postprocess import CLIP_FRAMES, PYRAMID_STRIDE_FRAMES
 from tal_repro.models.interface import Target
-from tal_repro.models.pyramid import PyramidOutputs
+from tal_repro.models.outputs import PyramidOutputs
 from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.upstream_weights import load, native_name
 

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.reference.pair import Videos
-from benchmarks.reference.settings import Setting
 from benchmarks.reference.stubs import checkout
 from benchmarks.reference.weights import set_named_weights
-from tal_repro.models import recipes, roi_align
+from tal_repro.models import roi_align
 from tal_repro.models.interface import Candidates, Target
+from tal_repro.models.outputs import TadtrOutputs
 from tal_repro.models.recipes import TadtrRecipe
-from tal_repro.models.tadtr import TadTR, TadtrOutputs
+from tal_repro.models.tadtr import TadTR
 from tal_repro.models.tadtr_layers import Dropout
 from tal_repro.models.tadtr_weights import load, native_name
 
@@ -166,27 +166,6 @@ def native_loss(key: str) -> str:
     """Return the native name of one of upstream's losses."""
     stem, _, layer = key.rpartition("_")
     return f"{LOSSES[stem]}_{layer}" if layer.isdigit() else LOSSES[key]
-
-
-def setting(steps: bool = False) -> Setting:
-    """Return what TadTR is compared on: slices of 128 steps, shorter ones under a mask, and whole videos."""
-    train = [[128] * 4, [128, 90, 1, 60], [40, 33], [200, 256]]
-    test = [1, 60, 128, 200, 300]  # at 500 upstream itself is 1.4e-5 from float64: tests/models/test_tadtr_upstream.py
-    if steps:
-        train = train[:2]
-    kinds = ("one", "many", "overlapping", "beyond")  # upstream fails on a batch without any action
-    slow = {".offsets.": recipes.TADTR.slow_lr_factor, "reference.": recipes.TADTR.slow_lr_factor}
-    return Setting("tadtr", recipes.TADTR, train, test, kinds, double=True, slow=slow)
-
-
-def lengths() -> dict[str, Any]:
-    """Return the lengths that speed is measured on: full slices, and what the cut of THUMOS14 leaves of them."""
-    return {
-        "train_full": [[128] * 16],
-        "train_real": [[128] * 16],  # upstream pads every slice to 128, and so does the kit
-        "test_full": [128],
-        "test_real": [100, 128, 1000, 3000],
-    }
 
 
 def _normalised(target: Target, video: Tensor) -> dict[str, Tensor]:

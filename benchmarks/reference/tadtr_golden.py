@@ -16,8 +16,8 @@ from benchmarks.reference.golden import SEED, Arrays
 from benchmarks.reference.weights import draw
 from tal_repro.models import recipes
 from tal_repro.models.interface import Target
+from tal_repro.models.outputs import TadtrOutputs
 from tal_repro.models.recipes import TadtrRecipe
-from tal_repro.models.tadtr import TadtrOutputs
 
 BATCHES = ([128, 128], [40, 33], [200], [1, 7, 2])
 KINDS = ("one", "many", "overlapping", "beyond")  # upstream fails on a batch without any action

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from tal_repro.errors import InputError
 from tal_repro.measure.memory import is_out_of_memory, memory_guard
 from tal_repro.models import build, model_entry
-from tal_repro.models.recipes import Recipe, with_overrides
+from tal_repro.models.native_recipe import NativeRecipe
+from tal_repro.models.recipes import with_overrides
 
 if TYPE_CHECKING:
     from tal_repro.models.interface import Localizer
@@ -60,7 +61,7 @@ def count_macs(
     """
     if "native" not in model_entry(model).engines:
         raise InputError(f"{model} has no native model to count", remedy="run the experiment `macs` of a study")
-    recipe: Recipe = model_entry(model).recipe
+    recipe: NativeRecipe = model_entry(model).recipe
     if max_seq_len is not None:
         if recipe.padded_to is None:
             raise InputError(f"{model} does not pad, so max_seq_len means nothing to it", remedy="leave it out")
@@ -164,7 +165,7 @@ class _Inference(nn.Module):
 
 @lru_cache(maxsize=256)
 def _count(
-    model: str, recipe: Recipe, length: int, upstream_form: bool
+    model: str, recipe: NativeRecipe, length: int, upstream_form: bool
 ) -> tuple[int, tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
     detector = _build(model, recipe)
     detector.upstream_form(upstream_form)

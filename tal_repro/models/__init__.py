@@ -1,8 +1,9 @@
 """The four detectors: one pyramid detector with three encoders, one set predictor. Recipes in, nn.Modules out.
 
-All: `interface` (what a model is called with and gives), `native_recipe` (what the engine asks of a recipe), `recipes`
-and `recipe_checks` (the four's hyper-parameters), `registry` (names, sources), folder own/ (models of yours), `inputs`
-(what is refused), `checkpoint_io` and `upstream_weights` (the authors' checkpoints).
+All: `interface` (what a model is called with and gives), `outputs` (raw ones), `native_recipe` (what the engine asks of
+a recipe), `recipes` and `recipe_checks` (the four's hyper-parameters), `registry` (names, sources), `own_recipe` and
+folder own/ (models of yours), `inputs` (what is refused), `checkpoint_io` and `upstream_weights` (the authors'
+checkpoints).
 
 ActionFormer, TriDet, TemporalMaxer: `pyramid` (the detector: embedding, encoder, heads), `heads`, `layers`, `levels`
 (which columns are computed, and the points they are), `pyramid_loss` (which point finds which action).
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
 from tal_repro.models import recipes
+from tal_repro.models.own_recipe import OwnRecipe
 from tal_repro.models.registry import MODELS, model_entry
 
 if TYPE_CHECKING:
@@ -43,8 +45,16 @@ def build(name: str, **overrides: Any) -> Localizer:
     entry = model_entry(name)
     if "native" not in entry.engines:
         raise InputError(f"{name} has no native model", remedy="use --engine upstream")
-    recipe: recipes.Recipe = recipes.with_overrides(entry.recipe, overrides)
-    return recipe.build(name)
+    recipe = recipes.with_overrides(entry.recipe, overrides)
+    if isinstance(recipe, OwnRecipe):
+        return recipe.build(name)
+    if isinstance(recipe, recipes.TadtrRecipe):
+        from tal_repro.models.tadtr import TadTR
+
+        return TadTR(recipe)
+    from tal_repro.models.pyramid import PyramidDetector
+
+    return PyramidDetector(name, recipe)
 
 
 def load_upstream_state(model: Localizer, state: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +15,8 @@ from torch import Tensor, nn
 from tal_repro.models.interface import Candidates
 from tal_repro.models.layers import ConvNorm
 from tal_repro.models.levels import Level
-
-if TYPE_CHECKING:
-    from tal_repro.models.pyramid import PyramidDetector, PyramidOutputs
+from tal_repro.models.outputs import PyramidOutputs
+from tal_repro.models.recipes import PyramidRecipe
 
 PRIOR = 0.01  # probability the classifiers start with
 
@@ -107,38 +105,36 @@ def all_offsets(starts: Sequence[Tensor], ends: Sequence[Tensor], centres: Seque
 
 
 @torch.no_grad()
-def decode(model: PyramidDetector, outputs: PyramidOutputs, lengths: Sequence[int]) -> list[Candidates]:
+def decode(outputs: PyramidOutputs, lengths: Sequence[int], recipe: PyramidRecipe) -> list[Candidates]:
     """Return the candidates of each sample; see `PyramidDetector.decode`."""
-    return [_decode_sample(model, outputs, index, length) for index, length in enumerate(lengths)]
+    return [_decode_sample(outputs, index, length, recipe) for index, length in enumerate(lengths)]
 
 
-def _decode_sample(model: PyramidDetector, outputs: PyramidOutputs, sample: int, length: int) -> Candidates:
+def _decode_sample(outputs: PyramidOutputs, sample: int, length: int, recipe: PyramidRecipe) -> Candidates:
     parts = []
-    for level in range(model.recipe.levels):
+    for level in range(recipe.levels):
         valid = -(-length // 2**level)
-        parts.append(_decode_level(model, outputs, sample, level, valid))
+        parts.append(_decode_level(outputs, sample, level, valid, recipe))
     return Candidates(*(torch.cat(field) for field in zip(*parts, strict=True)))
 
 
-def _decode_level(model: PyramidDetector, outputs: PyramidOutputs, sample: int, level: int, valid: int) -> Candidates:
-    recipe, stride = model.recipe, 2.0**level
+def _decode_level(outputs: PyramidOutputs, sample: int, level: int, valid: int, recipe: PyramidRecipe) -> Candidates:
+    stride = 2.0**level
     scores = outputs.logits[level][sample, :, :valid].T.sigmoid().flatten()  # point by point, as upstream orders them
     above = (scores > recipe.pre_nms_score).nonzero()[:, 0]
     scores, order = scores[above].sort(descending=True)  # not stable: upstream's order among equal scores
     order, scores = above[order[: recipe.pre_nms_topk]], scores[: recipe.pre_nms_topk]
     point = torch.div(order, recipe.num_classes, rounding_mode="floor")
     label = order % recipe.num_classes
-    offsets = _offsets(model, outputs, sample, level, label, point).to(scores.dtype)
+    offsets = _offsets(outputs, sample, level, label, point).to(scores.dtype)
     time = point.to(scores.dtype) * stride
     segments = torch.stack([time - offsets[:, 0] * stride, time + offsets[:, 1] * stride], dim=-1)
     long_enough = segments[:, 1] - segments[:, 0] > recipe.min_duration
     return Candidates(segments[long_enough], scores[long_enough], label[long_enough])
 
 
-def _offsets(
-    model: PyramidDetector, outputs: PyramidOutputs, sample: int, level: int, label: Tensor, point: Tensor
-) -> Tensor:
-    if not model.trident:
+def _offsets(outputs: PyramidOutputs, sample: int, level: int, label: Tensor, point: Tensor) -> Tensor:
+    if not outputs.trident:
         return outputs.offsets[level][sample, :, point].T
     only = slice(level, level + 1)
     at = (torch.full_like(point, sample), label, point)

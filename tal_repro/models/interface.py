@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict, runtime_
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tal_repro.models.recipes import Recipe
+    from tal_repro.models.native_recipe import NativeRecipe
 
 
 class NotFinite(ValueError):
@@ -36,7 +36,7 @@ class Localizer(Protocol):
     name: str
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> NativeRecipe:
         """Return the hyper-parameters the model was built with."""
 
     def __call__(self, features: Tensor, lengths: Tensor) -> Any:
@@ -59,7 +59,7 @@ class Network:
     """What most models need not replace; a model of one's own is a `class Mine(Network, nn.Module)`."""
 
     name: str
-    recipe: Recipe
+    recipe: NativeRecipe
 
     def prepare(self, device: str) -> None:
         """Do nothing: it computes alike on every device."""

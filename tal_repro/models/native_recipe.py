@@ -1,21 +1,17 @@
-"""What the native engine asks of a recipe: how its network is built, trained, scored and decoded. Needs no torch.
+"""What the native engine asks of a recipe: how its network is trained, scored and decoded. Needs no torch.
 
 The engine knows no model by name: whatever differs between two is an attribute or a method here, and a recipe replaces
-those that its model needs otherwise. `NativeRecipe` holds the answers, `OwnRecipe` the fields too: a model of one's own
-inherits it (docs/adding-a-native-model.md).
+those that its model needs otherwise. A model of one's own inherits them with their fields (`own_recipe`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from tal_repro.models.interface import Localizer
 
 Budget = Literal["epochs", "steps"]
 Samples = Literal["clips", "slices"]
@@ -74,10 +70,6 @@ class NativeRecipe:
         """Return how many evaluations without a better mAP end a training early; None: it runs to its last epoch."""
         return None
 
-    def build(self, name: str) -> Localizer:
-        """Return the network of model `name` with fresh weights; torch is imported here and not before."""
-        raise NotImplementedError
-
     def problem(self, name: str) -> tuple[str, str] | None:
         """Return what is wrong with values that do not fit together, and its remedy; None: they fit."""
         return None
@@ -104,42 +96,6 @@ class NativeRecipe:
         `every` (epochs) replaces the model's own interval.
         """
         return is_multiple(epoch, every or 1)
-
-
-@dataclass(frozen=True)
-class OwnRecipe(NativeRecipe):
-    """The recipe of a native model of one's own: inherit, replace defaults, add fields, and write `build`.
-
-    As it stands it trains on clips, AdamW with a constant rate, evaluates after every epoch and decodes by Soft-NMS.
-    """
-
-    feature_dim: int = 2048
-    num_classes: int = 20
-    epochs: int = 30
-    batch_size: int = 2
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.0
-    clip_norm: float = 1.0  # 0: gradients are not clipped
-    ema_decay: float = 0.0  # 0: no average of the weights is kept
-    budget: Budget = "epochs"
-    max_detections: int = 200  # of a video (clips), of a slice (slices)
-    # clips
-    max_seq_len: int = 2304  # feature steps; longer training videos are cropped to it
-    crop_ratio: tuple[float, float] = (0.9, 1.0)
-    truncation_threshold: float = 0.5
-    nms_sigma: float = 0.5
-    nms_min_score: float = 0.001
-    # slices
-    slice_length: int = 128  # feature steps
-    train_overlap: float = 0.75
-    test_overlap: float = 0.25
-    min_inside: float = 0.75
-    nms_iou: float = 0.4
-
-    @property
-    def training_length(self) -> int:
-        """Return the feature steps of its longest training sample."""
-        return self.slice_length if self.samples == "slices" else self.max_seq_len
 
 
 def warmup_and_cosine(base: float, step: int, warmup: int, total: int) -> float:

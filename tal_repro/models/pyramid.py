@@ -6,8 +6,6 @@ and input noise, and TemporalMaxer's choice of regression targets.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +18,7 @@ from tal_repro.models.inputs import check_features, check_finite_outputs, check_
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.layers import HALF, ConvNorm, widened
 from tal_repro.models.levels import Level, Padding, plan_levels
+from tal_repro.models.outputs import PyramidOutputs
 from tal_repro.models.recipe_checks import check_recipe
 from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.temporalmaxer import TemporalMaxerEncoder
@@ -33,16 +32,6 @@ ENCODERS: dict[str, type[ActionFormerEncoder] | type[TriDetEncoder] | type[Tempo
 
 # Up to this width a CPU spends more on starting kernels than on padding, so videos of a batch go through together.
 NARROW = 128
-
-
-class PyramidOutputs(NamedTuple):
-    """Raw outputs per level l with T_l columns; zero behind each video."""
-
-    logits: tuple[Tensor, ...]  # [B, K, T_l] class scores before the sigmoid
-    offsets: tuple[Tensor, ...]  # [B, 2, T_l] distances in strides; TriDet [B, 2 * (bins + 1), T_l] bin responses
-    starts: tuple[Tensor, ...]  # TriDet: [B, K, T_l] start responses; else empty
-    ends: tuple[Tensor, ...]  # TriDet: end responses
-    lengths: tuple[int, ...]  # of the videos, in feature steps
 
 
 class PyramidDetector(nn.Module):
@@ -126,7 +115,14 @@ class PyramidDetector(nn.Module):
         check_outputs(outputs, PyramidOutputs, f"{self.name} loss")
         check_targets(targets, len(outputs.lengths), self.recipe.num_classes, self.name)
         with torch.autocast(outputs.logits[0].device.type, enabled=False):
-            return pyramid_loss.loss(self, outputs, targets)
+            return pyramid_loss.loss(
+                outputs,
+                targets,
+                self.recipe,
+                self.loss_normalizer,
+                counted=self.training,
+                cheapest=self.name == "temporalmaxer",
+            )
 
     def decode(self, outputs: PyramidOutputs, lengths: Tensor) -> list[Candidates]:
         """Return candidates per sample: level by level, by falling score, in feature steps; before NMS.
@@ -138,7 +134,7 @@ class PyramidDetector(nn.Module):
         numbers = read_lengths(lengths, outputs.lengths, where)
         check_finite_outputs(zip(*outputs.logits, *outputs.offsets, strict=True), where)
         with torch.autocast(outputs.logits[0].device.type, enabled=False):
-            return decode(self, outputs, numbers)
+            return decode(outputs, numbers, self.recipe)
 
     def upstream_form(self, on: bool = True) -> PyramidDetector:
         """Switch to upstream's arithmetic (padding, chunked attention, separate levels), for counting its MACs."""

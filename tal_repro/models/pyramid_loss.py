@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tal_repro.models.heads import offsets_at
+from tal_repro.models.interface import Target
 from tal_repro.models.levels import Points, lay_points
-
-if TYPE_CHECKING:
-    from tal_repro.models.interface import Target
-    from tal_repro.models.pyramid import PyramidDetector, PyramidOutputs
+from tal_repro.models.outputs import PyramidOutputs
+from tal_repro.models.recipes import PyramidRecipe
 
 SAME_LENGTH = 1e-3  # actions this close in length share a point (feature steps)
 
@@ -96,52 +95,62 @@ class Positives(NamedTuple):
     points: int  # how many points; TriDet counts a point once per class in the tensors
 
 
-def loss(model: PyramidDetector, outputs: PyramidOutputs, targets: list[Target]) -> dict[str, Tensor]:
-    """Return the losses of a batch; see `PyramidDetector.loss`."""
-    recipe, device = model.recipe, outputs.logits[0].device
+def loss(
+    outputs: PyramidOutputs,
+    targets: list[Target],
+    recipe: PyramidRecipe,
+    normalizer: Tensor,
+    *,
+    counted: bool,
+    cheapest: bool,
+) -> dict[str, Tensor]:
+    """Return `classification`, `regression` and `total` of a batch, divided by the running number of positive points.
+
+    `normalizer` [] (float64) is that number; this batch enters it in place where it is `counted` (in training).
+    `cheapest`: a point regresses to the action that costs it least (TemporalMaxer), not to the shortest.
+    """
+    device = outputs.logits[0].device
     points = lay_points([x.shape[-1] for x in outputs.logits], recipe.regression_ranges)
     valid = points.valid(outputs.lengths)
-    classes, positives = _positives(model, outputs, points, valid, targets)
-    normalizer = _normalizer(model, positives.points)
-    predicted = _predicted(model, outputs, positives)
+    classes, positives = _positives(outputs, points, valid, targets, recipe, cheapest)
+    if counted:
+        momentum = recipe.loss_normalizer_momentum
+        normalizer.mul_(momentum).add_((1 - momentum) * max(positives.points, 1))
+    predicted = _predicted(outputs, positives)
     iou, distance = offset_iou(predicted, positives.offsets)
     logits = torch.cat(outputs.logits, dim=-1)
     weight = valid[:, None].float().to(device, non_blocking=True)
-    if model.trident:
+    if outputs.trident:
         at = (positives.sample, positives.label, positives.point)
         weight = weight.expand_as(logits).index_put(at, iou**recipe.iou_weight_power)
     terms = focal(logits, classes.to(device, non_blocking=True), recipe.focal_alpha, recipe.focal_gamma)
-    classification = (terms * weight).sum() / normalizer
-    regression = distance.sum() / normalizer
+    classification = (terms * weight).sum() / normalizer.float()
+    regression = distance.sum() / normalizer.float()
     return {"classification": classification, "regression": regression, "total": classification + regression}
 
 
-def _normalizer(model: PyramidDetector, positives: int) -> Tensor:
-    """Return the running number of positive points (float32), after counting this batch if the model trains."""
-    running = model.loss_normalizer
-    if model.training:
-        momentum = model.recipe.loss_normalizer_momentum
-        running.mul_(momentum).add_((1 - momentum) * max(positives, 1))
-    return running.float()
-
-
 def _positives(
-    model: PyramidDetector, outputs: PyramidOutputs, points: Points, valid: Tensor, targets: list[Target]
+    outputs: PyramidOutputs,
+    points: Points,
+    valid: Tensor,
+    targets: list[Target],
+    recipe: PyramidRecipe,
+    cheapest: bool,
 ) -> tuple[Tensor, Positives]:
     """Return class targets [B, K, P] and the positives of a batch."""
-    recipe, device = model.recipe, outputs.logits[0].device
+    device = outputs.logits[0].device
     classes, offsets, choices = [], [], []
     for index, target in enumerate(targets):
         segments, labels = target["segments"].float().cpu(), target["labels"].long().cpu()
         assignment = assign(points, segments, labels, recipe.num_classes, recipe.center_radius)
         class_targets = assignment.classes * valid[index, :, None]
         classes.append(class_targets)
-        if model.name == "temporalmaxer":
+        if cheapest:
             at = class_targets.amax(-1).nonzero()[:, 0]
-            choices.append(_cheapest_offsets(model, outputs, points, index, at, segments, labels))
+            choices.append(_cheapest_offsets(outputs, points, index, at, segments, labels, recipe))
         offsets.append(assignment.offsets)
     table = torch.stack(classes)
-    if model.trident:
+    if outputs.trident:
         sample, point, label = table.nonzero(as_tuple=True)
     else:
         sample, point = table.amax(-1).nonzero(as_tuple=True)
@@ -153,19 +162,19 @@ def _positives(
 
 
 def _cheapest_offsets(
-    model: PyramidDetector,
     outputs: PyramidOutputs,
     points: Points,
     sample: int,
     at: Tensor,
     segments: Tensor,
     labels: Tensor,
+    recipe: PyramidRecipe,
 ) -> Tensor:
     """Return the offsets [n, 2] of points `at` to the action that costs them least (TemporalMaxer, after SimOTA).
 
     Any action that holds the point competes, also one that may not claim it: focal cost plus weighted DIoU cost.
     """
-    recipe, device = model.recipe, outputs.logits[0].device
+    device = outputs.logits[0].device
     if len(at) == 0:
         return torch.zeros(0, 2, device=device)
     reach = distances(points, segments)[at].to(device, non_blocking=True)
@@ -183,8 +192,8 @@ def _cheapest_offsets(
     return offsets[torch.arange(len(at), device=device), cheapest]
 
 
-def _predicted(model: PyramidDetector, outputs: PyramidOutputs, positives: Positives) -> Tensor:
-    if model.trident:
+def _predicted(outputs: PyramidOutputs, positives: Positives) -> Tensor:
+    if outputs.trident:
         at = (positives.sample, positives.label, positives.point)
         return offsets_at(outputs.starts, outputs.ends, outputs.offsets, at)
     return torch.cat(outputs.offsets, dim=-1)[positives.sample, :, positives.point]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tal_repro.errors import InputError
 
 if TYPE_CHECKING:
-    from tal_repro.models.recipes import Recipe
+    from tal_repro.models.native_recipe import NativeRecipe
 
 MOST = 2**31 - 1  # of any whole number
 MAX_LEVELS = 16  # the coarsest stride is 2 ** (levels - 1) feature steps
@@ -93,7 +93,7 @@ def _is_pair(value: Any) -> bool:
     )
 
 
-def check_recipe(model: str, recipe: Recipe) -> None:
+def check_recipe(model: str, recipe: NativeRecipe) -> None:
     """Raise InputError where the values of a whole recipe do not fit together, or not the model's network."""
     if problem := recipe.problem(model):
         raise InputError(problem[0], f"recipe of {model}", problem[1])

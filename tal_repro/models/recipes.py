@@ -18,8 +18,6 @@ from tal_repro.models.native_recipe import Budget, NativeRecipe, Samples, is_mul
 if TYPE_CHECKING:
     from torch import nn
 
-    from tal_repro.models.interface import Localizer
-
 CHECKPOINT_INTERVAL = 5  # epochs between the checkpoints that ActionFormer and TriDet keep
 PATIENCE = 3  # evaluations without a better mAP, each better one giving one back
 
@@ -102,12 +100,6 @@ class PyramidRecipe(NativeRecipe):
         """Return the steps that the authors' code of model `name` wants `max_seq_len` to be a multiple of."""
         window = self.attention_window // 2 * 2 if name == "actionformer" else 1
         return int(2 ** (self.levels - 1)) * max(window, 1)
-
-    def build(self, name: str) -> Localizer:
-        """Return the detector with the encoder of model `name`."""
-        from tal_repro.models.pyramid import PyramidDetector
-
-        return PyramidDetector(name, self)
 
     def problem(self, name: str) -> tuple[str, str] | None:
         """Return which values do not fit together, or not the encoder of `name`, and the remedy."""
@@ -213,12 +205,6 @@ class TadtrRecipe(NativeRecipe):
         """Return the feature steps of a slice."""
         return self.slice_length
 
-    def build(self, name: str) -> Localizer:
-        """Return the set predictor."""
-        from tal_repro.models.tadtr import TadTR
-
-        return TadTR(self)
-
     def problem(self, name: str) -> tuple[str, str] | None:
         """Return which values do not fit together, and the remedy."""
         return recipe_checks.tadtr_problem(dataclasses.asdict(self))
@@ -242,8 +228,6 @@ class TadtrRecipe(NativeRecipe):
         """Return the rate of a step: one drop, at the start of an epoch."""
         return base * (self.lr_decay_factor if step >= self.lr_decay_epoch * steps_per_epoch else 1.0)
 
-
-Recipe = NativeRecipe  # of whichever native model
 
 ACTIONFORMER = PyramidRecipe()
 TRIDET = dataclasses.replace(

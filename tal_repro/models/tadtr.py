@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +16,15 @@ from tal_repro.models.inputs import LONGEST, check_features, check_finite_output
 from tal_repro.models.interface import Candidates, Target
 from tal_repro.models.layers import widened
 from tal_repro.models.linear import Linear, linear
+from tal_repro.models.outputs import TadtrOutputs
 from tal_repro.models.recipes import TadtrRecipe
 from tal_repro.models.roi_align import roi_align
 from tal_repro.models.tadtr_layers import DecoderLayer, EncoderLayer, sine_positions, step_references
+from tal_repro.models.tadtr_loss import tadtr_losses
 
 CLASS_PRIOR = 0.01  # probability of each class before training
 INITIAL_WIDTH_LOGIT = -2.0  # predicted width before training: 12 % of the input
 NORM_GROUPS = 32
-
-
-class TadtrOutputs(NamedTuple):
-    """Raw outputs. L decoder layers, B samples, Q queries."""
-
-    logits: Tensor  # [L, B, Q, classes]
-    segments: Tensor  # [L, B, Q, 2]: centre and width, as fractions of `steps`
-    actionness: Tensor | None  # [B, Q, 1], of the last layer
-    steps: Tensor  # [B]: the feature steps that 1.0 stands for
 
 
 class TadTR(nn.Module):
@@ -120,8 +113,6 @@ class TadTR(nn.Module):
 
     def loss(self, outputs: TadtrOutputs, targets: list[Target]) -> dict[str, Tensor]:
         """Return unweighted losses (`class`, `segment`, `iou`; earlier layers `..._0`; `actionness`) and `total`."""
-        from tal_repro.models.tadtr_loss import tadtr_losses
-
         check_outputs(outputs, TadtrOutputs, "tadtr loss")
         return tadtr_losses(outputs, targets, self.recipe)
 

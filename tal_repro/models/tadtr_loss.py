@@ -5,7 +5,7 @@ Liu et al., TIP 2022, section 3.4; weights and normalisation of the authors' THU
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tal_repro.models.inputs import check_targets
 from tal_repro.models.interface import NotFinite, Target
+from tal_repro.models.outputs import TadtrOutputs
 from tal_repro.models.recipes import TadtrRecipe
-
-if TYPE_CHECKING:
-    from tal_repro.models.tadtr import TadtrOutputs
 
 LOG_FLOOR = 1e-8
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tal_repro.models import build, recipes
+from tal_repro.models.native_recipe import NativeRecipe
 
 Row = tuple[str, Any, str]
 
@@ -124,7 +125,7 @@ TADTR: tuple[Row, ...] = (
         pytest.param(recipes.TADTR, TADTR, id="tadtr"),
     ],
 )
-def test_every_default_is_the_authors(recipe: recipes.Recipe, rows: tuple[Row, ...]) -> None:
+def test_every_default_is_the_authors(recipe: NativeRecipe, rows: tuple[Row, ...]) -> None:
     expected = {name: value for name, value, _ in rows}  # a later row is the model's own
     assert dataclasses.asdict(recipe) == expected
 

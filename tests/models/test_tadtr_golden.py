@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from benchmarks.reference import golden, tadtr_golden
-from benchmarks.reference.tadtr import NativeTadtr, setting
+from benchmarks.reference.settings import settings
+from benchmarks.reference.tadtr import NativeTadtr
 from benchmarks.reference.training import gradients, train
 from tal_repro.models import model_entry
 
@@ -84,7 +85,7 @@ def test_gradients_and_twenty_steps(case: Any) -> None:
         batches,
         side.recipe,
         lambda key: True,
-        setting().rate_factor,
+        settings("tadtr").rate_factor,
     )
     ours = golden.summaries(found)
     assert set(ours) == {key for key in stored if key.split("/")[0] in golden.PARTS}

@@ -10,8 +10,8 @@ import torch
 
 from tal_repro.models import build
 from tal_repro.models.interface import Target
+from tal_repro.models.outputs import TadtrOutputs
 from tal_repro.models.recipes import TADTR
-from tal_repro.models.tadtr import TadtrOutputs
 from tal_repro.models.tadtr_loss import Truth, ends, match, matching_cost, tadtr_losses, temporal_iou
 from tal_repro.models.weighted_rows import DENSE_GRADIENT_STEPS, dense_by_comparison, weighted_rows
 

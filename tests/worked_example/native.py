@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tal_repro.models.native_recipe import OwnRecipe
+from tal_repro.models.own_recipe import OwnRecipe
 
 if TYPE_CHECKING:
     from tal_repro.models.interface import Localizer

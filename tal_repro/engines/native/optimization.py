@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from tal_repro.models.recipes import Recipe
+from tal_repro.models.native_recipe import NativeRecipe
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+def build_optimizer(model: nn.Module, recipe: NativeRecipe) -> torch.optim.AdamW:
     """Return AdamW over the recipe's parameter groups; each group keeps its own rate as `initial_lr`."""
     groups = [group for group in recipe.parameter_groups(model) if group["params"]]
     for group in groups:
@@ -19,7 +19,9 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
 
 
-def set_learning_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, recipe: NativeRecipe, step: int, steps_per_epoch: int
+) -> float:
     """Give every group its rate for this step; return the first group's."""
     for group in optimizer.param_groups:
         group["lr"] = recipe.learning_rate_at(group["initial_lr"], step, steps_per_epoch)

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tal_repro.models.recipes import Recipe
+from tal_repro.models.native_recipe import NativeRecipe
 
 Score = dict[str, Any]  # {epoch, map: {protocol: average}, ap: {protocol: {tiou: mAP}}, missing, detections}
 
 
-def is_evaluated(recipe: Recipe, epoch: int, every: int | None = None) -> bool:
+def is_evaluated(recipe: NativeRecipe, epoch: int, every: int | None = None) -> bool:
     """Tell whether the run evaluates after `epoch` (from 0); `every` replaces the model's own interval."""
     return epoch == recipe.epochs - 1 or recipe.is_evaluated(epoch, every)
 
@@ -51,7 +51,7 @@ class Selections:
             improved = better and score["average"] > 0
             self.without_better = max(self.without_better - 1, 0) if improved else self.without_better + 1
 
-    def stops(self, recipe: Recipe) -> bool:
+    def stops(self, recipe: NativeRecipe) -> bool:
         """Tell whether training ends before its last epoch."""
         return recipe.patience is not None and self.without_better >= recipe.patience
 

@@ -28,7 +28,7 @@ from tal_repro.engines.native.samples import (
 from tal_repro.errors import InputError
 from tal_repro.models import build, model_entry
 from tal_repro.models.interface import Localizer
-from tal_repro.models.recipes import Recipe
+from tal_repro.models.native_recipe import NativeRecipe
 from tal_repro.models.registry import resolved
 from tal_repro.spec import RunSpec
 
@@ -39,13 +39,13 @@ class Data:
 
     dataset: DataSet
     features: VideoFeatures
-    recipe: Recipe
+    recipe: NativeRecipe
     model: str
 
 
-def recipe_of(spec: RunSpec) -> Recipe:
+def recipe_of(spec: RunSpec) -> NativeRecipe:
     """Return the recipe of a specification; its fields replace the model's own."""
-    recipe: Recipe = resolved(spec.model, spec.recipe)
+    recipe: NativeRecipe = resolved(spec.model, spec.recipe)
     return recipe
 
 
@@ -67,7 +67,7 @@ def open_data(run: RunContext) -> Data:
     return Data(dataset, VideoFeatures(store, stride_frames, run.device), recipe, run.spec.model)
 
 
-def _defined_stride(dataset: DataSet, recipe: Recipe) -> float:
+def _defined_stride(dataset: DataSet, recipe: NativeRecipe) -> float:
     """Return the frames between two steps that a model reads of a set of one's own: slices may take theirs apart."""
     video = next(iter(dataset.videos.values()))  # a definition says one stride for all
     return video.slice_stride_frames if recipe.samples == "slices" else video.feature_stride_frames
@@ -83,7 +83,7 @@ def _check_declared(dataset: DataSet, spec: RunSpec) -> None:
         )
 
 
-def _check_width(store: FeatureStore, recipe: Recipe) -> None:
+def _check_width(store: FeatureStore, recipe: NativeRecipe) -> None:
     if store.dim != recipe.feature_dim:
         raise InputError(
             f"features have {store.dim} channels, but the recipe has feature_dim = {recipe.feature_dim}",

@@ -26,7 +26,8 @@ from tal_repro.engines.native.schedule import Selections, is_evaluated
 from tal_repro.engines.native.session import open_training
 from tal_repro.engines.native.trainer import LossWatch, Trainer
 from tal_repro.errors import InputError
-from tal_repro.models.recipes import PyramidRecipe, Recipe
+from tal_repro.models.native_recipe import NativeRecipe
+from tal_repro.models.recipes import PyramidRecipe
 from tal_repro.models.registry import MODELS
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec, SubsetSpec
@@ -108,7 +109,7 @@ def stages(run: RunContext) -> Iterator[Any]:
     torch.set_num_threads(1)
     network, units, steps, evaluator = open_training(run)
     trainer = Trainer(run, network, units, steps, evaluator, Clock("cpu"))
-    recipe: Recipe = network.recipe
+    recipe: NativeRecipe = network.recipe
     yield {name: tuple(value.shape) for name, value in network.state_dict().items()}  # type: ignore[attr-defined]
     groups = [group["initial_lr"] for group in trainer.optimizer.param_groups]
     yield [recipe.learning_rate_at(base, step, 4) for base in groups for step in range(4 * recipe.epochs)]

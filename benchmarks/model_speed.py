@@ -1,4 +1,4 @@
-"""Time the native models against the authors' own, side by side: python -m benchmarks.models [--upstream DIR].
+"""Time the native models against the authors' own, side by side: python -m benchmarks.model_speed [--upstream DIR].
 
 Both hold the same weights and get the same inputs in turn, A B A B, in one process. Reported is the median ratio of
 neighbours and its spread, on full-length inputs and on lengths distributed like THUMOS14's. With `--device cuda:0`
