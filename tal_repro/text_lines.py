@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import textwrap
 from typing import TextIO
 
@@ -26,15 +27,24 @@ _HANGING = re.compile(r"\s*(?:\S+(?: \S+)*?  +|[\w./-]+(?: [\w./-]+)?: +)")
 
 def width_of(stream: TextIO) -> int | None:
     """Return how wide a stream's terminal is, by COLUMNS or its own word; None for a file or a pipe: no line is cut."""
-    given = os.environ.get("COLUMNS", "")
-    said = int(given) if given.isdigit() else 0
+    given = _columns()
     try:
         if not stream.isatty():
             stream.fileno()
             return None
-        return max(LEAST_WIDTH, said or os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH)
+        return max(LEAST_WIDTH, given or os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH)
     except (OSError, ValueError):  # held in memory, or closed
-        return max(LEAST_WIDTH, said) if said else None
+        return max(LEAST_WIDTH, given) if given else None
+
+
+def terminal_width(usual: int = USUAL_WIDTH) -> int:
+    """Return how wide what is laid out for standard output shall be: as its terminal, else by COLUMNS, else `usual`."""
+    return width_of(sys.stdout) or max(LEAST_WIDTH, _columns() or usual)
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdigit() else 0
 
 
 def words(text: str) -> list[str]:

@@ -6,19 +6,13 @@ Columns are given as header -> cells; a unit stands in the header: "median (ms)"
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 
-from tal_repro.text_lines import LEAST_WIDTH, USUAL_WIDTH, words, wrapped
+from tal_repro.text_lines import terminal_width, words, wrapped
 
 GAP = "  "
 ABSENT = ("", "-")
 _NUMBER = re.compile(r"[+-]?\d[\d ,]*(\.\d+)?([eE][+-]?\d+)?")
-
-
-def terminal_width(usual: int = USUAL_WIDTH) -> int:
-    """Return COLUMNS, or what the terminal has, or the usual width where the output is none; never less than 60."""
-    return max(LEAST_WIDTH, shutil.get_terminal_size((usual, 24)).columns)
 
 
 def table(columns: Mapping[str, Sequence[object]], width: int | None = None, indent: str = "") -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tal_repro.text_table import LEAST_WIDTH, table, terminal_width
+from tal_repro.text_lines import LEAST_WIDTH, terminal_width
+from tal_repro.text_table import table
 
 ROWS = {
     "model": ["tadtr", "temporalmaxer"],

@@ -34,8 +34,8 @@ def advise(
     from tal_repro.advice.build import advise as make
     from tal_repro.advice.section import tables
     from tal_repro.advice.words import sentences
-    from tal_repro.text_lines import wrapped
-    from tal_repro.text_table import table, terminal_width
+    from tal_repro.text_lines import terminal_width, wrapped
+    from tal_repro.text_table import table
 
     say = (lambda what: echo(what, err=True)) if sys.stderr.isatty() else (lambda _: None)
     advice, runs = whole(load_results(results, study, data_digests), lambda those: make(those, delta, budget, say))

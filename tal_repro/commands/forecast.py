@@ -71,7 +71,7 @@ def forecast(
     from tal_repro.curves.report import build_report
     from tal_repro.curves.report_text import chart_lines, report_lines
     from tal_repro.curves.units import Units
-    from tal_repro.text_table import terminal_width
+    from tal_repro.text_lines import terminal_width
 
     if points is None:
         raise InputError("no file of points is named", "POINTS", SHOWN_FORMAT)

@@ -42,7 +42,7 @@ def table(
     from tal_repro.paper.table_text import on_terminal
     from tal_repro.paper.verdicts import judge_all
     from tal_repro.published.load import load_published
-    from tal_repro.text_table import terminal_width
+    from tal_repro.text_lines import terminal_width
 
     numbers = load_published(Path(published) if published else None)
 

@@ -23,8 +23,7 @@ from tal_repro.paper.verdict_words import (
 )
 from tal_repro.paper.verdicts import Verdict
 from tal_repro.runs.load import Runs
-from tal_repro.text_lines import wrapped
-from tal_repro.text_table import terminal_width
+from tal_repro.text_lines import terminal_width, wrapped
 
 WIDTH = 100  # of the table; on a narrower terminal each claim is a block
 COLOURS = {

@@ -91,18 +91,16 @@ def note_data(writer: RunWriter, inputs: Inputs | None) -> dict[str, str]:
     return about
 
 
-def draw_units(writer: RunWriter, data_dir: Path | None) -> tuple[str, ...]:
-    """Draw the run's training units from the data at hand and record them."""
-    spec = writer.spec
-    if spec.data is None or os.environ.get(STAND_IN_VARIABLE):
+def draw_units(writer: RunWriter, inputs: Inputs | None) -> tuple[str, ...]:
+    """Draw the run's training units from its data, of which it may read none, and record them."""
+    if inputs is None:
         return ()
-    if data_dir is None:
-        raise InputError("this run needs a data set", remedy="give its folder: --data DIR")
+    spec = writer.spec
     from tal_repro.data import draw_subset
     from tal_repro.data.windows import Slicing
     from tal_repro.run.datasets import open_dataset
 
-    dataset = open_dataset(data_dir, spec)  # whole trainings, too, are checked against what they declare
+    dataset = open_dataset(inputs.data_dir, spec)  # whole trainings, too, are checked against what they declare
     if (drawn_by := spec.subset) is None:
         return ()
     slicing = Slicing.of(spec.recipe)

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from tal_repro.engines.adapter import Adapter, RunContext, StopRequested
 from tal_repro.engines.registry import get_adapter
@@ -33,6 +34,9 @@ from tal_repro.runs.record import read_json
 from tal_repro.runs.store import RunStore
 from tal_repro.runs.writer import RunWriter
 from tal_repro.spec import RunSpec
+
+if TYPE_CHECKING:
+    from tal_repro.run.inputs import Inputs
 
 LEAVE_SECONDS = 10.0
 Perform = Callable[[RunContext, Adapter], None]
@@ -111,7 +115,7 @@ def execute(
             if job.exclusive:
                 _wait_for_device(job.device)
             with _watched(writer, job):
-                _execute(writer, job, stop, perform)
+                _execute(writer, job, inputs, stop, perform)
             if inputs is not None:  # what was read is what the run is named after
                 inputs.again().check(spec)
             end_output(log)
@@ -134,7 +138,7 @@ def execute(
         return fail(writer, error, started)
 
 
-def _execute(writer: RunWriter, job: Job, stop: StopFlag, perform: Perform | None) -> None:
+def _execute(writer: RunWriter, job: Job, inputs: Inputs | None, stop: StopFlag, perform: Perform | None) -> None:
     spec = writer.spec
     set_threads(spec.threads)
     context = RunContext(
@@ -142,7 +146,7 @@ def _execute(writer: RunWriter, job: Job, stop: StopFlag, perform: Perform | Non
         record=writer,
         data_dir=job.data,
         device=job.device,
-        subset_ids=draw_units(writer, job.data),
+        subset_ids=draw_units(writer, inputs),
         should_stop=stop,
         heartbeat=writer.beat,
     )
