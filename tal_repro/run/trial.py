@@ -1,7 +1,7 @@
 """A small training of a model through the command line, as a user would start it, and what is seen of it.
 
 `models check` asks for it. The authors' code runs beside a witness; a training whose mAP is still near 0 is made again
-with more epochs, and from another seed (a network may have started dead: DyFADet), as long as the time allows.
+from another seed (a network may have started dead: DyFADet) and with as many more epochs as the time allows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from tal_repro.runs.store import RunStore
 PERCENT = 60
 BUDGET_S = 900.0  # of all trainings of a check
 SEED = 3  # of the first training
-MORE = 4  # times as many epochs where too little was learnt
+MORE = 4.0  # times as many epochs at most where too little was learnt
+LEAST_S = 1e-3  # that a training is taken to last
 LAST_LINES = 12
 DOCS = "docs/adding-a-model.md"
 
@@ -62,7 +63,7 @@ class Trial:
 def trials(
     model: str, engine: str, settings: Mapping[str, Any], scratch: Path, budget_s: float = BUDGET_S
 ) -> Iterator[Trial]:
-    """Yield small trainings, each longer than the one before, until one has learnt or the next would take too long.
+    """Yield small trainings until one has learnt or the next, no shorter than the one before, would take too long.
 
     `settings` replace hyper-parameters; where they say `epochs`, there is one training. Raises InputError where one
     fails, with the authors' traceback.
@@ -76,9 +77,10 @@ def trials(
         yield trial
         took = time.monotonic() - started
         enough = "epochs" in settings or not _must_learn(model, engine) or trial.best_map >= LEARNT
-        if enough or time.monotonic() + MORE * took > deadline:
+        longer = min(MORE, (deadline - time.monotonic()) / max(took, LEAST_S))
+        if enough or longer < 1:
             return
-        sizes["epochs"] *= MORE
+        sizes["epochs"] = int(sizes["epochs"] * longer)
 
 
 def _must_learn(model: str, engine: str) -> bool:

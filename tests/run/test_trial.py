@@ -36,6 +36,32 @@ def test_where_epochs_are_given_there_is_one(trained: list[tuple[int, int]], tmp
     assert trained == [(4, 3)]
 
 
+@pytest.mark.parametrize(
+    ("budget_s", "seen"),
+    [(40.0, [(2, 3), (3, 4)]), (29.0, [(2, 3)]), (200.0, [(2, 3), (8, 4), (16, 5)])],
+)
+def test_the_next_training_is_as_long_as_the_time_allows(
+    budget_s: float,
+    seen: list[tuple[int, int]],
+    trained: list[tuple[int, int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A busy machine: 7.5 s an epoch, so that the first training takes 15 s."""
+    seconds = 0.0
+
+    def train(model: str, engine: str, sizes: dict[str, Any], seed: int, data: Path, folder: Path) -> Any:
+        nonlocal seconds
+        seconds += 7.5 * sizes["epochs"]
+        trained.append((sizes["epochs"], seed))
+        return SimpleNamespace(best_map=0.01)
+
+    monkeypatch.setattr(trial, "_train", train)
+    monkeypatch.setattr(trial, "time", SimpleNamespace(monotonic=lambda: seconds))
+    list(trial.trials("tetad", "upstream", {}, tmp_path, budget_s))
+    assert trained == seen
+
+
 def test_no_training_begins_that_would_not_end_in_time(trained: list[tuple[int, int]], tmp_path: Path) -> None:
     list(trial.trials("tetad", "upstream", {}, tmp_path, budget_s=0.0))
     assert trained == [(2, 3)]

@@ -24,12 +24,8 @@ from tal_repro.paper.claims.curves import (
 )
 from tal_repro.paper.claims.derivation import Derivation, Reading, between, derives
 from tal_repro.paper.claims.readings import half_digit, number, vary
+from tal_repro.paper.claims.valley import Valley
 from tal_repro.published.table import Table
-
-# Of a parameter's logarithm. Beyond a ten-thousandth or ten thousand times the optimum a valley counts as endless.
-FIRST_STEP, GROWTH, LONGEST_STEP, FARTHEST, BISECTIONS = 2e-3, 2.5, 0.7, np.log(1e4), 9
-
-HOPELESS = 1e3  # the miss where a curve overflows
 
 Theta = tuple[float, ...]
 
@@ -67,51 +63,9 @@ def tied_range(family: str, name: str, percent: Theta, value: Theta, start: Thet
 
     best = misses(np.array(start))
     tie = float((best**2).sum() + 2 * (np.abs(best) * rounding).sum() + (rounding**2).sum())
-    low, high = (_farthest(misses, np.array(start), place, sign, tie) for sign in (-1.0, 1.0))
+    valley = Valley(misses, np.array(start), place, tie)
+    low, high = valley.farthest(-1.0), valley.farthest(1.0)
     return min(low, high), max(low, high)
-
-
-def _farthest(misses: Callable[[Array], Array], start: Array, place: int, sign: float, tie: float) -> float:
-    """Walk a parameter away in growing steps, refitting the others, while the fit ties; then bisect the last step."""
-    way, size, held = 0.0, FIRST_STEP, start
-    while way < FARTHEST:
-        refitted = _refit(misses, held, place, start[place] * float(np.exp(sign * (way + size))))
-        if float((misses(refitted) ** 2).sum()) > tie:
-            return _bisect(misses, held, place, held[place], held[place] * float(np.exp(sign * size)), tie)
-        held, way, size = refitted, way + size, min(size * GROWTH, LONGEST_STEP)
-    return np.inf if sign > 0 else 0.0
-
-
-def _bisect(
-    misses: Callable[[Array], Array], held: Array, place: int, inside: float, outside: float, tie: float
-) -> float:
-    for _ in range(BISECTIONS):
-        middle = (inside + outside) / 2
-        refitted = _refit(misses, held, place, middle)
-        if float((misses(refitted) ** 2).sum()) > tie:
-            outside = middle
-        else:
-            inside, held = middle, refitted
-    return float(inside)
-
-
-def _refit(misses: Callable[[Array], Array], held: Array, place: int, value: float) -> Array:
-    """Fit all parameters but one (they stay positive: their logarithms are fitted)."""
-    from scipy.optimize import least_squares
-
-    free = [index for index in range(len(held)) if index != place]
-
-    def theta(logs: Array) -> Array:
-        whole = held.copy()
-        whole[place], whole[free] = value, np.exp(logs)
-        return whole
-
-    def finite(logs: Array) -> Array:
-        return np.nan_to_num(misses(theta(logs)), nan=HOPELESS)
-
-    with np.errstate(all="ignore"):
-        solution = least_squares(finite, np.log(held[free]), method="lm", max_nfev=300)
-    return theta(solution.x)
 
 
 SMALLEST = 1e-300  # a probability: its normal deviate stays finite
