@@ -23,7 +23,7 @@ def check_printed(reported: Sequence[Mapping[str, Any]], output: str) -> None:
     As a share or in percent, to the digits that are printed, two or more. `reported`: a witness's notes of the hook,
     index and average_map (a share), in their order; `output`: what the scripts printed, with its line at each call.
     """
-    parts = [_decimals(part) for part in output.split(EVALUATED)]
+    parts = [decimals(part) for part in output.split(EVALUATED)]
     for place, note in enumerate(reported):
         value = float(note["average_map"])
         if value < LEAST_SHOWN or _said_again(reported, place):
@@ -44,7 +44,7 @@ def _said_again(reported: Sequence[Mapping[str, Any]], place: int) -> bool:
     )
 
 
-def _decimals(text: str) -> list[tuple[float, int]]:
+def decimals(text: str) -> list[tuple[float, int]]:
     """Return the numbers in a text with their digits after the point."""
     return [(float(number), len(number.partition(".")[2])) for number in _DECIMALS.findall(text)]
 

@@ -26,7 +26,8 @@ from tal_repro.run.tracebacks import of_authors
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 
-PERCENT = 60
+PERCENT = 60  # of the units: a subset is drawn
+DATA = "data"  # folder of the set, in the scratch folder
 BUDGET_S = 900.0  # of all trainings of a check
 SEED = 3  # of the first training
 MORE = 4.0  # times as many epochs at most where too little was learnt
@@ -69,7 +70,7 @@ def trials(
     fails, with the authors' traceback.
     """
     sizes = {**small(model, engine), **settings}
-    data = _small_data(scratch / "data", int(sizes["feature_dim"]), learnable=_must_learn(model, engine))
+    data = _small_data(scratch / DATA, int(sizes["feature_dim"]), learnable=_must_learn(model, engine))
     deadline = time.monotonic() + budget_s
     for seed in itertools.count(SEED):
         started = time.monotonic()

@@ -73,10 +73,11 @@ def test_a_pass_says_its_seed_and_what_was_tried_before_it(monkeypatch: pytest.M
     attempts = [trial.Trial(SimpleNamespace(metrics=scored(ap)), None, epochs, seed)  # type: ignore[arg-type]
                 for ap, epochs, seed in ((0.012, 2, 3), (0.031, 8, 4), (0.43, 32, 5))]  # fmt: skip
     monkeypatch.setattr(contract, "judge", lambda record: "9 steps")
+    monkeypatch.setattr(contract, "_unpatched", lambda *given: "the same")
     for tried in (attempts, attempts[-1:]):
         monkeypatch.setattr(contract, "trials", lambda *given, tried=tried: iter(tried))
-        training, learnt = contract._training("tetad", "upstream", {}, 900.0)
-        assert (training.outcome, learnt.outcome) == ("ok", "ok")
+        training, learnt, unpatched = contract._training("tetad", "upstream", {}, 900.0)
+        assert {training.outcome, learnt.outcome, unpatched.outcome} == {"ok"}
         for finding in (training, learnt):
             assert "seed 5, 32 epochs" in finding.message
             before = "training 3, after 2 that learnt too little (seed 3, 2 epochs: 1.2%; seed 4, 8 epochs: 3.1%)"
