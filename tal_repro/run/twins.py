@@ -28,10 +28,10 @@ from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 from tal_repro.run.evidence import Undecided
 from tal_repro.run.prints import decimals
+from tal_repro.run.trial import seeds
 from tal_repro.runs.store import RunStore
 
 Numbers = tuple[float, ...]
-SEED = 3
 HOOK = b"tal_hooks."
 REMEDY = "let the patches insert calls of hooks alone; a repair is a patch of its own that calls none (00-repair.patch)"
 _CLOCK = re.compile(r"\d+:\d+(:\d+)?([.,]\d+)?")  # what a log says of the time
@@ -103,7 +103,7 @@ def train(model: str, tree: Path, recipe: Mapping[str, Any], data: Path, folder:
 
     folder.mkdir()
     adapter = upstream_adapter(model)
-    spec = plan(model, data, "upstream", 100.0, SEED, dict(recipe))
+    spec = plan(model, data, "upstream", 100.0, next(seeds(model)), dict(recipe))
     run = RunContext(spec, RunStore(folder / "runs").writer(spec), data, "cpu")
     log, notes = folder / "log.txt", folder / "notes.jsonl"
     job = _AsWritten(
