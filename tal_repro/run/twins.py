@@ -27,11 +27,12 @@ from tal_repro.engines.upstream.patches import Patch, apply_patches, model_patch
 from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 from tal_repro.run.evidence import Undecided
-from tal_repro.run.prints import decimals
+from tal_repro.run.prints import LEAST_SHOWN, decimals, shows
 from tal_repro.run.trial import seeds
 from tal_repro.runs.store import RunStore
 
 Numbers = tuple[float, ...]
+LONGEST_LINE = 300  # characters; a longer one is a configuration
 HOOK = b"tal_hooks."
 REMEDY = "let the patches insert calls of hooks alone; a repair is a patch of its own that calls none (00-repair.patch)"
 _CLOCK = re.compile(r"\d+:\d+(:\d+)?([.,]\d+)?")  # what a log says of the time
@@ -45,7 +46,8 @@ class Twin:
     """
 
     losses: tuple[float, ...]  # in their order
-    printed: tuple[Numbers, ...]  # the decimals of each line with a mAP, in their order
+    output: str  # of the scripts
+    told: tuple[float, ...] = ()  # mAPs (shares) that the metrics hook was given, which only patches call
     end: str = ""
 
 
@@ -93,7 +95,8 @@ def same_without_patches(model: str, sizes: Mapping[str, Any], share: float, dat
             raise Undecided(f"two trainings with the same patches and seed differ, too: {again}; compare them yourself")
         raise InputError(said, kit.patches(model), REMEDY)
     but = f" (with {', '.join(repairs)})" if repairs else ""
-    seen = f"the same {len(alone.losses)} losses, and {len(alone.printed)} lines of mAPs as the scripts print them"
+    lines = len(printed_maps(alone.output, watched.told))
+    seen = f"the same {len(alone.losses)} losses, and {lines} lines of mAPs as the scripts print them"
     return f"without patches{but} {seen}"
 
 
@@ -117,14 +120,20 @@ def train(model: str, tree: Path, recipe: Mapping[str, Any], data: Path, folder:
             pass
         except RuntimeError as error:  # a script failed
             end = str(error)
-    losses = tuple(float(note["loss"]) for note in witness.read(notes) if note["kind"] == "backward")
-    return Twin(losses, tuple(_printed_maps(log.read_text(encoding="utf-8", errors="replace"))), end)
+    seen = witness.read(notes)
+    losses = tuple(float(note["loss"]) for note in seen if note["kind"] == "backward")
+    told = tuple(float(note["average_map"]) for note in seen if note["kind"] == "metrics")
+    return Twin(losses, log.read_text(encoding="utf-8", errors="replace"), told, end)
 
 
-def _printed_maps(output: str) -> Iterator[Numbers]:
+def printed_maps(output: str, told: Sequence[float]) -> list[Numbers]:
+    """Return the decimals of each line that speaks of a mAP, or shows one that the metrics hook was told."""
+    found = []
     for line in output.splitlines():
-        if "mAP" in line and (numbers := decimals(_CLOCK.sub("", line))):
-            yield tuple(number for number, _ in numbers)
+        numbers = decimals(_CLOCK.sub("", line)) if len(line) <= LONGEST_LINE else []
+        if numbers and ("mAP" in line or any(shows(numbers, value) for value in told if value >= LEAST_SHOWN)):
+            found.append(tuple(number for number, _ in numbers))
+    return found
 
 
 @contextlib.contextmanager
@@ -153,7 +162,8 @@ def difference(first: Twin, second: Twin, with_first: str = "with", with_second:
         return f"{len(first.losses)} steps {with_first} the patches, {len(second.losses)} {with_second} them"
     if not second.losses:
         raise Undecided("no loss was seen that is back-propagated: compare the losses with the authors' log yourself")
-    if (numbers := _not_among(second.printed, first.printed)) is not None:
+    printed, also = (printed_maps(twin.output, first.told) for twin in (first, second))
+    if (numbers := _not_among(also, printed)) is not None:
         said = ", ".join(f"{number:g}" for number in numbers)
         return f"{with_second} the patches the scripts print a mAP of {said}, {with_first} them they do not"
     return ""
