@@ -7,7 +7,6 @@ the kit (`definitions/thumos14.toml`), where it lies in two arrangements: `kit_d
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -144,7 +143,7 @@ def _read(table: Table, path: Path, home: Path) -> Definition:
         labels=table.text("labels", ""),
         classes=_classes(table),
         unit=time.choice("unit", get_args(TimeUnit), "seconds"),  # type: ignore[arg-type]
-        fps=positive(time, "fps", MAX_RATE),
+        fps=time.positive("fps", MAX_RATE),
     )
     train, test = tuple(splits.texts("train")), tuple(splits.texts("test"))
     if both := sorted(set(train) & set(test)):
@@ -161,10 +160,10 @@ def _read(table: Table, path: Path, home: Path) -> Definition:
         file_type=file_type,
         key=features.text("key", ""),
         axes=features.choice("axes", AXES, "TC"),  # type: ignore[arg-type]
-        stride_frames=positive(features, "stride_frames", MAX_STRIDE_FRAMES),
-        steps_per_second=positive(features, "steps_per_second", MAX_RATE),
-        clip_frames=positive(features, "clip_frames", MAX_STRIDE_FRAMES),
-        slice_stride_frames=positive(features, "slice_stride_frames", MAX_STRIDE_FRAMES),
+        stride_frames=features.positive("stride_frames", MAX_STRIDE_FRAMES),
+        steps_per_second=features.positive("steps_per_second", MAX_RATE),
+        clip_frames=features.positive("clip_frames", MAX_STRIDE_FRAMES),
+        slice_stride_frames=features.positive("slice_stride_frames", MAX_STRIDE_FRAMES),
         ending=_ending(features),
         dtype=features.choice("dtype", ("", *FLOATS), ""),
         lengths=_path(features, "lengths", home) if features.text("lengths", "") else None,
@@ -221,17 +220,6 @@ def _guess_type(place: Path) -> FileType:
 def _path(table: Table, key: str, home: Path) -> Path:
     """Return a path that is relative to the folder `home`, or absolute."""
     return home / Path(table.text(key)).expanduser()
-
-
-def positive(table: Table, key: str, most: float) -> float | None:
-    """Return a number above 0 and at most `most`; None where the key is not there."""
-    value = table.get(key, None)
-    if value is None:
-        return None
-    number = table.number(key, high=most)
-    if not 0 < number < math.inf:
-        raise table.error(key, value, "use a number above 0")
-    return number
 
 
 def _with_guess(error: InputError, table: Table) -> InputError:
