@@ -92,6 +92,18 @@ class Definition:
         """Return what a file of features may end in."""
         return ENDINGS[self.file_type] if self.ending is None else (self.ending,)
 
+    @property
+    def stated(self) -> dict[str, Any]:
+        """Return what the file says of the data, as JSON values by key; where the data lies is left out."""
+        source = self.annotations
+        return {
+            "train": list(self.train), "test": list(self.test), "type": self.file_type, "key": self.key,
+            "axes": self.axes, "stride_frames": self.stride_frames, "steps_per_second": self.steps_per_second,
+            "clip_frames": self.clip_frames, "slice_stride_frames": self.slice_stride_frames, "ending": self.ending,
+            "dtype": self.dtype, "fps": source.fps, "unit": source.unit, "labels": source.labels,
+            "classes": list(source.classes),
+        }  # fmt: skip
+
     def feature_file(self, video_id: str) -> Path:
         """Return the file that holds a video's features; its id must be a plain name where it names the file."""
         if self.one_file:

@@ -125,9 +125,12 @@ class Inputs:
 
     def changes(self, spec: RunSpec, finished: Path) -> str:
         """Name what a run would read that is not as a finished run of the same plan found it."""
+        from tal_repro.data.state_changes import name_changes
+
         try:
             before = str(RunRecord(finished).status.get("data_set") or "")
-            return self.state(spec.model).changes(read_json(state_path(self.results, before)), self.videos(spec))
+            state = read_json(state_path(self.results, before))
+            return name_changes(state, self.state(spec.model), self.videos(spec))
         except InputError:
             return "what its data was is not known any more"
 
