@@ -20,7 +20,7 @@ from tal_repro.data.definition import read_definition
 from tal_repro.data.fingerprint import in_threads
 from tal_repro.data.store import FeatureStore
 from tal_repro.errors import InputError
-from tal_repro.files import is_there, write_whole
+from tal_repro.files import is_own_there, write_whole
 from tal_repro.untrusted import read_json_object
 
 CACHE_SCHEMA = "tal-repro/feature-digests/1"
@@ -172,7 +172,7 @@ def _stat(path: Path) -> Stat:
 def _read_cache(cache: Path | None, reading: str) -> dict[str, Any]:
     """Return what is known of files; nothing where the cache is missing, spoilt, or of values read otherwise."""
     empty: dict[str, Any] = {"files": {}, "digests": {}}
-    if cache is None or not is_there(cache):
+    if cache is None:
         return empty
     try:
         content = read_json_object(cache)
@@ -191,12 +191,18 @@ def _write_cache(cache: Path, content: Mapping[str, Any]) -> None:
         return
 
 
+def read_generator(dataset: DataSet) -> dict[str, Any]:
+    """Return what a synthetic set says of how it was made; {} where nothing does. Raises InputError for a bad file."""
+    path = dataset.root / SYNTHETIC_FILE
+    again = "the set is then known by its values; or make it anew: tal-repro data synth"
+    if not dataset.synthetic or not is_own_there(path, again):
+        return {}
+    return read_json_object(path, remedy=f"remove it: {again}")
+
+
 def _pristine(dataset: DataSet, state: DataState) -> str:
     """Name the generator of a synthetic set whose every value is as it was made ("": it is none, or was altered)."""
-    path = dataset.root / SYNTHETIC_FILE
-    if not dataset.synthetic or not is_there(path):
-        return ""
-    made = read_json_object(path)
+    made = read_generator(dataset)
     digests = made.pop("digests", {})
     if not isinstance(digests, dict) or digests.get(dataset.layout) != state.digest:
         return ""

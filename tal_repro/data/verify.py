@@ -19,9 +19,10 @@ from tal_repro.data.geometry import check_geometry
 from tal_repro.data.layouts import Layout, find_layout, find_layouts, is_safe_id
 from tal_repro.data.quirks import known_quirks, known_without_annotation
 from tal_repro.data.set_checks import split_problems
+from tal_repro.data.state import SYNTHETIC_FILE, read_generator
 from tal_repro.data.store import pack_is_current, pack_path, packed_sha256
 from tal_repro.errors import InputError
-from tal_repro.files import is_there
+from tal_repro.files import is_own_there
 
 Progress = Callable[[int, int], None]
 
@@ -90,6 +91,7 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
     problems += size_notes(layout, checked)
     problems += _pack_problems(layout)
+    problems += _generator_problems(dataset) if dataset else []
     problems += known_quirks(layout, dataset, len(names)) if dataset and not dataset.defined else []
     sides = split_problems if layout.defined else _empty_sides
     problems += sides(dataset, layout) if dataset else []
@@ -184,7 +186,7 @@ def _pack_problems(layout: Layout) -> list[Problem]:
     for dtype in ("float32", "float16"):
         index = pack_path(layout.root, layout.name, dtype)
         try:
-            if not is_there(index):
+            if not is_own_there(index, "tal-repro data pack DIR again"):
                 continue
             stated, present = packed_sha256(index)
             if stated != present:
@@ -198,6 +200,16 @@ def _pack_problems(layout: Layout) -> list[Problem]:
         except InputError as error:
             problems.append(as_problem(error, index, index.name))
     return problems
+
+
+def _generator_problems(dataset: DataSet) -> list[Problem]:
+    """Say what a training would refuse of the file that names a synthetic set's generator."""
+    path = dataset.root / SYNTHETIC_FILE
+    try:
+        read_generator(dataset)
+    except InputError as error:
+        return [as_problem(error, path, path.name)]
+    return []
 
 
 def _annotation_hashes(layout: Layout) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
-from tal_repro.files import is_there, write_json
+from tal_repro.files import is_own_there, write_json
 from tal_repro.models.registry import model_entry
 from tal_repro.run.datasets import dataset_for_unit, open_dataset
 from tal_repro.runs.record import RunRecord, read_json
@@ -118,7 +118,7 @@ class Inputs:
         """Keep the state of a model's layout, so that a later start can name what has changed; return it."""
         state = self.state(model)
         path = state_path(self.results, state.digest)
-        if not is_there(path):
+        if not is_own_there(path, "the next start writes the file again"):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, state.to_json(), indent=None)
         return state

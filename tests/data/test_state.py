@@ -171,6 +171,14 @@ def test_the_frames_that_a_feature_sees_are_part_of_a_state(own: Path) -> None:
     assert all(states[0][key].fps != states[1][key].fps for key in videos)
 
 
+def test_a_cache_behind_a_loop_of_links_is_written_anew(own: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "a.json"
+    cache.symlink_to(cache.name)
+    digest = state_of(own, cache=cache).digest
+    assert cache.is_file() and not cache.is_symlink()
+    assert state_of(own, cache=cache).digest == digest
+
+
 def test_a_lost_cache_or_one_that_cannot_be_written_costs_time_alone(own: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache" / "a.json"
     digest = state_of(own, cache=cache).digest
