@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from tal_repro.data.feature_formats import read_shape
 from tal_repro.data.fitting import fitted_recipe
 from tal_repro.data.layouts import Layout
 from tal_repro.data.state import read_state
+from tal_repro.data.verify import verify
 from tal_repro.data.windows import Slicing, training_windows
 from tal_repro.errors import InputError
 from tal_repro.study import load_study
@@ -60,6 +62,17 @@ def test_float16_and_channels_first_are_read_as_declared(tmp_path: Path) -> None
     declared = defined(tmp_path / "declared", "npy", "--set", "axes=CT", transposed=True)
     straight = open_features(defined(tmp_path / "straight", "npy"))
     assert np.array_equal(open_features(declared).read("video 003"), straight.read("video 003"))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_stated_type_that_does_not_fit_may_be_corrected_in_the_definition(tmp_path: Path, kind: str) -> None:
+    path = defined(tmp_path, kind, dtype="float64", videos=6)
+    path.write_text(path.read_text().replace("[features]", '[features]\ndtype = "float32"'))
+    (report,) = verify(path)
+    problems = [problem for problem in report.problems if "float64" in problem.what]
+    assert {problem.where for problem in problems} == {f"video {number:03d}" for number in range(6)}
+    for problem in problems:
+        assert re.match(r"convert it: .*float32.*; or correct dtype in \[features\] of my-data.toml$", problem.remedy)
 
 
 def test_a_definition_reads_back_and_names_the_nearest_key(tmp_path: Path) -> None:
