@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args
 from tal_repro import thumos14
 from tal_repro.annotations import Classes, Document, EntryReader, Problem, read_classes, read_document
 from tal_repro.data.dataset import DataSet, LayoutName, hash_annotations
+from tal_repro.data.endings import without_features
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
 from tal_repro.data.splits import choose_splits
-from tal_repro.data.videos import read_video, stated_lengths, with_features
+from tal_repro.data.videos import read_video, stated_lengths, states_duration, with_features
 from tal_repro.errors import InputError
 from tal_repro.spec import DERIVED_MARK
 from tal_repro.untrusted import short
@@ -54,6 +55,8 @@ def read_dataset(
     classes = _classes(document, layout, reader)
     info = stated_lengths(layout)
     there = with_features(layout)
+    if layout.defined and entries and not there & entries.keys() and not all(map(states_duration, entries.values())):
+        raise without_features(layout, entries)
     videos, numbers = {}, {name: index for index, name in enumerate(classes.names)}
     for video_id, entry in entries.items():
         length = (steps or {}).get(video_id)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tal_repro.data.dataset import LayoutName
+from tal_repro.data.endings import without_features
 from tal_repro.data.feature_formats import map_features, video_ids
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
 from tal_repro.errors import InputError
@@ -137,6 +138,8 @@ def feature_stamps(layout: Layout) -> dict[str, FileStamp]:
 def open_layout(layout: Layout) -> FeatureStore:
     """Memory-map the feature files of a layout, each when it is first asked for."""
     ids = tuple(video_ids(layout))
+    if not ids and layout.defined:
+        raise without_features(layout)
     if not ids:
         raise InputError("no feature files", layout.feature_folder, "extract the features, or run data synth")
     definition, known, maps = layout.definition, frozenset(ids), dict[str, npt.NDArray[Any]]()

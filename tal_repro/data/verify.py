@@ -12,6 +12,7 @@ from unicodedata import normalize
 from tal_repro.annotations import Problem
 from tal_repro.data.annotations import read_dataset
 from tal_repro.data.dataset import DataSet, LayoutName, Video
+from tal_repro.data.endings import without_features
 from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, size_notes, width_problems
 from tal_repro.data.feature_formats import video_ids
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
@@ -169,6 +170,8 @@ def _defined_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
         return [], [as_problem(error, layout.feature_folder, "features")]
     if dataset is None:
         return names, []
+    if dataset.videos and not dataset.videos.keys() & set(names):
+        return [], [as_problem(without_features(layout, dataset.videos), layout.feature_folder, "features")]
     missing = sorted(set(dataset.videos) - set(names))  # entries that are refused have their problem already
     remedy = "extract them, or leave the video out of a copy of the annotations"
     problems = [Problem("error", folder, video_id, "annotated, but without features", remedy) for video_id in missing]

@@ -153,6 +153,48 @@ def test_what_makes_a_training_pointless_is_an_error(tmp_path: Path, change: Any
     assert "mend what is named above" in result.stderr and "study new" not in result.stderr
 
 
+WRONG_ENDINGS = {  # of the definition -> what each file is called -> what is held
+    "another": ('ending = ".feat.npy"', "{}.npy", "are to end in '.feat.npy', the folder holds '.npy' (6)"),
+    "too short": ("", "{}.feat.npy", "are to end in '.npy', the folder holds '.feat.npy' (6)"),
+    "none": ("", "{}", "are to end in '.npy', the folder holds '' (6)"),
+}
+
+
+@pytest.mark.parametrize("durations", [True, False], ids=["durations", "no durations"])
+@pytest.mark.parametrize("case", WRONG_ENDINGS)
+def test_a_wrong_ending_is_told_once_with_those_that_are_there(tmp_path: Path, case: str, durations: bool) -> None:
+    stated, name, held = WRONG_ENDINGS[case]
+    path = defined(tmp_path, "npy", videos=6)
+    text = path.read_text()
+    path.write_text(text.replace("[features]", f"[features]\n{stated}"))
+    for file in (tmp_path / "features").iterdir():
+        file.rename(file.with_name(name.format(file.stem)))
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    for entry in content["database"].values() if not durations else []:
+        del entry["duration"]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (report,) = verify(path)
+    (error,) = [problem for problem in report.problems if problem.severity == "error"]
+    assert error.what == f"none of the 6 annotated videos has features, the first: 'video 000'; files {held}"
+    assert error.remedy.startswith("correct [features] of my-data.toml, for example ending = ")
+    planned = CliRunner().invoke(main, ["study", "new", "--data", str(path), "--out", str(tmp_path / "s.toml")])
+    assert planned.exit_code == 2 and planned.stderr.count(held) == 1 and "run data synth" not in planned.stderr
+    likely = error.remedy.partition("ending = ")[2].partition(";")[0]
+    path.write_text(text.replace("[features]", f"[features]\nending = {likely}"))
+    assert verify(path)[0].errors == 0, "the remedy mends it"
+
+
+def test_one_file_of_other_ids_is_told_once_with_those_that_it_holds(tmp_path: Path) -> None:
+    path = defined(tmp_path, "hdf5", videos=6)
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    content["database"] = {f"v_{key}": entry for key, entry in content["database"].items()}
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (error,) = [problem for problem in verify(path)[0].problems if problem.severity == "error"]
+    assert (
+        "the first: 'v_video 000'; the file holds 'video 000', 'video 001', 'video 002', 'video 003', ..." in error.what
+    )
+
+
 def test_features_of_another_extractor_and_missing_ones_are_named(tmp_path: Path) -> None:
     annotations, features = write_set(tmp_path, "npy")
     np.save(features / "video 004.npy", np.ones((60, 7), np.float32))
