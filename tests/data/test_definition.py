@@ -269,6 +269,29 @@ def test_names_of_thumos14_are_for_what_hashes_to_it(tmp_path: Path) -> None:
     path = defined(tmp_path)
     path.write_text(path.read_text().replace('name = "my-data"', 'name = "thumos14"'))
     assert load_dataset(path).name == "custom-thumos14"
+    assert notes_on_the_name(path) == [
+        "its annotations are not those of THUMOS14: runs call the set custom-thumos14, not thumos14"
+    ]
+
+
+def notes_on_the_name(path: Path) -> list[str]:
+    """Return what data verify notes on the name of a set, which it counts as no error."""
+    result = CliRunner().invoke(main, ["data", "verify", str(path)])
+    assert result.exit_code == 0, result.output
+    named = [line.strip() for line in result.stdout.splitlines() if "note: name: " in line]
+    return [line.removeprefix("note: name: ").partition(" [")[0] for line in named]
+
+
+def test_annotations_of_another_hash_than_the_definition_states_are_noted(tmp_path: Path) -> None:
+    path = defined(tmp_path, "npy", videos=6)
+    digest = load_dataset(path).annotation_hash
+    text = path.read_text()
+    path.write_text(f'annotation_hash = "{digest}"\n{text}')
+    assert notes_on_the_name(path) == []
+    path.write_text(f'annotation_hash = "{"0" * 64}"\n{text}')
+    (note,) = notes_on_the_name(path)
+    assert note.startswith(f"its annotations hash to {digest[:12]}, the definition states 000000000000: ")
+    assert note.endswith(f"runs call the set custom-{digest[:8]}, not my-data")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
