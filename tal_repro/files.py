@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -24,6 +25,20 @@ def is_there(path: str | os.PathLike[str]) -> bool:
         return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116  Path.stat costs twice as much
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def is_own_there(path: Path, again: str) -> bool:
+    """Tell whether there is a file that the kit writes, and can write again; `again`: how that is done.
+
+    Raises InputError for a path that cannot be looked at. A link that leads in a circle holds nothing: to remove it
+    harms nobody's data.
+    """
+    try:
+        return is_there(path)
+    except OSError as error:
+        loop = error.errno == errno.ELOOP
+        remedy = f"remove this link, which leads nowhere; {again}" if loop else system_remedy(error) or again
+        raise InputError(f"cannot be read ({error.strerror})", path, remedy) from None
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 from tal_repro.engines.registry import engine_version, engines_of
 from tal_repro.errors import InputError
-from tal_repro.files import is_there, write_json, write_whole
+from tal_repro.files import is_own_there, write_json, write_whole
 from tal_repro.runs.members import Planned
 from tal_repro.spec import DATA_DIGITS, SCOPES, RunSpec
 from tal_repro.study import Study, find_study, load_study
@@ -23,6 +23,7 @@ from tal_repro.untrusted import read_json_object
 FOLDER = ".studies"
 SCHEMA = "tal-repro/study-note/1"
 DEFAULT = "paper"
+AGAIN = "start the study again: tal-repro run"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def keep(root: Path, study: Study, scope: str, specs: Iterable[RunSpec], sets: M
     """Keep what a study is started with; its data digests replace those of an earlier start run by run."""
     path = note_path(root, study.name)
     text = study.path.read_text(encoding="utf-8")
-    before = read_note(path) if is_there(path) else None
+    before = read_note(path) if is_own_there(path, AGAIN) else None
     if before is not None and (before.text, before.settings) == (text, study.settings):
         scope = max(scope, before.scope, key=SCOPES.index)
     digests = {spec.run_id: spec.data_digest[:DATA_DIGITS] for spec in specs if spec.data_digest}
@@ -71,11 +72,12 @@ def _made(path: Path) -> Path:
 
 def read_note(path: Path) -> Note:
     """Read a kept study; raise InputError naming the field that does not fit."""
-    raw = read_json_object(path, most_bytes=64 << 20, remedy="start the study again: tal-repro run")
+    is_own_there(path, AGAIN)
+    raw = read_json_object(path, most_bytes=64 << 20, remedy=AGAIN)
     texts = all(isinstance(raw.get(name), str) for name in ("name", "given", "text", "scope"))
     listed = isinstance(raw.get("settings"), list) and all(isinstance(s, str) and "=" in s for s in raw["settings"])
     if raw.get("schema") != SCHEMA or not texts or not listed or raw["scope"] not in SCOPES:
-        raise InputError("not a study as `tal-repro run` keeps it", path, "start the study again: tal-repro run")
+        raise InputError("not a study as `tal-repro run` keeps it", path, AGAIN)
     return Note(
         raw["name"], raw["given"], raw["text"], raw["scope"], tuple(raw["settings"]),
         _strings(raw.get("digests"), path), _strings(raw.get("sets"), path),
@@ -84,7 +86,7 @@ def read_note(path: Path) -> Note:
 
 def _strings(value: Any, path: Path) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise InputError("digests are not text", path, "start the study again: tal-repro run")
+        raise InputError("digests are not text", path, AGAIN)
     return value
 
 
@@ -106,14 +108,14 @@ def adopt_notes(root: Path, arrived: Path) -> None:
     """Keep the studies that came with an archive, but for those that are here already."""
     for path in sorted((arrived / FOLDER).glob("*.json")):
         read_note(path)
-        if not is_there(root / FOLDER / path.name):
+        if not is_own_there(root / FOLDER / path.name, AGAIN):
             write_whole(_made(root / FOLDER / path.name), path.read_bytes())
 
 
 def latest_digests(root: Path, study: Study) -> Mapping[str, str]:
     """Return the data digests of a study's last start into a results folder (planned id -> digest)."""
     path = note_path(root, study.name)
-    return read_note(path).digests if is_there(path) else {}
+    return read_note(path).digests if is_own_there(path, AGAIN) else {}
 
 
 def planned(root: Path, name: str | None = None, settings: Sequence[str] = ()) -> Planned:

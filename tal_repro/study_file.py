@@ -47,6 +47,15 @@ class Table:
             raise self.error(key, value, f"use a number of {low:g} or more, at most {high:g}")
         return float(value)
 
+    def positive(self, key: str, high: float) -> float | None:
+        """Return a number above 0 and at most `high`; None where the key is not there."""
+        if self.get(key, None) is None:
+            return None
+        value = self._typed(key, _REQUIRED, (int, float), "a number")
+        if not 0 < value <= high:
+            raise self.error(key, value, f"use a number above 0, at most {high:g}")
+        return float(value)
+
     def integer(self, key: str, default: Any = _REQUIRED, low: int = 0) -> int:
         value = self._typed(key, default, int, "a whole number")
         if value < low:

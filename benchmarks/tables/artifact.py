@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from tal_repro.models.registry import model_entry
 from tal_repro.paper.claims.statements import Claim, load_claims
 from tal_repro.paper.tables import TextTable, render
 from tal_repro.run import costs
@@ -82,9 +83,9 @@ def experiments_text() -> str:
     header = ("Experiment", "Scope", "Models", "Command", "Runs", "Minutes", "Disk", "Decides")
     table = render(TextTable("What is run, and which claims it decides", header, rows), "markdown").rstrip()
     lead = (
-        f"Core takes {core:.1f} device-hours and {core_gib:.1f} GiB, full {full:.1f} hours and {full_gib:.1f} GiB "
-        f"more, where nothing was run before. Minutes are estimated from: {'; '.join(sources)}. "
-        "`tal-repro plan --probe --data DIR` gives those of your machine."
+        f"The scope core takes {core:.1f} device-hours and {core_gib:.1f} GiB of disk; full takes {full:.1f} hours and "
+        f"{full_gib:.1f} GiB more, where nothing was run before. The minutes are estimates; they come from: "
+        f"{'; '.join(sources)}. `tal-repro plan --probe --data DIR` estimates those of your machine."
     )
     return f"{lead}\n\n{table}"
 
@@ -105,7 +106,7 @@ def _lacking(claim: Claim) -> str:
     """Say why the shipped study of an ablation does not decide a claim ("": it does)."""
     if claim.experiment not in STUDIES or not load_study(STUDIES[claim.experiment]).data.synthetic:
         return ""
-    return " (undecided: on real data only, the shipped study's are synthetic)"
+    return " (undecided: only real data decide it, and the shipped study has synthetic ones)"
 
 
 def _released_row() -> tuple[str, ...]:
@@ -145,8 +146,9 @@ def artifact_text() -> str:
         for claim in load_claims()
     )
     lead = (
-        "Runs reproduce a claim when they agree with what is accepted here within their own scatter and exclude a "
-        "truth off by twice the claim's margin; docs/claims.md has the rule and how often it errs."
+        "Runs reproduce a claim when their mean agrees with what is accepted here, as far as their own scatter can "
+        "tell, and when they rule out a true value that is off by twice the claim's margin; docs/claims.md has the "
+        "rule, and says how often it errs."
     )
     table = render(TextTable(f"The {len(rows)} claims", header, rows), "markdown").rstrip()
     return f"{lead}\n\n{table}"
@@ -155,8 +157,11 @@ def artifact_text() -> str:
 def bounds_text(claim: Claim) -> str:
     """Write the bounds of a claim with its unit."""
     low, high = (f"{bound:.4g}" for bound in claim.bounds)
-    limits = {"at-least": f"at least {low}", "at-most": f"at most {high}"}
-    return f"{limits.get(claim.rule, f'{low} to {high}')} {claim.unit}".rstrip()
+    if claim.rule == "at-least" or high == "inf":
+        limits = f"at least {low}"
+    else:
+        limits = f"at most {high}" if claim.rule == "at-most" or low == "-inf" else f"{low} to {high}"
+    return f"{limits} {claim.unit}".rstrip()
 
 
 def _decided_by(claim: Claim) -> str:
@@ -170,4 +175,5 @@ def machine(claim: Claim) -> str:
     """Say on which machine a claim is judged absolutely."""
     if not claim.gpu:
         return "any machine" if claim.measure else "-"
-    return f"{claim.gpu} only" + (f"; elsewhere the ratio to {claim.ratio_to} is told" if claim.ratio_to else "")
+    elsewhere = f"; elsewhere its ratio to {model_entry(claim.ratio_to).title} is shown" if claim.ratio_to else ""
+    return f"{claim.gpu} only{elsewhere}"

@@ -14,27 +14,29 @@ TIMED = {
     "training_real": "training step, real lengths",
 }
 SPEED_NOTE = (
-    "Median of neighbouring pairs and their range; absolute CPU times are not claimed. GEMM peak: full-length "
-    "inference, native (authors'), as a share of the best rate of a 2048-square float32 product in the same process. "
-    "Products: share of a native training step inside matrix products and convolutions, by torch.profiler."
+    "Each cell: the median over neighbouring pairs, and their range; nothing is claimed of absolute CPU times. Peak of "
+    "matrix products: the rate of full-length inference, native (authors'), as a share of the best rate of a float32 "
+    "product of 2048 x 2048 matrices in the same process. Spent on products: the share of a native training step "
+    "inside matrix products and convolutions, by torch.profiler."
 )
 EPOCH_NOTE = (
-    "Everything from the feature file to the updated average, and from the feature file to the mAP; an epoch is scaled "
-    "from ten iterations and the evaluation of four videos. Waiting for data: in these, which read most videos "
-    "for the first time; over whole epochs see real trainings. Peak memory: resident, a process of its own per side."
+    "An iteration is everything from the feature file to the updated average, an evaluation everything from the "
+    "feature file to the mAP. An epoch is scaled from ten iterations and the evaluation of four videos. Waiting for "
+    "data: in these iterations, most of which read a video for the first time; the table of real trainings has it over "
+    "whole epochs. Peak memory: resident memory; each side has a process of its own."
 )
 REAL_EPOCHS_NOTE = (
-    "`tal-repro train` of both engines in turn, as in a study: the authors' scripts with their loader's processes. The "
-    "first epoch's iterations do not count. Evaluation: test loop and mAP, without a script's start. An epoch is "
-    "scaled to THUMOS14's training units and test videos. Range: over neighbouring trainings."
+    "`tal-repro train` of both engines in turn, as in a study: the authors' scripts have their loader's processes. The "
+    "first epoch's iterations do not count. Evaluation: test loop and mAP, without the start of a script. An epoch is "
+    "scaled to THUMOS14's training units and test videos. The range is over neighbouring trainings."
 )
 GPU_NOTE = (
-    "Inputs on the device; median and range of two rounds. The README beside each report says what else is known of "
-    "it; where a range is wide take the lower end."
+    "The inputs lie on the device. Each cell: median and range of two rounds; where a range is wide, take the lower "
+    "end. The README beside each report says what else is known of it."
 )
 METRICS_NOTE = (
-    "CPU seconds of one evaluation in one process, in turn, single-threaded; distinct scores. Equal: mAP at every tIoU "
-    "and recall at 1x and 5x within 1e-9."
+    "CPU seconds of one evaluation; both run in turn in one process with one thread, and no two scores are equal. "
+    "Equal: mAP at every tIoU and recall at 1x and 5x agree within 1e-9."
 )
 
 
@@ -42,7 +44,12 @@ def speed_text() -> str:
     """Return the table of native speed over the authors' code, measured in turn in one process."""
     made = reports("speed", "models")
     timed = {name: (found, report) for name, found, report in by_model(made)}
-    header = ("Model", *(label.capitalize() for label in TIMED.values()), "GEMM peak reached", "Step spent on products")
+    header = (
+        "Model",
+        *(label.capitalize() for label in TIMED.values()),
+        "Peak of matrix products",
+        "Step spent on products",
+    )
     rows = tuple(
         (MODELS[name].title, *(ratio_text(timed[name][0].get(kind)) for kind in TIMED), *_bound(*timed[name]))
         for name in MODELS

@@ -122,7 +122,7 @@ def classes_text() -> str:
         for claim in claims
     )
     header = ("Claim", "Statement", "Paper", *classes)
-    caption = "Accepted by class of GPU, where a claim is about one (-: not comparable there)"
+    caption = "What is accepted on each class of GPU, where a claim is about one (-: not comparable there)"
     return render(TextTable(caption, header, rows), "markdown").rstrip()
 
 
@@ -133,4 +133,4 @@ def band(claim: Claim, gpu: str) -> str:
     if gpu == ELSEWHERE and claim.gpu not in PAPER_GPUS:
         return f"{bounds_text(claim)} (on an {claim.gpu})"
     ratio = printed_ratio(claim)
-    return f"no verdict; {ratio}, against {model_entry(claim.ratio_to).title}" if ratio else "-"
+    return f"no verdict; its ratio to {model_entry(claim.ratio_to).title} is shown, {ratio}" if ratio else "-"

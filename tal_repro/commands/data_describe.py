@@ -68,16 +68,16 @@ def describe(
 
 def _given(train: tuple[str, ...], test: tuple[str, ...], settings: tuple[str, ...]) -> Given:
     """Check what the caller says of the data by the rules of a definition's keys."""
-    from tal_repro.data.definition import AXES, MAX_RATE, MAX_STRIDE_FRAMES, positive
+    from tal_repro.data.definition import AXES, MAX_RATE, MAX_STRIDE_FRAMES
     from tal_repro.data.describe import Given
 
     said = Table(read_settings(settings), "--set")
     axes = said.choice("axes", ("", *AXES), "")
     given = Given(
         train, test, said.text("key", ""), axes or None,  # type: ignore[arg-type]
-        fps=positive(said, "fps", MAX_RATE), stride_frames=positive(said, "stride_frames", MAX_STRIDE_FRAMES),
-        steps_per_second=positive(said, "steps_per_second", MAX_RATE),
-        clip_frames=positive(said, "clip_frames", MAX_STRIDE_FRAMES),
+        fps=said.positive("fps", MAX_RATE), stride_frames=said.positive("stride_frames", MAX_STRIDE_FRAMES),
+        steps_per_second=said.positive("steps_per_second", MAX_RATE),
+        clip_frames=said.positive("clip_frames", MAX_STRIDE_FRAMES),
         videos=Path(videos) if (videos := said.text("videos", "")) else None, labels=said.text("labels", ""),
     )  # fmt: skip
     said.reject_unknown()

@@ -108,6 +108,8 @@ def format_plan(plan: Plan) -> str:
 
 def format_totals(plan: Plan) -> list[str]:
     """Say in words what is left and what it will cost."""
+    from tal_repro.runs.other_data import other_data_line
+
     totals = plan.totals()
     left = totals["todo"] + totals["partial"]
     partial = f" ({totals['partial']} of them begun)" if totals["partial"] else ""
@@ -123,6 +125,8 @@ def format_totals(plan: Plan) -> list[str]:
     if digests := plan.data_digests:
         named = ", ".join(f"{digest} ({count} run{'s' * (count != 1)})" for digest, count in digests.most_common())
         lines += [f"made here from data of digest {named}"]
+    if plan.of_other_data:
+        lines += [other_data_line(plan.of_other_data)]
     if totals["failed"]:
         lines += ["failed runs are run again with --retry-failed"]
     return lines

@@ -66,6 +66,7 @@ def train(
     """Train one model and print its mAP; a killed run goes on where it was."""
     from tal_repro.run.failures import set_damaged_aside
     from tal_repro.run.inputs import Inputs
+    from tal_repro.runs.other_data import count_of_other_data, other_data_line
     from tal_repro.runs.record import RunRecord
     from tal_repro.runs.store import RunStore
 
@@ -87,6 +88,8 @@ def train(
             if not spec.data_digest.startswith(digest):
                 changes = inputs.changes(spec, store.folder(replace(spec, data_digest=digest)))
                 echo(f"the data has changed since run {spec.run_id}-{digest}: {changes}; made anew", err=True)
+        if others := count_of_other_data(store.root, [spec]):
+            echo(other_data_line(others), err=True)
         echo(f"run {spec.name} ({'resumed' if state == 'partial' else 'new'})", err=True)
         _execute(spec, store, data_dir)
     _print(RunRecord(store.folder(spec), checked=True))

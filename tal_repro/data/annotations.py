@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args
 from tal_repro import thumos14
 from tal_repro.annotations import Classes, Document, EntryReader, Problem, read_classes, read_document
 from tal_repro.data.dataset import DataSet, LayoutName, hash_annotations
+from tal_repro.data.endings import without_features
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
 from tal_repro.data.splits import choose_splits
-from tal_repro.data.videos import read_video, stated_lengths, with_features
+from tal_repro.data.videos import read_video, stated_lengths, states_duration, with_features
 from tal_repro.errors import InputError
 from tal_repro.spec import DERIVED_MARK
 from tal_repro.untrusted import short
@@ -54,6 +55,8 @@ def read_dataset(
     classes = _classes(document, layout, reader)
     info = stated_lengths(layout)
     there = with_features(layout)
+    if layout.defined and entries and not there & entries.keys() and not all(map(states_duration, entries.values())):
+        raise without_features(layout, entries)
     videos, numbers = {}, {name: index for index, name in enumerate(classes.names)}
     for video_id, entry in entries.items():
         length = (steps or {}).get(video_id)
@@ -65,8 +68,11 @@ def read_dataset(
     if reader.texts:
         reader.note("segment", f"{reader.texts} numbers are written as text", "read as the numbers they spell")
     version, digest = document.content.get("version"), hash_annotations(videos.values(), classes.names)
+    name = _name(document.synthetic, digest, layout)
+    if layout.defined and name.removeprefix("synthetic-") != layout.definition.name:
+        _note_name(name, digest, layout, reader)
     dataset = DataSet(
-        name=_name(document.synthetic, digest, layout) + _derived(document.content, layout, reader),
+        name=name + _derived(document.content, layout, reader),
         version=version if isinstance(version, str) else "",
         synthetic=document.synthetic,
         annotation_hash=digest,
@@ -95,6 +101,18 @@ def _name(synthetic: bool, annotation_hash: str, layout: Layout) -> str:
     else:
         name = f"custom-{annotation_hash[:8]}"
     return f"custom-{name}" if layout.defined and thumos14.NAME in name.lower() else name
+
+
+def _note_name(name: str, annotation_hash: str, layout: Layout, reader: EntryReader) -> None:
+    """Say why a set is not named as its definition says, and what that changes."""
+    stated = layout.definition.annotation_hash
+    if stated not in ("", annotation_hash):
+        what = f"its annotations hash to {annotation_hash[:12]}, the definition states {stated[:12]}"
+        remedy = "restore the annotations, or state their hash (data verify --json prints it)"
+    else:
+        ours = "" if annotation_hash == thumos14.ANNOTATION_HASH else "not "
+        what, remedy = f"its annotations are {ours}those of THUMOS14", "give it a name that fits"
+    reader.note("name", f"{what}: runs call the set {name}, not {layout.definition.name}", remedy)
 
 
 def _check_subsets(document: Document) -> None:

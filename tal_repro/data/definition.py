@@ -7,7 +7,6 @@ the kit (`definitions/thumos14.toml`), where it lies in two arrangements: `kit_d
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -93,6 +92,18 @@ class Definition:
         """Return what a file of features may end in."""
         return ENDINGS[self.file_type] if self.ending is None else (self.ending,)
 
+    @property
+    def stated(self) -> dict[str, Any]:
+        """Return what the file says of the data, as JSON values by key; where the data lies is left out."""
+        source = self.annotations
+        return {
+            "train": list(self.train), "test": list(self.test), "type": self.file_type, "key": self.key,
+            "axes": self.axes, "stride_frames": self.stride_frames, "steps_per_second": self.steps_per_second,
+            "clip_frames": self.clip_frames, "slice_stride_frames": self.slice_stride_frames, "ending": self.ending,
+            "dtype": self.dtype, "fps": source.fps, "unit": source.unit, "labels": source.labels,
+            "classes": list(source.classes),
+        }  # fmt: skip
+
     def feature_file(self, video_id: str) -> Path:
         """Return the file that holds a video's features; its id must be a plain name where it names the file."""
         if self.one_file:
@@ -144,7 +155,7 @@ def _read(table: Table, path: Path, home: Path) -> Definition:
         labels=table.text("labels", ""),
         classes=_classes(table),
         unit=time.choice("unit", get_args(TimeUnit), "seconds"),  # type: ignore[arg-type]
-        fps=positive(time, "fps", MAX_RATE),
+        fps=time.positive("fps", MAX_RATE),
     )
     train, test = tuple(splits.texts("train")), tuple(splits.texts("test"))
     if both := sorted(set(train) & set(test)):
@@ -161,10 +172,10 @@ def _read(table: Table, path: Path, home: Path) -> Definition:
         file_type=file_type,
         key=features.text("key", ""),
         axes=features.choice("axes", AXES, "TC"),  # type: ignore[arg-type]
-        stride_frames=positive(features, "stride_frames", MAX_STRIDE_FRAMES),
-        steps_per_second=positive(features, "steps_per_second", MAX_RATE),
-        clip_frames=positive(features, "clip_frames", MAX_STRIDE_FRAMES),
-        slice_stride_frames=positive(features, "slice_stride_frames", MAX_STRIDE_FRAMES),
+        stride_frames=features.positive("stride_frames", MAX_STRIDE_FRAMES),
+        steps_per_second=features.positive("steps_per_second", MAX_RATE),
+        clip_frames=features.positive("clip_frames", MAX_STRIDE_FRAMES),
+        slice_stride_frames=features.positive("slice_stride_frames", MAX_STRIDE_FRAMES),
         ending=_ending(features),
         dtype=features.choice("dtype", ("", *FLOATS), ""),
         lengths=_path(features, "lengths", home) if features.text("lengths", "") else None,
@@ -221,17 +232,6 @@ def _guess_type(place: Path) -> FileType:
 def _path(table: Table, key: str, home: Path) -> Path:
     """Return a path that is relative to the folder `home`, or absolute."""
     return home / Path(table.text(key)).expanduser()
-
-
-def positive(table: Table, key: str, most: float) -> float | None:
-    """Return a number above 0 and at most `most`; None where the key is not there."""
-    value = table.get(key, None)
-    if value is None:
-        return None
-    number = table.number(key, high=most)
-    if not 0 < number < math.inf:
-        raise table.error(key, value, "use a number above 0")
-    return number
 
 
 def _with_guess(error: InputError, table: Table) -> InputError:

@@ -17,6 +17,10 @@ from tal_repro.errors import InputError
 _RESTORE = "restore the file from the archive"
 
 
+class OtherType(InputError):
+    """Values are of another floating-point type than the one that the definition states."""
+
+
 @dataclass(frozen=True)
 class NpyHeader:
     """What a .npy file, or the one in a .npz, says of itself, checked against its size. `offset`: of the values."""
@@ -79,15 +83,13 @@ def map_array(path: Path, header: NpyHeader, start: int = 0) -> npt.NDArray[Any]
 
 
 def check_array(shape: tuple[int, ...], dtype: np.dtype[Any], where: str | Path, expected_dtype: str = "") -> None:
-    """Raise InputError unless an array is [T, C], not empty, and of the type `wanted` ("": of any float)."""
-    wrong = (
-        dtype != np.dtype(expected_dtype).newbyteorder("<")
-        if expected_dtype
-        else dtype.kind != "f" or dtype.itemsize > 8
-    )
-    if wrong:
+    """Raise InputError unless an array is [T, C], not empty, and of the type `expected_dtype` ("": of any float)."""
+    if dtype.kind != "f" or dtype.itemsize > 8:
         remedy = f"convert it: array.astype('{expected_dtype or 'float32'}')"
         raise InputError(f"dtype {dtype}, expected {expected_dtype or 'float16, float32 or float64'}", where, remedy)
+    if expected_dtype and dtype != np.dtype(expected_dtype).newbyteorder("<"):
+        remedy = f"convert it: array.astype('{expected_dtype}')"
+        raise OtherType(f"dtype {dtype}, expected {expected_dtype}", where, remedy)
     if len(shape) != 2 or min(shape) < 1:
         raise InputError(f"shape {tuple(shape)}, expected [T, C]", where, _RESTORE)
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from tal_repro.data.definition import VIDEO, Definition
 from tal_repro.data.feature_files import (
+    OtherType,
     check_array,
     first_line,
     map_array,
@@ -40,10 +41,23 @@ NO_H5PY = "HDF5 needs h5py, which is not installed"
 def map_features(layout: Layout, video_id: str) -> npt.NDArray[Any]:
     """Return one video's features [T, C] as they are stored."""
     definition, path = layout.definition, _inside(layout, video_id)
-    rows = _READERS[definition.file_type](path, layout, video_id)
     where = f"{path}: {video_id}" if definition.one_file else path
-    check_array(rows.shape, rows.dtype, where, definition.dtype)
+    with _of_stated_type(layout):
+        rows = _READERS[definition.file_type](path, layout, video_id)
+        check_array(rows.shape, rows.dtype, where, definition.dtype)
     return rows.T if definition.axes == "CT" else rows
+
+
+@contextlib.contextmanager
+def _of_stated_type(layout: Layout) -> Iterator[None]:
+    """Offer to correct the definition of a set of one's own, where values are of another type than it states."""
+    try:
+        yield
+    except OtherType as error:
+        if not layout.defined:
+            raise
+        remedy = f"{error.remedy}; or correct dtype in [features] of {layout.definition.path.name}"
+        raise InputError(error.what, error.where, remedy) from None
 
 
 def read_length(layout: Layout, video_id: str) -> int:
@@ -54,19 +68,25 @@ def read_length(layout: Layout, video_id: str) -> int:
 def read_shape(layout: Layout, video_id: str) -> tuple[int, int]:
     """Return (T, C) of a video's features as its file states it; raise InputError where there is no such array."""
     definition, path = layout.definition, _inside(layout, video_id)
+    if definition.file_type == "pt":
+        return _shape(map_features(layout, video_id), path)
+    with _of_stated_type(layout):
+        first, second = _stored_shape(path, layout, video_id)
+    return (second, first) if definition.axes == "CT" else (first, second)
+
+
+def _stored_shape(path: Path, layout: Layout, video_id: str) -> tuple[int, int]:
+    """Return both axes as a file that is not torch's states them, in its order."""
+    definition = layout.definition
     if definition.file_type == "hdf5":
         with _file(path) as file:
-            first, second = _shape(_array(file, _key(definition, video_id), path), path)
-    elif definition.file_type == "npz":
+            return _shape(_array(file, _key(definition, video_id), path), path)
+    if definition.file_type == "npz":
         with _member(path, _key(definition, video_id)) as (stream, entry):
             header = parse_header(stream, entry.file_size, path)
         check_array(header.shape, header.dtype, path, definition.dtype)
-        first, second = header.shape
-    elif definition.file_type == "npy":
-        first, second = read_npy_header(path, layout.feature_root, definition.dtype).shape
-    else:
-        return _shape(map_features(layout, video_id), path)
-    return (second, first) if definition.axes == "CT" else (first, second)
+        return header.shape
+    return read_npy_header(path, layout.feature_root, definition.dtype).shape
 
 
 def _shape(array: Any, path: Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The fingerprint of a data set: a SHA-256 of every file, and one of all. Runs record it, `data verify` writes it."""
+"""The fingerprint of a data set: a SHA-256 of every file, and one of all. `data verify` writes it, doctor reads it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from tal_repro.data.dataset import DataSet
 from tal_repro.data.layouts import Layout, is_definition, read_inside
 from tal_repro.errors import InputError
-from tal_repro.files import is_there, write_json
+from tal_repro.files import is_own_there, write_json
 
 SCHEMA = "tal-repro/fingerprint/1"
 FILE_NAME = "fingerprint.json"
 BYTES_AT_ONCE = 2**20
+_AGAIN = "write it again: tal-repro data verify DIR"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -86,11 +87,11 @@ def write_fingerprints(root: Path, dataset: DataSet, fingerprints: list[Fingerpr
 def recorded_fingerprint(root: Path, layout: str) -> str | None:
     """Return the digest that fingerprint.json records for a layout (None where it does not)."""
     path = fingerprint_file(root)
-    if not is_there(path):
+    if not is_own_there(path, _AGAIN):
         return None
     raw = read_inside(path, path.parent)
     if raw.get("schema") != SCHEMA or not isinstance(raw.get("layouts"), list):
-        raise InputError(f"not a fingerprint of version {SCHEMA}", path, "write it again: tal-repro data verify DIR")
+        raise InputError(f"not a fingerprint of version {SCHEMA}", path, _AGAIN)
     for entry in raw["layouts"]:
         if isinstance(entry, dict) and entry.get("layout") == layout and isinstance(entry.get("fingerprint"), str):
             return str(entry["fingerprint"])

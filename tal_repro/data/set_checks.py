@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tal_repro.annotations import Problem
 from tal_repro.data.dataset import DataSet
+from tal_repro.data.endings import without_features
 from tal_repro.data.feature_formats import read_shape
 from tal_repro.data.fingerprint import in_threads
 from tal_repro.data.geometry import check_geometry
@@ -62,7 +63,10 @@ def set_problems(
             what = f"{width} channels, most videos have {dim}: features of another extractor"
             yield Problem("error", str(layout.feature_file(video_id)), video_id, what, "extract it with the others'")
     used = [*dataset.train, *dataset.test]
-    if absent := [video.id for video in used if not video.has_features]:
+    if dataset.videos and not lengths:
+        error = without_features(layout, dataset.videos)
+        yield Problem("error", str(layout.feature_folder), "features", error.what, error.remedy or "")
+    elif absent := [video.id for video in used if not video.has_features]:
         what = f"{len(absent)} annotated videos have no features, the first: {absent[0]}"
         remedy = "extract them, or leave the videos out of a copy"
         yield Problem("error", str(layout.feature_folder), "features", what, remedy)

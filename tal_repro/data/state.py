@@ -9,24 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tal_repro.data.dataset import CLIP_FRAMES, DataSet, Video
+from tal_repro.data.definition import read_definition
 from tal_repro.data.fingerprint import in_threads
 from tal_repro.data.store import FeatureStore
 from tal_repro.errors import InputError
-from tal_repro.files import is_there, write_whole
+from tal_repro.files import is_own_there, write_whole
 from tal_repro.untrusted import read_json_object
 
 CACHE_SCHEMA = "tal-repro/feature-digests/1"
 STATE_SCHEMA = "tal-repro/data-state/1"
 SYNTHETIC_FILE = "synthetic.json"
 ROW_DIGITS = 16  # of a part of a video
-PARTS = ("annotations", "fps", "durations", "features")
 BYTES_AT_ONCE = 1 << 24
 
 Stat = tuple[int, int, int, int]  # size, modified (ns), changed (ns), inode
@@ -44,7 +44,11 @@ class VideoState(NamedTuple):
 
 @dataclass(frozen=True)
 class DataState:
-    """A data set in one layout as it is now. `generator`: names a synthetic set that is as it was made."""
+    """A data set in one layout as it is now. `generator`: names a synthetic set that is as it was made.
+
+    `rates` (video -> frames and feature steps a second) and `stated` (what its definition says) are in no digest: they
+    name what changed, where digests tell that something did.
+    """
 
     layout: str
     name: str
@@ -53,6 +57,8 @@ class DataState:
     dim: int
     videos: Mapping[str, VideoState]
     generator: str = ""
+    rates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    stated: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -72,19 +78,9 @@ class DataState:
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": STATE_SCHEMA, "layout": self.layout, "digest": self.digest, "generator": self.generator,
-            "videos": {key: list(row) for key, row in self.videos.items()},
+            "classes": list(self.classes), "stated": dict(self.stated),
+            "videos": {key: [*row, *self.rates.get(key, ())] for key, row in self.videos.items()},
         }  # fmt: skip
-
-    def changes(self, before: Mapping[str, Any], video_ids: Iterable[str]) -> str:
-        """Name what changed in some videos since another state (of `to_json`): "features of 3 videos, fps of 1"."""
-        rows, ids = before.get("videos", {}), set(video_ids)
-        counts = {
-            part: sum(key in rows and list(rows[key])[index] != self.videos[key][index] for key in ids)
-            for index, part in enumerate(PARTS)
-        }
-        named = [f"{part} of {count} video{'s' * (count != 1)}" for part, count in counts.items() if count]
-        added = len(ids - set(rows))
-        return ", ".join([*named, *([f"{added} other videos"] if added else [])]) or "which videos are read"
 
 
 def read_state(
@@ -97,9 +93,12 @@ def read_state(
         video.id: _video_state(video, dataset, hashed.get(video.id, "no features"))
         for video in sorted(dataset.videos.values(), key=lambda video: video.id)
     }
-    state = DataState(dataset.layout, dataset.name, dataset.annotation_hash, dataset.classes, store.dim, videos)
-    generator = _pristine(dataset, state)
-    return DataState(**{**vars(state), "generator": generator}) if generator else state
+    state = DataState(
+        dataset.layout, dataset.name, dataset.annotation_hash, dataset.classes, store.dim, videos,
+        rates={key: (video.fps, video.feature_fps) for key, video in dataset.videos.items()},
+        stated=read_definition(dataset.root).stated if dataset.defined else {},
+    )  # fmt: skip
+    return replace(state, generator=_pristine(dataset, state))
 
 
 def _annotations(video: Video, dataset: DataSet) -> str:
@@ -173,7 +172,7 @@ def _stat(path: Path) -> Stat:
 def _read_cache(cache: Path | None, reading: str) -> dict[str, Any]:
     """Return what is known of files; nothing where the cache is missing, spoilt, or of values read otherwise."""
     empty: dict[str, Any] = {"files": {}, "digests": {}}
-    if cache is None or not is_there(cache):
+    if cache is None:
         return empty
     try:
         content = read_json_object(cache)
@@ -192,12 +191,18 @@ def _write_cache(cache: Path, content: Mapping[str, Any]) -> None:
         return
 
 
+def read_generator(dataset: DataSet) -> dict[str, Any]:
+    """Return what a synthetic set says of how it was made; {} where nothing does. Raises InputError for a bad file."""
+    path = dataset.root / SYNTHETIC_FILE
+    again = "the set is then known by its values; or make it anew: tal-repro data synth"
+    if not dataset.synthetic or not is_own_there(path, again):
+        return {}
+    return read_json_object(path, remedy=f"remove it: {again}")
+
+
 def _pristine(dataset: DataSet, state: DataState) -> str:
     """Name the generator of a synthetic set whose every value is as it was made ("": it is none, or was altered)."""
-    path = dataset.root / SYNTHETIC_FILE
-    if not dataset.synthetic or not is_there(path):
-        return ""
-    made = read_json_object(path)
+    made = read_generator(dataset)
     digests = made.pop("digests", {})
     if not isinstance(digests, dict) or digests.get(dataset.layout) != state.digest:
         return ""

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tal_repro.data.dataset import LayoutName
+from tal_repro.data.endings import without_features
 from tal_repro.data.feature_formats import map_features, video_ids
 from tal_repro.data.layouts import Layout, check_inside, find_layout, is_safe_id
 from tal_repro.errors import InputError
-from tal_repro.files import is_there
+from tal_repro.files import is_own_there
 from tal_repro.machine.host import MIB
 from tal_repro.measure.memory import available_mib
 from tal_repro.untrusted import read_json_object
@@ -137,6 +138,8 @@ def feature_stamps(layout: Layout) -> dict[str, FileStamp]:
 def open_layout(layout: Layout) -> FeatureStore:
     """Memory-map the feature files of a layout, each when it is first asked for."""
     ids = tuple(video_ids(layout))
+    if not ids and layout.defined:
+        raise without_features(layout)
     if not ids:
         raise InputError("no feature files", layout.feature_folder, "extract the features, or run data synth")
     definition, known, maps = layout.definition, frozenset(ids), dict[str, npt.NDArray[Any]]()
@@ -170,7 +173,7 @@ def pack_is_current(index: Path, layout: Layout) -> bool:
     A replaced file is known by size and time; of the same kind of features, sizes alone are equal. The same holds for
     the packed rows themselves.
     """
-    if not is_there(index):
+    if not is_own_there(index, _REPACK):
         return False
     check_inside(index, layout.root)
     content = read_index(index)
@@ -206,9 +209,9 @@ def read_index(path: Path) -> dict[str, Any]:
     if not all(is_safe_id(video_id) for video_id in videos):
         raise InputError("damaged index (a video id is not a plain name)", path, _REPACK)
     rows_path = _rows_file(path, index)
-    check_inside(rows_path, path.parent)
-    if not is_there(rows_path):
+    if not is_own_there(rows_path, _REPACK):
         raise InputError("its rows are missing", rows_path, _REPACK)
+    check_inside(rows_path, path.parent)
     expected = ends[-1] * dim * np.dtype(dtype).itemsize
     if rows_path.stat().st_size != expected:
         raise InputError(f"{rows_path.stat().st_size} bytes, the index needs {expected}", rows_path, _REPACK)
@@ -223,7 +226,7 @@ def _rows_file(path: Path, index: dict[str, Any]) -> Path:
 
 
 def _open_packed(path: Path, resident: bool | Literal["auto"]) -> FeatureStore:
-    if not is_there(path):
+    if not is_own_there(path, _REPACK):
         raise InputError("no packed feature store", path, _REPACK)
     index = read_index(path)
     rows_path = _rows_file(path, index)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tal_repro.data.definition import FLOATS
-from tal_repro.data.feature_files import check_array, first_line
+from tal_repro.data.feature_files import OtherType, check_array, first_line
 from tal_repro.data.layouts import check_inside
 from tal_repro.errors import InputError
 from tal_repro.untrusted import short
@@ -84,7 +84,11 @@ def _array(tensor: Any, path: Path, floats: tuple[str, ...]) -> npt.NDArray[Any]
     import torch
 
     dense = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
-    if not dense or str(tensor.dtype).removeprefix("torch.") not in floats:
+    name = str(tensor.dtype).removeprefix("torch.") if dense else ""
+    if name in FLOATS and name not in floats:
+        remedy = f"convert it: tensor.to(torch.{floats[0]})"
+        raise OtherType(f"holds a {tensor.dtype} tensor, expected {floats[0]}", path, remedy)
+    if name not in floats:
         kind = f"{tensor.dtype} tensor" if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise InputError(f"holds a {kind}, expected a dense {' or '.join(floats)} tensor [T, C]", path, _RESTORE)
     if not tensor.is_contiguous():

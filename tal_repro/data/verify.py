@@ -12,6 +12,7 @@ from unicodedata import normalize
 from tal_repro.annotations import Problem
 from tal_repro.data.annotations import read_dataset
 from tal_repro.data.dataset import DataSet, LayoutName, Video
+from tal_repro.data.endings import without_features
 from tal_repro.data.feature_checks import CheckedFile, as_problem, check_file, size_notes, width_problems
 from tal_repro.data.feature_formats import video_ids
 from tal_repro.data.fingerprint import Fingerprint, annotation_files, hash_file, in_threads
@@ -19,9 +20,10 @@ from tal_repro.data.geometry import check_geometry
 from tal_repro.data.layouts import Layout, find_layout, find_layouts, is_safe_id
 from tal_repro.data.quirks import known_quirks, known_without_annotation
 from tal_repro.data.set_checks import split_problems
+from tal_repro.data.state import SYNTHETIC_FILE, read_generator
 from tal_repro.data.store import pack_is_current, pack_path, packed_sha256
 from tal_repro.errors import InputError
-from tal_repro.files import is_there
+from tal_repro.files import is_own_there
 
 Progress = Callable[[int, int], None]
 
@@ -90,6 +92,7 @@ def _verify_layout(layout: Layout, progress: Progress | None) -> LayoutReport:
     problems += geometry + width_problems(layout, [file for file in checked if file.video_id not in named])
     problems += size_notes(layout, checked)
     problems += _pack_problems(layout)
+    problems += _generator_problems(dataset) if dataset else []
     problems += known_quirks(layout, dataset, len(names)) if dataset and not dataset.defined else []
     sides = split_problems if layout.defined else _empty_sides
     problems += sides(dataset, layout) if dataset else []
@@ -167,6 +170,8 @@ def _defined_names(layout: Layout, dataset: DataSet | None) -> tuple[list[str], 
         return [], [as_problem(error, layout.feature_folder, "features")]
     if dataset is None:
         return names, []
+    if dataset.videos and not dataset.videos.keys() & set(names):
+        return [], [as_problem(without_features(layout, dataset.videos), layout.feature_folder, "features")]
     missing = sorted(set(dataset.videos) - set(names))  # entries that are refused have their problem already
     remedy = "extract them, or leave the video out of a copy of the annotations"
     problems = [Problem("error", folder, video_id, "annotated, but without features", remedy) for video_id in missing]
@@ -184,7 +189,7 @@ def _pack_problems(layout: Layout) -> list[Problem]:
     for dtype in ("float32", "float16"):
         index = pack_path(layout.root, layout.name, dtype)
         try:
-            if not is_there(index):
+            if not is_own_there(index, "tal-repro data pack DIR again"):
                 continue
             stated, present = packed_sha256(index)
             if stated != present:
@@ -198,6 +203,16 @@ def _pack_problems(layout: Layout) -> list[Problem]:
         except InputError as error:
             problems.append(as_problem(error, index, index.name))
     return problems
+
+
+def _generator_problems(dataset: DataSet) -> list[Problem]:
+    """Say what a training would refuse of the file that names a synthetic set's generator."""
+    path = dataset.root / SYNTHETIC_FILE
+    try:
+        read_generator(dataset)
+    except InputError as error:
+        return [as_problem(error, path, path.name)]
+    return []
 
 
 def _annotation_hashes(layout: Layout) -> dict[str, str]:

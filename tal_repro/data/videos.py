@@ -38,6 +38,11 @@ def with_features(layout: Layout) -> set[str]:
         return set()
 
 
+def states_duration(entry: Mapping[str, Any]) -> bool:
+    """Tell whether an entry says how long its video is."""
+    return "duration" in entry or "duration_second" in entry
+
+
 def read_video(
     video_id: str,
     entry: Mapping[str, Any],
@@ -87,7 +92,7 @@ def _duration(
     video_id: str, entry: Mapping[str, Any], length: int | None, layout: Layout, reader: EntryReader
 ) -> float | None:
     """Return a video's seconds; in a set of one's own whose annotations state none, those of its features."""
-    if not layout.defined or "duration" in entry or "duration_second" in entry:
+    if not layout.defined or states_duration(entry):
         return read_duration(video_id, entry, reader)
     definition = layout.definition
     rate = definition.steps_per_second

@@ -67,6 +67,6 @@ def _layout(needs: Needs, layout: Layout) -> Finding:
     if lacking:
         return fail(name, f"{seen}; {lacking} have no feature file", verify)
     if recorded is None:
-        return warn(name, f"{seen}; never verified", f"{verify} (minutes; writes the fingerprint that runs record)")
+        return warn(name, f"{seen}; never verified", f"{verify} (minutes; reads every feature, keeps a fingerprint)")
     kind = "synthetic, " if dataset.synthetic else ""
     return ok(name, f"{kind}{seen}; fingerprint {recorded[:12]}", fingerprint=recorded)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tal_repro.errors import InputError
-from tal_repro.files import is_there
+from tal_repro.files import is_own_there
 from tal_repro.models.registry import model_entry
 from tal_repro.run import locks
 from tal_repro.runs.record import read_json
@@ -94,7 +94,7 @@ def make_synthetic(data_dir: Path, study: Study, root: Path, say: Callable[[str]
         stamped = {"study": study.name, "version": study.data.version}
         stamp = data_dir / STAMP
         if data_dir.is_dir() and any(data_dir.iterdir()):
-            if not is_there(stamp) or read_json(stamp) != stamped:
+            if not is_own_there(stamp, "give another folder: --data DIR") or read_json(stamp) != stamped:
                 raise InputError(
                     f"holds something else than the synthetic data of study {study.name}",
                     data_dir,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tal_repro.errors import InputError
-from tal_repro.files import is_there, write_json
+from tal_repro.files import is_own_there, write_json
 from tal_repro.models.registry import model_entry
 from tal_repro.run.datasets import dataset_for_unit, open_dataset
 from tal_repro.runs.record import RunRecord, read_json
@@ -118,16 +118,19 @@ class Inputs:
         """Keep the state of a model's layout, so that a later start can name what has changed; return it."""
         state = self.state(model)
         path = state_path(self.results, state.digest)
-        if not is_there(path):
+        if not is_own_there(path, "the next start writes the file again"):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, state.to_json(), indent=None)
         return state
 
     def changes(self, spec: RunSpec, finished: Path) -> str:
         """Name what a run would read that is not as a finished run of the same plan found it."""
+        from tal_repro.data.state_changes import name_changes
+
         try:
             before = str(RunRecord(finished).status.get("data_set") or "")
-            return self.state(spec.model).changes(read_json(state_path(self.results, before)), self.videos(spec))
+            state = read_json(state_path(self.results, before))
+            return name_changes(state, self.state(spec.model), self.videos(spec))
         except InputError:
             return "what its data was is not known any more"
 

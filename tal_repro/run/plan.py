@@ -15,6 +15,7 @@ from tal_repro.run import costs
 from tal_repro.run.room import MOST_PACKED
 from tal_repro.run.selection import select
 from tal_repro.run.system import machine_name
+from tal_repro.runs.other_data import count_of_other_data
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import DATA_DIGITS, RunSpec
@@ -61,6 +62,7 @@ class Plan:
     price_source: str
     jobs_per_gpu: int  # of the runs that need not be alone
     data_digests: Counter[str]  # of the whole set that finished runs were made from -> how many
+    of_other_data: int = 0  # finished runs that differ from one that is left in the declared data set alone
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -163,7 +165,9 @@ def make_plan(
     if price_usd_per_hour is not None:
         price, source = price_usd_per_hour, "given"
     packed = jobs_per_gpu if isinstance(jobs_per_gpu, int) else 1
-    return Plan(study, scope, runs, jobs, price, source, packed, _data_digests(store, specs))
+    left = [run.spec for run in runs if run.status != "done"]
+    others = count_of_other_data(store.root, left)
+    return Plan(study, scope, runs, jobs, price, source, packed, _data_digests(store, specs), others)
 
 
 def _data_digests(store: RunStore, specs: list[RunSpec]) -> Counter[str]:

@@ -20,6 +20,7 @@ from tal_repro.run.progress import Progress
 from tal_repro.run.room import runs_that_fit
 from tal_repro.run.runner import Runner, Settings, Summary
 from tal_repro.run.space import check_space
+from tal_repro.runs.other_data import other_data_line
 from tal_repro.runs.record import RunRecord
 from tal_repro.spec import DATA_DIGITS
 
@@ -51,6 +52,8 @@ def run_plan(
         check_space(store.root)
     check_results(store.root)
     plan = with_data(plan, store, data_dir, say)
+    if plan.of_other_data:
+        say(other_data_line(plan.of_other_data))
     by_id = {run.spec.run_id: run for run in plan.runs}
     done = [run.spec for run in plan.runs if run.status == "done"]
     damaged = failures.set_damaged_aside(store, done)

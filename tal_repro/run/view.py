@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tal_repro.errors import InputError
-from tal_repro.files import is_there
+from tal_repro.files import is_own_there
 from tal_repro.run import failures, locks
 from tal_repro.run.repeat import repeat_command
 from tal_repro.runs.folder import RunPaths, name_of
@@ -105,10 +105,8 @@ def describe_run(store: RunStore, folder: Path, lines: int) -> dict[str, Any]:
 
 def _read(path: Path, damaged: list[str]) -> dict[str, Any]:
     """Return a JSON file of a run, {} where it is not there or not readable: then `damaged` names it."""
-    if not is_there(path):
-        return {}
     try:
-        return read_json(path)
+        return read_json(path) if is_own_there(path, "run it again") else {}
     except InputError as error:
         damaged.append(f"{path.name}: {error.what}")
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tal_repro.cli import main
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
 from tal_repro.run import start
+from tal_repro.run.datasets import dataset_for_unit
 from tal_repro.run.inputs import Inputs
 from tal_repro.run.runner import Summary
 from tal_repro.runs.run import REPORTED, TIOUS
@@ -69,8 +71,8 @@ def untrained(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     monkeypatch.setattr(start, "_run_on", finish)
 
 
-def run(tmp_path: Path, seeds: str) -> Result:
-    (tmp_path / "mine.toml").write_text(STUDY.format(seeds=seeds))
+def run(tmp_path: Path, seeds: str, version: str = "1") -> Result:
+    (tmp_path / "mine.toml").write_text(STUDY.format(seeds=seeds).replace('version = "1"', f'version = "{version}"'))
     words = ["run", "--study", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "r"), "--data", "D"]
     result = CliRunner().invoke(main, [*words[:-1], str(tmp_path / "D")])
     assert result.exit_code == 0, result.output
@@ -104,6 +106,44 @@ def test_changed_features_are_other_data(data: Path, tmp_path: Path) -> None:
         path.write_bytes(content)
     back = run(tmp_path, "[0, 1, 2]").stderr
     assert "those of the data as it is now are here already" in back and "3 finished runs reused" in back, back
+
+
+def test_runs_of_a_data_set_that_is_declared_otherwise_are_told_and_kept(data: Path, tmp_path: Path) -> None:
+    run(tmp_path, "[0, 1, 2]")
+    earlier = digests(tmp_path)
+    assert "of other data" not in run(tmp_path, "[0, 1, 2]").stderr
+    (tmp_path / "mine.toml").write_text(STUDY.format(seeds="[1, 2, 3]").replace('version = "1"', 'version = "2"'))
+    words = ["plan", "--study", str(tmp_path / "mine.toml"), "--results", str(tmp_path / "r")]
+    said = "2 finished runs are of other data (another name of the set, or other annotations): they are kept, and not"
+    assert said in CliRunner().invoke(main, words).stdout
+    assert said in run(tmp_path, "[1, 2, 3]", version="2").stderr
+    assert sorted(digests(tmp_path)) == sorted(earlier * 2), "nothing reused, nothing overwritten"
+    assert said not in run(tmp_path, "[1, 2, 3]", version="2").stderr, "all are here"
+
+
+@pytest.mark.parametrize(("seed", "others"), [("0", 1), ("1", 0)])
+def test_a_training_after_a_changed_annotation_tells_of_the_run_before(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: str, others: int
+) -> None:
+    def finish(spec: Any, store: RunStore, *_: Any) -> None:
+        store.writer(spec).finish()
+        sys.exit(0)
+
+    def train(seed: str) -> str:
+        words = ["--model", "temporalmaxer", "--data", str(data), "--out", str(tmp_path / "r"), "--seed", seed]
+        dataset_for_unit.cache_clear()
+        result = CliRunner().invoke(main, ["train", *words])
+        assert result.exit_code == 0, result.output
+        return result.stderr
+
+    monkeypatch.setattr("tal_repro.commands.train._execute", finish)
+    assert "of other data" not in train("0")
+    for path in data.rglob("thumos14.json"):
+        content = json.loads(path.read_text())
+        entry = next(entry for entry in content["database"].values() if entry["annotations"])
+        entry["annotations"][0]["segment"][1] -= 0.2
+        path.write_text(json.dumps(content))
+    assert train(seed).count("1 finished run is of other data") == others
 
 
 def test_a_changed_set_is_told_before_its_new_fingerprint(data: Path, tmp_path: Path) -> None:

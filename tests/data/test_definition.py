@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from tal_repro.data.feature_formats import read_shape
 from tal_repro.data.fitting import fitted_recipe
 from tal_repro.data.layouts import Layout
 from tal_repro.data.state import read_state
+from tal_repro.data.verify import verify
 from tal_repro.data.windows import Slicing, training_windows
 from tal_repro.errors import InputError
 from tal_repro.study import load_study
@@ -62,6 +64,17 @@ def test_float16_and_channels_first_are_read_as_declared(tmp_path: Path) -> None
     assert np.array_equal(open_features(declared).read("video 003"), straight.read("video 003"))
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_stated_type_that_does_not_fit_may_be_corrected_in_the_definition(tmp_path: Path, kind: str) -> None:
+    path = defined(tmp_path, kind, dtype="float64", videos=6)
+    path.write_text(path.read_text().replace("[features]", '[features]\ndtype = "float32"'))
+    (report,) = verify(path)
+    problems = [problem for problem in report.problems if "float64" in problem.what]
+    assert {problem.where for problem in problems} == {f"video {number:03d}" for number in range(6)}
+    for problem in problems:
+        assert re.match(r"convert it: .*float32.*; or correct dtype in \[features\] of my-data.toml$", problem.remedy)
+
+
 def test_a_definition_reads_back_and_names_the_nearest_key(tmp_path: Path) -> None:
     path = defined(tmp_path)
     definition = read_definition(path)
@@ -80,6 +93,10 @@ def test_a_definition_reads_back_and_names_the_nearest_key(tmp_path: Path) -> No
         ("steps_per_second = 5", "", "one of them"),
         ("steps_per_second = 5", "steps_per_second = 5\nstride_frames = 4", "two feature steps"),
         ("steps_per_second = 5", "steps_per_second = 0", "above 0"),
+        ("steps_per_second = 5", "stride_frames = -4", "above 0, at most 100000"),
+        ("steps_per_second = 5", "steps_per_second = 5\nslice_stride_frames = -8", "above 0"),
+        ("steps_per_second = 5", "steps_per_second = 5\nclip_frames = nan", "above 0"),
+        ('unit = "seconds"', 'unit = "seconds"\nfps = -1', "above 0, at most 1000"),
         ('type = "npy"', 'type = "mat"', "npy, npz, pt, hdf5"),
         ('name = "my-data"', 'name = "../x"', "letters"),
         ('train = ["training"]', 'train = ["nothing"]', "no video of subset 'nothing'"),
@@ -134,6 +151,48 @@ def test_what_makes_a_training_pointless_is_an_error(tmp_path: Path, change: Any
     result = describe(annotations, features, "--out", str(tmp_path / "my-data.toml"))
     assert result.exit_code == 1 and message in result.stdout
     assert "mend what is named above" in result.stderr and "study new" not in result.stderr
+
+
+WRONG_ENDINGS = {  # of the definition -> what each file is called -> what is held
+    "another": ('ending = ".feat.npy"', "{}.npy", "are to end in '.feat.npy', the folder holds '.npy' (6)"),
+    "too short": ("", "{}.feat.npy", "are to end in '.npy', the folder holds '.feat.npy' (6)"),
+    "none": ("", "{}", "are to end in '.npy', the folder holds '' (6)"),
+}
+
+
+@pytest.mark.parametrize("durations", [True, False], ids=["durations", "no durations"])
+@pytest.mark.parametrize("case", WRONG_ENDINGS)
+def test_a_wrong_ending_is_told_once_with_those_that_are_there(tmp_path: Path, case: str, durations: bool) -> None:
+    stated, name, held = WRONG_ENDINGS[case]
+    path = defined(tmp_path, "npy", videos=6)
+    text = path.read_text()
+    path.write_text(text.replace("[features]", f"[features]\n{stated}"))
+    for file in (tmp_path / "features").iterdir():
+        file.rename(file.with_name(name.format(file.stem)))
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    for entry in content["database"].values() if not durations else []:
+        del entry["duration"]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (report,) = verify(path)
+    (error,) = [problem for problem in report.problems if problem.severity == "error"]
+    assert error.what == f"none of the 6 annotated videos has features, the first: 'video 000'; files {held}"
+    assert error.remedy.startswith("correct [features] of my-data.toml, for example ending = ")
+    planned = CliRunner().invoke(main, ["study", "new", "--data", str(path), "--out", str(tmp_path / "s.toml")])
+    assert planned.exit_code == 2 and planned.stderr.count(held) == 1 and "run data synth" not in planned.stderr
+    likely = error.remedy.partition("ending = ")[2].partition(";")[0]
+    path.write_text(text.replace("[features]", f"[features]\nending = {likely}"))
+    assert verify(path)[0].errors == 0, "the remedy mends it"
+
+
+def test_one_file_of_other_ids_is_told_once_with_those_that_it_holds(tmp_path: Path) -> None:
+    path = defined(tmp_path, "hdf5", videos=6)
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    content["database"] = {f"v_{key}": entry for key, entry in content["database"].items()}
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (error,) = [problem for problem in verify(path)[0].problems if problem.severity == "error"]
+    assert (
+        "the first: 'v_video 000'; the file holds 'video 000', 'video 001', 'video 002', 'video 003', ..." in error.what
+    )
 
 
 def test_features_of_another_extractor_and_missing_ones_are_named(tmp_path: Path) -> None:
@@ -210,6 +269,29 @@ def test_names_of_thumos14_are_for_what_hashes_to_it(tmp_path: Path) -> None:
     path = defined(tmp_path)
     path.write_text(path.read_text().replace('name = "my-data"', 'name = "thumos14"'))
     assert load_dataset(path).name == "custom-thumos14"
+    assert notes_on_the_name(path) == [
+        "its annotations are not those of THUMOS14: runs call the set custom-thumos14, not thumos14"
+    ]
+
+
+def notes_on_the_name(path: Path) -> list[str]:
+    """Return what data verify notes on the name of a set, which it counts as no error."""
+    result = CliRunner().invoke(main, ["data", "verify", str(path)])
+    assert result.exit_code == 0, result.output
+    named = [line.strip() for line in result.stdout.splitlines() if "note: name: " in line]
+    return [line.removeprefix("note: name: ").partition(" [")[0] for line in named]
+
+
+def test_annotations_of_another_hash_than_the_definition_states_are_noted(tmp_path: Path) -> None:
+    path = defined(tmp_path, "npy", videos=6)
+    digest = load_dataset(path).annotation_hash
+    text = path.read_text()
+    path.write_text(f'annotation_hash = "{digest}"\n{text}')
+    assert notes_on_the_name(path) == []
+    path.write_text(f'annotation_hash = "{"0" * 64}"\n{text}')
+    (note,) = notes_on_the_name(path)
+    assert note.startswith(f"its annotations hash to {digest[:12]}, the definition states 000000000000: ")
+    assert note.endswith(f"runs call the set custom-{digest[:8]}, not my-data")
 
 
 @pytest.mark.parametrize("kind", FORMATS)

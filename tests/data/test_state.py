@@ -14,8 +14,10 @@ import pytest
 from tal_repro.data import load_dataset, open_features
 from tal_repro.data.pack import pack_features
 from tal_repro.data.state import DataState, hash_values, read_state
+from tal_repro.data.state_changes import name_changes
 from tal_repro.data.store import FeatureStore
 from tests.data.conftest import ACTIONFORMER_JSON, NPY, edit
+from tests.data.made_up_set import define
 
 
 def state_of(folder: Path, layout: str = "actionformer", cache: Path | None = None) -> DataState:
@@ -82,10 +84,52 @@ def test_what_changed_between_two_states_is_counted(own: Path) -> None:
     np.save(path, np.load(path) + 1)
     after = state_of(own)
     kept = json.loads(json.dumps(before.to_json()))
-    assert after.changes(kept, ids) == "features of 1 video"
-    assert after.changes(kept, ids[1:]) == before.changes(kept, ids) == "which videos are read"
+    assert name_changes(kept, after, ids) == "features of 1 video"
+    assert name_changes(kept, after, ids[1:]) == name_changes(kept, before, ids) == "which videos are read"
     assert after.digest_of(ids[1:]) == before.digest_of(ids[1:])
     assert after.digest_of(ids) != before.digest_of(ids)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        (
+            "stride_frames = 5",
+            "stride_frames = 5\nslice_stride_frames = 10",
+            "slice_stride_frames (not stated, now 10)",
+        ),
+        ("stride_frames = 5", "stride_frames = 5\nclip_frames = 16", "clip_frames (not stated, now 16)"),
+        ("stride_frames = 5", "stride_frames = 6", "stride_frames (5, now 6)"),
+        ("stride_frames = 5", "steps_per_second = 5", "stride_frames (5, now not stated), steps_per_second (not st"),
+        ("fps = 25", "fps = 24", "fps (25, now 24)"),
+        ('unit = "seconds"', 'unit = "milliseconds"', "unit ('seconds', now 'milliseconds'), annotations of 6 videos"),
+        ('train = ["training"]', 'train = ["validation"]', "train (['training'], now ['validation']), "),
+    ],
+)
+def test_a_changed_definition_is_named_by_its_keys(tmp_path: Path, before: str, after: str, named: str) -> None:
+    path = define(tmp_path, "npy", "--set", "stride_frames=5", "--set", "fps=25", videos=6, channels=8)
+    kept = json.loads(json.dumps(state_of(path).to_json()))
+    text = path.read_text()
+    assert before in text
+    if named.startswith("train"):
+        text = text.replace('test = ["validation"]', 'test = ["training"]')
+    path.write_text(text.replace(before, after))
+    now = state_of(path)
+    assert now.digest != kept["digest"]
+    changes = name_changes(kept, now, now.videos)
+    assert changes.startswith(named)
+    assert "of 6 videos" not in changes or "annotations of" in changes, "not what its keys decide"
+
+
+def test_a_rate_of_one_video_is_named_with_both_values_and_by_kind_where_none_was_kept(own: Path) -> None:
+    before = state_of(own)
+    video = sorted(before.videos)[0]
+    fps = before.rates[video][0]
+    edit(own / ACTIONFORMER_JSON, lambda content: content["database"][video].update(fps=fps + 1))
+    kept, now = json.loads(json.dumps(before.to_json())), state_of(own)
+    assert name_changes(kept, now, [video]) == f"fps of 1 video ({fps:g}, now {fps + 1:g})"
+    former = {**kept, "videos": {key: row[:4] for key, row in kept["videos"].items()}}
+    assert name_changes(former, now, [video]) == "fps, strides or clips of 1 video"
 
 
 def test_ids_count_once_in_any_order_and_facts_count(own: Path) -> None:
@@ -125,6 +169,14 @@ def test_the_frames_that_a_feature_sees_are_part_of_a_state(own: Path) -> None:
     videos = {key: replace(video, clip_frames=32.0) for key, video in dataset.videos.items()}
     states = [read_state(each, store).videos for each in (dataset, replace(dataset, videos=videos))]
     assert all(states[0][key].fps != states[1][key].fps for key in videos)
+
+
+def test_a_cache_behind_a_loop_of_links_is_written_anew(own: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "a.json"
+    cache.symlink_to(cache.name)
+    digest = state_of(own, cache=cache).digest
+    assert cache.is_file() and not cache.is_symlink()
+    assert state_of(own, cache=cache).digest == digest
 
 
 def test_a_lost_cache_or_one_that_cannot_be_written_costs_time_alone(own: Path, tmp_path: Path) -> None:

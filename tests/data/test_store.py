@@ -18,6 +18,7 @@ from tal_repro.cli import main
 from tal_repro.data import FeatureStore, load_dataset, open_features
 from tal_repro.data.pack import pack_features
 from tal_repro.data.store import available_memory_bytes, pack_path
+from tal_repro.data.verify import verify
 from tal_repro.errors import InputError
 from tal_repro.files import write_bytes, write_whole
 
@@ -107,6 +108,20 @@ def test_a_pack_is_neither_written_nor_read_through_a_link_out_of_the_folder(cop
     for use in (open_features, pack_features):
         with pytest.raises(InputError, match="a link that leads out of the data folder"):
             use(copy)
+
+
+@pytest.mark.parametrize("of", ["the index", "the rows"])
+def test_a_loop_of_links_in_the_place_of_a_pack_is_named_and_packing_again_replaces_it(copy, of):
+    index = pack_features(copy)
+    path = index if of == "the index" else next(index.parent.glob("*.bin"))
+    path.unlink()
+    path.symlink_to(path.name)
+    with pytest.raises(InputError, match="symbolic links") as refused:
+        open_features(copy)
+    assert refused.value.where == str(path) and "remove this link" in refused.value.remedy
+    assert [p.where for r in verify(copy, "actionformer") for p in r.problems if p.severity == "error"] == [index.name]
+    pack_features(copy)
+    assert open_features(copy).packed
 
 
 def test_what_a_killed_packing_left_is_removed_by_the_next(copy):

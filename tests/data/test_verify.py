@@ -193,6 +193,38 @@ def test_a_fingerprint_that_no_longer_holds_is_removed(copy):
     assert not (copy / FILE_NAME).exists()
 
 
+@pytest.mark.parametrize(
+    ("damage", "remedy"),
+    [
+        (
+            lambda path: path.symlink_to(path.name),
+            "remove this link, which leads nowhere; the set is then known by its",
+        ),
+        (lambda path: path.write_text("{"), "remove it: the set is then known by its values"),
+    ],
+)
+def test_what_names_a_synthetic_sets_generator_is_refused_by_verify_as_by_train(copy, tmp_path, damage, remedy):
+    path = copy / "synthetic.json"
+    path.unlink()
+    damage(path)
+    words = ["train", "--model", "temporalmaxer", "--data", str(copy), "--out", str(tmp_path / "r")]
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2, refused.output
+    what = refused.stderr.partition(f"{path}: ")[2].splitlines()[0]
+    assert what and remedy in refused.stderr
+    verified = CliRunner().invoke(main, ["data", "verify", str(copy)])
+    assert verified.exit_code == 1 and verified.stdout.count(f"error: synthetic.json: {what} [{remedy}") == 2
+
+
+def test_a_loop_in_the_place_of_the_fingerprint_is_told_and_written_anew(copy):
+    path = copy / FILE_NAME
+    path.symlink_to(path.name)
+    answer = CliRunner().invoke(main, ["data", "verify", str(copy)])
+    assert answer.exit_code == 0, answer.output
+    assert f"warning: {path}: cannot be read (Too many levels of symbolic links); written anew" in answer.stderr
+    assert json.loads(path.read_text())["layouts"] and not path.is_symlink()
+
+
 def test_damage_in_one_layout_leaves_the_other_sound(copy):
     (copy / TADTR_JSON).write_text("{")
     broken = {report.layout.name: report.errors for report in verify(copy)}

@@ -255,6 +255,18 @@ def test_without_a_note_it_is_the_papers_study_and_settings_are_not_typed_twice(
     assert runs.study == "smoke" and len(runs.runs) == len(study.runs()) and runs.notes == []
 
 
+def test_a_loop_of_links_in_the_place_of_a_kept_study_is_to_be_removed(tmp_path: Path) -> None:
+    study = load_study("smoke")
+    keep(tmp_path, study, SCOPES[0], [], {})
+    path = note_path(tmp_path, "smoke")
+    path.unlink()
+    path.symlink_to(path.name)
+    for use in (lambda: planned(tmp_path), lambda: keep(tmp_path, study, SCOPES[0], [], {})):
+        with pytest.raises(InputError, match="symbolic links") as refused:
+            use()
+        assert str(refused.value.remedy).startswith("remove this link, which leads nowhere; start the study again")
+
+
 def test_a_smaller_start_drops_nothing_and_a_study_that_leaves_fields_open_counts_whole(tmp_path: Path) -> None:
     study = load_study("paper")
     least, most = study.runs(SCOPES[0]), study.runs(SCOPES[-1])

@@ -57,4 +57,4 @@ def test_a_claim_that_no_run_decides_is_an_error() -> None:
 def test_a_study_on_synthetic_data_is_not_said_to_decide() -> None:
     (row,) = [row for row in cells(artifact.experiments_text()) if row[0] == "ablation"]
     claim = next(claim for claim in load_claims() if claim.measure == "acceleration")
-    assert load_study("ablation").data.synthetic and f"{claim.id} (undecided: on real data only" in row[-1]
+    assert load_study("ablation").data.synthetic and f"{claim.id} (undecided: only real data decide it" in row[-1]

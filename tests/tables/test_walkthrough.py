@@ -36,9 +36,9 @@ def test_every_claim_about_a_gpu_is_in_the_table_once() -> None:
     ("claim", "gpu", "wanted"),
     [
         ("T2.1", "A10", "341 to 511 s"),
-        ("T2.1", "V100S", "no verdict; printed 0.49 times (of two machines), against ActionFormer"),
-        ("T2.2", "A10", "no verdict; printed 0.75 times, against ActionFormer"),
-        ("T2.2", "another GPU", "no verdict; printed 0.75 times, against ActionFormer"),
+        ("T2.1", "V100S", "no verdict; its ratio to ActionFormer is shown, printed 0.49 times (of two machines)"),
+        ("T2.2", "A10", "no verdict; its ratio to ActionFormer is shown, printed 0.75 times"),
+        ("T2.2", "another GPU", "no verdict; its ratio to ActionFormer is shown, printed 0.75 times"),
         ("T2.3", "V100S", "650 to 1082 s"),
         ("M3", "another GPU", "at most 90 % (on an H100)"),
         ("M3", "A10", "-"),

@@ -12,7 +12,7 @@ from tal_repro.data.fetch.download import Progress
 from tal_repro.data.fetch.sources import Archive
 from tal_repro.data.layouts import read_inside
 from tal_repro.errors import InputError
-from tal_repro.files import is_there, write_json
+from tal_repro.files import is_own_there, write_json
 
 SCHEMA = "tal-repro/archives/1"
 FILE_NAME = "archives.json"  # in the data folder
@@ -67,7 +67,7 @@ def describe(root: Path, archive: Archive) -> str:
 def recorded(root: Path) -> dict[str, dict[str, Any]]:
     """Return what was recorded of earlier fetches, by archive name; raise InputError for a damaged record."""
     path = root / FILE_NAME
-    if not is_there(path):
+    if not is_own_there(path, "the next fetch records anew"):
         return {}
     raw = read_inside(path, root)
     entries = raw.get("archives")
