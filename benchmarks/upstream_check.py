@@ -91,10 +91,10 @@ def run(model: str, data: Path, scratch: Path, losses: Path, percent: float, pla
 
     Without patches no hook tells what happened, so that such a run fails after its training: its losses are enough.
     """
-    from tal_repro.commands.train import plan
     from tal_repro.engines.upstream import adapter, checkout
     from tal_repro.run.inputs import Inputs
     from tal_repro.run.job import Job
+    from tal_repro.run.training import plan_training
     from tal_repro.run.worker import run_job
 
     probe = scratch / "probe"
@@ -107,7 +107,7 @@ def run(model: str, data: Path, scratch: Path, losses: Path, percent: float, pla
         shutil.copytree(source, tree, ignore=shutil.ignore_patterns(".git"), dirs_exist_ok=True)
         adapter.prepare = lambda name: tree  # type: ignore[assignment]
     runs = scratch / "runs"
-    (spec,) = Inputs(data, runs).with_digests([plan(model, data, "upstream", percent, 7, SETTINGS[model])])
+    (spec,) = Inputs(data, runs).with_digests([plan_training(model, data, "upstream", percent, 7, SETTINGS[model])])
     try:
         run_job(Job(spec.to_json(), str(runs), str(data), "cpu"))
     except SystemExit:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 def attribute_training(model: str, data_dir: Path, overrides: dict[str, Any], device: str, steps: int) -> Attribution:
     """Return the attribution of `steps` training steps of a native model on a data folder."""
-    from tal_repro.commands.train import plan
     from tal_repro.engines.adapter import RunContext
     from tal_repro.engines.native.attribution import attribute_steps
     from tal_repro.engines.native.freed_memory import keep_freed_memory
     from tal_repro.engines.native.trainer import Diverged
+    from tal_repro.run.training import plan_training
     from tal_repro.runs.store import RunStore
 
-    spec = plan(model, data_dir, "native", 100.0, 0, overrides)
+    spec = plan_training(model, data_dir, "native", 100.0, 0, overrides)
     with tempfile.TemporaryDirectory() as folder:
         writer = RunStore(folder).writer(spec)
         keep_freed_memory()  # as the executors do for a training, whose steps these are
@@ -38,12 +38,12 @@ def attribute_upstream(
     model: str, data_dir: Path, overrides: dict[str, Any], device: str, steps: int
 ) -> dict[str, Any]:
     """Return the attribution of `steps` training steps of the authors' code, as plain values."""
-    from tal_repro.commands.train import plan
     from tal_repro.engines.adapter import RunContext
     from tal_repro.engines.upstream.attribution import attribute_steps
+    from tal_repro.run.training import plan_training
     from tal_repro.runs.store import RunStore
 
-    spec = plan(model, data_dir, "upstream", 100.0, 0, overrides)
+    spec = plan_training(model, data_dir, "upstream", 100.0, 0, overrides)
     with tempfile.TemporaryDirectory() as folder:
         writer = RunStore(folder).writer(spec)
         return attribute_steps(RunContext(spec, writer, data_dir, device), steps, Path(folder))

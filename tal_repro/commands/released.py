@@ -36,11 +36,12 @@ def released(
     as_json: bool,
 ) -> None:
     """Evaluate a released checkpoint and compare it with the published mAP. No training: minutes."""
-    from tal_repro.commands.train import _cuda, read_settings
+    from tal_repro.commands.train import read_settings
     from tal_repro.paper.released_runs import published_maps
     from tal_repro.run.released import evaluate_released
+    from tal_repro.run.training import has_cuda
 
-    device = "cuda:0" if _cuda() else "cpu"
+    device = "cuda:0" if has_cuda() else "cpu"
     rows = evaluate_released(
         model, checkpoint, data_dir, engine, read_settings(settings), out, device, published_maps(model)
     )

@@ -13,13 +13,12 @@ import click
 from tal_repro.commands.study_options import RESULTS
 from tal_repro.console import echo, tell_next
 from tal_repro.errors import InputError
-from tal_repro.models.registry import MODELS, model_entry
+from tal_repro.models.registry import MODELS
 
 if TYPE_CHECKING:
-    from tal_repro.data import DataSet
     from tal_repro.runs.record import RunRecord
     from tal_repro.runs.store import RunStore
-    from tal_repro.spec import Precision, RunSpec, SubsetSpec
+    from tal_repro.spec import Precision, RunSpec
 
 
 @click.command()
@@ -66,6 +65,7 @@ def train(
     """Train one model and print its mAP; a killed run goes on where it was."""
     from tal_repro.run.failures import set_damaged_aside
     from tal_repro.run.inputs import Inputs
+    from tal_repro.run.training import plan_training
     from tal_repro.runs.other_data import count_of_other_data, other_data_line
     from tal_repro.runs.record import RunRecord
     from tal_repro.runs.store import RunStore
@@ -73,7 +73,7 @@ def train(
     if subset is not None and percent is not None:
         raise InputError("a subset file states its own percentage", "--percent", "give --percent or --subset")
     share = subset if subset is not None else 100.0 if percent is None else percent
-    planned = plan(model, data_dir, engine, share, seed, read_settings(settings), trace, precision)
+    planned = plan_training(model, data_dir, engine, share, seed, read_settings(settings), trace, precision)
     inputs = Inputs(data_dir, out, lambda line: echo(line, err=True))
     (spec,) = inputs.with_digests([planned])
     store = RunStore(out)
@@ -124,88 +124,6 @@ def _execute(spec: RunSpec, store: RunStore, data_dir: Path) -> None:
     sys.exit(outcome)
 
 
-def plan(
-    model: str,
-    data_dir: Path,
-    engine: str,
-    share: float | Path,
-    seed: int,
-    overrides: dict[str, Any],
-    trace: bool = False,
-    precision: Precision = "fp32",
-) -> RunSpec:
-    """Return the specification of one training run on a data folder; its width and classes follow the data.
-
-    `share`: a percentage of the model's own units, drawn uniformly with `seed`, or a subset file.
-    """
-    from tal_repro.data import open_features
-    from tal_repro.engines.registry import engine_version
-    from tal_repro.machine.host import threads
-    from tal_repro.measure.trace import INTERVAL_S
-    from tal_repro.run.datasets import dataset_of
-    from tal_repro.spec import DataSpec, RunSpec, SubsetSpec, check_percent
-    from tal_repro.study import resolve_recipe
-
-    if not isinstance(share, Path):
-        check_percent(share, "--percent")
-    if engine == "upstream" and precision != "fp32":
-        raise InputError("the authors' code knows float32 only", "--precision", "leave it out, or --engine native")
-    entry = model_entry(model)
-    dataset = dataset_of(data_dir, model)
-    fitted = {
-        "feature_dim": open_features(data_dir, dataset.layout).dim,
-        "num_classes": len(dataset.classes),
-        **overrides,
-    }
-    try:
-        recipe = resolve_recipe(model, engine, fitted)
-    except InputError as error:
-        raise InputError(error.what, "--set", error.remedy) from None
-    unit: Any = entry.unit
-    units = (
-        read_drawn(share, dataset, model, recipe)
-        if isinstance(share, Path)
-        else SubsetSpec(unit, "uniform", share, seed)
-    )
-    return RunSpec(
-        experiment="training",  # of nobody's study
-        model=model,
-        engine=engine,  # type: ignore[arg-type]
-        engine_version=engine_version(model, engine, "training"),
-        recipe=recipe,
-        data=DataSpec(dataset.name, dataset.version, dataset.annotation_hash, dataset.synthetic),
-        subset=units,
-        seed=seed,
-        device_kind="cuda" if _cuda() else "cpu",
-        threads=threads(),
-        precision=precision,
-        options={"interval_s": INTERVAL_S} if trace else {},
-    )
-
-
-def read_drawn(path: Path, dataset: DataSet, model: str, recipe: dict[str, Any]) -> SubsetSpec:
-    """Return how the units of a subset file are drawn; InputError unless this data set draws them again.
-
-    A run is identified, and can be repeated, by how its units are drawn; a list made by hand cannot.
-    """
-    from tal_repro.data import draw_subset, read_subset
-    from tal_repro.data.windows import Slicing
-    from tal_repro.spec import SubsetSpec
-
-    subset = read_subset(path)
-    slicing = Slicing.of(recipe)
-    drawn = draw_subset(dataset, subset.unit, subset.policy, subset.percent, subset.seed, model=model, slicing=slicing)
-    if drawn.ids != subset.ids:
-        foreign = sorted(set(subset.ids) ^ set(drawn.ids))
-        raise InputError(
-            f"its ids are not what its policy, percentage and seed draw for {model} from {dataset.root} "
-            f"({len(foreign)} differ, the first: {foreign[0]})",
-            path,
-            "draw it from the data set it is used with: tal-repro subset --out FILE",
-        )
-    return SubsetSpec(subset.unit, subset.policy, subset.percent, subset.seed)
-
-
 def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """Parse `key=value` pairs, values written as in TOML (numbers, true, [0.9, 1.0]) or as bare words."""
     import tomllib
@@ -222,12 +140,6 @@ def read_settings(settings: tuple[str, ...]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             overrides[key.strip()] = value.strip()
     return overrides
-
-
-def _cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def _device(spec: RunSpec) -> str:

@@ -28,7 +28,7 @@ from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 from tal_repro.run.evidence import Undecided
 from tal_repro.run.prints import LEAST_SHOWN, decimals, shows
-from tal_repro.run.trial import seeds
+from tal_repro.run.trial import SEED
 from tal_repro.runs.store import RunStore
 
 Numbers = tuple[float, ...]
@@ -102,11 +102,11 @@ def same_without_patches(model: str, sizes: Mapping[str, Any], share: float, dat
 
 def train(model: str, tree: Path, recipe: Mapping[str, Any], data: Path, folder: Path) -> Twin:
     """Train on the whole set from the tree given, beside a witness. Writes into `folder`, which must not exist."""
-    from tal_repro.commands.train import plan
+    from tal_repro.run.training import plan_training
 
     folder.mkdir()
     adapter = upstream_adapter(model)
-    spec = plan(model, data, "upstream", 100.0, next(seeds(model)), dict(recipe))
+    spec = plan_training(model, data, "upstream", 100.0, SEED, dict(recipe))
     run = RunContext(spec, RunStore(folder / "runs").writer(spec), data, "cpu")
     log, notes = folder / "log.txt", folder / "notes.jsonl"
     job = _AsWritten(

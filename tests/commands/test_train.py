@@ -14,13 +14,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tal_repro.cli import main
-from tal_repro.commands.train import plan, read_settings
+from tal_repro.commands.train import read_settings
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.errors import InputError
 from tal_repro.run import locks
 from tal_repro.run.inputs import Inputs
 from tal_repro.run.outcomes import BUSY, DISK_FULL
+from tal_repro.run.training import plan_training
 from tal_repro.runs.record import read_json
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -149,7 +150,7 @@ def test_a_share_without_a_unit_is_refused_like_any_input(data_dir: Path, tmp_pa
 
 
 def test_a_second_start_says_who_is_at_the_run_and_leaves_it_alone(data_dir: Path, tmp_path: Path) -> None:
-    planned = plan("temporalmaxer", data_dir, "native", 40.0, 0, read_settings(tuple(SMALL)))
+    planned = plan_training("temporalmaxer", data_dir, "native", 40.0, 0, read_settings(tuple(SMALL)))
     (spec,) = Inputs(data_dir, tmp_path).with_digests([planned])
     code = "import sys; from pathlib import Path; from tal_repro.run import locks\n"
     code += "lock = locks.acquire(Path(sys.argv[1])); print(flush=True); input()"  # a lock is a process's own

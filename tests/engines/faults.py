@@ -21,7 +21,6 @@ import torch
 import torch._dynamo  # the first optimizer would import it
 
 import tal_repro.engines.added as package
-from tal_repro.commands.train import plan
 from tal_repro.data.layouts import find_layout
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
@@ -35,6 +34,7 @@ from tal_repro.run.inputs import Inputs
 from tal_repro.run.job import Job
 from tal_repro.run.outcomes import DONE
 from tal_repro.run.released import evaluate_released
+from tal_repro.run.training import plan_training
 from tal_repro.run.trial import gather
 from tal_repro.run.twins import difference, train
 from tal_repro.run.worker import run_job
@@ -213,7 +213,7 @@ def ask(family: str, fault: str, folder: Path, data: Path) -> dict[str, tuple[st
     tree = broken(family, fault, folder).resolve()
     process.launch = launch_by_fork  # type: ignore[assignment]
     adapter.prepare = added.prepare = lambda model: tree  # type: ignore[attr-defined,assignment]
-    planned = plan(family, data, "upstream", 60.0, 3, SETTINGS[family])
+    planned = plan_training(family, data, "upstream", 60.0, 3, SETTINGS[family])
     results, ids = folder / "runs", folder / "ids.json"
     (spec,) = Inputs(data, results).with_digests([planned])
     names = [path.name.partition(".")[0] for path in data.rglob("video_*")]

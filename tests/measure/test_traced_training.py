@@ -15,13 +15,14 @@ from click.testing import CliRunner
 
 import tal_repro
 from tal_repro.cli import main
-from tal_repro.commands.train import plan, read_settings
+from tal_repro.commands.train import read_settings
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_annotations import SyntheticConfig
 from tal_repro.paper.report.cost_section import steps
 from tal_repro.run.inputs import Inputs
 from tal_repro.run.job import Job
 from tal_repro.run.outcomes import DONE
+from tal_repro.run.training import plan_training
 from tal_repro.run.worker import run_job
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.record import RunRecord
@@ -44,7 +45,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunRecord, float]:
     """A training under the sampler, and the seconds a busy machine took from it: between any two of its phases."""
     folder = tmp_path_factory.mktemp("traced")
     data = write_synthetic(folder / "data", SyntheticConfig(20, 20, 16, 20, (20.0, 25.0), difficulty=0.1, seed=4))
-    planned = plan("temporalmaxer", data, "native", 100.0, 0, read_settings(tuple(SMALL)), trace=True)
+    planned = plan_training("temporalmaxer", data, "native", 100.0, 0, read_settings(tuple(SMALL)), trace=True)
     (spec,) = Inputs(data, folder / "runs").with_digests([replace(planned, experiment="trace")])
     job = Job(spec.to_json(), str(folder / "runs"), str(data), "cpu")
     before = waited_for_a_core()

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tal_repro.commands.train import plan
 from tal_repro.data import state
 from tal_repro.data.pack import pack_features
 from tal_repro.data.synthetic import write_synthetic
@@ -26,6 +25,7 @@ from tal_repro.run.inputs import FOLDER, Inputs
 from tal_repro.run.job import Job
 from tal_repro.run.outcomes import DONE
 from tal_repro.run.released import _spec as released_spec
+from tal_repro.run.training import plan_training
 from tal_repro.run.worker import run_job
 from tal_repro.runs.record import read_json
 from tal_repro.runs.store import RunStore
@@ -71,7 +71,7 @@ def spec_of(folder: Path, percent: float = 50, **options: Any) -> RunSpec:
     """Plan as a new process would: nothing of the folder is remembered."""
     dataset_for_unit.cache_clear()
     overrides = {"epochs": 4, "max_seq_len": 2304, **options.pop("overrides", {})}
-    return plan("temporalmaxer", folder, "native", percent, 1, overrides, **options)
+    return plan_training("temporalmaxer", folder, "native", percent, 1, overrides, **options)
 
 
 def read_videos(folder: Path, results: Path) -> tuple[str, str, str]:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from tal_repro.commands.train import plan
 from tal_repro.data.definition import read_definition
 from tal_repro.run.datasets import dataset_for_unit
 from tal_repro.run.inputs import Inputs
+from tal_repro.run.training import plan_training
 from tal_repro.runs.store import RunStore
 from tal_repro.spec import RunSpec
 from tests.data.made_up_set import define
@@ -74,7 +74,7 @@ REPACKS = {
 def planned(data: Path, results: Path) -> RunSpec:
     """Plan a run as a new process would, with the digest of what it would read."""
     dataset_for_unit.cache_clear()
-    spec = plan("temporalmaxer", data, "native", 50, 1, {"epochs": 4, "max_seq_len": 64})
+    spec = plan_training("temporalmaxer", data, "native", 50, 1, {"epochs": 4, "max_seq_len": 64})
     return Inputs(data, results).with_digests([spec])[0]
 
 

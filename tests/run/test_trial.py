@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,11 +29,6 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def test_each_training_is_longer_and_from_another_seed(trained: list[tuple[int, int]], tmp_path: Path) -> None:
     assert len(list(trial.trials("tetad", "upstream", {}, tmp_path))) == 3
     assert trained == [(2, 3), (8, 4), (32, 5)]
-
-
-def test_seeds_that_a_description_names_come_first() -> None:
-    assert list(itertools.islice(trial.seeds("dyfadet"), 5)) == [6, 9, 3, 4, 5]
-    assert list(itertools.islice(trial.seeds("tadtr"), 2)) == [3, 4]
 
 
 def test_where_epochs_are_given_there_is_one(trained: list[tuple[int, int]], tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from tal_repro.commands.train import plan
 from tal_repro.data.layouts import find_layout
 from tal_repro.data.synthetic import write_synthetic
 from tal_repro.data.synthetic_config import SyntheticConfig
@@ -30,6 +29,7 @@ from tal_repro.engines.upstream.checkout import prepare, status
 from tal_repro.engines.upstream.job import Job, fresh_work_folder
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.figures import FIGURES
+from tal_repro.run.training import plan_training
 from tal_repro.run.trial import setting_words
 from tal_repro.runs.store import RunStore
 
@@ -180,7 +180,7 @@ def test_a_checkpoint_as_its_authors_release_it_scores_what_their_training_print
     """The best of the EMA weights, written by their script; the training's own folder is gone when it is scored."""
     data = write_synthetic(tmp_path / "data", SyntheticConfig(20, 20, 2048, 20, (20.0, 40.0), difficulty=0.0, seed=5))
     recipe = {key: value for key, value in ADDED[model].SMALL.items() if key != "feature_dim"} | STILL.get(model, {})
-    spec = plan(model, data, "upstream", 100.0, 3, recipe)
+    spec = plan_training(model, data, "upstream", 100.0, 3, recipe)
     run = RunContext(spec, RunStore(tmp_path / "training").writer(spec), data, "cpu")
     adapter = AddedAdapter(model)
     layout = find_layout(data, adapter.layout)

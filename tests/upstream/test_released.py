@@ -18,7 +18,6 @@ import pytest
 import torch
 
 from benchmarks import upstream_check
-from tal_repro.commands.train import plan
 from tal_repro.data.layouts import find_layout
 from tal_repro.engines.adapter import RunContext
 from tal_repro.engines.upstream.adapter import UpstreamAdapter
@@ -28,6 +27,7 @@ from tal_repro.models.checkpoint_io import read_checkpoint
 from tal_repro.models.registry import OF_STUDY
 from tal_repro.models.upstream_weights import select_state
 from tal_repro.paper import released_runs
+from tal_repro.run.training import plan_training
 from tal_repro.runs.load import load_runs
 from tal_repro.runs.store import RunStore
 
@@ -120,7 +120,7 @@ def released(model: str, checkpoint: Path, data: Path, out: Path, engine: str) -
 
 def train(model: str, data: Path, scratch: Path) -> Path:
     """Train by the authors' scripts; return the checkpoint that they would release."""
-    spec = plan(model, data, "upstream", 100.0, 7, SIZES[model])
+    spec = plan_training(model, data, "upstream", 100.0, 7, SIZES[model])
     run = RunContext(spec, RunStore(scratch / "training").writer(spec), data, "cpu")
     adapter = UpstreamAdapter(model)
     job = Job(
