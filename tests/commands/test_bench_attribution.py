@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tal_repro.commands import bench_attribution, train
+from tal_repro.commands import bench_attribution
 from tal_repro.engines.native import attribution, freed_memory
 from tal_repro.engines.native.trainer import Diverged
 from tal_repro.errors import InputError
+from tal_repro.run import training
 from tal_repro.spec import RunSpec
 
 
@@ -26,7 +27,7 @@ def test_steps_are_taken_with_the_memory_setting_of_a_training(
             raise Diverged("the loss is nan at optimizer step 0, on the batch of video_1")
         return "found"
 
-    monkeypatch.setattr(train, "plan", lambda *_: spec)
+    monkeypatch.setattr(training, "plan_training", lambda *_: spec)
     monkeypatch.setattr(attribution, "attribute_steps", steps)
     monkeypatch.setattr(freed_memory, "keep_freed_memory", lambda keep=True: happened.append(keep))
     if diverges:
