@@ -97,7 +97,9 @@ def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: fl
                 if any(finding.outcome == "failed" for finding in findings):
                     break
         except InputError as error:
-            return [Finding("training", "failed", str(error))]
+            first, *rest = str(error).split("\n")
+            said = f" [{_after(tried)}]" if tried else ""
+            return [Finding("training", "failed", "\n".join([first + said, *rest]))]
     return findings
 
 
@@ -107,9 +109,13 @@ def _told(finding: Finding, trial: Trial, before: Sequence[str]) -> Finding:
         return finding
     said = f"seed {trial.seed}, {trial.epochs} epochs"
     if before:
-        said += f"; training {len(before) + 1}, after {len(before)} that learnt too little ({'; '.join(before)})"
+        said += f"; {_after(before)}"
     first, *rest = finding.message.split("\n")
     return dataclasses.replace(finding, message="\n".join([f"{first} [{said}]", *rest]))
+
+
+def _after(before: Sequence[str]) -> str:
+    return f"training {len(before) + 1}, after {len(before)} that learnt too little ({'; '.join(before)})"
 
 
 def _judged(trial: Trial, must_learn: bool) -> Iterator[Finding]:
