@@ -23,12 +23,12 @@ def check_printed(reported: Sequence[Mapping[str, Any]], output: str) -> None:
     As a share or in percent, to the digits that are printed, two or more. `reported`: a witness's notes of the hook,
     index and average_map (a share), in their order; `output`: what the scripts printed, with its line at each call.
     """
-    parts = [_decimals(part) for part in output.split(EVALUATED)]
+    parts = [decimals(part) for part in output.split(EVALUATED)]
     for place, note in enumerate(reported):
         value = float(note["average_map"])
         if value < LEAST_SHOWN or _said_again(reported, place):
             continue
-        if not any(_shows(part, value) for part in parts[place : place + 2]):  # printed before the call, or after it
+        if not any(shows(part, value) for part in parts[place : place + 2]):  # printed before the call, or after it
             raise InputError(
                 f"the metrics hook was told {value:.2%}, which the authors' scripts do not print at that evaluation",
                 "03-metrics.patch",
@@ -44,12 +44,12 @@ def _said_again(reported: Sequence[Mapping[str, Any]], place: int) -> bool:
     )
 
 
-def _decimals(text: str) -> list[tuple[float, int]]:
+def decimals(text: str) -> list[tuple[float, int]]:
     """Return the numbers in a text with their digits after the point."""
     return [(float(number), len(number.partition(".")[2])) for number in _DECIMALS.findall(text)]
 
 
-def _shows(printed: Sequence[tuple[float, int]], value: float) -> bool:
+def shows(printed: Sequence[tuple[float, int]], value: float) -> bool:
     """Tell whether a mAP is among printed numbers."""
     return any(
         abs(number - shown) <= ROUNDING * 10.0**-digits for number, digits in printed for shown in (value, 100 * value)

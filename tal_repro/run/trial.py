@@ -26,9 +26,10 @@ from tal_repro.run.tracebacks import of_authors
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
 
-PERCENT = 60
+PERCENT = 60  # of the units: a subset is drawn
+DATA = "data"  # folder of the set, in the scratch folder
 BUDGET_S = 900.0  # of all trainings of a check
-SEED = 3  # of the first training
+SEED = 3  # of the first training, where a description names none
 MORE = 4.0  # times as many epochs at most where too little was learnt
 LEAST_S = 1e-3  # that a training is taken to last
 LAST_LINES = 12
@@ -74,9 +75,9 @@ def trials(
     fails, with the authors' traceback.
     """
     sizes = {**small(model, engine), **settings}
-    data = _small_data(scratch / "data", int(sizes["feature_dim"]), learnable=_must_learn(model, engine))
+    data = _small_data(scratch / DATA, int(sizes["feature_dim"]), learnable=_must_learn(model, engine))
     deadline = time.monotonic() + budget_s
-    for seed in itertools.count(SEED):
+    for seed in seeds(model):
         started = time.monotonic()
         trial = _train(model, engine, sizes, seed, data, scratch / f"epochs-{sizes['epochs']}")
         yield trial
@@ -110,10 +111,18 @@ def _small_of_description(entry: ModelEntry) -> dict[str, Any]:
     return small_recipe(importlib.import_module(entry.adapter))
 
 
-def _repeats(entry: ModelEntry) -> int:
+def seeds(model: str) -> Iterator[int]:
+    """Yield the seeds of a check's trainings: those that a description names, then the others from 3 on."""
+    named = tuple(_said(model_entry(model), "SEEDS", ()))
+    yield from named
+    yield from (seed for seed in itertools.count(SEED) if seed not in named)
+
+
+def _said(entry: ModelEntry, name: str, usual: Any) -> Any:
+    """Return what the description of an added model says under a name, or what is usual."""
     import importlib
 
-    return int(getattr(importlib.import_module(entry.adapter), "REPEATS", 1)) if entry.adapter else 1
+    return getattr(importlib.import_module(entry.adapter), name, usual) if entry.adapter else usual
 
 
 def _small_data(out: Path, feature_dim: int, learnable: bool) -> Path:
@@ -198,7 +207,7 @@ def gather(record: RunRecord, notes: Path, data: Path, output: str) -> Evidence:
         test_ids=frozenset(video.id for video in dataset.videos.values() if video.subset == "test"),
         detected_ids=frozenset(video.id for video in dataset.detected),
         batch_size=int(record.spec.recipe["batch_size"]),
-        repeats=_repeats(model_entry(record.spec.model)),
+        repeats=int(_said(model_entry(record.spec.model), "REPEATS", 1)),
         output=output,
         averages=averages_of(record),
     )

@@ -36,6 +36,7 @@ from tal_repro.run.job import Job
 from tal_repro.run.outcomes import DONE
 from tal_repro.run.released import evaluate_released
 from tal_repro.run.trial import gather
+from tal_repro.run.twins import difference, train
 from tal_repro.run.worker import run_job
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
@@ -85,6 +86,9 @@ LISTS = {"stepnet": "if is_training:", "slicenet": 'if subset == "val":'}
 SHIFTED = "rows = [(r[0], r[1] + 0.4, r[2] + 0.4, *r[3:]) for r in rows]; result = average_map(rows, "
 OWN_MAP = {"stepnet": f"{SHIFTED}videos.items)", "slicenet": f"{SHIFTED}windows)"}
 BEFORE = "now = (result, rows); result, rows = vars(model).get('before', now); vars(model)['before'] = now; "
+ALIKE = ("nothing alike", "a rate of its own", "fewer detections alike")  # in training and evaluation
+RATE = {"stepnet": "lr=options.lr", "slicenet": "lr=float(rate)"}
+SCORED = {"stepnet": ("libs/engine.py", "result = average_map("), "slicenet": ("eval.py", "result = average_map(")}
 PRINTED = Path()  # of the scripts of a case
 Edit = tuple[str, str, str]  # file, text, what replaces it
 
@@ -96,6 +100,9 @@ def edits(family: str, fault: str) -> list[Edit]:
     quote = "'" if family == "stepnet" else '"'
     return {
         "nothing": [],
+        "nothing alike": [],
+        "a rate of its own": [("train.py", RATE[family], f"{RATE[family]} * 1.01")],
+        "fewer detections alike": [(*SCORED[family], f"rows = rows[::2]; {SCORED[family][1]}")],
         "shifted by 7 s": [(given, "[r[1] for r", "[r[1] + 7 for r"), (given, "[r[2] for r", "[r[2] + 7 for r")],
         "labels shifted by one": [(given, "[r[3] for r", "[(r[3] + 1) % 20 for r")],
         "scores negated": [(given, "[r[4] for r", "[-r[4] for r")],
@@ -165,7 +172,14 @@ def broken(family: str, fault: str, folder: Path) -> Path:
 
 
 def launch_by_fork(
-    run: Any, tree: Path, script: str, arguments: Any, work: Path, environment: Any, *rest: Any, **log: Any
+    run: Any,
+    tree: Path,
+    script: str,
+    arguments: Any,
+    work: Path,
+    environment: Any,
+    meanwhile: Any = None,
+    log: Path | None = None,
 ) -> float:
     """Run a script as `process.launch` does, in a fork of this process, where torch is loaded already."""
     words = work.resolve() / "last_words.txt"
@@ -176,7 +190,7 @@ def launch_by_fork(
         try:
             torch.set_num_threads(1)
             os.environ.update(process._environment(run, environment))
-            os.dup2(os.open(PRINTED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 1)
+            os.dup2(os.open(log or PRINTED, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 1)
             os.chdir(work)
             sys.argv = ["launcher", json.dumps({**order, "last_words": str(words)})]
             launcher.main()
@@ -212,6 +226,19 @@ def ask(family: str, fault: str, folder: Path, data: Path) -> dict[str, tuple[st
     record, said = RunRecord(RunStore(results).folder(spec)), PRINTED.read_text()
     found = _judged(Trial(record, gather(record, folder / "notes.jsonl", data, said), 0, 3), must_learn=True)
     return {finding.step: (finding.outcome, finding.message) for finding in found if finding.step != "training"}
+
+
+def ask_twins(family: str, fault: str, folder: Path, data: Path) -> dict[str, tuple[str, str]]:
+    """Train with a fault and without any patch; return what the check says of the two."""
+    folder.mkdir()
+    process.launch = launch_by_fork  # type: ignore[assignment]
+    plain = folder / "plain-tree"
+    shutil.copytree(FAMILIES[family] / "repository", plain, ignore=shutil.ignore_patterns("__pycache__"))
+    trees = {"with": broken(family, fault, folder), "without": plain}
+    twin = {name: train(family, tree, SETTINGS[family], data, folder / name) for name, tree in trees.items()}
+    assert twin["without"].losses and "mAP" in twin["without"].output, twin
+    said = difference(twin["with"], twin["without"])
+    return {"unpatched": ("failed" if said else "ok", said)}
 
 
 def score_released(folder: Path, data: Path) -> dict[str, tuple[str, str]]:
@@ -263,7 +290,10 @@ def main() -> None:
         if child == 0:
             try:
                 place = folder / str(number)
-                found = score_released(place, data) if fault == "released" else ask(family, fault, place, data)
+                if fault == "released":
+                    found = score_released(place, data)
+                else:
+                    found = (ask_twins if fault in ALIKE else ask)(family, fault, place, data)
                 answer.write_text(json.dumps(found))
             except BaseException:
                 traceback.print_exc()

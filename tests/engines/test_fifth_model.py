@@ -114,7 +114,7 @@ def test_the_contract_passes_and_every_step_is_told(kit: Kit) -> None:
     jsonschema.validate(found, json.loads((ROOT / "tal_repro" / "schemas" / "models-check.json").read_text()))
     assert found["passed"], found
     steps = ["registry", "recipe", "patches", "description", "checkout", "libraries", "macs", "training"]
-    steps += ["events", "subset", "losses", "evaluation", "weights", "detections", "map"]
+    steps += ["events", "subset", "losses", "evaluation", "weights", "detections", "map", "unpatched"]
     said_of = {step["step"]: step["message"] for step in found["steps"]}
     assert list(said_of) == steps
     assert "libs/engine.py:27 (shim cuda_synchronize is on)" in said_of["libraries"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,11 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def test_each_training_is_longer_and_from_another_seed(trained: list[tuple[int, int]], tmp_path: Path) -> None:
     assert len(list(trial.trials("tetad", "upstream", {}, tmp_path))) == 3
     assert trained == [(2, 3), (8, 4), (32, 5)]
+
+
+def test_seeds_that_a_description_names_come_first() -> None:
+    assert list(itertools.islice(trial.seeds("dyfadet"), 5)) == [6, 9, 3, 4, 5]
+    assert list(itertools.islice(trial.seeds("tadtr"), 2)) == [3, 4]
 
 
 def test_where_epochs_are_given_there_is_one(trained: list[tuple[int, int]], tmp_path: Path) -> None:
@@ -73,10 +79,11 @@ def test_a_pass_says_its_seed_and_what_was_tried_before_it(monkeypatch: pytest.M
     attempts = [trial.Trial(SimpleNamespace(metrics=scored(ap)), None, epochs, seed)  # type: ignore[arg-type]
                 for ap, epochs, seed in ((0.012, 2, 3), (0.031, 8, 4), (0.43, 32, 5))]  # fmt: skip
     monkeypatch.setattr(contract, "judge", lambda record: "9 steps")
+    monkeypatch.setattr(contract, "_unpatched", lambda *given: "the same")
     for tried in (attempts, attempts[-1:]):
         monkeypatch.setattr(contract, "trials", lambda *given, tried=tried: iter(tried))
-        training, learnt = contract._training("tetad", "upstream", {}, 900.0)
-        assert (training.outcome, learnt.outcome) == ("ok", "ok")
+        training, learnt, unpatched = contract._training("tetad", "upstream", {}, 900.0)
+        assert {training.outcome, learnt.outcome, unpatched.outcome} == {"ok"}
         for finding in (training, learnt):
             assert "seed 5, 32 epochs" in finding.message
             before = "training 3, after 2 that learnt too little (seed 3, 2 epochs: 1.2%; seed 4, 8 epochs: 3.1%)"

@@ -68,8 +68,8 @@ class Recipe:
 
 RECIPE = Recipe()
 SMALL = {  # for checks: quick on two cores, and learnt from
-    "epochs": 2, "eval_interval": 1, "batch_size": 4, "max_seq_len": 576, "hidden_dim": 32, "ffn_dim": 64,
-    "encoder_layers": 1, "decoder_layers": 2, "feature_levels": 4, "loader_workers": 1, "learning_rate": 0.001,
+    "epochs": 64, "eval_interval": 16, "batch_size": 4, "max_seq_len": 576, "hidden_dim": 32, "ffn_dim": 64,
+    "encoder_layers": 1, "decoder_layers": 2, "feature_levels": 4, "loader_workers": 1, "learning_rate": 0.002,
     "ema_decay": 0.9,
 }  # fmt: skip
 

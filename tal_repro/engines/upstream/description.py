@@ -6,7 +6,7 @@ Needed: RECIPE, LAYOUT, PROTOCOL, `train(job)`, `build(tree)`. Its other names a
 - ENVIRONMENT: variables that its scripts read
 - SELECTION, WEIGHTS: what its authors report
 - REPEATS: how often the authors' own loader goes through its training units in an epoch
-- SMALL: a small recipe for checks
+- SMALL, SEEDS: a small recipe for checks, and the seeds of their trainings
 - PUBLISHED: protocol -> (average mAP in percent, where it is printed)
 - `evaluate(job, checkpoint)`: evaluates a released checkpoint by the authors' script
 - `lay_out(layout, out)`: writes files of a layout of its own into a run's working folder, before `train`
@@ -50,13 +50,19 @@ def check_description(description: Any) -> None:
             )
     _check_shims(description, where)
     _check_environment(getattr(description, "ENVIRONMENT", {}), where)
-    repeats = getattr(description, "REPEATS", 1)
-    if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
+    if not _is_whole(repeats := getattr(description, "REPEATS", 1), 1):
         raise InputError(f"REPEATS = {repeats!r}", where, "give a whole number of 1 or more")
+    seeds = getattr(description, "SEEDS", ())
+    if not isinstance(seeds, tuple) or not all(_is_whole(seed, 0) for seed in seeds):
+        raise InputError(f"SEEDS = {seeds!r}", where, "give a tuple of whole numbers of 0 or more")
     _check_published(getattr(description, "PUBLISHED", {}), where)
     for name in ("train", "build", *(name for name in ("lay_out", "evaluate") if hasattr(description, name))):
         if not callable(getattr(description, name, None)):
             raise InputError(f"no function {name!r}", where, DOCS)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
 
 
 def small_recipe(description: Any) -> dict[str, Any]:

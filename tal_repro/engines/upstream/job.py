@@ -53,6 +53,10 @@ class Job:
         self.train_wall = process.launch(
             self.run, self.tree, script, arguments, self.work, environment, meanwhile, self.log
         )
+        self._keep_trained(folder, weights)
+
+    def _keep_trained(self, folder: Path, weights: str) -> None:
+        """Keep the last and the best of the evaluations that a training recorded in `folder`."""
         for evaluated in scores.evaluations(self.events, folder, weights):  # in the order of their epochs
             self.chosen["last", evaluated.weights] = evaluated
             best = self.chosen.setdefault(("best-on-test", evaluated.weights), evaluated)
@@ -71,6 +75,10 @@ class Job:
         self.evaluation_wall += process.launch(
             self.run, self.tree, script, arguments, self.work, environment, log=self.log
         )
+        self._keep_evaluated(script, events, folder, weights)
+
+    def _keep_evaluated(self, script: str, events: Path, folder: Path, weights: str) -> None:
+        """Keep the last evaluation that a script recorded in `events` and `folder`; InputError where there is none."""
         recorded = process.read_events(events)
         self.evaluation_seconds[weights] = process.phase_seconds(recorded).get("eval", 0.0)
         evaluated = scores.evaluations(recorded, folder, weights)
