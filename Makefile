@@ -166,7 +166,7 @@ upstream-check: $(VENV)/.upstream  ## the authors' code under the kit: units, ph
 .PHONY: bench
 bench: $(DEV)  ## fits, forecasts and detection metrics against plain implementations
 	@$(PY) -m benchmarks.curves && $(PY) -m benchmarks.detection
-bench-%: $(DEV)  ## one benchmark: bench-models, bench-train, bench-runner, ...
+bench-%: $(DEV)  ## one benchmark: bench-model_speed, bench-train, bench-runner, ...
 	@$(PY) -m benchmarks.$* $(ARGS)
 
 ##@ Containers (RUNTIME=docker|podman|apptainer, TORCH=cpu|cuda|cuda12; also for demo, verify, plan, baseline-..., GPU=1)
