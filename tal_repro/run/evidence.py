@@ -238,7 +238,8 @@ def detections(evidence: Evidence) -> str:
             if match["share"] < 0.5:
                 computed[name] = None
     if computed:
-        return f"{', '.join(computed)}: made by the patch, so that the mAP alone speaks for it"
+        made = "names, or made by the patch" if "label" in computed else "made by the patch"
+        return f"{', '.join(computed)}: {made}, so that the mAP alone speaks for it"
     return "every column is one of the authors' own, row by row"
 
 
