@@ -68,7 +68,7 @@ def evaluate(
 
     tious = read_tious(tiou or find_protocol(protocol).tious, tie)
     truth = _truth(annotations, subset)
-    table = read_detections(detections, truth, other_classes=True)
+    table = read_detections(detections, truth, other_classes=True, backwards=0.5)
     evaluation = score(table, truth, protocol, tious, tie)
     if not evaluation.result.instances:
         raise InputError(f"no instance counts under protocol {protocol}", annotations, "choose another protocol")

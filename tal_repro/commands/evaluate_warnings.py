@@ -24,6 +24,7 @@ def warnings_of(table: Table, evaluation: Evaluation, truth: GroundTruth) -> Ite
         *truth.notes,
         f"not scored, no ground truth: {missing}" if missing else "",
         _other_classes(table, truth),
+        _backwards(evaluation),
         _without_detections(evaluation, truth),
         _beyond_end(evaluation, truth),
         _detected_beyond_end(evaluation, truth),
@@ -94,6 +95,15 @@ def _other_classes(table: Table, truth: GroundTruth) -> str:
         f"{counts.total()} of {len(table['label'])} detections are of {len(counts)} classes that the annotations do "
         f"not have; no AP depends on them: {listed}{more}"
     )
+
+
+def _backwards(evaluation: Evaluation) -> str:
+    """Say how many detections end before they start ("" for none): some models regress both bounds."""
+    table = evaluation.detections
+    turned = sum(end < start for start, end in zip(table["start_s"], table["end_s"], strict=True))
+    if not turned:
+        return ""
+    return f"{turned} of {len(table['start_s'])} detections end before they start: they overlap nothing, count as false"
 
 
 def _detected_beyond_end(evaluation: Evaluation, truth: GroundTruth) -> str:

@@ -75,11 +75,14 @@ def read_ground_truth(source: Source | Path, *subsets: str) -> GroundTruth:
     return GroundTruth(durations, table, classes.names, classes.ids, document.synthetic, reader.left_out, notes)
 
 
-def read_detections(path: Path, ground_truth: GroundTruth, *, other_classes: bool = False) -> pd.DataFrame:
+def read_detections(
+    path: Path, ground_truth: GroundTruth, *, other_classes: bool = False, backwards: float = 0.0
+) -> pd.DataFrame:
     """Read detections as a table of `COLUMNS`; `label` holds class names, numbers in the file being looked up.
 
-    Raises InputError for an unknown label (with `other_classes`: where most rows have one; else they keep theirs), a
-    segment that ends before it starts, a number that is not finite, and a time beyond `MAX_SECONDS`.
+    Raises InputError for an unknown label (with `other_classes`: where most rows have one; else they keep theirs),
+    segments that end before they start in more than the share `backwards` (0 to 1) of the rows, a number that is not
+    finite, and a time beyond `MAX_SECONDS`. Those that are kept overlap nothing: false, as for the official evaluators.
     """
     endings = {".json": _rows_of_json, ".csv": _rows_of_csv}
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
@@ -89,10 +92,11 @@ def read_detections(path: Path, ground_truth: GroundTruth, *, other_classes: boo
     table, place = endings[ending](path)
     segments = table[["start_s", "end_s"]].to_numpy(float)
     finite = np.isfinite(table[["start_s", "end_s", "score"]].to_numpy(float)).all(1)
+    turned = segments[:, 1] < segments[:, 0]
     wrong = {
         "a number is missing or not finite": ~finite,
         f"a time is beyond {MAX_SECONDS:g} s": finite & (np.abs(segments) > MAX_SECONDS).any(1),
-        "ends before it starts": segments[:, 1] < segments[:, 0],
+        "ends before it starts": turned & (turned.sum() > backwards * len(turned)),
     }
     refuse_all(
         (f"{place(int(row))}: {what}" for what, rows in wrong.items() for row in np.flatnonzero(rows)),

@@ -99,7 +99,9 @@ def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: fl
             if engine == "upstream" and all(finding.outcome == "ok" for finding in findings):
                 findings.append(_step("unpatched", lambda: _unpatched(model, settings, Path(scratch))))
         except InputError as error:
-            return [Finding("training", "failed", str(error))]
+            first, *rest = str(error).split("\n")
+            said = f" [{_after(tried)}]" if tried else ""
+            return [Finding("training", "failed", "\n".join([first + said, *rest]))]
     return findings
 
 
@@ -116,9 +118,13 @@ def _told(finding: Finding, trial: Trial, before: Sequence[str]) -> Finding:
         return finding
     said = f"seed {trial.seed}, {trial.epochs} epochs"
     if before:
-        said += f"; training {len(before) + 1}, after {len(before)} that learnt too little ({'; '.join(before)})"
+        said += f"; {_after(before)}"
     first, *rest = finding.message.split("\n")
     return dataclasses.replace(finding, message="\n".join([f"{first} [{said}]", *rest]))
+
+
+def _after(before: Sequence[str]) -> str:
+    return f"training {len(before) + 1}, after {len(before)} that learnt too little ({'; '.join(before)})"
 
 
 def _judged(trial: Trial, must_learn: bool) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ DOCS = "docs/adding-a-model.md"
 LEARNT = 0.20  # average mAP; below it a wrong decoding and a right one differ too little
 LEFT_OUT = 0.1  # share of the test videos that an evaluation may go without
 SAME_LOSS = 1e-3  # relative
+SAME_MAP = 2e-4  # of another protocol's mAP, where equal scores may stand in another order
 PAIRED = ("run", "train", "eval", "checkpoint", "iteration")
 Note = Mapping[str, Any]
 
@@ -45,6 +46,7 @@ class Evidence:
     batch_size: int = 1  # of the recipe
     repeats: int = 1  # times that the authors' own loader goes through its units in an epoch
     output: str = ""  # of their scripts
+    averages: Mapping[tuple[str, str, str], float] = field(default_factory=dict)  # by selection, weights and protocol
 
     def of(self, kind: str, phase: str | None = None) -> list[Note]:
         """Return the notes of a kind (in a phase), in their order."""
@@ -104,7 +106,24 @@ def events(evidence: Evidence) -> str:
     evaluated = sum((note["at"]) == "eval end" for note in evidence.of("phase"))
     if evaluated < len(evidence.of("detections")):
         raise _events(f"{evaluated} eval events for {len(evidence.of('detections'))} evaluations")
+    _check_evaluated_epochs(evidence)
     return f"{trained} epochs, {steps} optimizer steps, {evaluated} evaluations, each within its events"
+
+
+def _check_evaluated_epochs(evidence: Evidence) -> None:
+    """Raise InputError where an evaluation within a training says another epoch than that trained last (-1: none)."""
+    epoch = -1
+    for note in evidence.notes:
+        if note["kind"] == "script":
+            epoch = -1  # a process of its own
+        elif note["kind"] == "phase" and note["at"] == "train end":
+            epoch += 1
+        elif note["kind"] in ("metrics", "detections") and 0 <= epoch != note["index"] >= 0:
+            raise InputError(
+                f"an evaluation after epoch {epoch} is said to be of epoch {note['index']}",
+                "03-metrics.patch",
+                f"give metrics and detections the index that event('epoch', 'start', index) has; see {DOCS}",
+            )
 
 
 def _events(what: str) -> InputError:
@@ -219,7 +238,8 @@ def detections(evidence: Evidence) -> str:
             if match["share"] < 0.5:
                 computed[name] = None
     if computed:
-        return f"{', '.join(computed)}: made by the patch, so that the mAP alone speaks for it"
+        made = "names, or made by the patch" if "label" in computed else "made by the patch"
+        return f"{', '.join(computed)}: {made}, so that the mAP alone speaks for it"
     return "every column is one of the authors' own, row by row"
 
 
@@ -231,7 +251,7 @@ def same_map(evidence: Evidence) -> str:
             raise InputError(
                 f"the kit's mAP is {row['kit_map']:.2%}, its own print says {row['upstream_printed_map']:.2%}",
                 "03-metrics.patch",
-                "PROTOCOL, or the times (seconds), labels or scores that the hook is given, do not fit",
+                _why_another_map(evidence, row),
             )
     check_printed(evidence.of("metrics"), evidence.output)
     best = max((row["kit_map"] for row in rows), default=0.0)
@@ -241,3 +261,16 @@ def same_map(evidence: Evidence) -> str:
             "or with a higher rate (--set epochs=..., --budget SECONDS)"
         )
     return f"{best:.1%} (synthetic), as its own print says in {len(rows)} evaluations"
+
+
+def _why_another_map(evidence: Evidence, row: Note) -> str:
+    """Return what may be the reason of a mAP that differs from the print; a protocol that has the print's is named."""
+    fits = [
+        protocol
+        for (selection, weights, protocol), average in evidence.averages.items()
+        if (selection, weights) == (row["selection"], row["weights"])
+        and abs(average - row["upstream_printed_map"]) <= SAME_MAP
+    ]
+    if fits:
+        return f"under {' and '.join(fits)} it is what they print: PROTOCOL, or the annotations that lay_out writes"
+    return "PROTOCOL, or the times (seconds), labels or scores that the hook is given, do not fit"

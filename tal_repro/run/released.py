@@ -178,7 +178,6 @@ def _detect_native(context: RunContext, detector: Any) -> Evaluated:
 
 def _detect_upstream(context: RunContext, by_script: Callable[[Path], Any]) -> tuple[Evaluated, str]:
     """Let the authors' script evaluate in a folder that is deleted; set the kit's mAP beside its own print."""
-    from tal_repro.detection.detections_io import read_detections
     from tal_repro.engines.registry import get_adapter
     from tal_repro.engines.upstream import scores
 
@@ -188,7 +187,7 @@ def _detect_upstream(context: RunContext, by_script: Callable[[Path], Any]) -> t
         truth = read_ground_truth(annotation_file)
         chosen = {(model_entry(context.spec.model).reported.selection, evaluation.weights): evaluation}
         _, _, compared = scores.metric_rows(chosen, truth, protocol)
-        detections = read_detections(evaluation.detections, truth)
+        detections = scores.reported(evaluation.detections, truth)
         return Evaluated(detections, annotation_file, protocol, tuple(compared)), evaluation.weights
 
 

@@ -54,11 +54,16 @@ class Trial:
     def best_map(self) -> float:
         """Return the best average mAP under the model's own protocol, as a share."""
         own = self.record.metrics["reported"]["protocol"]
-        averages: dict[tuple[str, str], list[float]] = {}
-        for row in self.record.metrics["rows"]:
-            if row["protocol"] == own:
-                averages.setdefault((row["selection"], row["weights"]), []).append(row["ap"])
-        return max((sum(values) / len(values) for values in averages.values()), default=0.0)
+        averages = averages_of(self.record)
+        return max((average for (_, _, protocol), average in averages.items() if protocol == own), default=0.0)
+
+
+def averages_of(record: RunRecord) -> dict[tuple[str, str, str], float]:
+    """Return a run's average mAPs as shares, by selection, weights and protocol."""
+    shares: dict[tuple[str, str, str], list[float]] = {}
+    for row in record.metrics["rows"]:
+        shares.setdefault((row["selection"], row["weights"], row["protocol"]), []).append(row["ap"])
+    return {key: sum(values) / len(values) for key, values in shares.items()}
 
 
 def trials(
@@ -196,4 +201,5 @@ def gather(record: RunRecord, notes: Path, data: Path, output: str) -> Evidence:
         batch_size=int(record.spec.recipe["batch_size"]),
         repeats=_repeats(model_entry(record.spec.model)),
         output=output,
+        averages=averages_of(record),
     )

@@ -94,6 +94,11 @@ def same_without_patches(model: str, sizes: Mapping[str, Any], share: float, dat
         if again := difference(watched, trained(patched, "patched-again"), "once", "once more"):
             raise Undecided(f"two trainings with the same patches and seed differ, too: {again}; compare them yourself")
         raise InputError(said, kit.patches(model), REMEDY)
+    if not watched.told:
+        raise Undecided(
+            f"the same {len(alone.losses)} losses, but nothing is evaluated in {recipe['epochs']} of SMALL's "
+            f"{sizes['epochs']} epochs, as long as these trainings are: let it evaluate from an earlier one on"
+        )
     but = f" (with {', '.join(repairs)})" if repairs else ""
     lines = len(printed_maps(alone.output, watched.told))
     seen = f"the same {len(alone.losses)} losses, and {lines} lines of mAPs as the scripts print them"

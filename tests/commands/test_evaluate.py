@@ -84,7 +84,7 @@ def test_synthetic_annotations_are_said_to_be_so(files) -> None:
     ("change", "what"),
     [
         (lambda d: [d["results"][v][0].update(label="Skating") for v in "ab"], "label 'Skating' is not a class"),
-        (lambda d: d["results"]["a"][0].update(segment=[9, 1]), "ends before it starts"),
+        (lambda d: [d["results"][v][0].update(segment=[9, 1]) for v in "ab"], "ends before it starts"),
         (lambda d: d.pop("results"), "no object"),
     ],
 )
@@ -98,6 +98,17 @@ def test_bad_input_exits_2_without_a_traceback(files, change, what) -> None:
     assert what in result.stderr
     assert "Traceback" not in result.output
     assert result.stdout == ""
+
+
+def test_a_detection_that_ends_before_it_starts_counts_as_false(files) -> None:
+    path = Path(files[0])
+    content = json.loads(path.read_text())
+    content["results"]["b"][0]["segment"] = [9, 5]
+    path.write_text(json.dumps(content))
+    result = run(*files, "--json", "--errors", "--bootstrap", "20")
+    report = json.loads(result.stdout)
+    assert (report["average_map"], report["detections"]) == (0.5, 2)  # Diving alone
+    assert "warning: 1 of 2 detections end before they start" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,16 @@ def test_bad_json_names_its_detection(tmp_path, content, what) -> None:
         read_detections(written(tmp_path, content), TRUTH)
 
 
+@pytest.mark.parametrize(("share", "kept"), [(0.0, False), (0.3, False), (0.5, True), (1.0, True)])
+def test_segments_that_end_before_they_start_are_kept_up_to_a_share(tmp_path, share, kept) -> None:
+    path = written(tmp_path, {"results": {"v": [DETECTION, DETECTION | {"segment": [2, 1]}]}})
+    if not kept:
+        with pytest.raises(InputError, match="detection 1: ends before it starts"):
+            read_detections(path, TRUTH, backwards=share)
+    else:
+        assert read_detections(path, TRUTH, backwards=share)["end_s"].tolist()[1] == 1
+
+
 @pytest.mark.parametrize("segment", ["[1, 2]", "[1.0,2.0]", ["1", "2"]])
 def test_segments_and_scores_as_text_are_the_numbers_they_spell(tmp_path, segment) -> None:
     path = written(tmp_path, {"results": {"v": [DETECTION | {"segment": segment, "score": "0.5"}]}})

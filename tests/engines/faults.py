@@ -107,6 +107,8 @@ def edits(family: str, fault: str) -> list[Edit]:
         "labels shifted by one": [(given, "[r[3] for r", "[(r[3] + 1) % 20 for r")],
         "scores negated": [(given, "[r[4] for r", "[-r[4] for r")],
         "segments in frames": [(given, "[r[1] for r", "[r[1] * 30 for r"), (given, "[r[2] for r", "[r[2] * 30 for r")],
+        "evaluations of the epoch after": [(given, "tal_hooks.metrics(epoch,", "tal_hooks.metrics(epoch + 1,")],
+        "segments turned round": [(given, "[r[1] for r", "[r[2] + 1 for r")],
         "one video shifted": [
             (given, "[r[1] for r", "[r[1] + (r[0] == rows[0][0]) for r"),
             (given, "[r[2] for r", "[r[2] + (r[0] == rows[0][0]) for r"),

@@ -61,6 +61,7 @@ def test_all_that_may_be_brought_is_taken() -> None:
         ({"OWN_SHIMS": (a_shim, a_shim)}, "there twice"),
         ({"ENVIRONMENT": {"TAL_REPRO_EVENTS": "x"}}, "the kit's to set"),
         ({"ENVIRONMENT": {"LD_PRELOAD": "x"}}, "the kit's to set"),
+        ({"ENVIRONMENT": {"RANK": "0"}}, "the kit's to set\n.*what torchrun sets gets it from OWN_SHIMS"),
         ({"ENVIRONMENT": {"A": 1}}, "ENVIRONMENT: 'A' = 1"),
         ({"ENVIRONMENT": {"a b": "x"}}, "use NAMES like this"),
         ({"SELECTION": "first"}, "use one of: last, best-on-test"),

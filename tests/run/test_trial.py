@@ -84,6 +84,23 @@ def test_a_pass_says_its_seed_and_what_was_tried_before_it(monkeypatch: pytest.M
             assert (before in finding.message) == (len(tried) > 1)
 
 
+def test_a_training_that_fails_says_what_was_tried_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another seed trains on other videos: where only the second fails, the first is not forgotten."""
+    from tal_repro.errors import InputError
+    from tal_repro.run import contract
+
+    def fails(*given: Any) -> Any:
+        yield trial.Trial(SimpleNamespace(metrics=scored(0.012)), None, 2, 3)  # type: ignore[arg-type]
+        raise InputError("1 of 12 units are not in the training data", remedy="mend it")
+
+    monkeypatch.setattr(contract, "judge", lambda record: "9 steps")
+    monkeypatch.setattr(contract, "trials", fails)
+    (finding,) = contract._training("tetad", "upstream", {}, 900.0)
+    assert finding.outcome == "failed"
+    said = "training data [training 2, after 1 that learnt too little (seed 3, 2 epochs: 1.2%)]\n"
+    assert said in finding.message and finding.message.endswith("mend it")
+
+
 def scored(ap: float) -> dict[str, Any]:
     """Metrics of a run whose average mAP is `ap`."""
     row = {"selection": "last", "weights": "ema", "protocol": "af-212", "ap": ap}

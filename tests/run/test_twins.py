@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
+from tal_repro.run import twins
 from tal_repro.run.evidence import Undecided
 from tal_repro.run.twins import Twin, difference, printed_maps
 
@@ -47,6 +49,27 @@ def test_a_difference_is_named(patched: Twin, said: str) -> None:
 def test_what_cannot_be_compared_is_no_pass(plain: Twin, said: str) -> None:
     with pytest.raises(Undecided, match=said):
         difference(Twin(plain.losses, PLAIN.output), plain)
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome"), [((0.115,), "2 lines of mAPs"), ((), "nothing is evaluated in 5 of .* 8")]
+)
+def test_a_training_without_an_evaluation_is_no_pass(
+    told: tuple[float, ...], outcome: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """60 % of the epochs may end before the authors' script evaluates at all."""
+    monkeypatch.setattr(twins, "unwatched", lambda model, out: (out, []))
+    monkeypatch.setattr(twins, "prepare", lambda model: tmp_path)
+    monkeypatch.setattr(twins, "train", lambda *given: Twin(PLAIN.losses, PLAIN.output, told))
+
+    def compared() -> str:
+        return twins.same_without_patches("tetad", {"epochs": 8}, 0.6, tmp_path, tmp_path)
+
+    if told:
+        assert outcome in compared()
+    else:
+        with pytest.raises(Undecided, match=outcome):
+            compared()
 
 
 def test_lines_of_maps_are_those_that_say_so_or_show_one_without_the_time() -> None:

@@ -119,4 +119,5 @@ def _check_environment(environment: Any, where: Path) -> None:
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:
             raise InputError(f"ENVIRONMENT: {name!r} = {value!r}", where, "use NAMES like this, and texts")
         if name.startswith(_RESERVED):
-            raise InputError(f"ENVIRONMENT: {name!r} is the kit's to set", where, "leave it out")
+            remedy = "leave it out; a script that asks for what torchrun sets gets it from OWN_SHIMS (os.environ)"
+            raise InputError(f"ENVIRONMENT: {name!r} is the kit's to set", where, remedy)

@@ -63,7 +63,7 @@ def metric_rows(
     flags: list[str] = []
     compared: list[Row] = []
     for (selection, weights), evaluated in chosen.items():
-        detections = read_detections(evaluated.detections, truth)
+        detections = reported(evaluated.detections, truth)
         for protocol in PROTOCOLS:
             evaluation = evaluate(detections, truth, protocol)
             result = evaluation.result
@@ -116,8 +116,8 @@ def epoch_rows(events: Sequence[Event]) -> list[Row]:
 
 
 def reported(detections: Path, truth: GroundTruth) -> pd.DataFrame:
-    """Return the detections of an evaluation with class names."""
-    return read_detections(detections, truth)
+    """Return the detections of an evaluation with class names; a model that regresses both bounds may cross them."""
+    return read_detections(detections, truth, backwards=1.0)
 
 
 def _losses(values: Mapping[str, float]) -> Row:

@@ -123,6 +123,14 @@ def test_equal_scores_stand_beside_the_print_in_its_own_order(tmp_path: Path, tr
     assert {row["ap"] for row in rows} == {1.0}  # the kit's own order, the same on every machine: the file's
 
 
+def test_a_segment_that_ends_before_it_starts_is_false_as_in_the_print(tmp_path: Path, truth: GroundTruth) -> None:
+    """A model that regresses both bounds may cross them; the authors' evaluators count such a row as a miss."""
+    written(tmp_path, "epoch_0000.csv", rows="v,1.0,0.0,0,0.95\nv,0.0,1.0,0,0.9\nv,5.0,6.0,1,0.8\n")
+    printed = Evaluated(3, "ema", tmp_path / "epoch_0000.csv", 0.75)  # AP 0.5 and 1
+    _, flags, compared = scores.metric_rows({("last", "ema"): printed}, truth, "af-212")
+    assert flags == [] and compared[0]["kit_map"] == 0.75
+
+
 def test_a_protocol_that_counts_a_video_upstream_drops_is_left_out(tmp_path: Path) -> None:
     """TadTR's evaluation drops the detections of three videos: they would pass for missed actions elsewhere."""
     dropped = "video_test_0000270"
@@ -142,7 +150,7 @@ def test_a_protocol_that_counts_a_video_upstream_drops_is_left_out(tmp_path: Pat
     "rows",
     [
         "v,nan,1.0,0,0.5\n",
-        "v,2.0,1.0,0,0.5\n",
+        "v,2.0,1e308,0,0.5\n",
         "v,0.0,1.0,7,0.5\n",
         "v,0.0,1.0,0,inf\n",
         "v,0.0,1.0,0\n",
