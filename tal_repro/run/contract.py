@@ -82,10 +82,11 @@ def _step(step: str, function: Callable[[], str]) -> Finding:
         return Finding(step, "failed", f"{type(error).__name__}: {error}\n  remedy: see {DOCS}")
 
 
-def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: float) -> list[Finding]:
-    """Return what the last of the small trainings shows; an earlier one counts only where it breaks the contract.
+def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: float) -> Iterator[Finding]:
+    """Yield what the last of the small trainings shows; an earlier one counts only where it breaks the contract.
 
-    Which training that was, and what those before it had learnt, is said beside it.
+    Which training that was, and what those before it had learnt, is said beside it. Where all is well the authors' code
+    is then trained without its patches, too.
     """
     findings: list[Finding] = []
     tried: list[str] = []
@@ -96,13 +97,14 @@ def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: fl
                 tried.append(trial.tried)
                 if any(finding.outcome == "failed" for finding in findings):
                     break
-            if engine == "upstream" and all(finding.outcome == "ok" for finding in findings):
-                findings.append(_step("unpatched", lambda: _unpatched(model, settings, Path(scratch))))
         except InputError as error:
             first, *rest = str(error).split("\n")
             said = f" [{_after(tried)}]" if tried else ""
-            return [Finding("training", "failed", "\n".join([first + said, *rest]))]
-    return findings
+            yield Finding("training", "failed", "\n".join([first + said, *rest]))
+            return
+        yield from findings
+        if engine == "upstream" and all(finding.outcome == "ok" for finding in findings):
+            yield _step("unpatched", lambda: _unpatched(model, settings, Path(scratch)))
 
 
 def _unpatched(model: str, settings: Mapping[str, Any], scratch: Path) -> str:
