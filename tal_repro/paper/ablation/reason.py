@@ -16,9 +16,9 @@ REASONS = {  # contrast -> what it supports where it raises the mAP
     e.ALL_CLASSES: PREMISE,
     e.SLICES_AT_STEPS: IN_PART,
     e.SLICES: IN_PART,
-    e.STEPS_EMA: "a premise of another reason: few steps under a lagging average lower the mAP, the classes being equal",
-    e.RAW_AT_EPOCHS: "a premise of another reason: a lagging average lowers the mAP, the classes being equal",
-    e.STEPS_RAW: "a premise of another reason: few steps lower the mAP, the classes being equal",
+    e.STEPS_EMA: "a premise of another reason: few steps under a lagging average lower the mAP, classes being equal",
+    e.RAW_AT_EPOCHS: "a premise of another reason: a lagging average lowers the mAP, classes being equal",
+    e.STEPS_RAW: "a premise of another reason: few steps lower the mAP, classes being equal",
 }
 
 
