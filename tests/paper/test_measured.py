@@ -350,7 +350,7 @@ def test_a_faster_core_stays_an_estimate(tmp_path: Path) -> None:
     assert "a core 1.50 times as fast to more than any core can give" in reason
 
 
-PUBLISHED, EQUAL = ("uniform", "epochs", "ema"), ("uniform", "steps", "raw")
+AS_PUBLISHED, EQUAL = ("uniform", "epochs", "ema"), ("uniform", "steps", "raw")
 COMPLETE = ("all-classes", "steps", "raw")
 
 
@@ -395,7 +395,7 @@ SLOW, QUICK = [3.0, 5.0, 15.0, 30.0], [20.0, 30.0, 37.0, 50.0]  # gaining most f
 def test_acceleration_must_outlive_steps_and_averages_and_end_with_all_classes(
     tmp_path: Path, published: list[float], at_equal_steps: list[float], complete: list[float], verdict: str, words: str
 ) -> None:
-    _ablation(tmp_path, {PUBLISHED: published, EQUAL: at_equal_steps, COMPLETE: complete}, repeats=3)
+    _ablation(tmp_path, {AS_PUBLISHED: published, EQUAL: at_equal_steps, COMPLETE: complete}, repeats=3)
     result = _measure("E11", tmp_path)
     assert result.verdict == verdict, result.reason
     assert words in result.reason
@@ -405,14 +405,14 @@ def test_acceleration_must_outlive_steps_and_averages_and_end_with_all_classes(
 def test_what_chance_may_have_bent_is_no_verdict_on_acceleration(tmp_path: Path) -> None:
     """Neither a first stretch that gains most, nor a later one, counts where the spread of the runs explains it."""
     nearly_straight = [5.0, 10.3, 15.0, 39.0]
-    _ablation(tmp_path / "straight", {PUBLISHED: SLOW, EQUAL: nearly_straight}, repeats=3, noise=1.0)
+    _ablation(tmp_path / "straight", {AS_PUBLISHED: SLOW, EQUAL: nearly_straight}, repeats=3, noise=1.0)
     result = _measure("E11", tmp_path / "straight")
     assert (result.verdict, result.further_runs) == ("inconclusive", 3 * (15 - 9))
     assert "cannot tell from chance" in result.reason
 
 
 def test_acceleration_needs_repeats_low_percentages_and_real_data(tmp_path: Path) -> None:
-    shapes = {PUBLISHED: SLOW, EQUAL: SLOW}
+    shapes = {AS_PUBLISHED: SLOW, EQUAL: SLOW}
     _ablation(tmp_path / "once", shapes, repeats=1)
     once = _measure("E11", tmp_path / "once")
     assert (once.verdict, once.further_runs) == ("inconclusive", 3 * (15 - 3))
