@@ -14,7 +14,7 @@ from tal_repro.paper import claims as claims_package
 from tal_repro.paper.claims.curves import curve, fitted, partial_points
 from tal_repro.paper.claims.derivation import Derivation
 from tal_repro.paper.claims.fits import determined
-from tal_repro.paper.claims.judging import compare
+from tal_repro.paper.claims.judging import compare, nearest
 from tal_repro.paper.claims.measurements import READERS
 from tal_repro.paper.claims.readings import half_digit
 from tal_repro.paper.claims.registered import DERIVATIONS
@@ -201,6 +201,24 @@ def test_where_in_a_flat_valley_the_fit_stopped_decides_nothing(b: float) -> Non
     ):
         _, low, high = determined(stopped, "5pl", name, half)
         assert (low, high) == pytest.approx((lowest, highest), rel=3e-5)
+
+
+def test_of_readings_that_miss_the_mean_alike_the_nearer_std_is_nearest() -> None:
+    """T2.3 without runs beyond two std: 866.65 s either way; the sample's 27.2 s rounds to the printed 27, 26.5 not."""
+    derivation = DERIVED["T2.3"]
+    assert derivation is not None
+    assert nearest(CLAIMS["T2.3"], derivation).label == "without runs beyond 2 std, n = 21, sample std"
+
+
+def test_a_lack_of_fit_says_what_hangs_on_the_kind_of_the_std() -> None:
+    """A wider std explains more: the verdict is of the stds as published, and the other kind stands beside it."""
+    derivation = DERIVED["E16"]
+    assert derivation is not None
+    as_published, wider, narrower = derivation.readings
+    assert narrower.value < as_published.value < 0.05 < wider.value == pytest.approx(0.0539, abs=5e-4)
+    assert (as_published.changed, wider.changed, narrower.changed) == ("", "std", "std")
+    assert compare(CLAIMS["E16"], derivation) == ("consistent", as_published)
+    assert "0.054 if the stds" in derivation.reason
 
 
 def test_tables_are_not_changed_by_deriving() -> None:

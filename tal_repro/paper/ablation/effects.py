@@ -132,3 +132,8 @@ def _effect(contrast: Contrast, model: str, percent: float, points: Sequence[Poi
     else:
         low, high = difference_interval(describe(before), describe(after), LEVEL)
     return Effect(contrast, model, percent, tuple(base), tuple(other), mean, low, high)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Write one or more things as a sentence does: "10, 12.5 and 20"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

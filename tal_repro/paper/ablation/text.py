@@ -7,29 +7,16 @@ from dataclasses import dataclass
 
 from tal_repro.models.registry import MODELS
 from tal_repro.paper.ablation import effects as e
+from tal_repro.paper.ablation.bends import bend_lines
 from tal_repro.paper.ablation.coverage import coverage_lines
-from tal_repro.paper.ablation.effects import Effect, effects
-from tal_repro.paper.ablation.points import Condition, Point, models_of, published_weights
-from tal_repro.paper.claims.acceleration import LOW_PERCENT, Curve, bend
+from tal_repro.paper.ablation.effects import Effect, effects, listed
+from tal_repro.paper.ablation.points import Point
+from tal_repro.paper.ablation.reason import reason_lines
 
 NAMES = (
     e.ALL_CLASSES, e.ALL_CLASSES_AT_STEPS, e.SLICES, e.SLICES_AT_STEPS, e.STEPS_EMA, e.STEPS_RAW, e.RAW_AT_EPOCHS,
     e.RAW_AT_STEPS,
 )  # fmt: skip
-BENDS = {  # a curve needs three shares at least, two gains
-    "as published": None,
-    "equal steps, raw weights": Condition("video", "uniform", "steps", "raw"),
-    "equal steps, raw weights, videos of all classes": Condition("video", "all-classes", "steps", "raw"),
-}
-LEAST_SHARES = 3
-REASONS = {  # contrast -> what it supports where it raises the mAP
-    e.ALL_CLASSES_AT_STEPS: "the paper's reason: classes that a subset lacks lower its mAP",
-    e.ALL_CLASSES: "the paper's reason: classes that a subset lacks lower its mAP",
-    e.SLICES_AT_STEPS: "the paper's reason as far as slices hold more classes (they come from more videos, too)",
-    e.STEPS_EMA: "another reason beside it: few steps under an average that lags, whatever the classes",
-    e.RAW_AT_EPOCHS: "another reason beside it: an average that lags",
-    e.STEPS_RAW: "another reason beside it: few steps, whatever the classes",
-}
 
 
 @dataclass(frozen=True)
@@ -47,7 +34,7 @@ def conclude(points: Sequence[Point], source: Source) -> str:
     return "\n".join([
         "# What bends the learning curves",
         "",
-        *_head(points, source, sum(effect.runs > 1 for effect in measured)),
+        *_head(points, source, [effect for effect in measured if effect.runs > 1]),
         "",
         "## What the training sets held",
         "",
@@ -62,18 +49,20 @@ def conclude(points: Sequence[Point], source: Source) -> str:
         "",
         "## Classes, or steps and averages?",
         "",
-        *_reason(measured),
+        *reason_lines(measured),
         "",
-        *_bends(points),
+        "## Where a percent more data gains most",
+        "",
+        *bend_lines(points),
         "",
     ])  # fmt: skip
 
 
-def _head(points: Sequence[Point], source: Source, count: int) -> list[str]:
+def _head(points: Sequence[Point], source: Source, intervals: Sequence[Effect]) -> list[str]:
     runs = len({point.run_id for point in points})
     kind = "synthetic data: nothing here is about THUMOS14's mAPs" if source.made_up else "real data"
     left_out = f" Left out, being invalid: {len(source.invalid)} ({'; '.join(sorted(set(source.invalid)))})."
-    chance = max(round((1 - e.LEVEL) * count), 1)
+    chance, bold = max(round((1 - e.LEVEL) * len(intervals)), 1), sum(effect.direction != 0 for effect in intervals)
     return [
         f"{runs} of the {max(source.planned, runs)} runs that the study plans, {kind}."
         + (left_out if source.invalid else ""),
@@ -82,8 +71,8 @@ def _head(points: Sequence[Point], source: Source, count: int) -> list[str]:
         "Average mAP of the last checkpoint. A difference is in mAP points, with its 95 % interval, for one model at",
         "one share; shares are never pooled. Budgets and weights are compared within a subset and seed (paired t),",
         "units between subsets (Welch). As published: equal epochs, any videos (TadTR: slices), the moving average",
-        f"(TadTR: raw weights). Of the {count} intervals here about {chance} would leave out 0 by chance.",
-        "Bold: leaves out 0. One run a side has no interval.",
+        f"(TadTR: raw weights). Bold: leaves out 0, as {bold} of {len(intervals)} intervals here do; about {chance}",
+        "would if no factor did anything. None is corrected for the others. One run a side has no interval.",
     ]
 
 
@@ -149,60 +138,4 @@ def _where(own: Iterable[Effect], direction: int) -> str:
     for effect in own:
         if effect.direction == direction:
             places.setdefault(MODELS[effect.model].title, []).append(f"{effect.percent:g}")
-    return "; ".join(f"{model} at {_and(shares)} %" for model, shares in places.items())
-
-
-def _and(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _reason(measured: Sequence[Effect]) -> list[str]:
-    """Weigh the paper's reason, new classes, at the low shares: all models together, a share alone."""
-    low = [x for x in measured if x.percent <= LOW_PERCENT]
-    lines = [
-        "The paper says that the gain of ActionFormer grows up to 15 % of the data because new classes appear. Videos",
-        "drawn until all classes are there change nothing but the classes. Here the mean mAP over the models counts,",
-        "once a subset, as models share their subsets. A factor's intervals hold at all its shares together in 95 % of",
-        "cases.",
-        "",
-    ]
-    for name, reason in REASONS.items():
-        shares = sorted({x.percent for x in low if x.contrast.name == name})
-        level = 1 - (1 - e.LEVEL) / max(len(shares), 1)
-        for percent in shares:
-            own = [x for x in low if x.contrast.name == name and x.percent == percent]
-            if (joint := e.over_models(own, level)) is not None:
-                lines.append(f"- At {percent:g} %, {name}: {_joint(joint, len(own))} {_verdict(joint, reason)}")
-    return lines
-
-
-def _joint(joint: tuple[float, float, float], models: int) -> str:
-    mean, low, high = joint
-    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f}), {models} model{'s' * (models > 1)}."
-
-
-def _verdict(joint: tuple[float, float, float], reason: str) -> str:
-    _, low, high = joint
-    if low <= 0 <= high:
-        return "Not resolved."
-    return f"This {'supports' if low > 0 else 'speaks against'} {reason}."
-
-
-def _bends(points: Sequence[Point]) -> list[str]:
-    """Say where each curve gains most for a percent of data, and whether chance can be excluded."""
-    lines = ["Where a percent more data gains most (p is corrected for the stretches looked at):", ""]
-    for model in models_of(points):
-        for name, condition in BENDS.items():
-            if condition is None:
-                condition = Condition(MODELS[model].unit, "uniform", "epochs", published_weights(model))
-            curve = _curve([p for p in points if p.model == model and p.of(condition)])
-            if len(curve) >= LEAST_SHARES:
-                lines.append(f"- {MODELS[model].title}, {name}: {bend(curve).words}.")
-    return lines
-
-
-def _curve(points: Iterable[Point]) -> Curve:
-    curve: Curve = {}
-    for point in sorted(points, key=lambda p: p.percent):
-        curve.setdefault(point.percent, []).append(point.average_map_percent)
-    return curve
+    return "; ".join(f"{model} at {listed(shares)} %" for model, shares in places.items())

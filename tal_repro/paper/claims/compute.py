@@ -78,7 +78,7 @@ def epochs_in_figure_6(statements: Table, table2: Table) -> Derivation:
 def trainings_a_day(table2: Table) -> Derivation:
     """TadTR trainings that fit in a day; then those of the slowest model."""
     per_day = {m: SECONDS_PER_DAY / s for m, s in zip(table2["model"], table2["train_seconds_mean"], strict=True)}
-    reason = "a day of 86400 s holds " + ", ".join(f"{n:.0f} of {titled(m)}" for m, n in per_day.items())
+    reason = "a day of 86400 s holds " + ", ".join(f"{n:.1f} of {titled(m)}" for m, n in per_day.items())
     times = dict(zip(table2["model"], table2["train_seconds_mean"], strict=True))
     choices = {"TadTR trainings a day": times["tadtr"], "of the slowest model": max(times.values())}
     half = half_digit(table2["train_seconds_mean"])

@@ -41,21 +41,25 @@ def matches(claim: Claim, reading: Reading) -> bool:
 
 def distance(claim: Claim, reading: Reading) -> float:
     """Return how far a reading misses the digits, relative to the printed numbers (the worst of them; 0: it agrees)."""
+    return max(_misses(claim, reading), default=0.0)
+
+
+def _misses(claim: Claim, reading: Reading) -> list[float]:
+    """Return how far each printed number (mean, then std) is missed, relative to it."""
     intervals = [_bounds(reading), *([] if reading.spread is None else [(reading.spread, reading.spread)])]
-    worst = 0.0
+    misses = []
     for printed, half, (low, high) in zip(claim.numbers, claim.half_digits, intervals, strict=False):
         slack = half * (1 + 1e-9)
-        miss = max(low - slack - printed, printed - high - slack, 0.0)
-        worst = max(worst, miss / (abs(printed) or 1.0))
-    return worst
+        misses.append(max(low - slack - printed, printed - high - slack, 0.0) / (abs(printed) or 1.0))
+    return misses
 
 
 def nearest(claim: Claim, derivation: Derivation) -> Reading:
-    """Return the reading that comes nearest to what is printed."""
+    """Return the reading that comes nearest to what is printed: of two with the same worst miss, the one with less."""
     known = [reading for reading in derivation.readings if not reading.undetermined] or derivation.readings
     if claim.rule != "digits":
         return min(known, key=lambda reading: reading.value * (1 if claim.rule == "at-most" else -1))
-    return min(known, key=lambda reading: distance(claim, reading))
+    return min(known, key=lambda reading: (distance(claim, reading), sum(_misses(claim, reading))))
 
 
 def _bounds(reading: Reading) -> tuple[float, float]:
