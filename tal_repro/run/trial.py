@@ -202,4 +202,5 @@ def gather(record: RunRecord, notes: Path, data: Path, output: str) -> Evidence:
         repeats=_repeats(model_entry(record.spec.model)),
         output=output,
         averages=averages_of(record),
+        epochs=int(record.spec.recipe["epochs"]),
     )
