@@ -20,7 +20,7 @@ from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 from tal_repro.run.evidence import LEARNT, Undecided
 from tal_repro.run.questions import QUESTIONS
-from tal_repro.run.trial import BUDGET_S, DATA, DOCS, PERCENT, Trial, small, trials
+from tal_repro.run.trial import BUDGET_S, DATA, DOCS, Trial, small, trials
 from tal_repro.runs.record import RunRecord
 from tal_repro.spec import canonical_json
 
@@ -97,7 +97,7 @@ def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: fl
                 if any(finding.outcome == "failed" for finding in findings):
                     break
             if engine == "upstream" and all(finding.outcome == "ok" for finding in findings):
-                findings.append(_step("unpatched", lambda: _unpatched(model, settings, Path(scratch))))
+                findings.append(_step("unpatched", lambda: _unpatched(model, trial, settings, Path(scratch))))
         except InputError as error:
             first, *rest = str(error).split("\n")
             said = f" [{_after(tried)}]" if tried else ""
@@ -105,11 +105,12 @@ def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: fl
     return findings
 
 
-def _unpatched(model: str, settings: Mapping[str, Any], scratch: Path) -> str:
-    from tal_repro.run.twins import same_without_patches
+def _unpatched(model: str, trial: Trial, settings: Mapping[str, Any], scratch: Path) -> str:
+    from tal_repro.run.twins import same_without_patches, some_videos
 
+    assert trial.evidence is not None  # of the authors' code
     sizes = {**small(model, "upstream"), **settings}
-    return same_without_patches(model, sizes, PERCENT / 100, scratch / DATA, scratch)
+    return same_without_patches(model, sizes, some_videos(trial.evidence), scratch / DATA, scratch)
 
 
 def _told(finding: Finding, trial: Trial, before: Sequence[str]) -> Finding:

@@ -162,7 +162,7 @@ def _check_evaluated_epochs(evidence: Evidence) -> None:
 
 
 def _events(what: str) -> InputError:
-    return InputError(what, "02-timing.patch", f"an event is missing, or stands within a condition; see {DOCS}")
+    return InputError(what, "02-timing.patch", f"an event is missing, misplaced, or within a condition; see {DOCS}")
 
 
 def losses(evidence: Evidence) -> str:

@@ -131,7 +131,7 @@ def install() -> None:
 
 def _watch_hooks(witness: Witness) -> None:
     event, add_losses, detections, restrict = hooks.event, hooks.add_losses, hooks.detections, hooks.restrict
-    metrics = hooks.metrics
+    metrics, setting = hooks.metrics, hooks.setting
 
     def event_seen(kind: str, phase: str, *rest: Any, **named: Any) -> None:
         event(kind, phase, *rest, **named)
@@ -160,9 +160,13 @@ def _watch_hooks(witness: Witness) -> None:
         witness.note("restrict", given=len(given), kept=len(kept))
         return kept
 
+    def setting_seen(name: str, default: Any) -> Any:
+        witness.note("setting", name=name)
+        return setting(name, default)
+
     replacements: dict[str, Callable[..., Any]] = {
         "event": event_seen, "add_losses": losses_seen, "detections": detections_seen, "restrict": restrict_seen,
-        "metrics": metrics_seen,
+        "metrics": metrics_seen, "setting": setting_seen,
     }  # fmt: skip
     vars(hooks).update(replacements)
 
