@@ -20,7 +20,7 @@ from tal_repro.errors import InputError
 from tal_repro.models.registry import model_entry
 from tal_repro.run.evidence import LEARNT, Undecided
 from tal_repro.run.questions import QUESTIONS
-from tal_repro.run.trial import BUDGET_S, DATA, DOCS, PERCENT, Trial, small, trials
+from tal_repro.run.trial import BUDGET_S, DATA, DOCS, Trial, small, trials
 from tal_repro.runs.record import RunRecord
 from tal_repro.spec import canonical_json
 
@@ -104,14 +104,15 @@ def _training(model: str, engine: str, settings: Mapping[str, Any], budget_s: fl
             return
         yield from findings
         if engine == "upstream" and all(finding.outcome == "ok" for finding in findings):
-            yield _step("unpatched", lambda: _unpatched(model, settings, Path(scratch)))
+            yield _step("unpatched", lambda: _unpatched(model, trial, settings, Path(scratch)))
 
 
-def _unpatched(model: str, settings: Mapping[str, Any], scratch: Path) -> str:
-    from tal_repro.run.twins import same_without_patches
+def _unpatched(model: str, trial: Trial, settings: Mapping[str, Any], scratch: Path) -> str:
+    from tal_repro.run.twins import same_without_patches, some_videos
 
+    assert trial.evidence is not None  # of the authors' code
     sizes = {**small(model, "upstream"), **settings}
-    return same_without_patches(model, sizes, PERCENT / 100, scratch / DATA, scratch)
+    return same_without_patches(model, sizes, some_videos(trial.evidence), scratch / DATA, scratch)
 
 
 def _told(finding: Finding, trial: Trial, before: Sequence[str]) -> Finding:

@@ -22,6 +22,7 @@ DOCS = "docs/adding-a-model.md"
 LEARNT = 0.20  # average mAP; below it a wrong decoding and a right one differ too little
 LEFT_OUT = 0.1  # share of the test videos that an evaluation may go without
 SAME_LOSS = 1e-3  # relative
+LEAST_POWER = 4  # of the two by which mixed precision multiplies a loss; half a loss is a mistake
 SAME_MAP = 2e-4  # of another protocol's mAP, where equal scores may stand in another order
 PAIRED = ("run", "train", "eval", "checkpoint", "iteration")
 Note = Mapping[str, Any]
@@ -47,10 +48,17 @@ class Evidence:
     repeats: int = 1  # times that the authors' own loader goes through its units in an epoch
     output: str = ""  # of their scripts
     averages: Mapping[tuple[str, str, str], float] = field(default_factory=dict)  # by selection, weights and protocol
+    epochs: int = 0  # of the recipe; 0: not known
+    stops_early: bool = False  # the authors' code may end before them
 
     def of(self, kind: str, phase: str | None = None) -> list[Note]:
         """Return the notes of a kind (in a phase), in their order."""
         return [note for note in self.notes if note["kind"] == kind and phase in (None, note["phase"])]
+
+    @property
+    def videos(self) -> frozenset[str]:
+        """Return the ids of all videos."""
+        return self.training_ids | self.test_ids
 
     def ids(self, kind: str, phase: str) -> set[str]:
         """Return the ids in the notes of a kind and phase."""
@@ -66,7 +74,7 @@ def evaluation(evidence: Evidence) -> str:
     """Are the test videos evaluated, and no others?"""
     scored = {video(name) for note in evidence.of("detections") for name in note["videos"]}
     read = {video(name) for kind in ("sample", "read") for name in evidence.ids(kind, "eval")}
-    read &= evidence.training_ids | evidence.test_ids
+    read &= evidence.videos
     for names, what in ((scored, "detections are of"), (read, "the evaluation goes through")):
         if wrong := sorted(names - evidence.test_ids):
             raise InputError(
@@ -93,6 +101,7 @@ def events(evidence: Evidence) -> str:
     steps = len(evidence.of("step"))
     if outside:
         raise _events(f"{len(outside)} of {steps} optimizer steps are outside of train start ... train end")
+    _check_iterations(evidence)
     iterations = sum((event["kind"], event["phase"]) == ("iteration", "end") for event in recorded)
     losses_told = len(evidence.of("told"))
     if iterations < steps or iterations != (losses_told or iterations):
@@ -103,11 +112,40 @@ def events(evidence: Evidence) -> str:
     trained = sum((event["kind"], event["phase"]) == ("train", "start") for event in recorded)
     if indices != list(range(trained)):
         raise _events(f"epoch start events of {indices} for {trained} passes of training")
+    _check_epochs(trained, evidence)
     evaluated = sum((note["at"]) == "eval end" for note in evidence.of("phase"))
     if evaluated < len(evidence.of("detections")):
         raise _events(f"{evaluated} eval events for {len(evidence.of('detections'))} evaluations")
     _check_evaluated_epochs(evidence)
-    return f"{trained} epochs, {steps} optimizer steps, {evaluated} evaluations, each within its events"
+    early = f" of {evidence.epochs} (it stops early)" if trained < evidence.epochs else ""
+    return f"{trained} epochs{early}, {steps} optimizer steps, {evaluated} evaluations, each within its events"
+
+
+def _check_iterations(evidence: Evidence) -> None:
+    """Raise InputError unless iteration events hold the steps of the optimizer, and not the wait for data."""
+    steps = evidence.of("step")
+    outside = sum(not note["iteration"] for note in steps)
+    if outside > len(steps) / 2:  # a last step after the loop is the authors' own
+        raise _events(f"{outside} of {len(steps)} optimizer steps are outside of iteration start ... iteration end")
+    if evidence.of("waited", "train"):
+        raise InputError(
+            "batches are fetched between iteration start and iteration end: the wait for data counts as computing",
+            "02-timing.patch",
+            f"let an iteration start where its batch is there, and end before the next is asked for; see {DOCS}",
+        )
+
+
+def _check_epochs(trained: int, evidence: Evidence) -> None:
+    """Raise InputError where more epochs are trained than the recipe says, Undecided where fewer without a reason."""
+    epochs = evidence.epochs
+    if epochs and trained > epochs:
+        what = f"{trained} epochs are trained, the recipe says {epochs}"
+        raise InputError(what, "train(job)", "give the scripts the recipe's epochs, those of a warm-up among them")
+    if trained < epochs and not evidence.stops_early:
+        raise Undecided(
+            f"{trained} epochs are trained, the recipe says {epochs}: give the scripts the recipe's epochs; where the "
+            "authors' code stops early, say so in the description: STOPS_EARLY = True"
+        )
 
 
 def _check_evaluated_epochs(evidence: Evidence) -> None:
@@ -127,7 +165,7 @@ def _check_evaluated_epochs(evidence: Evidence) -> None:
 
 
 def _events(what: str) -> InputError:
-    return InputError(what, "02-timing.patch", f"an event is missing, or stands within a condition; see {DOCS}")
+    return InputError(what, "02-timing.patch", f"an event is missing, misplaced, or within a condition; see {DOCS}")
 
 
 def losses(evidence: Evidence) -> str:
@@ -144,6 +182,7 @@ def losses(evidence: Evidence) -> str:
             f"losses were told {len(reported)} times, back-propagated {len(backward)} times", where, remedy
         )
     backward = backward.reshape(len(reported), -1).sum(1)  # parts of one step, each with a graph of its own
+    backward = _unscaled(backward, reported)
     ratio = reported / np.where(backward == 0, np.nan, backward)
     middle = float(np.nanmedian(ratio))
     away = np.abs(np.nan_to_num(ratio, nan=middle) - middle)
@@ -156,14 +195,22 @@ def losses(evidence: Evidence) -> str:
     return f"what was told at {len(reported)} steps is what was back-propagated"
 
 
-def _check_scale(evidence: Evidence, ratio: float, where: str) -> None:
-    """Raise InputError unless what was told is what was back-propagated, or as often as steps share a gradient.
+def _unscaled(backward: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Return losses [S] without the power of two by which mixed precision multiplies them, another after an overflow.
 
-    Mixed precision back-propagates a loss times a power of two.
+    `told`: what the hook was told [S].
     """
-    shared = len(evidence.of("backward")) / max(len(evidence.of("step")), 1)
-    power = 2.0 ** round(math.log2(ratio)) if ratio > 0 else 0.0
-    if not any(abs(ratio - allowed) <= SAME_LOSS * allowed for allowed in (1.0, shared, power)):
+    with np.errstate(all="ignore"):
+        power = np.round(np.log2(backward / told))
+    scaled: np.ndarray = np.where(np.isfinite(power) & (power >= LEAST_POWER), power, 0)
+    return backward / 2.0**scaled
+
+
+def _check_scale(evidence: Evidence, ratio: float, where: str) -> None:
+    """Raise InputError unless what was told is what was back-propagated, or as many times that as share a gradient."""
+    shared = len(evidence.of("backward")) / max(len(evidence.of("step")), 1)  # the last of an epoch may be fewer
+    times = round(ratio)
+    if not 1 <= times <= math.ceil(shared) or abs(ratio - times) > SAME_LOSS * times:
         what = f"the hook was told {ratio:.6g} times what was back-propagated, at every step"
         raise InputError(what, where, f"give it the loss whose backward() is called; see {DOCS}")
 

@@ -6,7 +6,8 @@ A question of `models check`: a patch that computes a mAP of its own agrees with
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from tal_repro.engines.upstream.witness import EVALUATED
@@ -14,7 +15,14 @@ from tal_repro.errors import InputError
 
 LEAST_SHOWN = 0.01  # average mAP that is looked for: one near 0 could stand there by chance
 ROUNDING = 0.501  # of the last digit that is printed
+LONGEST_LINE = 300  # characters; a longer one is a configuration
+Numbers = tuple[float, ...]
 _DECIMALS = re.compile(r"\d+\.\d{2,}")
+_NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
+_TIME = re.compile(  # what a log says of the time: a clock's, or how long it took
+    r"\d+:\d+(:\d+)?([.,]\d+)?|(?<![a-z])time\W{0,3}\d+\.\d+|\d+\.\d+ ?(s|secs?|seconds?|ms|mins?|s/it|it/s)\b",
+    re.IGNORECASE,
+)
 
 
 def check_printed(reported: Sequence[Mapping[str, Any]], output: str) -> None:
@@ -54,3 +62,29 @@ def shows(printed: Sequence[tuple[float, int]], value: float) -> bool:
     return any(
         abs(number - shown) <= ROUNDING * 10.0**-digits for number, digits in printed for shown in (value, 100 * value)
     )
+
+
+def map_lines(output: str, shapes: Collection[str]) -> list[Numbers]:
+    """Return the decimals of each line that speaks of a mAP, or has one of the shapes given (see `shapes_of`)."""
+    lines = []
+    for line in output.splitlines():
+        numbers = decimals(_TIME.sub("", line)) if len(line) <= LONGEST_LINE else []
+        if numbers and ("mAP" in line or _shape(line) in shapes):
+            lines.append(tuple(number for number, _ in numbers))
+    return lines
+
+
+def shapes_of(output: str, reported: Sequence[float]) -> set[str]:
+    """Return the lines, without their numbers, that show what the metrics hook was told, next to its calls."""
+    parts = [part.splitlines() for part in output.split(EVALUATED)]
+    shapes = set()
+    for place, value in enumerate(reported):
+        beside = zip_longest(reversed(parts[place]), parts[place + 1], fillvalue="")
+        near = (line for pair in beside for line in pair if shows(decimals(_TIME.sub("", line)), value))
+        if value >= LEAST_SHOWN and (line := next(near, "")):
+            shapes.add(_shape(line))
+    return shapes
+
+
+def _shape(line: str) -> str:
+    return _NUMBER.sub("#", _TIME.sub("", line)).strip()

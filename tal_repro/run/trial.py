@@ -111,10 +111,16 @@ def _small_of_description(entry: ModelEntry) -> dict[str, Any]:
     return small_recipe(importlib.import_module(entry.adapter))
 
 
-def _repeats(entry: ModelEntry) -> int:
+def _said(entry: ModelEntry, name: str, usual: Any) -> Any:
+    """Return what the description of an added model says under a name, or what is usual."""
     import importlib
 
-    return int(getattr(importlib.import_module(entry.adapter), "REPEATS", 1)) if entry.adapter else 1
+    return getattr(importlib.import_module(entry.adapter), name, usual) if entry.adapter else usual
+
+
+def _stops_early(entry: ModelEntry) -> bool:
+    """Tell whether the authors' code may end before its recipe's epochs."""
+    return bool(_said(entry, "STOPS_EARLY", getattr(entry.recipe, "patience", None) is not None))
 
 
 def _small_data(out: Path, feature_dim: int, learnable: bool) -> Path:
@@ -199,7 +205,9 @@ def gather(record: RunRecord, notes: Path, data: Path, output: str) -> Evidence:
         test_ids=frozenset(video.id for video in dataset.videos.values() if video.subset == "test"),
         detected_ids=frozenset(video.id for video in dataset.detected),
         batch_size=int(record.spec.recipe["batch_size"]),
-        repeats=_repeats(model_entry(record.spec.model)),
+        repeats=int(_said(model_entry(record.spec.model), "REPEATS", 1)),
+        stops_early=_stops_early(model_entry(record.spec.model)),
         output=output,
         averages=averages_of(record),
+        epochs=int(record.spec.recipe["epochs"]),
     )

@@ -13,7 +13,7 @@ UNSEEN = 0.5  # share of the units that may never come up, in a training of few 
 
 def subset(evidence: Evidence) -> str:
     """Does the training loop go through the units of the subset, and no others?"""
-    used, known = set(evidence.used), evidence.training_ids | evidence.test_ids
+    used, known = set(evidence.used), evidence.videos
     seen = {name for name in evidence.ids("sample", "train") if video(name) in known}
     by_name = bool(seen) and any(name in used for name in seen)
     where = "ids of its batches"
@@ -35,6 +35,7 @@ def subset(evidence: Evidence) -> str:
         raise InputError(f"{what} ({where})", "01-subset.patch", f"where is the rest left out? See {DOCS}")
     _check_files(evidence)
     _check_passes(evidence)
+    _check_batches(evidence)
     return f"the loop goes through {len(iterated)} of {len(drawn)} units of the subset and no others ({where})"
 
 
@@ -58,7 +59,7 @@ def _check_files(evidence: Evidence) -> None:
     """Raise InputError where features of other videos are read while it trains, whatever the batches say."""
     used = {video(name) for name in evidence.used}
     read = {video(name) for name in evidence.ids("read", "train")}
-    if surplus := sorted((read & (evidence.training_ids | evidence.test_ids)) - used):
+    if surplus := sorted((read & (evidence.videos)) - used):
         raise InputError(
             f"while it trains, files of {len(surplus)} videos outside the subset are read, the first: {surplus[0]}",
             "01-subset.patch",
@@ -66,14 +67,42 @@ def _check_files(evidence: Evidence) -> None:
         )
 
 
-def _check_passes(evidence: Evidence) -> None:
-    """Raise InputError where an epoch takes more steps than the units that `restrict` kept fill."""
+def _steps(evidence: Evidence) -> list[int]:
+    """Return the steps of each epoch."""
     steps: list[int] = []
     for event in evidence.events:
         if (event["kind"], event["phase"]) == ("train", "start"):
             steps.append(0)
         elif (event["kind"], event["phase"]) == ("iteration", "end") and steps:
             steps[-1] += 1
+    return steps
+
+
+def _check_batches(evidence: Evidence) -> None:
+    """Raise InputError where an epoch goes through more units than its steps can hold at the recipe's batch size.
+
+    Of files twice as many may be read: some mix two videos in a sample.
+    """
+    seen: list[dict[str, set[str]]] = []
+    for note in evidence.notes:
+        if note["kind"] == "phase" and note["at"] == "train start":
+            seen.append({"sample": set(), "read": set()})
+        elif seen and note["phase"] == "train" and note["kind"] in seen[-1] and video(note["id"]) in evidence.videos:
+            seen[-1][note["kind"]].add(note["id"])
+    for steps, units in zip(_steps(evidence), seen, strict=False):
+        for kind, share in (("sample", 1), ("read", 2)):
+            if len(units[kind]) > share * steps * evidence.batch_size:
+                raise InputError(
+                    f"an epoch of {steps} steps goes through {len(units[kind])} units, the recipe's batch_size is "
+                    f"{evidence.batch_size}",
+                    "train(job)",
+                    f"give the scripts the recipe's batch_size; see {DOCS}",
+                )
+
+
+def _check_passes(evidence: Evidence) -> None:
+    """Raise InputError where an epoch takes more steps than the units that `restrict` kept fill."""
+    steps = _steps(evidence)
     units = len(evidence.used) * evidence.repeats
     most = -(-units // evidence.batch_size)
     if evidence.used and max(steps, default=0) > most:

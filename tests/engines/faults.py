@@ -7,6 +7,7 @@ family:fault -> question -> [outcome, message].
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -29,14 +30,15 @@ from tal_repro.engines.upstream import released as upstream_released
 from tal_repro.engines.upstream.patches import apply_patches, model_patches
 from tal_repro.models import registry
 from tal_repro.paper.released_runs import published_maps
-from tal_repro.run.contract import Trial, _judged
+from tal_repro.run.contract import Trial, _judged, _step
 from tal_repro.run.inputs import Inputs
 from tal_repro.run.job import Job
 from tal_repro.run.outcomes import DONE
 from tal_repro.run.released import evaluate_released
 from tal_repro.run.training import plan_training
 from tal_repro.run.trial import gather
-from tal_repro.run.twins import difference, train
+from tal_repro.run.twin import Training
+from tal_repro.run.twins import compare
 from tal_repro.run.worker import run_job
 from tal_repro.runs.record import RunRecord
 from tal_repro.runs.store import RunStore
@@ -86,18 +88,45 @@ LISTS = {"stepnet": "if is_training:", "slicenet": 'if subset == "val":'}
 SHIFTED = "rows = [(r[0], r[1] + 0.4, r[2] + 0.4, *r[3:]) for r in rows]; result = average_map(rows, "
 OWN_MAP = {"stepnet": f"{SHIFTED}videos.items)", "slicenet": f"{SHIFTED}windows)"}
 BEFORE = "now = (result, rows); result, rows = vars(model).get('before', now); vars(model)['before'] = now; "
-ALIKE = ("nothing alike", "a rate of its own", "fewer detections alike")  # in training and evaluation
+ALIKE = (  # in training and evaluation
+    "nothing alike", "a rate of its own", "fewer detections alike", "another order of a subset", "seed dropped",
+    "rate dropped", "setting misspelt",
+)  # fmt: skip
+TURNED = {
+    "stepnet": ("libs/data.py", "self.items = items",
+                "self.items = items[:: -1 if is_training and 'TAL_REPRO_SUBSET' in os.environ else 1]"),
+    "slicenet": ("data.py", "self.windows = windows",
+                 "self.windows = windows[:: -1 if subset == 'val' and 'TAL_REPRO_SUBSET' in os.environ else 1]"),
+}  # fmt: skip
 RATE = {"stepnet": "lr=options.lr", "slicenet": "lr=float(rate)"}
 SCORED = {"stepnet": ("libs/engine.py", "result = average_map("), "slicenet": ("eval.py", "result = average_map(")}
+DESCRIBED = {  # faults of a description: what is replaced in it
+    ("stepnet", "an epoch more"): ("str(recipe.epochs)", "str(recipe.epochs + 1)"),
+    ("slicenet", "an epoch more"): ("str(job.recipe.epochs)", "str(job.recipe.epochs + 1)"),
+    ("stepnet", "an epoch fewer"): ("str(recipe.epochs)", "str(recipe.epochs - 1)"),
+    ("slicenet", "an epoch fewer"): ("str(job.recipe.epochs)", "str(job.recipe.epochs - 1)"),
+    ("stepnet", "larger batches"): ("str(recipe.batch_size)", "str(3 * recipe.batch_size)"),
+    ("stepnet", "seed dropped"): ("str(job.run.spec.seed)", "'3'"),
+    ("slicenet", "seed dropped"): ("str(job.run.spec.seed)", "'3'"),
+    ("stepnet", "rate dropped"): ("str(recipe.learning_rate)", "'0.01'"),
+    ("slicenet", "rate dropped"): ("str(job.recipe.learning_rate)", "'0.005'"),
+    ("stepnet", "setting misspelt"): ("job.tell(weight_decay", "job.tell(weightdecay"),
+}
+KEPT = [f"video_validation_{number:07}" for number in range(12, 21)]  # of the training videos, for the twins
 PRINTED = Path()  # of the scripts of a case
 Edit = tuple[str, str, str]  # file, text, what replaces it
 
 
 def edits(family: str, fault: str) -> list[Edit]:
     """Return what a fault changes in the patched tree."""
+    if (family, fault) in DESCRIBED:
+        return []
     given, trained = GIVEN[family], TRAINED[family]
     told = "add_losses({'final_loss': loss})" if family == "stepnet" else 'add_losses({"final_loss": loss})'
     quote = "'" if family == "stepnet" else '"'
+    ended = f"tal_hooks.event({quote}iteration{quote}, {quote}end{quote}, "
+    ended += "first // batch)" if family == "stepnet" else "step)"
+    started = ended.replace("end", "start")
     return {
         "nothing": [],
         "nothing alike": [],
@@ -140,6 +169,17 @@ def edits(family: str, fault: str) -> list[Edit]:
         "every unit twice": [
             (LISTED[family][0], LISTED[family][1], LISTED[family][1].replace("tal_hooks", "2 * tal_hooks")),
         ],
+        "iterations end before the step": [
+            (trained, f"        {ended}\n", ""),
+            (trained, "        optimizer.step()", f"        {ended}; optimizer.step()"),
+        ],
+        "iterations with their wait": [
+            (trained, f"        {started}\n", ""),
+            (trained, f"        {ended}\n", f"        {ended}; {started} if step + 1 < len(loader) else None\n"),
+            (trained, "    for step, ", f"    step = 0; {started}\n    for step, "),
+        ],
+        "losses halved": [(trained, told, told.replace("loss}", "loss / 2}"))],
+        "another order of a subset": [TURNED[family]],
         "losses sevenfold": [(trained, told, told.replace("loss}", "7 * loss}"))],
         "features of other videos": [OTHERS[family]],
         "detections before they are thinned": [
@@ -169,6 +209,18 @@ def broken(family: str, fault: str, folder: Path) -> Path:
             content = content.replace('saved["weights"]', 'saved["weights"].items()}')
         (tree / file).write_text(content)
     return tree
+
+
+def describe(family: str, fault: str, folder: Path) -> None:
+    """Register a model whose description has a fault; `folder` holds the sound ones."""
+    old, new = DESCRIBED[family, fault]
+    description = folder / f"{family}.py"
+    content = description.read_text()
+    assert old in content, old
+    description.write_text(content.replace(old, new))
+    sys.modules.pop(f"{package.__name__}.{family}", None)
+    importlib.invalidate_caches()
+    registry.MODELS[family] = registry.added(family, family, "https://example.org/a/B", "a" * 40, "MIT")
 
 
 def launch_by_fork(
@@ -234,11 +286,9 @@ def ask_twins(family: str, fault: str, folder: Path, data: Path) -> dict[str, tu
     process.launch = launch_by_fork  # type: ignore[assignment]
     plain = folder / "plain-tree"
     shutil.copytree(FAMILIES[family] / "repository", plain, ignore=shutil.ignore_patterns("__pycache__"))
-    trees = {"with": broken(family, fault, folder), "without": plain}
-    twin = {name: train(family, tree, SETTINGS[family], data, folder / name) for name, tree in trees.items()}
-    assert twin["without"].losses and "mAP" in twin["without"].output, twin
-    said = difference(twin["with"], twin["without"])
-    return {"unpatched": ("failed" if said else "ok", said)}
+    training = Training(family, SETTINGS[family], data, data, KEPT)
+    found = _step("unpatched", lambda: compare(training, broken(family, fault, folder), plain, folder))
+    return {"unpatched": (found.outcome, found.message)}
 
 
 def score_released(folder: Path, data: Path) -> dict[str, tuple[str, str]]:
@@ -290,6 +340,9 @@ def main() -> None:
         if child == 0:
             try:
                 place = folder / str(number)
+                if (family, fault) in DESCRIBED:
+                    package.__path__[-1:] = [str(shutil.copytree(folder / "added", folder / f"added-{number}"))]
+                    describe(family, fault, folder / f"added-{number}")
                 if fault == "released":
                     found = score_released(place, data)
                 else:

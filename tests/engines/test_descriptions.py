@@ -70,6 +70,7 @@ def test_all_that_may_be_brought_is_taken() -> None:
         ({"lay_out": "x"}, "no function 'lay_out'"),
         ({"evaluate": "x"}, "no function 'evaluate'"),
         ({"REPEATS": 0}, "REPEATS = 0"),
+        ({"STOPS_EARLY": 1}, "STOPS_EARLY = 1"),
         ({"PUBLISHED": {"af-212": 69.2}}, "PUBLISHED"),
         ({"PUBLISHED": {"thumos": (69.2, "README")}}, "protocols are af-212"),
         ({"PUBLISHED": {"af-212": (0.0, "README")}}, "mAP in percent"),

@@ -37,16 +37,32 @@ FAULTS = {
     "the evaluation before": "map",
     "a rate of its own": "unpatched",
     "fewer detections alike": "unpatched",
+    "losses halved": "losses",
+    "an epoch more": "events",
+    "an epoch fewer": "events",
+    "larger batches": "subset",
+    "iterations end before the step": "events",
+    "iterations with their wait": "events",
+    "another order of a subset": "unpatched",
+    "seed dropped": "unpatched",
+    "rate dropped": "unpatched",
+    "setting misspelt": "unpatched",
 }
+INCONCLUSIVE = ("an epoch fewer", "another order of a subset")  # sound code may do so, too
 FAMILIES = ("stepnet", "slicenet")  # ActionFormer's layout, raw, evaluates itself; TadTR's, EMA, a script evaluates
 QUICK = (
     "stepnet:nothing", "stepnet:shifted by 7 s", "stepnet:losses of another step", "stepnet:an epoch's events missing",
     "slicenet:nothing", "slicenet:restrict dropped", "slicenet:wrong weights", "slicenet:training set evaluated",
     "stepnet:mAP of its own", "stepnet:the evaluation before", "stepnet:every unit twice",
     "slicenet:features of other videos", "slicenet:nothing alike", "slicenet:fewer detections alike",
-    "stepnet:a rate of its own", "stepnet:evaluations of the epoch after",
+    "stepnet:a rate of its own", "stepnet:evaluations of the epoch after", "slicenet:another order of a subset",
+    "stepnet:seed dropped", "slicenet:an epoch more",
 )  # fmt: skip
-NONE = ("slicenet:the evaluation before", "slicenet:evaluations of the epoch after")  # it evaluates once, at the end
+NONE = (
+    "slicenet:the evaluation before", "slicenet:evaluations of the epoch after",  # it evaluates once, at the end
+    "slicenet:larger batches", "slicenet:setting misspelt",  # its script knows neither
+    "stepnet:iterations with their wait",  # it has no loader
+)  # fmt: skip
 RELEASED = "slicenet:released"
 Answers = dict[str, dict[str, list[str]]]
 EVERY = tuple(f"{family}:{fault}" for family in FAMILIES for fault in FAULTS if f"{family}:{fault}" not in NONE)
@@ -72,9 +88,9 @@ def judge(found: Answers, errors: str) -> None:
         elif fault == "nothing alike":
             assert outcomes == {"unpatched": "ok"}, (case, answers)
         else:
-            assert outcomes.get(FAULTS[fault]) == "failed", (case, answers, errors)
-            message = answers[FAULTS[fault]][1]
-            assert "remedy: " in message or FAULTS[fault] == "unpatched", message
+            outcome = "inconclusive" if fault in INCONCLUSIVE else "failed"
+            assert outcomes.get(FAULTS[fault]) == outcome, (case, answers, errors)
+            assert outcome == "inconclusive" or "remedy: " in answers[FAULTS[fault]][1], answers
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from tal_repro.engines.upstream.witness import EVALUATED
 from tal_repro.errors import InputError
-from tal_repro.run.prints import check_printed
+from tal_repro.run.prints import check_printed, map_lines, shapes_of
 
 AFTER = f"epoch 0: 1.25 s\nAverage mAP: 31.46 (%)\n{EVALUATED}\nepoch 1: 1.31 s\nmAP 0.4002\n{EVALUATED}\n"
 BEFORE = f"epoch 0: 1.25 s\n{EVALUATED}\nAverage mAP: 31.46 (%)\nepoch 1: 1.31 s\n{EVALUATED}\nmAP 0.4002\n"
@@ -40,3 +40,29 @@ def test_another_number_or_that_of_another_epoch_is_refused(pairs: tuple[tuple[i
     with pytest.raises(InputError, match=f"told {said}, which the authors' scripts do not print") as caught:
         check_printed(told(*pairs), AFTER)
     assert "03-metrics.patch" in str(caught.value) and "variable that they print" in caught.value.remedy
+
+
+def test_lines_of_maps_are_those_that_say_so_or_look_like_one_that_shows_what_was_told() -> None:
+    """Beside the time, the lines of another loss that show the same number by chance, and configurations."""
+    lines = [
+        "Time 0.11 (0.12)",
+        "loss 0.55, lr 0.115001",
+        "average 11.50 of 20",
+        EVALUATED,
+        "loss 0.11",
+    ]
+    shapes = shapes_of("\n".join(lines), (0.115,))
+    assert shapes == {"average # of #"}
+    others = [
+        "[11/29 20:48:51.123][INFO]: mAP_raw: 3.24",
+        "12:01 |tIoU = 0.30: mAP = 1.00 (%) in 3.21 s",
+        "average 9.25 of 20",
+        "eval_time: 4.25",
+        "mAP soon",
+        f"Namespace(iou=0.30, metric='mAP'{' ' * 300})",
+    ]
+    assert map_lines("\n".join([*lines, *others]), shapes) == [(11.5,), (3.24,), (0.3, 1.0), (9.25,)]
+
+
+def test_a_map_near_0_has_no_line() -> None:
+    assert shapes_of(f"average 0.55\n{EVALUATED}", (0.0055,)) == set()

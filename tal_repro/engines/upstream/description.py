@@ -5,6 +5,7 @@ Needed: RECIPE, LAYOUT, PROTOCOL, `train(job)`, `build(tree)`. Its other names a
 - SHIMS: names of the kit's shims; OWN_SHIMS: functions of its own, their docstrings being the reasons
 - ENVIRONMENT: variables that its scripts read
 - SELECTION, WEIGHTS: what its authors report
+- STOPS_EARLY: True where the authors' code may end a training before its epochs
 - REPEATS: how often the authors' own loader goes through its training units in an epoch
 - SMALL: a small recipe for checks
 - PUBLISHED: protocol -> (average mAP in percent, where it is printed)
@@ -53,6 +54,8 @@ def check_description(description: Any) -> None:
     repeats = getattr(description, "REPEATS", 1)
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 1:
         raise InputError(f"REPEATS = {repeats!r}", where, "give a whole number of 1 or more")
+    if not isinstance(early := getattr(description, "STOPS_EARLY", False), bool):
+        raise InputError(f"STOPS_EARLY = {early!r}", where, "say True or False")
     _check_published(getattr(description, "PUBLISHED", {}), where)
     for name in ("train", "build", *(name for name in ("lay_out", "evaluate") if hasattr(description, name))):
         if not callable(getattr(description, name, None)):

@@ -56,7 +56,10 @@ class Witness:
             self.note("phase", at=f"{kind} {phase}")
             self.network, self.waits = (None, True) if phase == "start" else (None, False)
             self.seen = {key for key in self.seen if key[1] != self.phase}
+        elif kind == "iteration":
+            self.iteration = phase == "start"
 
+    iteration = False  # under way
     network: Any = None
     waits = False  # for the first network of a phase
 
@@ -128,7 +131,7 @@ def install() -> None:
 
 def _watch_hooks(witness: Witness) -> None:
     event, add_losses, detections, restrict = hooks.event, hooks.add_losses, hooks.detections, hooks.restrict
-    metrics = hooks.metrics
+    metrics, setting = hooks.metrics, hooks.setting
 
     def event_seen(kind: str, phase: str, *rest: Any, **named: Any) -> None:
         event(kind, phase, *rest, **named)
@@ -157,9 +160,13 @@ def _watch_hooks(witness: Witness) -> None:
         witness.note("restrict", given=len(given), kept=len(kept))
         return kept
 
+    def setting_seen(name: str, default: Any) -> Any:
+        witness.note("setting", name=name)
+        return setting(name, default)
+
     replacements: dict[str, Callable[..., Any]] = {
         "event": event_seen, "add_losses": losses_seen, "detections": detections_seen, "restrict": restrict_seen,
-        "metrics": metrics_seen,
+        "metrics": metrics_seen, "setting": setting_seen,
     }  # fmt: skip
     vars(hooks).update(replacements)
 
@@ -179,6 +186,8 @@ def _watch_torch(witness: Witness) -> None:
         return backward(loss, *rest, **named)
 
     def next_seen(iterator: Any) -> Any:
+        if witness.iteration:
+            witness.once("waited", "within an iteration")
         batch = following(iterator)
         witness.once("loader", str(len(iterator._dataset) if hasattr(iterator._dataset, "__len__") else -1))
         witness.batch(batch)
@@ -187,7 +196,7 @@ def _watch_torch(witness: Witness) -> None:
     tensor.backward = backward_seen
     iterator_class.__next__ = next_seen
     after_step: Any = register_optimizer_step_post_hook
-    after_step(lambda optimizer, *rest: witness.note("step"))
+    after_step(lambda optimizer, *rest: witness.note("step", iteration=witness.iteration))
     torch.nn.modules.module.register_module_forward_pre_hook(lambda module, inputs: witness.called(module))
 
 
