@@ -50,6 +50,7 @@ def strings(told: ast.AST) -> Iterator[str]:
 def test_no_remedy_tells_anybody_to_delete_what_may_be_his() -> None:
     """An error that is followed by the letter must not cost a file."""
     advice = re.compile(r"\b(delete|remove|erase)\b|\brm -", re.IGNORECASE)
+    harmless = {"remove this link, which leads nowhere; "}  # a link in a circle, where the kit writes: it holds nothing
     said = []
     for path in Path(errors.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -57,5 +58,6 @@ def test_no_remedy_tells_anybody_to_delete_what_may_be_his() -> None:
             told = isinstance(node, ast.Call) and (name in ("fail", "warn", "Problem") or name.endswith("Error"))
             kept = isinstance(node, ast.Assign) and any("remed" in ast.unparse(one).lower() for one in node.targets)
             if told or kept:
-                said += [f"{path.name}:{node.lineno}: {text}" for text in strings(node) if advice.search(text)]
+                texts = [text for text in strings(node) if advice.search(text) and text not in harmless]
+                said += [f"{path.name}:{node.lineno}: {text}" for text in texts]
     assert said == []

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tal_repro.data.layouts import check_inside
 from tal_repro.errors import InputError
 
+ATTEMPTS = 5  # to parse a header
 _RESTORE = "restore the file from the archive"
 
 
@@ -47,11 +48,7 @@ def read_npy_header(path: Path, root: Path, dtype: str = "") -> NpyHeader:
 def parse_header(stream: IO[bytes], size: int, path: Path) -> NpyHeader:
     """Parse the header of an array of `size` bytes that begins here; InputError unless its values fill it."""
     try:
-        version = np.lib.format.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"format version {version}")
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = read(stream)
+        shape, fortran_order, dtype = _read_header(stream)
         offset = stream.tell()
     except Exception as error:  # numpy's header parser lets many kinds through on damaged bytes
         raise InputError(f"corrupt {path.suffix} header ({first_line(error)})", path, _RESTORE) from None
@@ -61,6 +58,27 @@ def parse_header(stream: IO[bytes], size: int, path: Path) -> NpyHeader:
         kind = "truncated" if size < expected else "too long"
         raise InputError(f"{kind}: {size} bytes, the header needs {expected}", path, _RESTORE)
     return NpyHeader((int(shape[0]), int(shape[1])), dtype, offset, bool(fortran_order))
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read shape, order and type; again where the interpreter failed and not the file.
+
+    numpy parses a header by `ast`, whose count of its depth Python 3.11 shares between threads: where two parse at once
+    it raises SystemError for a sound file.
+    """
+    begin = stream.tell()
+    for attempt in range(ATTEMPTS):
+        try:
+            version = np.lib.format.read_magic(stream)
+            if version not in ((1, 0), (2, 0)):
+                raise ValueError(f"format version {version}")
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            return read(stream)
+        except SystemError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            stream.seek(begin)
+    raise AssertionError("every attempt returns or raises")
 
 
 def stored_at(path: Path, entry: zipfile.ZipInfo) -> int:

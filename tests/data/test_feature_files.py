@@ -50,6 +50,30 @@ def test_a_whole_npy_is_mapped(tmp_path, array):
     assert np.array_equal(rows, ROWS) and not rows.flags.writeable
 
 
+@pytest.mark.parametrize("failures", [1, feature_files.ATTEMPTS])
+def test_a_header_is_parsed_again_where_the_interpreter_failed(tmp_path, monkeypatch, failures):
+    path, parse, calls = (
+        write(tmp_path, npy_bytes(np.ones((3, 2), np.float32))),
+        np.lib.format.read_array_header_1_0,
+        [],
+    )
+
+    def fails_first(stream):
+        calls.append(stream.tell())
+        if len(calls) <= failures:
+            stream.read(3)
+            raise SystemError("AST constructor recursion depth mismatch (before=54, after=50)")
+        return parse(stream)
+
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", fails_first)
+    if failures < feature_files.ATTEMPTS:
+        assert feature_files.map_npy(path, tmp_path).shape == (3, 2)
+    else:
+        with pytest.raises(InputError, match="recursion depth"):
+            feature_files.map_npy(path, tmp_path)
+    assert len(set(calls)) == 1 and len(calls) == min(failures + 1, feature_files.ATTEMPTS)
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_whole_tensor_is_mapped(tmp_path, zipped):
     content = tensor_bytes(torch.from_numpy(ROWS), _use_new_zipfile_serialization=zipped)
