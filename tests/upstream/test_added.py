@@ -40,7 +40,7 @@ BEST = {"dyfadet": "checkpoints/*/epoch_*bestmodel.pth.tar", "tetad": "out/check
 OF_NO_OTHER = {f"figure-{number}" for number, one in FIGURES.items() if one.module in ("task", "hardware_trace")}
 STILL = {  # DyFADet adds noise while it evaluates, too
     "dyfadet": {"input_noise": 0.0, "epochs": 6},
-    "tetad": {"epochs": 12, "eval_interval": 6},
+    "tetad": {"epochs": 2, "eval_interval": 1, "learning_rate": 0.001},
 }
 LEAST_MAP, PADDED = 0.2, {"dyfadet": 2304, "tetad": 256}
 SHORTER = {"tetad": {"epochs": 32}}  # four trainings of it
