@@ -59,7 +59,7 @@ def _check_files(evidence: Evidence) -> None:
     """Raise InputError where features of other videos are read while it trains, whatever the batches say."""
     used = {video(name) for name in evidence.used}
     read = {video(name) for name in evidence.ids("read", "train")}
-    if surplus := sorted((read & (evidence.videos)) - used):
+    if surplus := sorted((read & evidence.videos) - used):
         raise InputError(
             f"while it trains, files of {len(surplus)} videos outside the subset are read, the first: {surplus[0]}",
             "01-subset.patch",

@@ -1,4 +1,4 @@
-"""What `models check` says of a mAP that is not the authors' print."""
+"""What `models check` makes of the evidence: a mAP that is not the print, scaled losses, epochs that lack."""
 
 from __future__ import annotations
 

@@ -18,13 +18,16 @@ from typing import Any
 from tal_repro.models.registry import model_entry
 
 DIGITS = 8
+OF_CHECKS = ("SMALL", "STOPS_EARLY")  # names of a description
 # Digests that give the same results as another: results under the one on the right stay valid. A test holds that each
 # left one is today's digest of a model.
-EQUAL = {  # these were the hashes of the patches alone
+EQUAL = {  # the four's were the hashes of the patches alone
     "fc3bffdf": "f1922ca1",  # tadtr
     "f72e7702": "fdd40769",  # actionformer
     "91b97a8e": "ae813d4c",  # tridet
     "e94ccbaf": "8db503dc",  # temporalmaxer
+    "f365e4d6": "4240c1aa",  # dyfadet, when SMALL was part of its digest
+    "f32cbf27": "6eb7b236",  # tetad, likewise
 }
 
 
@@ -44,8 +47,19 @@ def change_digest(model: str, patches: str) -> str:
     for shim in shims.needed(model):
         parts += [shim.name, source_digest(textwrap.dedent(inspect.getsource(shim.install)))]
     if adapter := model_entry(model).adapter:
-        parts.append(module_digest(adapter))
+        parts.append(description_digest(adapter))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
+
+
+def description_digest(module: str) -> str:
+    """Hash the description of an added model as parsed, without what only `models check` reads."""
+    tree = ast.parse(_file(module).read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if not _is_of_checks(node)]
+    return _digest(tree)
+
+
+def _is_of_checks(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in OF_CHECKS
 
 
 def module_digest(module: str) -> str:
@@ -55,7 +69,11 @@ def module_digest(module: str) -> str:
 
 def source_digest(source: str) -> str:
     """Hash Python source as parsed: without comments, docstrings and layout, alike under every Python version."""
-    return hashlib.sha256(repr(_parsed(ast.parse(source))).encode()).hexdigest()
+    return _digest(ast.parse(source))
+
+
+def _digest(tree: ast.Module) -> str:
+    return hashlib.sha256(repr(_parsed(tree)).encode()).hexdigest()
 
 
 def _parsed(node: Any) -> Any:
